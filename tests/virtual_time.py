@@ -1,0 +1,87 @@
+"""An event loop whose time stands still while anything can happen and jumps when nothing can.
+
+Sockets are real; timers are not. When no callback is ready and no socket has data, the loop leaps to
+its next timer, so a ten-minute wait takes milliseconds and always takes the same course.
+"""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Mapping
+from typing import Any
+
+#: Loopback data normally arrives within the send call; this is the grace for a busy kernel.
+SETTLE_SECONDS = 0.001
+#: A loop with no timer and no traffic is a deadlocked test: fail rather than hang.
+DEADLOCK_SECONDS = 20.0
+#: Where virtual Unix time starts: 2026-11-23T12:00:00Z.
+EPOCH = 1_795_435_200.0
+
+
+class _SettlingSelector(selectors.BaseSelector):
+    """A selector that never sleeps for a timer; it hands the time it should have slept to ``skip``."""
+
+    def __init__(self) -> None:
+        self._inner = selectors.DefaultSelector()
+        self.skipped = 0.0
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._inner.get_map()
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.get_key(fileobj)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return self._inner.select(0)
+        if timeout is None:
+            events = self._inner.select(DEADLOCK_SECONDS)
+            if not events:
+                raise TimeoutError("the test waits for something that can never happen")
+            return events
+        events = self._inner.select(SETTLE_SECONDS)
+        if not events:
+            self.skipped += timeout
+        return events
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """A selector loop on virtual time, starting at zero."""
+
+    def __init__(self) -> None:
+        self._settling = _SettlingSelector()
+        super().__init__(self._settling)
+        self._clock_resolution = 1e-6
+
+    def time(self) -> float:
+        return self._settling.skipped
+
+
+class VirtualClock:
+    """The injected clock that goes with the loop above."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return EPOCH + self.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def real_seconds() -> float:
+    """The machine's clock, for the rare test that must know how long it really took."""
+    return time.perf_counter()
