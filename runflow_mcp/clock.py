@@ -12,7 +12,7 @@ class Clock(Protocol):
     """What the server needs to know about time; all figures are seconds."""
 
     def monotonic(self) -> float:
-        """The event loop's own time, so that ``asyncio.timeout_at`` agrees with it."""
+        """Seconds on the event loop's own scale, so that ``asyncio.timeout_at`` agrees with them."""
 
     def wall(self) -> float:
         """Unix time, for stamps that people and other machines read."""
@@ -25,7 +25,8 @@ class SystemClock:
     """The real clock."""
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        # The event loops of asyncio and uvloop count from the same origin; uvloop only in milliseconds.
+        return time.monotonic()
 
     def wall(self) -> float:
         return time.time()

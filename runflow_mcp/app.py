@@ -1,0 +1,77 @@
+"""The wiring: one config makes the services, the guards and the routes. No globals, no work at import."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from random import Random
+
+from aiohttp import web
+
+from runflow_mcp.clock import Clock, SystemClock
+from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Services
+from runflow_mcp.methods.dispatch import TOOLS, Methods, methods
+from runflow_mcp.methods.waits import Waits
+from runflow_mcp.runflow.catalog import Catalog
+from runflow_mcp.runflow.client import RunflowClient
+from runflow_mcp.runflow.dispatch import Dispatcher
+from runflow_mcp.runflow.http import open_session
+from runflow_mcp.runflow.skill import Skill
+from runflow_mcp.web import endpoint, health, wellknown
+from runflow_mcp.web.keys import MCP_ROUTE, METHODS, SERVICES
+from runflow_mcp.web.middlewares import access, cors, stack
+
+
+def create_app(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    table: Methods | None = None,
+) -> web.Application:
+    """The server as an aiohttp application. ``table``: other methods than the product's, for tests."""
+    app = web.Application(middlewares=stack(config))
+    app[METHODS] = table or methods(*TOOLS)
+    app.cleanup_ctx.append(_services(config, clock or SystemClock(), random or Random()))
+    app.on_response_prepare.append(access.stamp)
+    app.on_response_prepare.append(cors.allow)
+    app.router.add_route("*", "/mcp", endpoint.endpoint, name=MCP_ROUTE)
+    app.router.add_get(health.HEALTHZ, health.healthz)
+    app.router.add_get(health.READYZ, health.readyz)
+    app.router.add_get(wellknown.PATH, wellknown.protected_resource)
+    app.router.add_get(f"{wellknown.PATH}/mcp", wellknown.protected_resource)
+    return app
+
+
+def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        session = open_session(config.max_waits)
+        timeout = config.upstream_timeout_ms / 1000
+        ttl = config.catalog_ttl_ms / 1000
+        client = RunflowClient(session, config.api_url, timeout, clock)
+        services = app[SERVICES] = Services(
+            config=config,
+            clock=clock,
+            random=random,
+            catalog=Catalog(session, config.catalog_url, ttl, timeout, clock),
+            skill=Skill(session, config.skill_url, ttl, timeout, clock),
+            client=client,
+            dispatcher=Dispatcher(client, clock, random),
+            waits=Waits(config.max_waits),
+            started=clock.monotonic(),
+        )
+        background = [
+            asyncio.create_task(services.catalog.keep_fresh(), name="keep catalog fresh"),
+            asyncio.create_task(services.skill.keep_fresh(), name="keep skill fresh"),
+        ]
+        yield
+        for task in background:
+            task.cancel()
+        for task in background:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await services.catalog.close()
+        await services.dispatcher.close()
+        await session.close()
+
+    return context

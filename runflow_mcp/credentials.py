@@ -1,0 +1,81 @@
+"""The caller's API key as a type that cannot leak by accident, and the rules of the Authorization header.
+
+Knows nothing of HTTP libraries. ``Bearer.reveal`` is called in one place only: where a request goes upstream.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from runflow_mcp.errors import Rejection, RejectionCode
+
+#: 8 to 512 visible ASCII characters, the scheme in any case, any run of spaces or tabs between.
+_AUTHORIZATION = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{8,512})[ \t]*")
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@attrs.frozen(repr=False)
+class Bearer:
+    """An API key that prints as its fingerprint."""
+
+    _key: str
+    #: Hex SHA-256 of the key: identifies a caller inside this process, is never logged whole.
+    digest: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "digest", _digest(self._key))
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 12 hex digits of the digest: what logs and errors may show."""
+        return self.digest[:12]
+
+    def reveal(self) -> str:
+        """The key itself, for the Authorization header of an upstream request and nothing else."""
+        return self._key
+
+    def appears_in(self, text: bytes) -> bool:
+        """Whether the key stands in the text as it is."""
+        return self._key.encode() in text
+
+    def mask(self, text: str) -> str:
+        """The text with every copy of the key replaced by its fingerprint."""
+        return text.replace(self._key, f"[key {self.fingerprint}]")
+
+    def __repr__(self) -> str:
+        return f"Bearer({self.fingerprint})"
+
+
+def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Bearer:
+    """Read the key from the Authorization header values of one request.
+
+    ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``).
+    Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
+    """
+    wanted = " or ".join(f"{prefix}_" for prefix in prefixes)
+    how = f"Send your Runflow API key (it starts with {wanted}) as a bearer token: header Authorization: Bearer <key>"
+    if not values:
+        raise Rejection(RejectionCode.MISSING_AUTHORIZATION, f"No API key came with this request. {how}")
+    if len(values) > 1:
+        raise Rejection(
+            RejectionCode.MALFORMED_AUTHORIZATION,
+            f"The request has {len(values)} Authorization headers. Send exactly one. {how}",
+        )
+    match = _AUTHORIZATION.fullmatch(values[0])
+    if match is None:
+        raise Rejection(
+            RejectionCode.MALFORMED_AUTHORIZATION,
+            f"The Authorization header is not a bearer token of 8 to 512 visible characters. {how}",
+        )
+    key = match[1]
+    if not any(key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1 for prefix in prefixes):
+        raise Rejection(
+            RejectionCode.MALFORMED_AUTHORIZATION,
+            f"This key is of a kind that this server does not accept (service keys cannot start runs). {how}",
+        )
+    return Bearer(key)

@@ -1,0 +1,137 @@
+"""The two error envelopes that leave this server, and the one table of what to do about each code.
+
+A ``Rejection`` refuses a request before its handler runs (JSON-RPC error at an HTTP 4xx); a ``ToolError`` is
+the answer of a tool that could not do its work (HTTP 200, ``isError``). No I/O, no HTTP library.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import attrs
+import orjson
+
+from runflow_mcp.jsontypes import JSON
+
+
+class RejectionCode(StrEnum):
+    """``error.data.code`` of a transport-level rejection."""
+
+    BAD_REQUEST = "bad_request"
+    HOST_REJECTED = "host_rejected"
+    ORIGIN_REJECTED = "origin_rejected"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_TIMEOUT = "body_timeout"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    MISSING_AUTHORIZATION = "missing_authorization"
+    MALFORMED_AUTHORIZATION = "malformed_authorization"
+    RATE_LIMITED = "rate_limited"
+
+
+HTTP_STATUS: Mapping[RejectionCode, int] = {
+    RejectionCode.BAD_REQUEST: 400,
+    RejectionCode.HOST_REJECTED: 403,
+    RejectionCode.ORIGIN_REJECTED: 403,
+    RejectionCode.BODY_TOO_LARGE: 413,
+    RejectionCode.BODY_TIMEOUT: 408,
+    RejectionCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    RejectionCode.MISSING_AUTHORIZATION: 401,
+    RejectionCode.MALFORMED_AUTHORIZATION: 401,
+    RejectionCode.RATE_LIMITED: 429,
+}
+
+
+@attrs.define
+class Rejection(Exception):
+    """A request refused before its handler ran. ``message`` is a sentence for the person who reads it."""
+
+    code: RejectionCode
+    message: str
+    retry_after_seconds: int | None = None
+
+    @property
+    def status(self) -> int:
+        return HTTP_STATUS[self.code]
+
+    def envelope(self, request_id: str) -> bytes:
+        """The JSON body. ``id`` is null: the request was not read, and some clients need the member."""
+        data: dict[str, object] = {"code": self.code.value, "request_id": request_id}
+        if self.retry_after_seconds is not None:
+            data["retry_after_seconds"] = self.retry_after_seconds
+        error = {"code": self.status, "message": self.message, "data": data}
+        return orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
+
+
+class ToolErrorCode(StrEnum):
+    """The tool-error codes that this server gives by itself; others are upstream's, lowercased."""
+
+    POLLING_TIMEOUT = "polling_timeout"
+    SERVER_DRAINING = "server_draining"
+    SERVER_BUSY = "server_busy"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+    UNAUTHORIZED = "unauthorized"
+    MODEL_NOT_FOUND = "model_not_found"
+    RUN_FAILED = "run_failed"
+    RUN_CANCELLED = "run_cancelled"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    CATALOG_FETCH_FAILED = "catalog_fetch_failed"
+    GENERATE_FAILED = "generate_failed"
+
+
+#: code → what to do next, one imperative sentence. The README's table is checked against this one.
+NEXT_ACTION: Mapping[str, str] = {
+    "polling_timeout": "Call generate again with the same model and client_ref to go on waiting for this run, "
+    "or poll it over REST by its run id.",
+    "server_draining": "Call generate again in a few seconds with the same model, input and client_ref; "
+    "any replica finds the run and goes on.",
+    "server_busy": "Try again shortly, or call with wait=false and come back for the result.",
+    "insufficient_credits": "Top up the Runflow account balance, then retry.",
+    "unauthorized": "Check the API key in the client's configuration: Runflow does not accept this one.",
+    "model_not_found": "Take the exact model from list_models and call again.",
+    "run_failed": "Fix the input and call again with a new client_ref; the old one returns this failed run.",
+    "run_cancelled": "Call again with a new client_ref if the run is still wanted; "
+    "the old one returns this cancelled run.",
+    "invalid_arguments": "Correct the named arguments and call again; nothing was started.",
+    "catalog_fetch_failed": "Try again in a minute; generate works meanwhile if you know the model's name.",
+    "generate_failed": "Call again with the same client_ref: a run that exists is found and not billed twice.",
+    "validation_error": "Correct the named inputs and call again.",
+    "permission_denied": "Use an API key that is allowed to run this model.",
+    "email_not_verified": "Verify the e-mail address of the Runflow account, then retry.",
+    "rate_limited": "Wait a little, then call again with the same client_ref.",
+    "model_unavailable": "Try again later, or choose another model with list_models.",
+}
+#: What to do about an upstream code that the table does not know.
+OTHER_NEXT_ACTION = "Read the message and details, correct the cause and call again with the same client_ref."
+
+
+@attrs.define
+class ToolError(Exception):
+    """A tool that could not do its work; rendered as a result with ``isError``.
+
+    ``hints`` are lines for the model: on an error the common hosts show it the text alone.
+    """
+
+    code: str
+    message: str
+    upstream_status: int | None = None
+    details: dict[str, JSON] = attrs.field(factory=dict)
+    hints: tuple[str, ...] = ()
+
+    @property
+    def next_action(self) -> str:
+        return NEXT_ACTION.get(self.code, OTHER_NEXT_ACTION)
+
+    def result(self, request_id: str) -> dict[str, JSON]:
+        """The ``tools/call`` result of this error."""
+        error = {
+            "code": str(self.code),
+            "message": self.message,
+            "upstream_status": self.upstream_status,
+            "next_action": self.next_action,
+            "details": {**self.details, "request_id": request_id},
+        }
+        text = "\n".join((f"[{self.code}] {self.message}", self.next_action, *self.hints))
+        return {
+            "content": [{"type": "text", "text": text}],
+            "structuredContent": {"error": error},
+            "isError": True,
+        }

@@ -1,0 +1,62 @@
+"""What a handler is given beside the request: who calls, in which revision, and the services of this process."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Protocol
+
+import attrs
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.config import Config
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods.waits import Waits
+from runflow_mcp.protocol.jsonrpc import Id
+from runflow_mcp.protocol.revisions import Revision
+from runflow_mcp.runflow.catalog import Catalog
+from runflow_mcp.runflow.client import RunflowClient
+from runflow_mcp.runflow.dispatch import Dispatcher
+from runflow_mcp.runflow.skill import Skill
+
+
+class Channel(Protocol):
+    """The way back to the client while its answer is still being made."""
+
+    async def open(self) -> None:
+        """The answer will take long: keep the way open from now on, as the client's Accept allows."""
+
+    async def notify(self, method: str, params: JSONObject) -> None:
+        """Send a notification ahead of the answer; dropped where the client takes a single JSON body."""
+
+
+@attrs.frozen
+class Services:
+    """What one process has running, made once in ``app``."""
+
+    config: Config
+    clock: Clock
+    random: Random
+    catalog: Catalog
+    skill: Skill
+    client: RunflowClient
+    dispatcher: Dispatcher
+    waits: Waits
+    #: ``Clock.monotonic`` when the process came up.
+    started: float
+
+
+@attrs.frozen
+class Call:
+    """The circumstances of one request."""
+
+    request_id: str
+    bearer: Bearer
+    revision: Revision
+    #: ``Clock.monotonic`` at arrival; deadlines count from here.
+    arrived: float
+    #: traceparent and tracestate, to go upstream as they came.
+    trace: Mapping[str, str]
+    channel: Channel
+    services: Services
+    #: Where the client wants progress told, if it does.
+    progress_token: Id | None = None

@@ -1,0 +1,28 @@
+"""``completion/complete``: the allowed values of a prompt's argument, as far as typed."""
+
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.prompts import book_of, find
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+
+#: The specification's cap for one answer.
+MAX_VALUES = 100
+
+
+async def complete(request: Request, call: Call) -> Result:
+    """Values of the argument that start with what was typed; none for an argument that takes any text."""
+    ref, argument = request.params.get("ref"), request.params.get("argument")
+    if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):
+        raise ProtocolError(Code.INVALID_PARAMS, 'The param ref must be {"type": "ref/prompt", "name": …}.')
+    if not isinstance(argument, dict) or not all(isinstance(argument.get(key), str) for key in ("name", "value")):
+        raise ProtocolError(Code.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
+    model = find(await book_of(call.services), ref["name"])
+    typed = argument["value"].casefold()
+    allowed = next((one.values for one in model.inputs if one.name == argument["name"]), ())
+    values = [text for text in map(str, allowed) if text.casefold().startswith(typed)]
+    return {
+        "completion": {
+            "values": values[:MAX_VALUES],
+            "total": len(values),
+            "hasMore": len(values) > MAX_VALUES,
+        }
+    }

@@ -1,0 +1,48 @@
+"""Method name → handler: the one table, and the one function that answers a request through it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from runflow_mcp.methods import completion, lifecycle, prompts, schemas
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.generate import generate
+from runflow_mcp.methods.list_models import list_models
+from runflow_mcp.methods.tools import Tool, Tools
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request, Call], Awaitable[Result]]
+Methods = Mapping[str, Handler]
+
+TOOLS = (Tool(schemas.GENERATE, generate), Tool(schemas.LIST_MODELS, list_models))
+
+
+def methods(*tools: Tool) -> dict[str, Handler]:
+    """The methods of a server with these tools."""
+    registered = Tools(*tools)
+    return {
+        "initialize": lifecycle.initialize,
+        "ping": lifecycle.ping,
+        "tools/list": registered.list,
+        "tools/call": registered.call,
+        "prompts/list": prompts.prompts_list,
+        "prompts/get": prompts.prompts_get,
+        "completion/complete": completion.complete,
+    }
+
+
+async def dispatch(table: Methods, request: Request, call: Call) -> Result:
+    """The result of a request. Raises ``ProtocolError``; an unexpected fault shows nothing of itself."""
+    handler = table.get(request.method)
+    if handler is None:
+        raise ProtocolError(Code.METHOD_NOT_FOUND, f"Unknown method: {request.method[:100]}.")
+    try:
+        return await handler(request, call)
+    except ProtocolError:
+        raise
+    except Exception as fault:
+        log.exception("method_failed", method=request.method, request_id=call.request_id)
+        message = f"An internal error happened here; the operator's log has it under {call.request_id}."
+        raise ProtocolError(Code.INTERNAL_ERROR, message) from fault

@@ -1,0 +1,144 @@
+"""``generate``: start a run, wait for it with live progress, and answer with what it made.
+
+Composes dispatch, polling and progress; retry policy lives in ``runflow.dispatch``, wording in ``outcomes``.
+"""
+
+import asyncio
+
+import attrs
+import structlog
+
+from runflow_mcp.errors import ToolError, ToolErrorCode
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods import outcomes
+from runflow_mcp.methods.arguments import GenerateArguments, read_arguments
+from runflow_mcp.methods.call import Call
+from runflow_mcp.protocol.jsonrpc import Result
+from runflow_mcp.protocol.progress import METHOD, Progress
+from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, Order
+from runflow_mcp.runflow.http import UpstreamError
+from runflow_mcp.runflow.runs import Run, poll_delay
+
+log = structlog.get_logger(__name__)
+
+#: Seconds of dispatching after which the stream is opened although there is no run yet: clients give up on
+#: an answer whose headers do not come.
+OPEN_AFTER = 10.0
+#: A failed poll is repeated after the ordinary delay, doubled for each failure in a row up to this.
+MAX_BACKOFF = 30.0
+#: A run that was just made may not be readable yet: a 404 this soon after dispatch is read lag.
+READ_LAG = 10.0
+#: Statuses on a poll that no later poll would change.
+FINAL_POLL_STATUSES = frozenset({401, 403, 404})
+NOT_FOUND = 404
+
+
+async def generate(arguments: JSONObject, call: Call) -> Result:
+    """Run a model. Raises ``ToolError`` for every way in which that can fail."""
+    wanted = read_arguments(GenerateArguments, arguments)
+    order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
+    wait = _Wait(call, order)
+    try:
+        if wanted.wait:
+            return outcomes.ended(await _within_deadline(wait), order)
+        dispatched = await _dispatched(call.services.dispatcher.start(order), order, call)
+        return outcomes.started(dispatched.run, order, call.services.config.api_url)
+    except ToolError:
+        raise
+    except Exception as fault:
+        log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
+        raise outcomes.broken(wait.latest, order) from fault
+
+
+async def _within_deadline(wait: "_Wait") -> Run:
+    services = wait.call.services
+    deadline = wait.call.arrived + services.config.poll_timeout_ms / 1000
+    try:
+        async with services.waits.hold(deadline):
+            return await wait.result()
+    except TimeoutError:
+        draining = services.waits.draining
+        code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
+        raise outcomes.given_up(code, wait.latest, wait.order) from None
+
+
+async def _dispatched(flight: asyncio.Task[Dispatched], order: Order, call: Call) -> Dispatched:
+    try:
+        return await asyncio.shield(flight)
+    except DispatchFailed as failed:
+        catalog = call.services.catalog.current
+        raise outcomes.not_dispatched(failed, order, catalog) from failed
+
+
+@attrs.define
+class _Wait:
+    """One call's wait for its run; ``latest`` is what is known of it when the wait is cut short."""
+
+    call: Call
+    order: Order
+    latest: Run | None = None
+    _progress: Progress | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        token = self.call.progress_token
+        self._progress = None if token is None else Progress(token)
+
+    async def result(self) -> Run:
+        """The run once it has ended."""
+        clock = self.call.services.clock
+        flight = self.call.services.dispatcher.start(self.order)
+        done, _ = await asyncio.wait({flight}, timeout=OPEN_AFTER)
+        if not done:
+            await self.call.channel.open()
+        dispatched = await _dispatched(flight, self.order, self.call)
+        run = self.latest = dispatched.run
+        if run.terminal:
+            return run
+        await self.call.channel.open()
+        began = clock.monotonic()
+        await self._tell(run, first=True)
+        failures = 0
+        delay = 0.0 if dispatched.found else poll_delay(0.0)
+        while not run.terminal:
+            await clock.sleep(delay)
+            waited = clock.monotonic() - began
+            try:
+                run = self.latest = await self._poll(run.id, waited)
+                failures = 0
+            except UpstreamError as fault:
+                failures += 1
+                delay = self._backoff(waited, failures, fault)
+            else:
+                delay = self._jittered(poll_delay(clock.monotonic() - began))
+            await self._tell(run)
+        return run
+
+    async def _poll(self, run_id: str, waited: float) -> Run:
+        try:
+            return await self.call.services.client.get_run(self.call.bearer, run_id, self.call.trace)
+        except UpstreamError as fault:
+            lag = fault.status == NOT_FOUND and waited <= READ_LAG
+            if fault.status in FINAL_POLL_STATUSES and not lag:
+                raise outcomes.poll_refused(fault, self.latest, self.order) from fault
+            raise
+
+    def _jittered(self, delay: float) -> float:
+        """Up to a tenth less, so that runs that started together are not polled together for ever."""
+        return delay * self.call.services.random.uniform(0.9, 1.0)
+
+    def _backoff(self, waited: float, failures: int, fault: UpstreamError) -> float:
+        backoff = min(poll_delay(waited) * 2.0 ** min(failures - 1, 8), MAX_BACKOFF)
+        return max(self._jittered(backoff), fault.retry_after or 0.0)
+
+    async def _tell(self, run: Run, *, first: bool = False) -> None:
+        if self._progress is None:
+            return
+        elapsed = self.call.services.clock.monotonic() - self.call.arrived
+        params = self._progress.params(
+            completed=run.nodes_completed,
+            total=run.nodes_total,
+            elapsed=elapsed,
+            done=run.terminal,
+            message=outcomes.progress_message(run, elapsed, self.order.client_ref if first else None),
+        )
+        await self.call.channel.notify(METHOD, params)

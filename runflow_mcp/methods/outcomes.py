@@ -1,0 +1,210 @@
+"""Every way a ``generate`` can end, put into words and shapes: results, refusals, time-outs, progress lines.
+
+Pure: runs and faults in, results and ``ToolError`` out. Each result is whole in its text and in its
+structured part, since hosts show the model one of the two.
+"""
+
+import difflib
+
+import orjson
+
+from runflow_mcp.errors import ToolError, ToolErrorCode
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.protocol.jsonrpc import Result
+from runflow_mcp.runflow.client import run_path
+from runflow_mcp.runflow.dispatch import DispatchFailed, Order
+from runflow_mcp.runflow.http import UpstreamError
+from runflow_mcp.runflow.models import Snapshot
+from runflow_mcp.runflow.runs import (
+    CANCELLED,
+    FAILED,
+    Run,
+    media_type,
+    output_urls,
+    without_inline_media,
+)
+
+MAX_SUGGESTIONS = 5
+PAYMENT_REQUIRED, UNAUTHORIZED, NOT_FOUND = 402, 401, 404
+INPUT_IGNORED = (
+    "This client_ref belongs to an existing run, which was made from another input; "
+    "the new input was not used. Call with a new client_ref to run it."
+)
+_CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
+
+
+# Successes
+
+
+def started(run: Run, order: Order, api_url: str) -> Result:
+    """The answer of ``wait=false``: the run's state as it is, and where to ask for it."""
+    return _result({**_facts(run, order), "poll_url": f"{api_url}{run_path(run.id)}"}, [])
+
+
+def ended(run: Run, order: Order) -> Result:
+    """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
+    if run.status == FAILED:
+        raise _failed(run, order)
+    if run.status == CANCELLED:
+        raise _cancelled(run, order)
+    facts = _facts(run, order)
+    return _result(facts, [_link(position, output) for position, output in enumerate(facts["outputs"], 1)])
+
+
+def _facts(run: Run, order: Order) -> dict[str, JSON]:
+    facts: dict[str, JSON] = {
+        "run_id": run.id,
+        "status": run.status,
+        "model": order.model,
+        "client_ref": order.client_ref,
+        "outputs": [_output(url) for url in output_urls(run.output)],
+        "output": without_inline_media(run.output),
+        "cost": run.cost,
+        "duration_ms": run.duration_ms,
+        "created_at": run.created_at,
+        "completed_at": run.completed_at,
+    }
+    if not run.used_input(order.input):
+        facts["input_ignored"] = True
+        facts["note"] = INPUT_IGNORED
+    return facts
+
+
+def _output(url: str) -> dict[str, str]:
+    kind = media_type(url)
+    return {"url": url, "mime_type": kind} if kind else {"url": url}
+
+
+def _link(position: int, output: dict[str, str]) -> dict[str, str]:
+    path = output["url"].partition("?")[0].partition("#")[0].rstrip("/")
+    name = path.rpartition("/")[2] or f"output-{position}"
+    link = {"type": "resource_link", "uri": output["url"], "name": name}
+    return {**link, "mimeType": output["mime_type"]} if "mime_type" in output else link
+
+
+def _result(facts: JSONObject, links: list[dict[str, str]]) -> Result:
+    structured = orjson.dumps(facts)
+    return {
+        "content": [{"type": "text", "text": structured.decode()}, *links],
+        "structuredContent": orjson.Fragment(structured),
+        "isError": False,
+    }
+
+
+# Failures
+
+
+def _shown(run: Run) -> JSON:
+    return without_inline_media(run.raw)
+
+
+def _with_run(run: Run | None, order: Order) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    """(details, hints) that name the run, if there is one, and its client_ref."""
+    details: dict[str, JSON] = {"client_ref": order.client_ref, "model": order.model}
+    hints = [f"client_ref: {order.client_ref}"]
+    if run is not None:
+        details |= {"run_id": run.id, "run": _shown(run)}
+        hints.insert(0, f"run_id: {run.id}")
+        if not run.used_input(order.input):
+            details["input_ignored"] = True
+            hints.append(INPUT_IGNORED)
+    return details, tuple(hints)
+
+
+def _failed(run: Run, order: Order) -> ToolError:
+    details, hints = _with_run(run, order)
+    code = run.failure_code.lower() if run.failure_code else None
+    reason = ": ".join(filter(None, (code, run.failure_message))) or "Runflow gave no reason"
+    details["failure_code"] = code
+    return ToolError(ToolErrorCode.RUN_FAILED, f"The run failed: {reason}", details=details, hints=hints)
+
+
+def _cancelled(run: Run, order: Order) -> ToolError:
+    details, hints = _with_run(run, order)
+    return ToolError(ToolErrorCode.RUN_CANCELLED, "The run was cancelled.", details=details, hints=hints)
+
+
+def given_up(code: ToolErrorCode, run: Run | None, order: Order) -> ToolError:
+    """The wait ended before the run did: the ceiling passed, or the process stops."""
+    details, hints = _with_run(run, order)
+    why = "The wait's ceiling passed" if code is ToolErrorCode.POLLING_TIMEOUT else "This server is stopping"
+    state = (
+        f"the run goes on at Runflow (last seen: {run.status})"
+        if run is not None
+        else "Runflow had not yet confirmed the run, which may exist under this client_ref"
+    )
+    return ToolError(code, f"{why}; {state}.", details=details, hints=hints)
+
+
+def broken(run: Run | None, order: Order) -> ToolError:
+    """A fault of our own; its text stays in the log."""
+    details, hints = _with_run(run, order)
+    message = "An internal error happened here; the operator's log has it under this request id."
+    return ToolError(ToolErrorCode.GENERATE_FAILED, message, details=details, hints=hints)
+
+
+def not_dispatched(failed: DispatchFailed, order: Order, catalog: Snapshot | None) -> ToolError:
+    """No run could be had from Runflow."""
+    cause = failed.cause
+    details, hints = _refusal_details(cause, None, order)
+    if failed.uncertain:
+        message = f"{cause.reason}, and asking whether the run exists failed too: it may exist under this client_ref."
+        return ToolError(ToolErrorCode.GENERATE_FAILED, message, cause.status, details, hints)
+    if cause.status == NOT_FOUND:
+        near = _suggestions(order.model, catalog)
+        details["suggestions"] = near
+        if near:
+            hints += ("Did you mean: " + ", ".join(near),)
+        message = f"Runflow has no model {order.model}."
+        return ToolError(ToolErrorCode.MODEL_NOT_FOUND, message, cause.status, details, hints)
+    return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
+
+
+def poll_refused(cause: UpstreamError, run: Run | None, order: Order) -> ToolError:
+    """Runflow will not tell any more about a run that exists."""
+    details, hints = _refusal_details(cause, run, order)
+    return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
+
+
+def _refusal_details(cause: UpstreamError, run: Run | None, order: Order) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    details, hints = _with_run(run, order)
+    details |= {"errors": cause.errors, "path": cause.path}
+    if cause.errors:
+        hints = (f"errors: {orjson.dumps(cause.errors[:10]).decode()}", *hints)
+    return details, hints
+
+
+def _code(cause: UpstreamError) -> str:
+    if cause.status == UNAUTHORIZED:
+        return ToolErrorCode.UNAUTHORIZED
+    types = {str(one.get("type")).lower() for one in cause.errors if isinstance(one, dict)}
+    if cause.status == PAYMENT_REQUIRED or _CREDIT_CODES & {cause.code, *types}:
+        return ToolErrorCode.INSUFFICIENT_CREDITS
+    return cause.code or ToolErrorCode.GENERATE_FAILED
+
+
+def _sentence(cause: UpstreamError) -> str:
+    return cause.message or f"{cause.reason}."
+
+
+def _suggestions(model: str, catalog: Snapshot | None) -> list[str]:
+    if catalog is None:
+        return []
+    names = [entry.name for entry in catalog.models]
+    near = difflib.get_close_matches(model, names, n=MAX_SUGGESTIONS, cutoff=0.5)
+    slug = model.rpartition("/")[2].lower()
+    near += [name for name in names if slug and slug in name.lower() and name not in near]
+    return near[:MAX_SUGGESTIONS]
+
+
+# Progress
+
+
+def progress_message(run: Run, elapsed: float, client_ref: str | None) -> str:
+    """``running, 3 of 7 steps, 42 s``; the first one also names the run and its client_ref."""
+    parts = [run.status]
+    if run.nodes_total:
+        parts.append(f"{min(run.nodes_completed or 0, run.nodes_total)} of {run.nodes_total} steps")
+    parts.append(f"{elapsed:.0f} s")
+    line = ", ".join(parts)
+    return line if client_ref is None else f"{line} (run {run.id}, client_ref {client_ref})"

@@ -1,0 +1,167 @@
+"""One prompt per Solution: listed from bytes made once per catalog snapshot, and written out on demand."""
+
+import re
+from collections.abc import Mapping
+
+import attrs
+import orjson
+import structlog
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.methods.call import Call, Services
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.runflow.catalog import CatalogUnavailable
+from runflow_mcp.runflow.models import Input, Model, Snapshot
+
+log = structlog.get_logger(__name__)
+
+#: Hosts show prompts as ``/<server>:<prompt>``, and some people type the whole of it.
+NAME_PREFIX = "runflow:"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_NUMBERS = {"integer": int, "number": float, "float": float}
+_WORDS = {"true": True, "false": False}
+
+
+@attrs.frozen
+class PromptBook:
+    """The prompts of one snapshot by name, and the serialised list."""
+
+    solutions: Mapping[str, Model]
+    listed: orjson.Fragment
+
+
+def prompt_book(snapshot: Snapshot) -> PromptBook:
+    """Names are slugs with ``/`` as ``-``; of two that fold to one, the second in slug order gets ``-2``."""
+    named: dict[str, Model] = {}
+    for model in sorted(snapshot.solutions, key=lambda one: one.model_slug):
+        folded = name = _NOT_IN_NAMES.sub("-", model.model_slug)
+        count = 1
+        while name in named:
+            count += 1
+            name = f"{folded}-{count}"
+        if name != folded:
+            log.warning("prompt_name_taken", solution=model.name, name=name)
+        named[name] = model
+    # Listed in the catalog's order, which is the order people see.
+    names = {model.name: name for name, model in named.items()}
+    listed = [_listed(names[model.name], model) for model in snapshot.solutions]
+    return PromptBook(named, orjson.Fragment(orjson.dumps(listed)))
+
+
+def _listed(name: str, model: Model) -> dict[str, JSON]:
+    arguments = [{"name": one.name, "description": _describe(one), "required": False} for one in model.inputs]
+    return {
+        "name": name,
+        "title": model.model_name,
+        "description": model.description or f"Run the Runflow Solution {model.model_name}.",
+        "arguments": arguments,
+    }
+
+
+def _describe(one: Input) -> str:
+    kind = f"{one.type}, {'needed' if one.required else 'optional'}"
+    allowed = f"; one of {', '.join(map(str, one.values))}" if one.values else ""
+    return f"{one.description} ({kind}{allowed})" if one.description else f"{kind}{allowed}"
+
+
+async def book_of(services: Services) -> PromptBook:
+    """The prompts at hand; none while the catalog cannot be had, since a client must still connect."""
+    try:
+        return (await services.catalog.snapshot()).derive(prompt_book)
+    except CatalogUnavailable:
+        return PromptBook({}, orjson.Fragment(b"[]"))
+
+
+async def prompts_list(request: Request, call: Call) -> Result:
+    """``prompts/list``: everything on one page."""
+    refuse_cursor(request.params)
+    return {"prompts": (await book_of(call.services)).listed}
+
+
+async def prompts_get(request: Request, call: Call) -> Result:
+    """``prompts/get``: one user message that stands alone."""
+    name, arguments = request.params.get("name"), request.params.get("arguments")
+    if not isinstance(name, str):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a prompt.")
+    arguments = {} if arguments is None else arguments
+    if not isinstance(arguments, dict) or not all(isinstance(one, str) for one in arguments.values()):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object of strings.")
+    model = find(await book_of(call.services), name)
+    unknown = sorted(set(arguments) - {one.name for one in model.inputs})
+    if unknown:
+        takes = ", ".join(one.name for one in model.inputs) or "none"
+        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {', '.join(unknown)}; it takes {takes}.")
+    return {
+        "description": model.description or model.model_name,
+        "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
+    }
+
+
+def find(book: PromptBook, name: str) -> Model:
+    """The Solution behind a prompt's name. Raises ``ProtocolError`` for an unknown one."""
+    model = book.solutions.get(name.removeprefix(NAME_PREFIX))
+    if model is None:
+        raise ProtocolError(
+            Code.INVALID_PARAMS, f"Unknown prompt: {name[:100]}. prompts/list names the ones there are."
+        )
+    return model
+
+
+def message(model: Model, arguments: Mapping[str, str]) -> str:
+    """What the person's slash command says to the model."""
+    given = {one.name: arguments[one.name].strip() for one in model.inputs if one.name in arguments}
+    values: dict[str, JSON] = {}
+    for one in model.inputs:
+        if given.get(one.name):
+            values[one.name] = _value(one, given[one.name])
+        elif one.required:
+            values[one.name] = f"<{one.name}>"
+    call = orjson.dumps({"model": model.name, "input": values}, option=orjson.OPT_INDENT_2).decode()
+    missing = [one for one in model.inputs if one.required and not given.get(one.name)]
+    needed = [f"- {one.name}: {_describe(one)}" for one in model.inputs if one.required] or ["- none"]
+    lines = [
+        f"Use the Runflow Solution “{model.model_name}” ({model.name})."
+        + (f" {model.description}" if model.description else ""),
+        "",
+        "It needs these inputs:",
+        *needed,
+        "",
+        "Call the Runflow tool generate with exactly:",
+        "```json",
+        call,
+        "```",
+    ]
+    if missing:
+        names = ", ".join(f"<{one.name}>" for one in missing)
+        lines += [
+            "",
+            f"Ask me for {names} first if this conversation does not say; media must be public URLs.",
+        ]
+    lines += ["", "Show me the output URLs when it is done."]
+    return "\n".join(lines)
+
+
+def _value(one: Input, text: str) -> JSON:
+    """A prompt argument is always a text; the tool wants it in the input's own type."""
+    if one.type in _NUMBERS:
+        try:
+            return _NUMBERS[one.type](text)
+        except ValueError:
+            return text
+    if one.type == "boolean":
+        return _WORDS.get(text.lower(), text)
+    if one.type in ("json", "object", "array") or one.type.endswith("_list"):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text.split() if one.type.endswith("_list") else text
+    return text
+
+
+def refuse_cursor(params: JSONObject) -> None:
+    """Lists have one page, so no cursor was ever issued. Raises ``ProtocolError`` for any."""
+    cursor = params.get("cursor")
+    if cursor is not None and cursor != "":
+        raise ProtocolError(
+            Code.INVALID_PARAMS, "This cursor was never issued here; the list has one page, ask without it."
+        )

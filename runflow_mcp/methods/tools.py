@@ -1,0 +1,55 @@
+"""The tools and their dispatch: ``tools/list``, ``tools/call``, a fixed set in a fixed order."""
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import orjson
+
+from runflow_mcp.errors import ToolError
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.prompts import refuse_cursor
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+
+ToolHandler = Callable[[JSONObject, Call], Awaitable[Result]]
+
+
+@attrs.frozen
+class Tool:
+    """A tool: what ``tools/list`` says of it, and what runs it with its arguments."""
+
+    definition: JSONObject
+    run: ToolHandler
+
+    @property
+    def name(self) -> str:
+        return str(self.definition["name"])
+
+
+class Tools:
+    """The tools of a server, in their fixed order."""
+
+    def __init__(self, *tools: Tool) -> None:
+        self._by_name = {tool.name: tool for tool in tools}
+        self._listed = orjson.Fragment(orjson.dumps({"tools": [tool.definition for tool in tools]}))
+
+    async def list(self, request: Request, _call: Call) -> Result:
+        """``tools/list``: the same bytes at every call."""
+        refuse_cursor(request.params)
+        return self._listed
+
+    async def call(self, request: Request, call: Call) -> Result:
+        """``tools/call``. A tool that fails answers with a result; only a call that is none is an error."""
+        name, arguments = request.params.get("name"), request.params.get("arguments")
+        if not isinstance(name, str):
+            raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a tool.")
+        if arguments is not None and not isinstance(arguments, dict):
+            raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object.")
+        tool = self._by_name.get(name)
+        if tool is None:
+            known = ", ".join(self._by_name)
+            raise ProtocolError(Code.INVALID_PARAMS, f"Unknown tool: {name[:100]}. There are {known}.")
+        try:
+            return await tool.run(arguments or {}, call)
+        except ToolError as fault:
+            return fault.result(call.request_id)

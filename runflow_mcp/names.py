@@ -1,0 +1,38 @@
+"""What a model name and a client_ref may look like, so that neither can leave the path or filter it goes into.
+
+Pure; used for what callers send and for what the catalog lists.
+"""
+
+import re
+
+MODEL_PATTERN = r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)+"
+MAX_MODEL_LENGTH = 256
+CLIENT_REF_PATTERN = r"[A-Za-z0-9._:/@+=-]{1,255}"
+
+_MODEL = re.compile(MODEL_PATTERN)
+_CLIENT_REF = re.compile(CLIENT_REF_PATTERN)
+_RUNS_ENDPOINT = re.compile(r"/v1/models/(.+)/runs", re.DOTALL)
+
+
+def strip_runs_endpoint(model: str) -> str:
+    """The model of a ``runs_endpoint``; anything else as it is."""
+    match = _RUNS_ENDPOINT.fullmatch(model)
+    return match[1] if match else model
+
+
+def model_fault(model: str) -> str | None:
+    """Why a name is no model name, or None when it is one."""
+    if len(model) > MAX_MODEL_LENGTH:
+        return f"must be at most {MAX_MODEL_LENGTH} characters"
+    if not _MODEL.fullmatch(model):
+        return "must be provider/slug as list_models gives it, of A-Z a-z 0-9 . _ - between slashes"
+    if any(segment in (".", "..") for segment in model.split("/")):
+        return "must not contain . or .. as a segment"
+    return None
+
+
+def client_ref_fault(client_ref: str) -> str | None:
+    """Why a text is no client_ref, or None when it is one."""
+    if _CLIENT_REF.fullmatch(client_ref):
+        return None
+    return "must be 1 to 255 characters of A-Z a-z 0-9 . _ : / @ + = -"

@@ -1,0 +1,148 @@
+"""JSON-RPC 2.0: bytes into one typed message or one typed fault, and results and errors into bytes.
+
+Pure; the shapes are those of https://www.jsonrpc.org/specification as MCP narrows them (ids are strings or
+integers, params are objects). Knows nothing of methods, revisions or HTTP.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+import attrs
+import orjson
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+
+Id = str | int
+
+#: What a call answers: a JSON object, or one that was serialised earlier.
+Result = Mapping[str, JSON] | orjson.Fragment
+
+#: orjson refuses deeper texts by itself; this is the documented bound for what is let in.
+MAX_BATCH = 50
+
+
+class Code(IntEnum):
+    """Error codes of JSON-RPC 2.0 that this server emits."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    INTERNAL_ERROR = -32603
+
+
+@attrs.define
+class ProtocolError(Exception):
+    """An answer with a JSON-RPC error; ``message`` is meant for people, ``data`` for programs."""
+
+    code: Code
+    message: str
+    data: JSON = None
+
+
+@attrs.frozen
+class Request:
+    """A call that wants an answer under its ``id``."""
+
+    id: Id
+    method: str
+    params: JSONObject
+
+
+@attrs.frozen
+class Notification:
+    """A message that gets no answer."""
+
+    method: str
+    params: JSONObject
+
+
+@attrs.frozen
+class Response:
+    """A client's answer to a server's request. This server asks nothing, so it is taken and dropped."""
+
+
+@attrs.frozen
+class Malformed:
+    """Something that is no message; ``id`` where one could be read."""
+
+    error: ProtocolError
+    id: Id | None = None
+
+
+Message = Request | Notification | Response | Malformed
+
+
+@attrs.frozen
+class Batch:
+    """An array of messages, in order (2025-03-26 only)."""
+
+    messages: tuple[Message, ...]
+
+
+def parse(body: bytes) -> Message | Batch:
+    """Read one POST body."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as fault:
+        return Malformed(ProtocolError(Code.PARSE_ERROR, f"The body is not JSON: {fault.msg} at byte {fault.pos}."))
+    if not isinstance(value, list):
+        return _message(value)
+    if not value:
+        return _invalid("An empty batch has nothing to answer; send at least one request.")
+    if len(value) > MAX_BATCH:
+        return _invalid(f"The batch has {len(value)} entries; send at most {MAX_BATCH}.")
+    return Batch(tuple(_message(entry) for entry in value))
+
+
+def _invalid(message: str, id_: Id | None = None) -> Malformed:
+    return Malformed(ProtocolError(Code.INVALID_REQUEST, message), id_)
+
+
+def is_id(value: JSON) -> bool:
+    """Whether a value can be a request id; booleans are integers to Python, but not here."""
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _message(value: JSON) -> Message:
+    if not isinstance(value, dict):
+        return _invalid("A message is a JSON object with jsonrpc, id, method and params.")
+    id_ = value.get("id")
+    known_id = id_ if is_id(id_) else None
+    if value.get("jsonrpc") != "2.0":
+        return _invalid('The member "jsonrpc" must be the string "2.0".', known_id)
+    method = value.get("method")
+    if method is None and ("result" in value or "error" in value):
+        return Response()
+    if not isinstance(method, str):
+        return _invalid('The member "method" must be a string.', known_id)
+    params = value.get("params")
+    if "id" not in value:
+        return Notification(method, params if isinstance(params, dict) else {})
+    if known_id is None:
+        return _invalid('The member "id" must be a string or an integer.')
+    if params is not None and not isinstance(params, dict):
+        return Malformed(ProtocolError(Code.INVALID_PARAMS, 'The member "params" must be an object.'), known_id)
+    return Request(known_id, method, params or {})
+
+
+def render_result(id_: Id, result: Result) -> bytes:
+    """The response with a result."""
+    return orjson.dumps({"jsonrpc": "2.0", "id": id_, "result": result})
+
+
+def render_error(id_: Id | None, error: ProtocolError) -> bytes:
+    """The response with an error. An unknown id is left out: null is invalid in every MCP schema."""
+    envelope: dict[str, JSON] = {"jsonrpc": "2.0"}
+    if id_ is not None:
+        envelope["id"] = id_
+    body: dict[str, JSON] = {"code": int(error.code), "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    envelope["error"] = body
+    return orjson.dumps(envelope)
+
+
+def render_notification(method: str, params: JSONObject) -> bytes:
+    """A message from the server that wants no answer."""
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})

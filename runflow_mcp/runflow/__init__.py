@@ -1,0 +1,1 @@
+"""The upstream: Runflow's REST API, its model catalog and its agent skill."""

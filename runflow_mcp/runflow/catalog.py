@@ -1,0 +1,110 @@
+"""The owner of the current catalog snapshot: fetched once at a time, refreshed in the background, kept on error.
+
+Mutable state lives here alone; reading a document is ``models``' business, fetching it ``documents``'.
+"""
+
+import asyncio
+import contextlib
+import math
+
+import aiohttp
+import attrs
+import structlog
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.runflow import documents
+from runflow_mcp.runflow.http import UpstreamError
+from runflow_mcp.runflow.models import CatalogUnreadable, Snapshot, parse_catalog
+
+log = structlog.get_logger(__name__)
+
+#: A snapshot is refreshed when this share of its freshness has passed, so that callers never wait.
+REFRESH_AT = 0.8
+#: Seconds between attempts after a failure: doubled up to the last.
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+
+
+class CatalogUnavailable(Exception):
+    """There is no snapshot and none can be had; the text says why, for people."""
+
+
+@attrs.define
+class Catalog:
+    """The catalog as this process last saw it. ``ttl``: seconds a snapshot is fresh."""
+
+    session: aiohttp.ClientSession = attrs.field(repr=False)
+    url: str
+    ttl: float
+    timeout: float
+    clock: Clock = attrs.field(repr=False)
+    #: Set when the first attempt has ended, well or badly.
+    attempted: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
+    current: Snapshot | None = None
+    _etag: str | None = None
+    _confirmed: float = -math.inf
+    _flight: asyncio.Task[Snapshot] | None = attrs.field(default=None, repr=False)
+
+    async def snapshot(self) -> Snapshot:
+        """The snapshot at hand, however old; the first callers share one fetch and wait for it."""
+        return self.current if self.current is not None else await self._refresh()
+
+    def stale_seconds(self) -> int | None:
+        """Whole seconds by which the snapshot has outlived its freshness, rounded up; None while fresh."""
+        past = self.clock.monotonic() - self._confirmed - self.ttl
+        return math.ceil(past) if past > 0 and self.current is not None else None
+
+    def fresh_for(self) -> float:
+        """Seconds of freshness left."""
+        return max(0.0, self._confirmed + self.ttl - self.clock.monotonic())
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever; the body of a background task."""
+        retry = FIRST_RETRY
+        while True:
+            try:
+                await self._refresh()
+            except CatalogUnavailable:
+                pause, retry = retry, min(retry * 2, LAST_RETRY)
+            else:
+                pause, retry = self.ttl * REFRESH_AT, FIRST_RETRY
+            await self.clock.sleep(pause)
+
+    async def _refresh(self) -> Snapshot:
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fetch(), name="catalog")
+            self._flight.add_done_callback(self._landed)
+        # A caller that goes away must not take the fetch of the others with it.
+        return await asyncio.shield(self._flight)
+
+    def _landed(self, flight: asyncio.Task[Snapshot]) -> None:
+        self._flight = None
+        self.attempted.set()
+        if not flight.cancelled():
+            flight.exception()  # seen, even if every caller has gone
+
+    async def _fetch(self) -> Snapshot:
+        try:
+            document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
+            if document is not None:
+                self.current, self._etag = parse_catalog(document.body), document.etag
+                log.info(
+                    "catalog_refreshed",
+                    models=len(self.current.models),
+                    solutions=len(self.current.solutions),
+                    skipped=self.current.skipped,
+                )
+        except (UpstreamError, CatalogUnreadable) as fault:
+            reason = fault.reason if isinstance(fault, UpstreamError) else str(fault)
+            log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
+            raise CatalogUnavailable(reason) from fault
+        self._confirmed = self.clock.monotonic()
+        if self.current is None:
+            raise CatalogUnavailable("the server says unchanged, but nothing was had before")
+        return self.current
+
+    async def close(self) -> None:
+        """Stop a fetch that is still under way."""
+        if self._flight is not None:
+            self._flight.cancel()
+            with contextlib.suppress(asyncio.CancelledError, CatalogUnavailable):
+                await self._flight

@@ -1,0 +1,217 @@
+"""The three calls to Runflow's REST API that the proxy makes, each with the caller's own bearer.
+
+Says what upstream answered, as a ``Run`` or an ``UpstreamError``; decides nothing about retries.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import attrs
+import orjson
+from yarl import URL
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.runflow import http
+from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.runs import Run, parse_run, parse_runs
+
+#: A Retry-After beyond this is not waited for.
+MAX_RETRY_AFTER = 60.0
+#: Runs that one client_ref can plausibly have, over several models.
+LOOKUP_LIMIT = 20
+_SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
+_CODE = re.compile(r"[a-z0-9_]{1,64}")
+_MAX_MESSAGE = 500
+#: orjson writes 254 levels of nesting, and an answer wraps upstream's values in a few of its own.
+MAX_DEPTH = 200
+_BUSY = frozenset({429, 503})
+#: Statuses of a server or gateway that lost track, beside all other 5xx.
+_UNKNOWN = frozenset({408})
+
+
+def runs_path(model: str) -> str:
+    """Where runs of a model are created; ``model`` has been checked to stay inside."""
+    return f"/v1/models/{model}/runs"
+
+
+def run_path(run_id: str) -> str:
+    return f"/v1/runs/{quote(run_id, safe='')}"
+
+
+@attrs.frozen
+class RunflowClient:
+    """Speaks to one Runflow API."""
+
+    session: aiohttp.ClientSession = attrs.field(repr=False)
+    base_url: str
+    timeout: float
+    clock: Clock = attrs.field(repr=False)
+
+    async def create_run(
+        self,
+        bearer: Bearer,
+        model: str,
+        body: bytes,
+        *,
+        idempotency_key: str,
+        trace: Mapping[str, str],
+        timeout: float,
+    ) -> Run:
+        """POST a run. ``timeout``: seconds this attempt may take, at most the configured ones."""
+        path = runs_path(model)
+        headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
+        limit = min(self.timeout, timeout)
+        return self._run(await self._call("POST", path, bearer, headers, body=body, limit=limit), path)
+
+    async def get_run(self, bearer: Bearer, run_id: str, trace: Mapping[str, str]) -> Run:
+        path = run_path(run_id)
+        return self._run(await self._call("GET", path, bearer, trace), path)
+
+    async def find_run(self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str]) -> Run | None:
+        """The newest run of this caller with that client_ref, or None when upstream knows none.
+
+        A run of another model (by its own metadata) does not count, nor does one that upstream returned
+        although its client_ref differs.
+        """
+        path = "/v1/runs"
+        query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": LOOKUP_LIMIT, "sort_by": "created_at:desc"}
+        runs = parse_runs(await self._call("GET", path, bearer, trace, query=query))
+        if runs is None:
+            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a list of runs that cannot be read")
+        for run in runs:
+            if run.client_ref == client_ref and run.metadata.get("mcp_model", model) == model:
+                return run
+        return None
+
+    def _run(self, payload: JSON, path: str) -> Run:
+        run = parse_run(payload)
+        if run is None:
+            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
+        return run
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        bearer: Bearer,
+        headers: Mapping[str, str],
+        *,
+        query: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+        limit: float | None = None,
+    ) -> JSON:
+        target = f"{self.base_url}{path}" + (f"?{urlencode(query)}" if query else "")
+        async with (
+            http.faults(path),
+            self.session.request(
+                method,
+                URL(target, encoded=True),
+                data=body,
+                headers={
+                    "Authorization": f"Bearer {bearer.reveal()}",
+                    "Accept": "application/json",
+                    **headers,
+                },
+                timeout=http.timeout(limit or self.timeout),
+                # A redirect would carry the bearer to wherever it points.
+                allow_redirects=False,
+            ) as response,
+        ):
+            text = await http.read_capped(response, path)
+            if response.status // 100 == 2:  # noqa: PLR2004 - any 2xx
+                return _readable(_loads(text, bearer), path, response.status)
+            raise self._refusal(response, _loads(text, bearer), path)
+
+    def _refusal(self, response: aiohttp.ClientResponse, payload: JSON, path: str) -> UpstreamError:
+        status = response.status
+        code, message, errors = read_error(payload)
+        if status in _BUSY:
+            outcome = Outcome.BUSY
+        elif status in _UNKNOWN or status >= 500:  # noqa: PLR2004 - any 5xx
+            outcome = Outcome.UNKNOWN
+        else:
+            outcome = Outcome.REFUSED
+        return UpstreamError(
+            outcome,
+            path,
+            f"Runflow answered HTTP {status}",
+            status=status,
+            code=code,
+            message=message,
+            errors=errors,
+            retry_after=retry_after(response.headers.get("Retry-After"), self.clock.wall()),
+        )
+
+
+def _loads(text: bytes, bearer: Bearer) -> JSON:
+    """The JSON in a body, None where there is none; without the caller's key, should upstream echo it."""
+    try:
+        payload = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    # Nearly every answer is shallow and free of escapes and of the key, and needs no walk.
+    plain = b"\\" not in text and text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+    return payload if plain and not bearer.appears_in(text) else _clean(payload, bearer, MAX_DEPTH)
+
+
+def _readable(payload: JSON, path: str, status: int) -> JSON:
+    if payload is None:
+        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent an answer that is not JSON", status=status)
+    return payload
+
+
+def _clean(value: JSON, bearer: Bearer, depth: int) -> JSON:
+    """The payload with the caller's key masked and branches too deep to be written again cut."""
+    if isinstance(value, str):
+        return bearer.mask(value)
+    if not isinstance(value, list | dict):
+        return value
+    if depth == 0:
+        return "[nested too deeply to show]"
+    if isinstance(value, list):
+        return [_clean(item, bearer, depth - 1) for item in value]
+    return {bearer.mask(name): _clean(item, bearer, depth - 1) for name, item in value.items()}
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks for (a count or an HTTP date), clamped to 0 to 60."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def read_error(payload: JSON) -> tuple[str | None, str | None, list[JSON]]:
+    """(lowercased code, message, errors) of an error body, flat or wrapped in ``error``.
+
+    The code is the first of ``errors[0].type`` when it is SCREAMING_SNAKE, ``code``, ``errors[0].type``
+    that fits ``[a-z0-9_]{1,64}`` once lowercased.
+    """
+    if not isinstance(payload, dict):
+        return None, None, []
+    wrapped = payload.get("error")
+    body: JSONObject = wrapped if isinstance(wrapped, dict) else payload
+    errors = body.get("errors")
+    errors = errors if isinstance(errors, list) else []
+    first = errors[0].get("type") if errors and isinstance(errors[0], dict) else None
+    candidates = [
+        first if isinstance(first, str) and _SCREAMING.fullmatch(first) else None,
+        body.get("code"),
+        first,
+    ]
+    code = next((text for text in candidates if isinstance(text, str) and text), None)
+    code = code.lower() if code else None
+    message = body.get("message")
+    return (
+        code if code and _CODE.fullmatch(code) else None,
+        message[:_MAX_MESSAGE] if isinstance(message, str) and message else None,
+        errors,
+    )

@@ -1,0 +1,178 @@
+"""Starting a run so that at most one exists per client_ref, whatever the network does.
+
+Owns the retry policy of dispatch and the sharing of one dispatch among equal calls of this process. The
+rules: a caller's client_ref is looked up before the first attempt; an attempt whose outcome is unknown is
+looked up before it is repeated; body and Idempotency-Key never change between attempts.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping
+from random import Random
+
+import attrs
+import orjson
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.runflow.client import RunflowClient
+from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.runs import Run, input_digest
+
+MAX_ATTEMPTS = 3
+#: Seconds that all attempts and look-ups of one dispatch may take together.
+BUDGET = 45.0
+#: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
+FIRST_BACKOFF = 0.5
+#: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
+FOUND_AGE = 5.0
+CONFLICT = 409
+
+
+@attrs.frozen
+class Order:
+    """What to run, for whom. ``own_ref``: the caller chose the client_ref, so the run may exist."""
+
+    bearer: Bearer
+    model: str
+    input: JSONObject
+    client_ref: str
+    own_ref: bool
+    trace: Mapping[str, str]
+
+    @classmethod
+    def make(
+        cls,
+        bearer: Bearer,
+        model: str,
+        run_input: JSONObject,
+        client_ref: str | None,
+        trace: Mapping[str, str],
+    ) -> "Order":
+        """An order under the caller's client_ref, or a minted one: every run can be found again."""
+        ref = client_ref or f"mcp-{secrets.token_hex(16)}"
+        return cls(bearer, model, run_input, ref, client_ref is not None, trace)
+
+    @property
+    def key(self) -> str:
+        """The Idempotency-Key: one for each caller, model and client_ref."""
+        text = f"{self.bearer.digest}\n{self.model}\n{self.client_ref}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def body(self) -> bytes:
+        metadata = {"mcp_model": self.model, "mcp_input_sha256": input_digest(self.input)}
+        return orjson.dumps({"input": self.input, "client_ref": self.client_ref, "metadata": metadata})
+
+
+@attrs.frozen
+class Dispatched:
+    """A run that exists upstream. ``found``: it existed before this call."""
+
+    run: Run
+    found: bool
+
+
+@attrs.define
+class DispatchFailed(Exception):
+    """No run could be had. ``uncertain``: one may exist all the same, under the order's client_ref."""
+
+    cause: UpstreamError
+    uncertain: bool
+
+
+@attrs.frozen
+class Dispatcher:
+    """Starts runs; equal orders of this process share one dispatch."""
+
+    client: RunflowClient
+    clock: Clock = attrs.field(repr=False)
+    random: Random = attrs.field(repr=False)
+    _flights: dict[str, asyncio.Task[Dispatched]] = attrs.field(factory=dict, repr=False)
+
+    def start(self, order: Order) -> asyncio.Task[Dispatched]:
+        """The dispatch of this order, joined if it is under way.
+
+        The task belongs to no caller: it ends by itself within the budget, even when every caller has
+        gone, since a request cut off halfway is one whose outcome nobody knows.
+        """
+        flight = self._flights.get(order.key)
+        if flight is None:
+            flight = asyncio.create_task(self._dispatch(order), name="dispatch")
+            self._flights[order.key] = flight
+            flight.add_done_callback(lambda done: self._landed(order.key, done))
+        return flight
+
+    def _landed(self, key: str, flight: asyncio.Task[Dispatched]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # seen, even if every caller has gone
+
+    async def close(self) -> None:
+        """Stop what is still under way; the process ends."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _dispatch(self, order: Order) -> Dispatched:
+        deadline = self.clock.monotonic() + BUDGET
+        if order.own_ref and (run := await self._look_before(order)):
+            return Dispatched(run, found=True)
+        body = order.body()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return await self._attempt(order, body, deadline)
+            except UpstreamError as fault:
+                uncertain = fault.outcome is Outcome.UNKNOWN
+                if fault.status == CONFLICT or uncertain:
+                    run = await self._look_after(order, fault, deadline)
+                    if run is not None:
+                        return Dispatched(run, found=True)
+                elif fault.outcome is Outcome.REFUSED:
+                    raise DispatchFailed(fault, uncertain=False) from fault
+                pause = self._pause(attempt, fault)
+                last = attempt == MAX_ATTEMPTS or self.clock.monotonic() + pause >= deadline
+                if last or fault.status == CONFLICT:
+                    raise DispatchFailed(fault, uncertain=False) from fault
+                await self.clock.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, order: Order, body: bytes, deadline: float) -> Dispatched:
+        run = await self.client.create_run(
+            order.bearer,
+            order.model,
+            body,
+            idempotency_key=order.key,
+            trace=order.trace,
+            timeout=deadline - self.clock.monotonic(),
+        )
+        age = run.age(self.clock.wall())
+        return Dispatched(run, found=age is not None and age > FOUND_AGE)
+
+    async def _look_before(self, order: Order) -> Run | None:
+        """A look-up that cannot be had must not stop the first attempt."""
+        try:
+            return await self._find(order)
+        except UpstreamError:
+            return None
+
+    async def _look_after(self, order: Order, fault: UpstreamError, deadline: float) -> Run | None:
+        """Whether the attempt made a run; asked until upstream says, since a repeat without knowing may bill twice."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return await self._find(order)
+            except UpstreamError as unknown:
+                pause = self._pause(attempt, unknown)
+                if attempt == MAX_ATTEMPTS or self.clock.monotonic() + pause >= deadline:
+                    break
+                await self.clock.sleep(pause)
+        raise DispatchFailed(fault, uncertain=True) from fault
+
+    async def _find(self, order: Order) -> Run | None:
+        return await self.client.find_run(order.bearer, order.model, order.client_ref, order.trace)
+
+    def _pause(self, attempt: int, fault: UpstreamError) -> float:
+        backoff = FIRST_BACKOFF * 2.0 ** (attempt - 1)
+        return fault.retry_after if fault.retry_after is not None else backoff * self.random.uniform(0.5, 1.0)

@@ -1,0 +1,219 @@
+"""A run as the proxy understands it, read tolerantly from whatever upstream sends, and when to ask again.
+
+Pure: no HTTP, no clock. Field names and their odd spellings come from Runflow's documentation and from
+public client code; every field may be absent or null.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+import attrs
+import orjson
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+
+SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+#: Older and newer spellings of the terminal states. A state not known here is still going.
+_SPELLINGS = {"canceled": CANCELLED, "errored": FAILED}
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+
+#: A run id goes into a URL path; upstream's are UUIDs.
+MAX_ID_LENGTH = 128
+
+#: (until this many seconds of waiting, seconds between polls)
+POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
+POLL_DELAY_LAST = 10.0
+
+#: Inline media longer than this is replaced by a note: it would fill the model's context.
+MAX_INLINE_MEDIA = 2048
+MAX_OUTPUT_URLS = 100
+#: A count of steps beyond this is none.
+_MAX_STEPS = 1_000_000
+_URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
+#: Members of an output that repeat what went in or how it was made.
+_NOT_OUTPUT = frozenset({"input", "inputs", "request", "metadata", "logs", "timing"})
+
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "avif": "image/avif",
+    "svg": "image/svg+xml",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "mov": "video/quicktime",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "m4a": "audio/mp4",
+    "json": "application/json",
+    "zip": "application/zip",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "glb": "model/gltf-binary",
+}
+
+
+def poll_delay(waited: float) -> float:
+    """Seconds until the next poll, after so many seconds of waiting."""
+    for until, delay in POLL_SCHEDULE:
+        if waited < until:
+            return delay
+    return POLL_DELAY_LAST
+
+
+def input_digest(run_input: JSONObject) -> str:
+    """Hex SHA-256 of an input, equal for equal JSON whatever the order of its members."""
+    return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@attrs.frozen
+class Run:
+    """One run. ``raw`` is upstream's object without its bulk (input, logs, node_runs)."""
+
+    id: str
+    status: str
+    client_ref: str | None
+    nodes_total: int | None
+    nodes_completed: int | None
+    output: JSON
+    input: JSON
+    cost: str | None
+    duration_ms: int | float | None
+    created_at: str | None
+    completed_at: str | None
+    failure_code: str | None
+    failure_message: str | None
+    metadata: JSONObject
+    raw: JSONObject
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    def used_input(self, run_input: JSONObject) -> bool:
+        """Whether this run was made from that input, as far as it tells."""
+        digest = self.metadata.get("mcp_input_sha256")
+        if isinstance(digest, str):
+            return digest == input_digest(run_input)
+        return self.input is None or self.input == run_input
+
+    def age(self, now: float) -> float | None:
+        """Seconds since upstream created it, by upstream's stamp; None when that cannot be read."""
+        if self.created_at is None:
+            return None
+        try:
+            created = datetime.fromisoformat(self.created_at)
+        except ValueError:
+            return None
+        return None if created.tzinfo is None else now - created.timestamp()
+
+
+def parse_run(payload: JSON) -> Run | None:
+    """Read a run object; None when it has no usable id."""
+    if not isinstance(payload, dict):
+        return None
+    id_ = _text(payload, "id", "run_id")
+    if not id_ or len(id_) > MAX_ID_LENGTH or id_ in (".", ".."):
+        return None
+    error = payload.get("error")
+    error = error if isinstance(error, dict) else {}
+    metadata = payload.get("metadata")
+    status = (_text(payload, "status_code", "status") or "unknown").strip().lower()
+    return Run(
+        id=id_,
+        status=_SPELLINGS.get(status, status),
+        client_ref=_text(payload, "client_ref"),
+        nodes_total=_count(payload.get("nodes_total")),
+        nodes_completed=_count(payload.get("nodes_completed")),
+        output=payload.get("output"),
+        input=payload.get("input"),
+        cost=_decimal(payload.get("cost")),
+        duration_ms=_number(payload.get("duration_ms")),
+        created_at=_text(payload, "created_at"),
+        completed_at=_text(payload, "completed_at", "finished_at"),
+        failure_code=_text(payload, "failure_code") or _text(error, "code"),
+        failure_message=_text(payload, "failure_message", "failure_reason") or _text(error, "message"),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")},
+    )
+
+
+def parse_runs(payload: JSON) -> list[Run] | None:
+    """Read a page of runs; None when the answer is no page."""
+    items = payload.get("items") if isinstance(payload, dict) else payload
+    if not isinstance(items, list):
+        return None
+    return [run for run in map(parse_run, items) if run is not None]
+
+
+def _text(payload: JSONObject, *names: str) -> str | None:
+    for name in names:
+        value = payload.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _number(value: JSON) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: JSON) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number < _MAX_STEPS else None
+
+
+def _decimal(value: JSON) -> str | None:
+    """A cost is a decimal string; a number is spelt as one."""
+    if isinstance(value, str):
+        return value
+    number = _number(value)
+    return None if number is None else str(number)
+
+
+def media_type(url: str) -> str | None:
+    """The media type that a URL's path promises."""
+    path = url.partition("?")[0].partition("#")[0]
+    name = path.rpartition("/")[2]
+    return _MEDIA_TYPES.get(name.rpartition(".")[2].lower()) if "." in name else None
+
+
+def output_urls(output: JSON) -> list[str]:
+    """Every URL in an output, in order and once, whatever the shape around it."""
+    found = dict.fromkeys(_urls(output))
+    return list(found)[:MAX_OUTPUT_URLS]
+
+
+def _urls(value: JSON) -> Iterator[str]:
+    if isinstance(value, str):
+        if _URL.fullmatch(value):
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _urls(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name not in _NOT_OUTPUT:
+                yield from _urls(item)
+
+
+def without_inline_media(value: JSON) -> JSON:
+    """The same value with every long ``data:`` URI replaced by a short note."""
+    if isinstance(value, str):
+        if len(value) <= MAX_INLINE_MEDIA or value[:5].lower() != "data:":
+            return value
+        kind = value[5:100].partition(",")[0].partition(";")[0] or "media"
+        return f"[inline {kind} of {len(value)} characters left out; run again without sync_mode to get a URL]"
+    if isinstance(value, list):
+        return [without_inline_media(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_inline_media(item) for name, item in value.items()}
+    return value

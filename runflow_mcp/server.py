@@ -1,0 +1,77 @@
+"""The life of a serving process: bind, serve, drain on a signal, stop.
+
+Drain: readiness turns 503, the listener stays open while waits remain, every waiting call gets its answer
+within the grace time. A second signal stops at once.
+"""
+
+import asyncio
+import signal
+
+import structlog
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.web.keys import SERVICES
+
+log = structlog.get_logger(__name__)
+
+#: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
+#: keeps its upstream connections for 60 s.
+KEEPALIVE_TIMEOUT = 75.0
+BACKLOG = 1024
+#: The share of the grace time after which the waits that remain are answered ``server_draining``; the rest
+#: is for writing those answers.
+WAIT_SHARE = 0.8
+#: Seconds that handlers get to end once nothing waits any more.
+CLOSING = 1.0
+
+
+async def serve(config: Config, *, announce: str = "") -> None:
+    """Serve until SIGTERM or SIGINT. ``announce`` is printed once clients can connect.
+
+    Raises ``OSError`` when the address cannot be had.
+    """
+    stop = asyncio.Event()
+    stop_at_once = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        (stop_at_once if stop.is_set() else stop).set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, on_signal)
+    app = create_app(config)
+    runner = web.AppRunner(
+        app,
+        # A client that goes away ends its handler: polling stops, the run goes on upstream.
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_TIMEOUT,
+        shutdown_timeout=CLOSING,
+        # A compressed body is refused by its header; it must not be inflated before that.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()
+        log.info("listening", host=config.host, port=config.port)
+        if announce:
+            print(announce, flush=True)
+        await stop.wait()
+        await _drain(app, config, stop_at_once)
+    finally:
+        await runner.cleanup()
+    log.info("stopped")
+
+
+async def _drain(app: web.Application, config: Config, stop_at_once: asyncio.Event) -> None:
+    waits = app[SERVICES].waits
+    grace = config.shutdown_grace_ms / 1000
+    log.info("draining", waits=len(waits), grace_seconds=grace)
+    loop = asyncio.get_running_loop()
+    waits.drain(loop.time() + grace * WAIT_SHARE)
+    ended = [asyncio.ensure_future(event.wait()) for event in (waits.idle, stop_at_once)]
+    await asyncio.wait(ended, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    for one in ended:
+        one.cancel()

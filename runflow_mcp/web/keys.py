@@ -1,0 +1,25 @@
+"""What the guards and the handlers leave on the application and on a request, with their types."""
+
+from aiohttp import web
+
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.methods.call import Services
+from runflow_mcp.methods.dispatch import Methods
+
+SERVICES = web.AppKey("services", Services)
+METHODS = web.AppKey("methods", Methods)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+BEARER = web.RequestKey("bearer", Bearer)
+#: The request's Origin, once it has been found on the allowlist.
+ORIGIN = web.RequestKey("origin", str)
+#: The JSON-RPC method, for the access line.
+RPC_METHOD = web.RequestKey("rpc_method", str)
+
+#: The name of the one JSON-RPC route.
+MCP_ROUTE = "mcp"
+
+
+def is_mcp(request: web.Request) -> bool:
+    """Whether the request is for the JSON-RPC route, which alone the body and bearer guards protect."""
+    return request.match_info.route.name == MCP_ROUTE

@@ -1,0 +1,67 @@
+"""The POST body: judged by its headers before it is read, and read no further than the cap."""
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from runflow_mcp.config import Config
+from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.web.keys import is_mcp
+
+#: Seconds for the whole body to arrive.
+BODY_TIMEOUT = 10.0
+
+
+def too_large(cap: int) -> Rejection:
+    return Rejection(
+        RejectionCode.BODY_TOO_LARGE,
+        f"The body is over {cap} bytes. Send media as URLs instead of inline data, "
+        "or have the operator raise MCP_MAX_BODY_BYTES.",
+    )
+
+
+def body_guard(config: Config) -> Middleware:
+    cap = config.max_body_bytes
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "POST" and is_mcp(request):
+            headers = request.headers
+            content_type = headers.get("Content-Type")
+            # No Content-Type is let pass; a wrong one is what a form or a text post of a foreign page has.
+            if content_type is not None and request.content_type != "application/json":
+                raise Rejection(
+                    RejectionCode.UNSUPPORTED_MEDIA_TYPE,
+                    "Send the JSON-RPC message with Content-Type: application/json.",
+                )
+            if "Content-Encoding" in headers:
+                raise Rejection(
+                    RejectionCode.UNSUPPORTED_MEDIA_TYPE,
+                    "Send the body uncompressed, without Content-Encoding.",
+                )
+            if (request.content_length or 0) > cap:
+                raise too_large(cap)
+        return await handler(request)
+
+    return middleware
+
+
+async def read_body(request: web.Request, cap: int) -> bytes:
+    """The whole body. Raises ``Rejection`` past the cap (nothing beyond it is kept) or past the time."""
+    content = request.content
+    if content.is_eof() and (request.content_length or cap + 1) <= cap:
+        return content.read_nowait()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in content.iter_any():
+                body += chunk
+                if len(body) > cap:
+                    raise too_large(cap)
+    except TimeoutError:
+        raise Rejection(
+            RejectionCode.BODY_TIMEOUT,
+            f"The body did not arrive within {BODY_TIMEOUT:.0f} s; send it again in one go.",
+        ) from None
+    return bytes(body)

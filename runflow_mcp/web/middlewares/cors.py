@@ -1,0 +1,36 @@
+"""CORS for browser clients from allowed origins: preflights, and the headers that let pages read answers."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from runflow_mcp.web.keys import ORIGIN
+
+#: Request headers that MCP clients send.
+_ALLOW_HEADERS = (
+    "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, "
+    "Last-Event-ID, X-Request-Id, traceparent, tracestate"
+)
+#: Response headers that a page may read beside the ordinary ones.
+_EXPOSE_HEADERS = "WWW-Authenticate, Retry-After, X-Request-Id"
+#: Browsers ask again after this many seconds (two hours is the most that one of them grants).
+_MAX_AGE = "7200"
+
+
+@web.middleware
+async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method != "OPTIONS":
+        return await handler(request)
+    response = web.Response(status=204, headers={"Allow": "POST, OPTIONS"})
+    if ORIGIN in request:
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = _ALLOW_HEADERS
+        response.headers["Access-Control-Max-Age"] = _MAX_AGE
+    return response
+
+
+async def allow(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Let an allowed origin read the response; an ``on_response_prepare`` signal."""
+    if ORIGIN in request:
+        response.headers["Access-Control-Allow-Origin"] = request[ORIGIN]
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSE_HEADERS
+        response.headers["Vary"] = "Origin"

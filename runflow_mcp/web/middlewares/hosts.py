@@ -1,0 +1,85 @@
+"""Host and Origin allowlists: the defence against DNS rebinding (transports, "Security Warning").
+
+The health probes are outside: a load balancer asks by address.
+"""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from runflow_mcp.config import Config
+from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.web.health import PROBES
+from runflow_mcp.web.keys import ORIGIN
+
+_DEFAULT_PORTS = ("80", "443")
+
+
+def has_port(host: str) -> bool:
+    """Whether ``host`` ends in a port; the colons of ``[::1]`` are none."""
+    return host.rpartition(":")[2].isdigit() and not host.endswith("]")
+
+
+def expand_hosts(hosts: tuple[str, ...]) -> frozenset[str]:
+    """Every Host header that the entries allow: one without a port also allows 80 and 443."""
+    expanded = {host.lower() for host in hosts}
+    expanded |= {f"{host}:{port}" for host in expanded if not has_port(host) for port in _DEFAULT_PORTS}
+    return frozenset(expanded)
+
+
+def host_guard(config: Config) -> Middleware:
+    allowed = expand_hosts(config.allowed_hosts)
+    any_host = "*" in allowed
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in PROBES:
+            return await handler(request)
+        hosts = request.headers.getall("Host", ())
+        if len(hosts) != 1:
+            how_many = "no Host header" if not hosts else f"{len(hosts)} Host headers"
+            raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {how_many}; HTTP/1.1 wants exactly one.")
+        if not any_host and hosts[0].strip().lower() not in allowed:
+            raise Rejection(
+                RejectionCode.HOST_REJECTED,
+                "This server does not answer to the Host of this request. Use the address its operator gave "
+                "out, or have the operator add the host to MCP_ALLOWED_HOSTS.",
+            )
+        return await handler(request)
+
+    return middleware
+
+
+def expand_origins(origins: tuple[str, ...]) -> frozenset[str]:
+    """Every Origin header that the entries allow; browsers leave default ports out."""
+    expanded = {origin.lower() for origin in origins}
+    for origin in tuple(expanded):
+        scheme, _, host = origin.partition("://")
+        default = "443" if scheme == "https" else "80"
+        if has_port(host):
+            expanded |= {origin.removesuffix(f":{default}")}
+        else:
+            expanded |= {f"{origin}:{default}"}
+    return frozenset(expanded)
+
+
+def origin_guard(config: Config) -> Middleware:
+    allowed = expand_origins(config.allowed_origins)
+    any_origin = "*" in allowed
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origins = request.headers.getall("Origin", ())
+        if origins and request.path not in PROBES:
+            origin = origins[0].strip().lower()
+            known = any_origin or origin in allowed
+            # A sandboxed page or a file sends null; it could be anybody's.
+            if len(origins) > 1 or origin == "null" or not known:
+                raise Rejection(
+                    RejectionCode.ORIGIN_REJECTED,
+                    "Pages from this Origin may not call this server. "
+                    "Have its operator add the origin to MCP_ALLOWED_ORIGINS.",
+                )
+            request[ORIGIN] = origins[0].strip()
+        return await handler(request)
+
+    return middleware

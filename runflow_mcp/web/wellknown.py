@@ -1,0 +1,35 @@
+"""The protected-resource document (RFC 9728) and the challenge that points to it.
+
+A stub on purpose: there is no authorization server, the key is the caller's own and is sent as a bearer.
+"""
+
+import orjson
+from aiohttp import web
+
+from runflow_mcp.config import Config
+from runflow_mcp.web.keys import SERVICES
+
+PATH = "/.well-known/oauth-protected-resource"
+DOCUMENTATION = "https://docs.runflow.io"
+
+
+def public_origin(config: Config, request: web.BaseRequest) -> str:
+    """Where clients reach this server: as configured, else the Host they used, which has been allowed."""
+    return config.public_url or f"http://{request.host}"
+
+
+def challenge(config: Config, request: web.BaseRequest) -> str:
+    """The WWW-Authenticate value of a 401."""
+    metadata = f"{public_origin(config, request)}{PATH}"
+    return f'Bearer realm="runflow-mcp", error="invalid_token", resource_metadata="{metadata}"'
+
+
+async def protected_resource(request: web.Request) -> web.Response:
+    config = request.app[SERVICES].config
+    document = {
+        "resource": f"{public_origin(config, request)}/mcp",
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Runflow",
+        "resource_documentation": DOCUMENTATION,
+    }
+    return web.Response(body=orjson.dumps(document), content_type="application/json")

@@ -1,0 +1,54 @@
+"""What every test gets: an event loop on virtual time, a sandbox, and the server in front of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from random import Random
+
+import pytest
+
+from runflow_mcp.sandbox import RunningSandbox, Sandbox, start
+from tests.serving import Serve, Server, run_server
+from tests.virtual_time import VirtualClock, VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,  # noqa: ARG001 - the hook's signature
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("real_time"):
+        return {"real": asyncio.new_event_loop}
+    return {"virtual": VirtualTimeLoop}
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def sandbox(clock: VirtualClock) -> Sandbox:
+    return Sandbox(clock=clock)
+
+
+@pytest.fixture
+async def upstream(sandbox: Sandbox) -> AsyncIterator[RunningSandbox]:
+    running = await start(sandbox)
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+async def serve(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Serve]:
+    """Start a server in front of the sandbox with settings of the test's own, by their environment names."""
+    async with AsyncExitStack() as stack:
+
+        async def run(**settings: str) -> Server:
+            return await stack.enter_async_context(run_server(upstream.url, clock, Random(0), settings))
+
+        yield run
+
+
+@pytest.fixture
+async def server(serve: Serve) -> Server:
+    return await serve()

@@ -1,0 +1,162 @@
+"""A running server for tests: real HTTP on loopback, with one method per thing a client does."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, Protocol
+
+import aiohttp
+import attrs
+import orjson
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Services
+from runflow_mcp.web.keys import SERVICES
+from tests.virtual_time import VirtualClock
+
+KEY = "rf_live_sandbox"
+MODEL = "google/nano-banana-2"
+INPUT = {"prompt": "a lighthouse at dusk"}
+BOTH = "application/json, text/event-stream"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@attrs.frozen
+class Answer:
+    """One HTTP answer, read to its end. ``events``: the messages of a stream, in order."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.content)
+
+    @property
+    def is_stream(self) -> bool:
+        return self.headers.get("Content-Type", "").startswith("text/event-stream")
+
+    @property
+    def events(self) -> list[Any]:
+        lines = self.content.split(b"\n")
+        return [orjson.loads(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: ")]
+
+    @property
+    def message(self) -> Any:
+        """The JSON-RPC response, from a plain answer or the end of a stream."""
+        return self.events[-1] if self.is_stream else self.json
+
+    @property
+    def result(self) -> Any:
+        return self.message["result"]
+
+    @property
+    def error(self) -> Any:
+        """The JSON-RPC error."""
+        return self.message["error"]
+
+    @property
+    def structured(self) -> Any:
+        return self.result["structuredContent"]
+
+    @property
+    def tool_error(self) -> Any:
+        """The envelope of a tool error."""
+        assert self.result["isError"] is True
+        return self.structured["error"]
+
+    @property
+    def progress(self) -> list[Any]:
+        return [event["params"] for event in self.events if event.get("method") == "notifications/progress"]
+
+
+@attrs.frozen
+class Server:
+    """A server under test and a client session that talks to it."""
+
+    app: web.Application
+    origin: str
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/mcp"
+
+    @property
+    def services(self) -> Services:
+        return self.app[SERVICES]
+
+    async def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, data: bytes | None = None
+    ) -> Answer:
+        async with self.session.request(method, f"{self.origin}{path}", headers=headers, data=data) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def post(
+        self,
+        body: object,
+        *,
+        key: str | None = KEY,
+        accept: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """POST a message (bytes as they are, anything else as JSON)."""
+        sent = {"Content-Type": "application/json"}
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        if accept is not None:
+            sent["Accept"] = accept
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        return await self.request("POST", "/mcp", headers={**sent, **(headers or {})}, data=data)
+
+    async def rpc(self, method: str, params: object = None, **options: Any) -> Answer:
+        message = {"jsonrpc": "2.0", "id": 1, "method": method}
+        return await self.post(message if params is None else {**message, "params": params}, **options)
+
+    async def call(self, tool: str, /, token: str | int | None = None, **options: Any) -> Answer:
+        """Call a tool; ``options`` of ``post`` go through, everything else are arguments."""
+        passed = {name: options.pop(name) for name in ("key", "accept", "headers") if name in options}
+        params: dict[str, Any] = {"name": tool, "arguments": options}
+        if token is not None:
+            params["_meta"] = {"progressToken": token}
+        return await self.rpc("tools/call", params, **passed)
+
+    async def generate(self, model: str = MODEL, input: object = INPUT, **options: Any) -> Answer:  # noqa: A002
+        return await self.call("generate", model=model, input=input, **options)
+
+
+class Serve(Protocol):
+    def __call__(self, **settings: str) -> Awaitable[Server]: ...
+
+
+@asynccontextmanager
+async def run_server(
+    upstream: str, clock: VirtualClock, random: Random, settings: Mapping[str, str]
+) -> AsyncIterator[Server]:
+    port = free_port()
+    environ = {
+        "MCP_PORT": str(port),
+        "RUNFLOW_API_URL": upstream,
+        "RUNFLOW_CATALOG_URL": f"{upstream}/models-catalog.json",
+        "RUNFLOW_SKILL_URL": f"{upstream}/.well-known/agent-skills/runflow/SKILL.md",
+        **settings,
+    }
+    app = create_app(Config.from_mapping(environ), clock=clock, random=random)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, auto_decompress=False, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+            yield Server(app, f"http://127.0.0.1:{port}", session)
+    finally:
+        await runner.cleanup()
