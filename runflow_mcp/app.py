@@ -1,7 +1,6 @@
 """The wiring: one config makes the services, the guards and the routes. No globals, no work at import."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from random import Random
 
@@ -12,14 +11,17 @@ from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
 from runflow_mcp.methods.dispatch import TOOLS, Methods, methods
 from runflow_mcp.methods.waits import Waits
+from runflow_mcp.ratelimit.limits import Limits, Store
+from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.runflow.catalog import Catalog
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
 from runflow_mcp.runflow.skill import Skill
 from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import MCP_ROUTE, METHODS, SERVICES
+from runflow_mcp.web.keys import LIMITS, MCP_ROUTE, METHODS, SERVICES
 from runflow_mcp.web.middlewares import access, cors, stack
+from runflow_mcp.web.middlewares.body import expect_later
 
 
 def create_app(
@@ -32,15 +34,46 @@ def create_app(
     """The server as an aiohttp application. ``table``: other methods than the product's, for tests."""
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or methods(*TOOLS)
-    app.cleanup_ctx.append(_services(config, clock or SystemClock(), random or Random()))
+    clock = clock or SystemClock()
+    app.cleanup_ctx.append(_limits(config, clock))
+    app.cleanup_ctx.append(_services(config, clock, random or Random()))
     app.on_response_prepare.append(access.stamp)
     app.on_response_prepare.append(cors.allow)
-    app.router.add_route("*", "/mcp", endpoint.endpoint, name=MCP_ROUTE)
+    app.router.add_route("*", "/mcp", endpoint.endpoint, name=MCP_ROUTE, expect_handler=expect_later)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
     app.router.add_get(wellknown.PATH, wellknown.protected_resource)
     app.router.add_get(f"{wellknown.PATH}/mcp", wellknown.protected_resource)
     return app
+
+
+def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        store = _store(config, clock)
+        app[LIMITS] = Limits(store, config)
+        forgetting = asyncio.create_task(_forget(store, config, clock), name="forget windows")
+        yield
+        forgetting.cancel()
+        await asyncio.wait([forgetting])
+        await store.close()
+
+    return context
+
+
+def _store(config: Config, clock: Clock) -> Store:
+    if config.rate_limit_store == "memory://":
+        return MemoryStore.make(config, clock)
+    # An extra: only those who share limits between processes need the package.
+    from runflow_mcp.ratelimit.redis import RedisStore  # noqa: PLC0415
+
+    return RedisStore.make(config, clock)
+
+
+async def _forget(store: Store, config: Config, clock: Clock) -> None:
+    """Give the memory of passed windows back although no request comes."""
+    while True:
+        await clock.sleep(config.rate_limit_window_ms / 1000)
+        store.forget()
 
 
 def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -67,9 +100,7 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
         yield
         for task in background:
             task.cancel()
-        for task in background:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait(background)
         await services.catalog.close()
         await services.dispatcher.close()
         await session.close()

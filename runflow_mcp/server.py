@@ -12,13 +12,11 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
+from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 
 log = structlog.get_logger(__name__)
 
-#: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
-#: keeps its upstream connections for 60 s.
-KEEPALIVE_TIMEOUT = 75.0
 BACKLOG = 1024
 #: The share of the grace time after which the waits that remain are answered ``server_draining``; the rest
 #: is for writing those answers.
@@ -42,16 +40,7 @@ async def serve(config: Config, *, announce: str = "") -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, on_signal)
     app = create_app(config)
-    runner = web.AppRunner(
-        app,
-        # A client that goes away ends its handler: polling stops, the run goes on upstream.
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_TIMEOUT,
-        shutdown_timeout=CLOSING,
-        # A compressed body is refused by its header; it must not be inflated before that.
-        auto_decompress=False,
-    )
+    runner = Runner(app, shutdown_timeout=CLOSING)
     await runner.setup()
     try:
         await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()

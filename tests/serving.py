@@ -14,6 +14,7 @@ from aiohttp import web
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
+from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 from tests.virtual_time import VirtualClock
 

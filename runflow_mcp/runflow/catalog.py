@@ -97,6 +97,10 @@ class Catalog:
             reason = fault.reason if isinstance(fault, UpstreamError) else str(fault)
             log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
             raise CatalogUnavailable(reason) from fault
+        except Exception as fault:
+            # A bug in reading must not end the refreshing for good.
+            log.exception("catalog_fetch_crashed")
+            raise CatalogUnavailable("an internal error") from fault
         self._confirmed = self.clock.monotonic()
         if self.current is None:
             raise CatalogUnavailable("the server says unchanged, but nothing was had before")

@@ -10,7 +10,7 @@ from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.jsonrpc import Batch, Code, Malformed, Message, ProtocolError, Request
 from runflow_mcp.protocol.progress import token_of
 from runflow_mcp.protocol.revisions import BATCHING, Revision, classify
-from runflow_mcp.web.keys import BEARER, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
+from runflow_mcp.web.keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
 from runflow_mcp.web.middlewares.body import read_body
 from runflow_mcp.web.middlewares.rejections import plain_error
 from runflow_mcp.web.reply import Reply
@@ -49,6 +49,7 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
     except ProtocolError as fault:
         return _error(fault, message.id if isinstance(message, Request) else None)
     if isinstance(message, Batch):
+        await request.app[LIMITS].batch(request[ADMISSION], len(message.messages))
         return await _answer_batch(message, request, revision, arrived)
     if not isinstance(message, Request):
         return web.Response(status=202)

@@ -5,7 +5,7 @@ from aiohttp import web
 
 from runflow_mcp import __version__
 from runflow_mcp.jsontypes import JSON
-from runflow_mcp.web.keys import SERVICES
+from runflow_mcp.web.keys import LIMITS, SERVICES
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PROBES = frozenset({HEALTHZ, READYZ})
@@ -42,7 +42,7 @@ async def readyz(request: web.Request) -> web.Response:
         "version": __version__,
         "reasons": reasons,
         "catalog": state,
-        "limits": {"store": services.config.rate_limit_store.partition("://")[0]},
+        "limits": request.app[LIMITS].store.state(),
         "waits": len(services.waits),
     }
     return _json(503 if reasons else 200, body)

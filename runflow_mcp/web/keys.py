@@ -5,12 +5,18 @@ from aiohttp import web
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.methods.call import Services
 from runflow_mcp.methods.dispatch import Methods
+from runflow_mcp.ratelimit.limits import Admission, Limits
 
 SERVICES = web.AppKey("services", Services)
+LIMITS = web.AppKey("limits", Limits)
 METHODS = web.AppKey("methods", Methods)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 BEARER = web.RequestKey("bearer", Bearer)
+#: The windows that the request was counted in.
+ADMISSION = web.RequestKey("admission", Admission)
+#: The address that the request is limited by.
+ADDRESS = web.RequestKey("address", str)
 #: The request's Origin, once it has been found on the allowlist.
 ORIGIN = web.RequestKey("origin", str)
 #: The JSON-RPC method, for the access line.

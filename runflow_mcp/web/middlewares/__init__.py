@@ -4,6 +4,7 @@ from aiohttp.typedefs import Middleware
 
 from runflow_mcp.config import Config
 from runflow_mcp.web.middlewares.access import access_log
+from runflow_mcp.web.middlewares.addresses import address_of_caller
 from runflow_mcp.web.middlewares.auth import bearer_guard
 from runflow_mcp.web.middlewares.body import body_guard
 from runflow_mcp.web.middlewares.cors import preflight
@@ -15,11 +16,12 @@ __all__ = ["stack"]
 
 def stack(config: Config) -> list[Middleware]:
     return [
+        address_of_caller(config),  # the log line and the limits need it
         access_log,  # sees every answer, so that each request leaves one line
         rejections(config),  # turns what the guards raise into answers, which the line above then shows
         host_guard(config),  # before anything that costs: a rebinding page must not get further
         origin_guard(config),
         preflight,  # browsers send preflights without a bearer
         body_guard(config),  # judged by headers alone
-        bearer_guard(config),
+        bearer_guard(config),  # with the windows: last, so that nothing refused by headers counts in them
     ]

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runflow_mcp.web.keys import BEARER, REQUEST_ID, RPC_METHOD, SERVICES
+from runflow_mcp.web.keys import ADDRESS, BEARER, REQUEST_ID, RPC_METHOD, SERVICES
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
             ms=round((clock.monotonic() - began) * 1000, 1),
             rpc=request.get(RPC_METHOD),
             key=bearer.fingerprint if bearer else None,
-            peer=request.remote,
+            address=request[ADDRESS],
         )
 
 

@@ -1,11 +1,15 @@
-"""The bearer of a JSON-RPC request: read before the body is, and before anything is known of its method."""
+"""The bearer of a JSON-RPC request and its windows: both before the body is read.
+
+One guard for the two, since which windows a request counts in depends on whether its bearer is acceptable.
+"""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.config import Config
 from runflow_mcp.credentials import parse_authorization
-from runflow_mcp.web.keys import BEARER, is_mcp
+from runflow_mcp.errors import Rejection
+from runflow_mcp.web.keys import ADDRESS, ADMISSION, BEARER, LIMITS, is_mcp
 
 
 def bearer_guard(config: Config) -> Middleware:
@@ -13,8 +17,17 @@ def bearer_guard(config: Config) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_mcp(request):
-            request[BEARER] = parse_authorization(request.headers.getall("Authorization", ()), prefixes)
+        if not is_mcp(request):
+            return await handler(request)
+        limits = request.app[LIMITS]
+        address = request[ADDRESS]
+        try:
+            bearer = request[BEARER] = parse_authorization(request.headers.getall("Authorization", ()), prefixes)
+        except Rejection:
+            # Raises the 429 in place of the 401 once the window is full.
+            await limits.refused_bearer(address)
+            raise
+        request[ADMISSION] = await limits.authenticated(address, bearer.fingerprint)
         return await handler(request)
 
     return middleware

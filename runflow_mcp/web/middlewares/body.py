@@ -28,9 +28,9 @@ def body_guard(config: Config) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method == "POST" and is_mcp(request):
             headers = request.headers
-            content_type = headers.get("Content-Type")
+            types = headers.getall("Content-Type", ())
             # No Content-Type is let pass; a wrong one is what a form or a text post of a foreign page has.
-            if content_type is not None and request.content_type != "application/json":
+            if len(types) > 1 or (types and request.content_type != "application/json"):
                 raise Rejection(
                     RejectionCode.UNSUPPORTED_MEDIA_TYPE,
                     "Send the JSON-RPC message with Content-Type: application/json.",
@@ -47,9 +47,16 @@ def body_guard(config: Config) -> Middleware:
     return middleware
 
 
+async def expect_later(_request: web.Request) -> None:
+    """The route's answer to ``Expect: 100-continue``: none yet, a guard may refuse the body unseen."""
+
+
 async def read_body(request: web.Request, cap: int) -> bytes:
     """The whole body. Raises ``Rejection`` past the cap (nothing beyond it is kept) or past the time."""
     content = request.content
+    if "Expect" in request.headers and not content.is_eof():
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     if content.is_eof() and (request.content_length or cap + 1) <= cap:
         return content.read_nowait()
     body = bytearray()

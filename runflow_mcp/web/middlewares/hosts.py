@@ -38,7 +38,11 @@ def host_guard(config: Config) -> Middleware:
         if len(hosts) != 1:
             how_many = "no Host header" if not hosts else f"{len(hosts)} Host headers"
             raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {how_many}; HTTP/1.1 wants exactly one.")
-        if not any_host and hosts[0].strip().lower() not in allowed:
+        named = {hosts[0].strip().lower()}
+        if request.host != hosts[0]:
+            # An absolute-form target names a host as well, and HTTP goes by that one (RFC 9112, 3.2.2).
+            named.add(request.url.authority.lower())
+        if not any_host and not allowed.issuperset(named):
             raise Rejection(
                 RejectionCode.HOST_REJECTED,
                 "This server does not answer to the Host of this request. Use the address its operator gave "

@@ -1,0 +1,1 @@
+"""Sliding-window limits: exact arithmetic, kept in this process or shared through Redis."""

@@ -1,0 +1,49 @@
+"""Windows in this process's memory: exact for one process."""
+
+import attrs
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.config import Config
+from runflow_mcp.jsontypes import JSON
+from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict, limit_of
+from runflow_mcp.ratelimit.windows import MICROSECONDS, Window
+
+
+@attrs.frozen
+class MemoryStore:
+    """One ``Window`` a scope. Nothing here awaits, so every admission is atomic."""
+
+    clock: Clock
+    windows: dict[Scope, Window]
+
+    @classmethod
+    def make(cls, config: Config, clock: Clock) -> "MemoryStore":
+        length = config.rate_limit_window_ms * 1000
+        return cls(clock, {scope: Window(limit_of(scope, config), length) for scope in Scope})
+
+    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+        now = self._now()
+        wait, scope = max((self.windows[hit.scope].wait(hit.caller, cost, now), hit.scope) for hit in hits)
+        if wait:
+            return Verdict(wait, scope=scope)
+        for hit in hits:
+            self.windows[hit.scope].add(hit.caller, cost, now)
+        return Verdict(0, stamp=now)
+
+    async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
+        for hit in hits:
+            self.windows[hit.scope].take_back(hit.caller, stamp)
+
+    def forget(self) -> None:
+        now = self._now()
+        for window in self.windows.values():
+            window.forget(now)
+
+    def state(self) -> dict[str, JSON]:
+        return {"store": "memory"}
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def _now(self) -> int:
+        return int(self.clock.monotonic() * MICROSECONDS)

@@ -1,0 +1,124 @@
+"""Windows shared through Redis or Valkey: one script, one round trip, Redis's own clock.
+
+While Redis is away, requests are admitted under this process's own windows; it is asked again by itself.
+"""
+
+from importlib.resources import files
+
+import attrs
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.config import Config, mask_url_password
+from runflow_mcp.jsontypes import JSON
+from runflow_mcp.ratelimit.limits import Hit, Verdict, limit_of
+from runflow_mcp.ratelimit.memory import MemoryStore
+
+log = structlog.get_logger(__name__)
+
+#: A limit must not cost more than a moment; a Redis slower than this counts as away.
+TIMEOUT = 0.25
+#: Seconds between attempts while it is away: one request then waits for the answer, the others do not.
+RETRY = 1.0
+#: Connections; each is busy for the length of one script.
+MAX_CONNECTIONS = 64
+#: The hash tag keeps a caller's windows on one node of a cluster.
+KEY = "runflow-mcp:{{limits}}:{scope}:{caller}"
+_FAULTS = (RedisError, OSError, TimeoutError)
+
+
+@attrs.define
+class RedisStore:
+    """The shared windows, and the local ones for when they cannot be reached."""
+
+    url: str = attrs.field(repr=mask_url_password)
+    config: Config = attrs.field(repr=False)
+    clock: Clock = attrs.field(repr=False)
+    local: MemoryStore = attrs.field(repr=False)
+    _redis: Redis = attrs.field(repr=False)
+    _admit: AsyncScript = attrs.field(repr=False)
+    _take_back: AsyncScript = attrs.field(repr=False)
+    _away_until: float | None = None
+    outages: int = 0
+    fallbacks: int = 0
+
+    @classmethod
+    def make(cls, config: Config, clock: Clock) -> "RedisStore":
+        url = config.rate_limit_store
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=TIMEOUT,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+        )
+        redis = Redis.from_pool(pool)
+        scripts = files("runflow_mcp.ratelimit")
+        return cls(
+            url,
+            config,
+            clock,
+            MemoryStore.make(config, clock),
+            redis,
+            redis.register_script(scripts.joinpath("admit.lua").read_text()),
+            redis.register_script(scripts.joinpath("take_back.lua").read_text()),
+        )
+
+    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+        now = self.clock.monotonic()
+        if self._away_until is not None and now < self._away_until:
+            return await self._locally(hits, cost)
+        if self._away_until is not None:
+            self._away_until = now + RETRY  # this request asks; the ones beside it do not wait with it
+        keys = [self._key(hit) for hit in hits]
+        limits = [limit_of(hit.scope, self.config) for hit in hits]
+        try:
+            wait, which, stamp = await self._admit(keys, [self.config.rate_limit_window_ms * 1000, cost, *limits])
+        except _FAULTS as fault:
+            self._lost(fault)
+            return await self._locally(hits, cost)
+        self._found()
+        return Verdict(int(wait), int(stamp), hits[int(which) - 1].scope)
+
+    async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
+        if self._away_until is not None:
+            return await self.local.take_back(hits, stamp)
+        try:
+            await self._take_back([self._key(hit) for hit in hits], [stamp])
+        except _FAULTS as fault:
+            self._lost(fault)
+
+    async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+        self.fallbacks += 1
+        return await self.local.admit(hits, cost)
+
+    def _key(self, hit: Hit) -> str:
+        return KEY.format(scope=hit.scope.value, caller=hit.caller)
+
+    def _lost(self, fault: BaseException) -> None:
+        if self._away_until is None:
+            self.outages += 1
+            log.warning("limit_store_away", store=mask_url_password(self.url), fault=type(fault).__name__)
+        self._away_until = self.clock.monotonic() + RETRY
+
+    def _found(self) -> None:
+        if self._away_until is not None:
+            self._away_until = None
+            log.warning("limit_store_back", store=mask_url_password(self.url), fallbacks=self.fallbacks)
+
+    def forget(self) -> None:
+        self.local.forget()
+
+    def state(self) -> dict[str, JSON]:
+        return {
+            "store": "redis",
+            "state": "ok" if self._away_until is None else "away: this process's own windows are in force",
+            "outages": self.outages,
+            "fallbacks": self.fallbacks,
+        }
+
+    async def close(self) -> None:
+        await self._redis.aclose()

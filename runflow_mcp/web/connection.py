@@ -1,0 +1,125 @@
+"""The connection under aiohttp's application: its own refusals in our shape, and no half-sent request for ever.
+
+aiohttp answers what it cannot parse by itself, in plain text and with the offending bytes in a traceback;
+both are replaced here. The hooks are ``RequestHandler.handle_error`` and ``Server.__call__``.
+"""
+
+import asyncio
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
+from runflow_mcp.web.middlewares.access import request_id_of
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for a request head to arrive, from the first byte or from the connection's start.
+HEAD_TIMEOUT = 15.0
+#: Seconds in which the rest of a refused body is read and thrown away, so that the refusal is seen.
+LINGERING = 2.0
+#: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
+#: keeps its upstream connections for 60 s.
+KEEPALIVE_TIMEOUT = 75.0
+
+
+class Connection(RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_head_timer",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:
+            self._stop_head_timer()
+        elif data and self._head_timer is None and self._waiter is not None:
+            # Between two requests: these bytes begin a head that is not complete yet.
+            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_late(self) -> None:
+        self._head_timer = None
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes what was sent, a key perhaps
+    ) -> web.StreamResponse:
+        """Answer what never reached the application, or fell out of it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a response is under way already")
+        request_id = request_id_of(None)
+        if status == HTTPStatus.BAD_REQUEST:
+            rejection = Rejection(
+                RejectionCode.BAD_REQUEST,
+                "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
+                "body's length is given.",
+            )
+            body = rejection.envelope(request_id)
+        else:
+            body = render_error(
+                None, ProtocolError(Code.INTERNAL_ERROR, f"An internal error happened here: {request_id}.")
+            )
+        log.info("request", request_id=request_id, status=int(status), fault=type(exc).__name__)
+        response = web.Response(
+            status=status, body=body, content_type="application/json", headers={"X-Request-Id": request_id}
+        )
+        response.force_close()
+        return response
+
+    def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
+        """A fault of aiohttp's own; its text may quote what was sent."""
+        log.error("connection_fault", fault=type(exc_info).__name__)
+
+
+class Listener(web.Server):
+    """Makes our connections in place of aiohttp's."""
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """An application runner with everything that serving and tests must agree on."""
+
+    def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
+        super().__init__(
+            app,
+            # A client that goes away ends its handler: polling stops, the run goes on upstream.
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+            lingering_time=LINGERING,
+            shutdown_timeout=shutdown_timeout,
+            # A compressed body is refused by its header; it must not be inflated before that.
+            auto_decompress=False,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Listener(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=asyncio.get_running_loop(),
+            **made._kwargs,  # noqa: SLF001 - what the runner was given, as aiohttp sorted it
+        )
