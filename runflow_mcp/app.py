@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from random import Random
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
 from runflow_mcp.methods.dispatch import TOOLS, Methods, methods
+from runflow_mcp.methods.subscribers import Subscriptions
+from runflow_mcp.methods.subscriptions import tell_of_changed_prompts
 from runflow_mcp.methods.waits import Waits
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
@@ -82,15 +85,19 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
         timeout = config.upstream_timeout_ms / 1000
         ttl = config.catalog_ttl_ms / 1000
         client = RunflowClient(session, config.api_url, timeout, clock)
+        subscriptions = Subscriptions()
         services = app[SERVICES] = Services(
             config=config,
             clock=clock,
             random=random,
-            catalog=Catalog(session, config.catalog_url, ttl, timeout, clock),
+            catalog=Catalog(
+                session, config.catalog_url, ttl, timeout, clock, partial(tell_of_changed_prompts, subscriptions)
+            ),
             skill=Skill(session, config.skill_url, ttl, timeout, clock),
             client=client,
             dispatcher=Dispatcher(client, clock, random),
             waits=Waits(config.max_waits),
+            subscriptions=subscriptions,
             started=clock.monotonic(),
         )
         background = [

@@ -2,13 +2,18 @@
 
 import argparse
 import asyncio
+import html
 import os
+import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dotenv
+import orjson
 import structlog
 
 from runflow_mcp import __version__
@@ -35,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def environment() -> dict[str, str]:
     """The process environment over the ``.env`` file of the working directory."""
-    from_file = dotenv.dotenv_values(".env", interpolate=False)
+    try:
+        from_file = dotenv.dotenv_values(".env", interpolate=False)
+    except (OSError, UnicodeDecodeError):
+        print("The file .env of this directory cannot be read as UTF-8 text. Nothing was started.", file=sys.stderr)
+        raise SystemExit(WRONG_SETTINGS) from None
     return {name: value for name, value in from_file.items() if value is not None} | dict(os.environ)
 
 
@@ -60,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--generate",
         nargs=2,
+        action=_ModelAndInput,
         metavar=("MODEL", "JSON"),
         help="run this model with this input too (may cost money)",
     )
@@ -71,15 +81,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _ModelAndInput(argparse.Action):
+    """``MODEL JSON`` as a name and an object."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - the base class's signature
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        model, text = values
+        try:
+            run_input = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            run_input = None
+        if not isinstance(run_input, dict):
+            raise argparse.ArgumentError(self, """JSON must be an object, such as '{"prompt": "a lighthouse"}'""")
+        setattr(namespace, self.dest, (model, run_input))
+
+
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else -1
     if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port is
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
     if not 0 < speed <= 1000:  # noqa: PLR2004 - beyond it nothing is left to see
         raise argparse.ArgumentTypeError("a speed is a number above 0, up to 1000")
     return speed
@@ -121,10 +154,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         _run(_serve_sandboxed(environ) if arguments.sandbox else serve(config))
     except OSError as fault:
-        print(f"Cannot listen on {config.host}:{config.port}: {fault.strerror or fault}.", file=sys.stderr)
-        print("Choose another address with MCP_HOST and MCP_PORT.", file=sys.stderr)
+        where = f"{config.host}:{config.port}"
+        print(f"Cannot listen on {where}: {_why(fault)}. Change MCP_HOST or MCP_PORT.", file=sys.stderr)
         return 1
     return 0
+
+
+def _why(fault: OSError) -> str:
+    """The system's own words; asyncio wraps them in a sentence that repeats the address."""
+    return os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault.strerror or fault)
 
 
 async def _serve_sandboxed(environ: Mapping[str, str]) -> None:
@@ -179,25 +217,33 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         print("Settings for the server:")
         for name, value in _sandbox_urls(running).items():
             print(f"  {name}={value}", flush=True)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await running.close()
+        await _stopped()
+        await running.close()
 
     try:
         _run(run())
     except OSError as fault:
-        print(f"Cannot listen on port {arguments.port}: {fault.strerror or fault}.", file=sys.stderr)
+        where = f"{arguments.host}:{arguments.port}"
+        print(f"Cannot listen on {where}: {_why(fault)}. Change --host or --port.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
     return 0
+
+
+async def _stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await stop.wait()
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from runflow_mcp.check import check  # noqa: PLC0415 - the other commands need none of it
 
-    return asyncio.run(check(arguments.url, arguments.key, arguments.generate))
+    try:
+        return asyncio.run(check(arguments.url, arguments.key, arguments.generate, partial(print, flush=True)))
+    except KeyboardInterrupt:
+        return 1
 
 
 def _config(arguments: argparse.Namespace) -> int:
@@ -216,5 +262,7 @@ def settings_markdown() -> str:
     """The README's table of settings."""
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for name, kind, default, _, help_ in Config().table():
-        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {help_} |")
+        # A <placeholder> would vanish as an unknown tag.
+        shown = html.escape(help_, quote=False)
+        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {shown} |")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
-_URL_PASSWORD = re.compile(r"(?<=://)([^@/]*):([^@/]*)@")
+_URL_USER = re.compile(r"([a-z]+://[^:/@]*:).*", re.DOTALL)
 
 
 class ConfigError(Exception):
@@ -30,7 +30,17 @@ class ConfigError(Exception):
 
 def mask_url_password(value: str) -> str:
     """``redis://user:secret@host`` with the secret replaced."""
-    return _URL_PASSWORD.sub(r"\1:***@", value)
+    credentials, at, host = value.rpartition("@")
+    if not at:
+        return value
+    user = _URL_USER.fullmatch(credentials)  # a misspelt URL shows nothing before its host
+    return f"{user[1] if user else ''}***@{host}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return mask_url_password(str(value))
 
 
 # Parsers: text → value; a ValueError says what was expected.
@@ -43,7 +53,7 @@ def _text(value: str) -> str:
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         expected = f"a whole number from {low} to {high}"
-        if not re.fullmatch(r"\d{1,15}", value):
+        if not re.fullmatch(r"[0-9]{1,15}", value):
             raise ValueError(expected)
         number = int(value)
         if not low <= number <= high:
@@ -66,10 +76,11 @@ def _http_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and parts.username is None
     except ValueError:
         usable = False
     if not usable or re.search(r"[\s\x00-\x1f]", value):
-        raise ValueError("an http:// or https:// URL")
+        raise ValueError("an http:// or https:// URL without user and password")
     return value
 
 
@@ -93,7 +104,8 @@ def _origin(value: str) -> str:
         raise ValueError(expected) from None
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(expected)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    default = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}".lower()
 
 
 def _items(value: str) -> tuple[str, ...]:
@@ -135,7 +147,7 @@ def _store(value: str) -> str:
 def setting(name: str, default: str, kind: str, parse: Callable[[str], Any], help_: str, *, empty: bool = False) -> Any:
     """A field of ``Config``. ``empty``: the empty text is a value of its own, not the default."""
     metadata = {"name": name, "default": default, "kind": kind, "parse": parse, "help": help_, "empty": empty}
-    return attrs.field(default=parse(default), metadata=metadata)
+    return attrs.field(default=parse(default), metadata=metadata, repr=_shown)
 
 
 _DAY_MS = 86_400_000
@@ -161,7 +173,7 @@ class Config:
         "list",
         _hosts,
         "Host headers to accept, exactly host[:port]; without a port also ports 80 and 443. Default: localhost, "
-        "127.0.0.1 and [::1] with the port. The public URL's host is always in. * accepts any (unsafe).",
+        "127.0.0.1, [::1] and MCP_HOST, each with the port. The public URL's host is always in. * accepts any (unsafe).",
     )
     allowed_origins_setting: tuple[str, ...] = setting(
         "MCP_ALLOWED_ORIGINS",
@@ -289,8 +301,12 @@ class Config:
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """The Host allowlist as configured: defaults and the public URL's host included."""
-        port = self.port
-        hosts = self.allowed_hosts_setting or (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}")
+        # Clients leave the default ports out; an entry without a port matches them too.
+        port = "" if self.port in (80, 443) else f":{self.port}"
+        bound = f"[{self.host}]" if ":" in self.host else self.host.lower()
+        own = () if bound in ("", "0.0.0.0", "[::]") else (f"{bound}{port}",)  # noqa: S104 - compared, not bound
+        local = dict.fromkeys((f"localhost{port}", f"127.0.0.1{port}", f"[::1]{port}", *own))
+        hosts = self.allowed_hosts_setting or tuple(local)
         public = urlsplit(self.public_url).netloc
         return hosts if not public or public in hosts else (*hosts, public)
 
@@ -317,12 +333,6 @@ class Config:
             )
             for field in attrs.fields(type(self))
         ]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return mask_url_password(str(value))
 
 
 def likely_typos(environ: Mapping[str, str]) -> list[tuple[str, str]]:

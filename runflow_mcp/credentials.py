@@ -23,9 +23,10 @@ def _digest(key: str) -> str:
 class Bearer:
     """An API key that prints as its fingerprint."""
 
-    _key: str
+    # Printers that go by fields and not by repr (rich tracebacks do) must not find it either.
+    _key: str = attrs.field(repr=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process, is never logged whole.
-    digest: str = attrs.field(init=False)
+    digest: str = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "digest", _digest(self._key))

@@ -8,9 +8,12 @@ import re
 MODEL_PATTERN = r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)+"
 MAX_MODEL_LENGTH = 256
 CLIENT_REF_PATTERN = r"[A-Za-z0-9._:/@+=-]{1,255}"
+#: Upstream's run ids are UUIDs; whatever else it may choose stays one path segment.
+RUN_ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,127}"
 
 _MODEL = re.compile(MODEL_PATTERN)
 _CLIENT_REF = re.compile(CLIENT_REF_PATTERN)
+_RUN_ID = re.compile(RUN_ID_PATTERN)
 _RUNS_ENDPOINT = re.compile(r"/v1/models/(.+)/runs", re.DOTALL)
 
 
@@ -36,3 +39,8 @@ def client_ref_fault(client_ref: str) -> str | None:
     if _CLIENT_REF.fullmatch(client_ref):
         return None
     return "must be 1 to 255 characters of A-Z a-z 0-9 . _ : / @ + = -"
+
+
+def run_id_fault(run_id: str) -> str | None:
+    """Why a text is no run id, or None when it is one."""
+    return None if _RUN_ID.fullmatch(run_id) else "must be a run id of at most 128 characters"

@@ -56,6 +56,7 @@ async def serve(config: Config, *, announce: str = "") -> None:
 
 async def _drain(app: web.Application, config: Config, stop_at_once: asyncio.Event) -> None:
     waits = app[SERVICES].waits
+    app[SERVICES].subscriptions.drain()
     grace = config.shutdown_grace_ms / 1000
     log.info("draining", waits=len(waits), grace_seconds=grace)
     loop = asyncio.get_running_loop()

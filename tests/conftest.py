@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from random import Random
 
 import pytest
+import structlog
 
 from runflow_mcp.sandbox import RunningSandbox, Sandbox, start
 from tests.serving import Serve, Server, run_server
@@ -19,6 +20,18 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("real_time"):
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualTimeLoop}
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """structlog's default renders tracebacks richly, which takes seconds each."""
+    structlog.reset_defaults()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ async def run_server(
         **settings,
     }
     app = create_app(Config.from_mapping(environ), clock=clock, random=random)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, auto_decompress=False, shutdown_timeout=0.1)
+    runner = Runner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()

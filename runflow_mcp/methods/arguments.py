@@ -12,7 +12,7 @@ import orjson
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import client_ref_fault, model_fault, strip_runs_endpoint
 from runflow_mcp.runflow.models import CATEGORIES
 
@@ -91,21 +91,6 @@ def _run_input(value: JSON, _: object = None) -> RunInput:
     if deeper_than(value, MAX_INPUT_DEPTH):
         raise ValueError(f"must not nest deeper than {MAX_INPUT_DEPTH} levels")
     return RunInput(value)
-
-
-def deeper_than(value: JSON, levels: int) -> bool:
-    """Whether arrays and objects stand more than so many levels inside each other."""
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            inner
-            for outer in layer
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not layer:
-            return False
-    return True
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)

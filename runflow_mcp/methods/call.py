@@ -10,9 +10,10 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.config import Config
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods.subscribers import Subscriptions
 from runflow_mcp.methods.waits import Waits
 from runflow_mcp.protocol.jsonrpc import Id
-from runflow_mcp.protocol.revisions import Revision
+from runflow_mcp.protocol.revisions import Spoken
 from runflow_mcp.runflow.catalog import Catalog
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
@@ -21,6 +22,9 @@ from runflow_mcp.runflow.skill import Skill
 
 class Channel(Protocol):
     """The way back to the client while its answer is still being made."""
+
+    #: Whether the client takes an event stream.
+    streams: bool
 
     async def open(self) -> None:
         """The answer will take long: keep the way open from now on, as the client's Accept allows."""
@@ -41,6 +45,7 @@ class Services:
     client: RunflowClient
     dispatcher: Dispatcher
     waits: Waits
+    subscriptions: Subscriptions
     #: ``Clock.monotonic`` when the process came up.
     started: float
 
@@ -51,7 +56,7 @@ class Call:
 
     request_id: str
     bearer: Bearer
-    revision: Revision
+    spoken: Spoken
     #: ``Clock.monotonic`` at arrival; deadlines count from here.
     arrived: float
     #: traceparent and tracestate, to go upstream as they came.

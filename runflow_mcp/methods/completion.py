@@ -17,8 +17,8 @@ async def complete(request: Request, call: Call) -> Result:
         raise ProtocolError(Code.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
     model = find(await book_of(call.services), ref["name"])
     typed = argument["value"].casefold()
-    allowed = next((one.values for one in model.inputs if one.name == argument["name"]), ())
-    values = [text for text in map(str, allowed) if text.casefold().startswith(typed)]
+    allowed = next((one.texts for one in model.inputs if one.name == argument["name"]), ())
+    values = [text for text in allowed if text.casefold().startswith(typed)]
     return {
         "completion": {
             "values": values[:MAX_VALUES],

@@ -4,42 +4,52 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from runflow_mcp.methods import completion, lifecycle, prompts, schemas
+from runflow_mcp.methods import completion, lifecycle, prompts, schemas, subscriptions, tasks
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.generate import generate
 from runflow_mcp.methods.list_models import list_models
 from runflow_mcp.methods.tools import Tool, Tools
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import Era, dress
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Request, Call], Awaitable[Result]]
-Methods = Mapping[str, Handler]
+Methods = Mapping[Era, Mapping[str, Handler]]
 
 TOOLS = (Tool(schemas.GENERATE, generate), Tool(schemas.LIST_MODELS, list_models))
 
 
-def methods(*tools: Tool) -> dict[str, Handler]:
-    """The methods of a server with these tools."""
+def methods(*tools: Tool) -> dict[Era, dict[str, Handler]]:
+    """The methods of a server with these tools, by era."""
     registered = Tools(*tools)
-    return {
-        "initialize": lifecycle.initialize,
-        "ping": lifecycle.ping,
+    both: dict[str, Handler] = {
         "tools/list": registered.list,
         "tools/call": registered.call,
         "prompts/list": prompts.prompts_list,
         "prompts/get": prompts.prompts_get,
         "completion/complete": completion.complete,
     }
+    return {
+        Era.LEGACY: {"initialize": lifecycle.initialize, "ping": lifecycle.ping, **both},
+        Era.MODERN: {
+            "server/discover": lifecycle.discover,
+            "subscriptions/listen": subscriptions.listen,
+            "tasks/get": tasks.get,
+            "tasks/update": tasks.update,
+            "tasks/cancel": tasks.cancel,
+            **both,
+        },
+    }
 
 
 async def dispatch(table: Methods, request: Request, call: Call) -> Result:
     """The result of a request. Raises ``ProtocolError``; an unexpected fault shows nothing of itself."""
-    handler = table.get(request.method)
+    handler = table[call.spoken.era].get(request.method)
     if handler is None:
         raise ProtocolError(Code.METHOD_NOT_FOUND, f"Unknown method: {request.method[:100]}.")
     try:
-        return await handler(request, call)
+        return dress(await handler(request, call), call.spoken, lifecycle.SERVER_INFO)
     except ProtocolError:
         raise
     except Exception as fault:

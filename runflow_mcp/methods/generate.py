@@ -10,9 +10,10 @@ import structlog
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.methods import outcomes
+from runflow_mcp.methods import outcomes, tasks
 from runflow_mcp.methods.arguments import GenerateArguments, read_arguments
 from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.outcomes import Asked
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, Order
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 OPEN_AFTER = 10.0
 #: A failed poll is repeated after the ordinary delay, doubled for each failure in a row up to this.
 MAX_BACKOFF = 30.0
+#: Seconds before the ceiling at which the run is looked at once more: a run that ended meanwhile is an answer.
+LAST_LOOK = 0.5
 #: A run that was just made may not be readable yet: a 404 this soon after dispatch is read lag.
 READ_LAG = 10.0
 #: Statuses on a poll that no later poll would change.
@@ -37,37 +40,31 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
-    wait = _Wait(call, order)
+    asked = Asked(order.model, order.client_ref, order.input)
+    wait = _Wait(call, order, asked)
     try:
-        if wanted.wait:
-            return outcomes.ended(await _within_deadline(wait), order)
-        dispatched = await _dispatched(call.services.dispatcher.start(order), order, call)
-        return outcomes.started(dispatched.run, order, call.services.config.api_url)
+        if wanted.wait and not tasks.wanted(call.spoken):
+            return outcomes.ended(await _within_deadline(wait), asked)
+        run = (await wait.dispatched(call.services.dispatcher.start(order))).run
+        if not wanted.wait:
+            return outcomes.started(run, asked, call.services.config.api_url)
+        return outcomes.ended(run, asked) if run.terminal else tasks.created(run, asked, call.services.clock.wall())
     except ToolError:
         raise
     except Exception as fault:
         log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
-        raise outcomes.broken(wait.latest, order) from fault
+        raise outcomes.broken(wait.latest, asked) from fault
 
 
 async def _within_deadline(wait: "_Wait") -> Run:
     services = wait.call.services
-    deadline = wait.call.arrived + services.config.poll_timeout_ms / 1000
     try:
-        async with services.waits.hold(deadline):
+        async with services.waits.hold(wait.deadline):
             return await wait.result()
     except TimeoutError:
         draining = services.waits.draining
         code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
-        raise outcomes.given_up(code, wait.latest, wait.order) from None
-
-
-async def _dispatched(flight: asyncio.Task[Dispatched], order: Order, call: Call) -> Dispatched:
-    try:
-        return await asyncio.shield(flight)
-    except DispatchFailed as failed:
-        catalog = call.services.catalog.current
-        raise outcomes.not_dispatched(failed, order, catalog) from failed
+        raise outcomes.given_up(code, wait.latest, wait.asked) from None
 
 
 @attrs.define
@@ -76,12 +73,18 @@ class _Wait:
 
     call: Call
     order: Order
+    asked: Asked
     latest: Run | None = None
     _progress: Progress | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         token = self.call.progress_token
         self._progress = None if token is None else Progress(token)
+
+    @property
+    def deadline(self) -> float:
+        """When the wait ends, on the clock's monotonic scale; it counts from the request's arrival."""
+        return self.call.arrived + self.call.services.config.poll_timeout_ms / 1000
 
     async def result(self) -> Run:
         """The run once it has ended."""
@@ -90,7 +93,7 @@ class _Wait:
         done, _ = await asyncio.wait({flight}, timeout=OPEN_AFTER)
         if not done:
             await self.call.channel.open()
-        dispatched = await _dispatched(flight, self.order, self.call)
+        dispatched = await self.dispatched(flight)
         run = self.latest = dispatched.run
         if run.terminal:
             return run
@@ -100,7 +103,8 @@ class _Wait:
         failures = 0
         delay = 0.0 if dispatched.found else poll_delay(0.0)
         while not run.terminal:
-            await clock.sleep(delay)
+            left = self.deadline - clock.monotonic() - LAST_LOOK
+            await clock.sleep(min(delay, left) if left > 0 else delay)
             waited = clock.monotonic() - began
             try:
                 run = self.latest = await self._poll(run.id, waited)
@@ -113,13 +117,20 @@ class _Wait:
             await self._tell(run)
         return run
 
+    async def dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
+        """What a dispatch brought; it goes on by itself when this call is cut short."""
+        try:
+            return await asyncio.shield(flight)
+        except DispatchFailed as failed:
+            raise outcomes.not_dispatched(failed, self.asked, self.call.services.catalog.current) from failed
+
     async def _poll(self, run_id: str, waited: float) -> Run:
         try:
             return await self.call.services.client.get_run(self.call.bearer, run_id, self.call.trace)
         except UpstreamError as fault:
             lag = fault.status == NOT_FOUND and waited <= READ_LAG
             if fault.status in FINAL_POLL_STATUSES and not lag:
-                raise outcomes.poll_refused(fault, self.latest, self.order) from fault
+                raise outcomes.poll_refused(fault, self.latest, self.asked) from fault
             raise
 
     def _jittered(self, delay: float) -> float:

@@ -1,6 +1,6 @@
-"""``initialize`` and ``ping``, and the instructions that come with the first.
+"""``initialize``, ``server/discover`` and ``ping``, and the instructions that come with the first two.
 
-``initialize`` never waits for the network: it says what this process has of the skill at that moment.
+None of them waits for the network: they say what this process has of the skill at that moment.
 """
 
 import orjson
@@ -9,7 +9,7 @@ from runflow_mcp import __version__
 from runflow_mcp.jsontypes import JSON
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Revision, negotiate
+from runflow_mcp.protocol.revisions import SUPPORTED, TASKS, cacheable, negotiate
 from runflow_mcp.runflow.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {
@@ -20,6 +20,12 @@ SERVER_INFO: dict[str, JSON] = {
     "websiteUrl": "https://www.runflow.io",
 }
 CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}}
+#: Only the modern era has a stream on which a changed list can be told.
+MODERN_CAPABILITIES: dict[str, JSON] = {
+    **CAPABILITIES,
+    "prompts": {"listChanged": True},
+    "extensions": {TASKS: {}},
+}
 
 #: Everything an agent must know stands here, within what the strictest client keeps (2,048 characters).
 PREFACE = """\
@@ -48,25 +54,26 @@ async def initialize(request: Request, call: Call) -> Result:
     requested = request.params.get("protocolVersion")
     if not isinstance(requested, str):
         raise ProtocolError(Code.INVALID_PARAMS, "The param protocolVersion must be a string.")
-    results = call.services.skill.current.derive(_initialize_results)
-    return results[negotiate(requested)]
-
-
-def _initialize_results(skill: SkillText) -> dict[Revision, orjson.Fragment]:
-    text = instructions(skill)
     return {
-        revision: orjson.Fragment(
-            orjson.dumps(
-                {
-                    "protocolVersion": revision,
-                    "capabilities": CAPABILITIES,
-                    "serverInfo": SERVER_INFO,
-                    "instructions": text,
-                }
-            )
-        )
-        for revision in Revision
+        "protocolVersion": negotiate(requested),
+        "capabilities": CAPABILITIES,
+        "serverInfo": SERVER_INFO,
+        "instructions": call.services.skill.current.derive(_instructions),
     }
+
+
+async def discover(_request: Request, call: Call) -> Result:
+    """``server/discover`` (2026-07-28): what this server speaks and offers, without a handshake."""
+    result = {
+        "supportedVersions": SUPPORTED,
+        "capabilities": MODERN_CAPABILITIES,
+        "instructions": call.services.skill.current.derive(_instructions),
+    }
+    return cacheable(result, call.spoken, call.services.config.catalog_ttl_ms)
+
+
+def _instructions(skill: SkillText) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(instructions(skill)))
 
 
 def instructions(skill: SkillText) -> str:

@@ -27,7 +27,8 @@ async def list_models(arguments: JSONObject, call: Call) -> Result:
     try:
         snapshot = await catalog.snapshot()
     except CatalogUnavailable as fault:
-        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, f"The model catalog cannot be had: {fault}.") from fault
+        message = f"The model catalog cannot be had: {fault.reason}."
+        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, fault.status) from fault
     positions = select(snapshot, category=wanted.category, provider=wanted.provider, query=wanted.query)
     shown = positions[: wanted.limit]
     counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}

@@ -6,13 +6,14 @@ structured part, since hosts show the model one of the two.
 
 import difflib
 
+import attrs
 import orjson
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.client import run_path
-from runflow_mcp.runflow.dispatch import DispatchFailed, Order
+from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import UpstreamError
 from runflow_mcp.runflow.models import Snapshot
 from runflow_mcp.runflow.runs import (
@@ -33,30 +34,49 @@ INPUT_IGNORED = (
 _CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
 
 
+@attrs.frozen
+class Asked:
+    """What a run was asked for, as far as the answer must say it. ``input`` is None where it is not known."""
+
+    model: str
+    client_ref: str
+    input: JSONObject | None
+
+    @classmethod
+    def remembered(cls, run: Run) -> "Asked":
+        """As the run itself remembers it, for whoever only knows its id."""
+        model = run.metadata.get("mcp_model")
+        return cls(model if isinstance(model, str) else "", run.client_ref or "", None)
+
+    def ignored_by(self, run: Run) -> bool:
+        """Whether the run was made from another input."""
+        return self.input is not None and not run.used_input(self.input)
+
+
 # Successes
 
 
-def started(run: Run, order: Order, api_url: str) -> Result:
+def started(run: Run, asked: Asked, api_url: str) -> Result:
     """The answer of ``wait=false``: the run's state as it is, and where to ask for it."""
-    return _result({**_facts(run, order), "poll_url": f"{api_url}{run_path(run.id)}"}, [])
+    return _result({**_facts(run, asked), "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
-def ended(run: Run, order: Order) -> Result:
+def ended(run: Run, asked: Asked) -> Result:
     """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
-        raise _failed(run, order)
+        raise _failed(run, asked)
     if run.status == CANCELLED:
-        raise _cancelled(run, order)
-    facts = _facts(run, order)
+        raise _cancelled(run, asked)
+    facts = _facts(run, asked)
     return _result(facts, [_link(position, output) for position, output in enumerate(facts["outputs"], 1)])
 
 
-def _facts(run: Run, order: Order) -> dict[str, JSON]:
+def _facts(run: Run, asked: Asked) -> dict[str, JSON]:
     facts: dict[str, JSON] = {
         "run_id": run.id,
         "status": run.status,
-        "model": order.model,
-        "client_ref": order.client_ref,
+        "model": asked.model,
+        "client_ref": asked.client_ref,
         "outputs": [_output(url) for url in output_urls(run.output)],
         "output": without_inline_media(run.output),
         "cost": run.cost,
@@ -64,7 +84,7 @@ def _facts(run: Run, order: Order) -> dict[str, JSON]:
         "created_at": run.created_at,
         "completed_at": run.completed_at,
     }
-    if not run.used_input(order.input):
+    if asked.ignored_by(run):
         facts["input_ignored"] = True
         facts["note"] = INPUT_IGNORED
     return facts
@@ -98,35 +118,35 @@ def _shown(run: Run) -> JSON:
     return without_inline_media(run.raw)
 
 
-def _with_run(run: Run | None, order: Order) -> tuple[dict[str, JSON], tuple[str, ...]]:
+def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
     """(details, hints) that name the run, if there is one, and its client_ref."""
-    details: dict[str, JSON] = {"client_ref": order.client_ref, "model": order.model}
-    hints = [f"client_ref: {order.client_ref}"]
+    details: dict[str, JSON] = {"client_ref": asked.client_ref, "model": asked.model}
+    hints = [f"client_ref: {asked.client_ref}"]
     if run is not None:
         details |= {"run_id": run.id, "run": _shown(run)}
         hints.insert(0, f"run_id: {run.id}")
-        if not run.used_input(order.input):
+        if asked.ignored_by(run):
             details["input_ignored"] = True
             hints.append(INPUT_IGNORED)
     return details, tuple(hints)
 
 
-def _failed(run: Run, order: Order) -> ToolError:
-    details, hints = _with_run(run, order)
+def _failed(run: Run, asked: Asked) -> ToolError:
+    details, hints = _with_run(run, asked)
     code = run.failure_code.lower() if run.failure_code else None
     reason = ": ".join(filter(None, (code, run.failure_message))) or "Runflow gave no reason"
     details["failure_code"] = code
     return ToolError(ToolErrorCode.RUN_FAILED, f"The run failed: {reason}", details=details, hints=hints)
 
 
-def _cancelled(run: Run, order: Order) -> ToolError:
-    details, hints = _with_run(run, order)
+def _cancelled(run: Run, asked: Asked) -> ToolError:
+    details, hints = _with_run(run, asked)
     return ToolError(ToolErrorCode.RUN_CANCELLED, "The run was cancelled.", details=details, hints=hints)
 
 
-def given_up(code: ToolErrorCode, run: Run | None, order: Order) -> ToolError:
+def given_up(code: ToolErrorCode, run: Run | None, asked: Asked) -> ToolError:
     """The wait ended before the run did: the ceiling passed, or the process stops."""
-    details, hints = _with_run(run, order)
+    details, hints = _with_run(run, asked)
     why = "The wait's ceiling passed" if code is ToolErrorCode.POLLING_TIMEOUT else "This server is stopping"
     state = (
         f"the run goes on at Runflow (last seen: {run.status})"
@@ -136,38 +156,38 @@ def given_up(code: ToolErrorCode, run: Run | None, order: Order) -> ToolError:
     return ToolError(code, f"{why}; {state}.", details=details, hints=hints)
 
 
-def broken(run: Run | None, order: Order) -> ToolError:
+def broken(run: Run | None, asked: Asked) -> ToolError:
     """A fault of our own; its text stays in the log."""
-    details, hints = _with_run(run, order)
+    details, hints = _with_run(run, asked)
     message = "An internal error happened here; the operator's log has it under this request id."
     return ToolError(ToolErrorCode.GENERATE_FAILED, message, details=details, hints=hints)
 
 
-def not_dispatched(failed: DispatchFailed, order: Order, catalog: Snapshot | None) -> ToolError:
+def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | None) -> ToolError:
     """No run could be had from Runflow."""
     cause = failed.cause
-    details, hints = _refusal_details(cause, None, order)
+    details, hints = _refusal_details(cause, None, asked)
     if failed.uncertain:
         message = f"{cause.reason}, and asking whether the run exists failed too: it may exist under this client_ref."
         return ToolError(ToolErrorCode.GENERATE_FAILED, message, cause.status, details, hints)
     if cause.status == NOT_FOUND:
-        near = _suggestions(order.model, catalog)
+        near = _suggestions(asked.model, catalog)
         details["suggestions"] = near
         if near:
             hints += ("Did you mean: " + ", ".join(near),)
-        message = f"Runflow has no model {order.model}."
+        message = f"Runflow has no model {asked.model}."
         return ToolError(ToolErrorCode.MODEL_NOT_FOUND, message, cause.status, details, hints)
     return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
 
 
-def poll_refused(cause: UpstreamError, run: Run | None, order: Order) -> ToolError:
+def poll_refused(cause: UpstreamError, run: Run | None, asked: Asked) -> ToolError:
     """Runflow will not tell any more about a run that exists."""
-    details, hints = _refusal_details(cause, run, order)
+    details, hints = _refusal_details(cause, run, asked)
     return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
 
 
-def _refusal_details(cause: UpstreamError, run: Run | None, order: Order) -> tuple[dict[str, JSON], tuple[str, ...]]:
-    details, hints = _with_run(run, order)
+def _refusal_details(cause: UpstreamError, run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    details, hints = _with_run(run, asked)
     details |= {"errors": cause.errors, "path": cause.path}
     if cause.errors:
         hints = (f"errors: {orjson.dumps(cause.errors[:10]).decode()}", *hints)

@@ -1,5 +1,6 @@
 """One prompt per Solution: listed from bytes made once per catalog snapshot, and written out on demand."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -10,7 +11,7 @@ import structlog
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.methods.call import Call, Services
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.runflow.catalog import CatalogUnavailable
+from runflow_mcp.protocol.revisions import cacheable
 from runflow_mcp.runflow.models import Input, Model, Snapshot
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 NAME_PREFIX = "runflow:"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _NUMBERS = {"integer": int, "number": float, "float": float}
+_JSON_KINDS = frozenset({"json", "object", "array"})
 _WORDS = {"true": True, "false": False}
 
 
@@ -27,7 +29,7 @@ class PromptBook:
     """The prompts of one snapshot by name, and the serialised list."""
 
     solutions: Mapping[str, Model]
-    listed: orjson.Fragment
+    listed: bytes
 
 
 def prompt_book(snapshot: Snapshot) -> PromptBook:
@@ -45,7 +47,7 @@ def prompt_book(snapshot: Snapshot) -> PromptBook:
     # Listed in the catalog's order, which is the order people see.
     names = {model.name: name for name, model in named.items()}
     listed = [_listed(names[model.name], model) for model in snapshot.solutions]
-    return PromptBook(named, orjson.Fragment(orjson.dumps(listed)))
+    return PromptBook(named, orjson.dumps(listed))
 
 
 def _listed(name: str, model: Model) -> dict[str, JSON]:
@@ -60,22 +62,22 @@ def _listed(name: str, model: Model) -> dict[str, JSON]:
 
 def _describe(one: Input) -> str:
     kind = f"{one.type}, {'needed' if one.required else 'optional'}"
-    allowed = f"; one of {', '.join(map(str, one.values))}" if one.values else ""
+    allowed = f"; one of {', '.join(one.texts)}" if one.values else ""
     return f"{one.description} ({kind}{allowed})" if one.description else f"{kind}{allowed}"
 
 
 async def book_of(services: Services) -> PromptBook:
     """The prompts at hand; none while the catalog cannot be had, since a client must still connect."""
-    try:
-        return (await services.catalog.snapshot()).derive(prompt_book)
-    except CatalogUnavailable:
-        return PromptBook({}, orjson.Fragment(b"[]"))
+    snapshot = await services.catalog.at_hand()
+    return PromptBook({}, b"[]") if snapshot is None else snapshot.derive(prompt_book)
 
 
 async def prompts_list(request: Request, call: Call) -> Result:
     """``prompts/list``: everything on one page."""
     refuse_cursor(request.params)
-    return {"prompts": (await book_of(call.services)).listed}
+    book = await book_of(call.services)
+    fresh_ms = int(call.services.catalog.fresh_for() * 1000)
+    return cacheable({"prompts": orjson.Fragment(book.listed)}, call.spoken, fresh_ms)
 
 
 async def prompts_get(request: Request, call: Call) -> Result:
@@ -142,20 +144,24 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
 
 
 def _value(one: Input, text: str) -> JSON:
-    """A prompt argument is always a text; the tool wants it in the input's own type."""
-    if one.type in _NUMBERS:
-        try:
-            return _NUMBERS[one.type](text)
-        except ValueError:
-            return text
-    if one.type == "boolean":
+    """A prompt argument is always a text; the tool wants it in the input's own type, where it reads as that."""
+    try:
+        value = _read(one.type, text)
+        orjson.dumps(value)
+    except (ValueError, TypeError):  # no such value, or one that JSON cannot carry
+        return text
+    return value
+
+
+def _read(kind: str, text: str) -> JSON:
+    if kind in _NUMBERS:
+        number = _NUMBERS[kind](text)
+        return number if math.isfinite(number) else text
+    if kind == "boolean":
         return _WORDS.get(text.lower(), text)
-    if one.type in ("json", "object", "array") or one.type.endswith("_list"):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return text.split() if one.type.endswith("_list") else text
-    return text
+    if kind.endswith("_list") and not text.startswith("["):
+        return text.split()
+    return orjson.loads(text) if kind in _JSON_KINDS or kind.endswith("_list") else text
 
 
 def refuse_cursor(params: JSONObject) -> None:

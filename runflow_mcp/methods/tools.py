@@ -10,6 +10,10 @@ from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.prompts import refuse_cursor
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import cacheable
+
+#: The tools change with a new version of the server only.
+TOOLS_TTL_MS = 3_600_000
 
 ToolHandler = Callable[[JSONObject, Call], Awaitable[Result]]
 
@@ -31,12 +35,12 @@ class Tools:
 
     def __init__(self, *tools: Tool) -> None:
         self._by_name = {tool.name: tool for tool in tools}
-        self._listed = orjson.Fragment(orjson.dumps({"tools": [tool.definition for tool in tools]}))
+        self._listed = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
 
-    async def list(self, request: Request, _call: Call) -> Result:
+    async def list(self, request: Request, call: Call) -> Result:
         """``tools/list``: the same bytes at every call."""
         refuse_cursor(request.params)
-        return self._listed
+        return cacheable(self._listed, call.spoken, TOOLS_TTL_MS)
 
     async def call(self, request: Request, call: Call) -> Result:
         """``tools/call``. A tool that fails answers with a result; only a call that is none is an error."""

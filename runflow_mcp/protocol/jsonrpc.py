@@ -14,30 +14,38 @@ from runflow_mcp.jsontypes import JSON, JSONObject
 
 Id = str | int
 
-#: What a call answers: a JSON object, or one that was serialised earlier.
-Result = Mapping[str, JSON] | orjson.Fragment
+#: What a call answers: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
+Result = Mapping[str, JSON]
 
 #: orjson refuses deeper texts by itself; this is the documented bound for what is let in.
 MAX_BATCH = 50
 
 
 class Code(IntEnum):
-    """Error codes of JSON-RPC 2.0 that this server emits."""
+    """The error codes that this server emits: those of JSON-RPC 2.0, and three of MCP's own."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
     METHOD_NOT_FOUND = -32601
     INVALID_PARAMS = -32602
     INTERNAL_ERROR = -32603
+    #: MCP 2026-07-28, "Error Codes".
+    HEADER_MISMATCH = -32020
+    MISSING_REQUIRED_CLIENT_CAPABILITY = -32021
+    UNSUPPORTED_PROTOCOL_VERSION = -32022
 
 
 @attrs.define
 class ProtocolError(Exception):
-    """An answer with a JSON-RPC error; ``message`` is meant for people, ``data`` for programs."""
+    """An answer with a JSON-RPC error; ``message`` is meant for people, ``data`` for programs.
+
+    ``refused``: the message was not fit to be handled at all, whatever its code says.
+    """
 
     code: Code
     message: str
     data: JSON = None
+    refused: bool = False
 
 
 @attrs.frozen

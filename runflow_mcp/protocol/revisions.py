@@ -1,52 +1,228 @@
 """The protocol revisions: which one a request speaks, and what differs between them.
 
-Pure. ``classify`` is the single place that decides; a further era is a further classification here, not a
-second server. Sources: the specification's lifecycle, transports and versioning pages of each revision.
+Pure. ``classify`` is the single place that decides, from the body and three headers. Two eras share one
+dispatcher: the legacy one, whose requests follow an ``initialize``, and the modern one (2026-07-28), whose
+requests each carry what ``initialize`` used to agree on. Sources: the specification's pages on versioning,
+lifecycle and transports, and "Request Metadata" of 2026-07-28's Streamable HTTP page.
 """
 
-from enum import StrEnum
+import base64
+import binascii
+from collections.abc import Mapping
+from enum import Enum, StrEnum, auto
 
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError
+import attrs
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.protocol.jsonrpc import Batch, Code, Message, ProtocolError, Request, Result
 
 
 class Revision(StrEnum):
-    """The revisions this server speaks."""
+    """The revisions this server speaks, oldest first."""
 
     V2025_03_26 = "2025-03-26"
     V2025_06_18 = "2025-06-18"
     V2025_11_25 = "2025-11-25"
+    V2026_07_28 = "2026-07-28"
+
+
+class Era(Enum):
+    """How a request says what it speaks."""
+
+    LEGACY = auto()
+    MODERN = auto()
 
 
 #: What ``initialize`` can agree on, oldest first.
-NEGOTIABLE = (Revision.V2025_03_26, Revision.V2025_06_18, Revision.V2025_11_25)
-LATEST = NEGOTIABLE[-1]
+LEGACY = (Revision.V2025_03_26, Revision.V2025_06_18, Revision.V2025_11_25)
+#: What ``initialize`` answers to a client that asks for anything else.
+LATEST = LEGACY[-1]
+MODERN = (Revision.V2026_07_28,)
+SUPPORTED: tuple[str, ...] = tuple(revision.value for revision in Revision)
 #: A request without the version header speaks this one (transports, "Protocol Version Header").
 ASSUMED = Revision.V2025_03_26
 #: The only revision whose POST body may be an array.
 BATCHING = frozenset({Revision.V2025_03_26})
 
+META = "io.modelcontextprotocol/"
+META_VERSION = f"{META}protocolVersion"
+META_CAPABILITIES = f"{META}clientCapabilities"
+META_SERVER_INFO = f"{META}serverInfo"
+META_SUBSCRIPTION = f"{META}subscriptionId"
+TASKS = f"{META}tasks"
+
+#: The param that the Mcp-Name header repeats, by method.
+NAMED_BY: Mapping[str, str] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+_SENTINEL = ("=?base64?", "?=")
+
+
+@attrs.frozen
+class RoutingHeaders:
+    """The values of MCP-Protocol-Version, Mcp-Method and Mcp-Name, every one that was sent."""
+
+    version: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Spoken:
+    """What a request speaks, and in the modern era what its client declared on it."""
+
+    revision: Revision
+    capabilities: JSONObject = attrs.field(factory=dict)
+
+    @property
+    def era(self) -> Era:
+        return Era.MODERN if self.revision in MODERN else Era.LEGACY
+
+    def declares(self, extension: str) -> bool:
+        """Whether the client declared an extension on this request."""
+        extensions = self.capabilities.get("extensions")
+        return isinstance(extensions, dict) and isinstance(extensions.get(extension), dict)
+
 
 def negotiate(requested: JSON) -> Revision:
     """The revision that ``initialize`` answers: the one asked for, else our latest. Never an error."""
-    return Revision(requested) if requested in set(NEGOTIABLE) else LATEST
+    return Revision(requested) if isinstance(requested, str) and requested in LEGACY else LATEST
 
 
-def classify(header: str | None, method: str | None = None) -> Revision:
-    """The revision of one POST, from its MCP-Protocol-Version header.
+def classify(message: Message | Batch, headers: RoutingHeaders) -> Spoken:
+    """What a POST speaks. Raises ``ProtocolError`` for one that contradicts itself or speaks what we do not.
 
-    ``initialize`` names its revision in the body, so its header is not judged.
-    Raises ``ProtocolError`` (answered at HTTP 400) for a revision that is not spoken here.
+    ``Mcp-Method`` and ``Mcp-Name`` are no markers of the modern era: a widely used bridge sends them on
+    legacy requests too.
     """
-    if header is None or method == "initialize":
-        return ASSUMED
-    value = header.strip()
-    if value in set(NEGOTIABLE):
-        return Revision(value)
-    spoken = ", ".join(NEGOTIABLE)
-    raise ProtocolError(
-        Code.INVALID_REQUEST,
-        f"This server does not speak the MCP-Protocol-Version of this request. It speaks {spoken}; "
-        "start with initialize.",
-        {"supported": list(NEGOTIABLE)},
+    version = headers.version[0].strip() if len(headers.version) == 1 else None
+    foreign = bool(headers.version) and version not in set(LEGACY)
+    if isinstance(message, Request) and _is_modern(message, foreign=foreign):
+        return _modern(message, headers)
+    if foreign and not (isinstance(message, Request) and message.method == "initialize"):
+        if version not in MODERN:
+            raise _unspoken(version)
+        revision = Revision.V2026_07_28
+    else:
+        # ``initialize`` names its revision in the body.
+        revision = ASSUMED if foreign or version is None else Revision(version)
+    if isinstance(message, Batch) and revision not in BATCHING:
+        raise ProtocolError(
+            Code.INVALID_REQUEST, "This revision takes one message a request; arrays ended with 2025-03-26."
+        )
+    return Spoken(revision)
+
+
+def _is_modern(request: Request, *, foreign: bool) -> bool:
+    meta = _meta(request)
+    marked = META_VERSION in meta or META_CAPABILITIES in meta
+    return marked or (foreign and request.method != "initialize")
+
+
+def _meta(request: Request) -> JSONObject:
+    meta = request.params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def _modern(request: Request, headers: RoutingHeaders) -> Spoken:
+    """The checks of the modern era, in their order; an unknown method and wrong params come after these."""
+    meta = _meta(request)
+    version, capabilities = meta.get(META_VERSION), meta.get(META_CAPABILITIES)
+    if not isinstance(version, str) or not isinstance(capabilities, dict):
+        raise ProtocolError(
+            Code.INVALID_PARAMS,
+            f"The request's params._meta needs {META_VERSION} (a string) and {META_CAPABILITIES} (an object).",
+            refused=True,
+        )
+    _agrees("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), version)
+    _agrees("Mcp-Method", tuple(map(_trimmed, headers.method)), request.method)
+    if request.method in NAMED_BY:
+        name = request.params.get(NAMED_BY[request.method])
+        if isinstance(name, str):  # any other is a wrong param, which is judged later
+            _agrees("Mcp-Name", tuple(map(_decoded, headers.name)), name)
+    if version not in MODERN:
+        raise _unspoken(version)
+    return Spoken(Revision(version), capabilities)
+
+
+def _agrees(header: str, values: tuple[str | None, ...], expected: str) -> None:
+    if len(values) != 1 or values[0] is None:
+        fault = "is missing" if not values else "is malformed" if len(values) == 1 else "was sent more than once"
+    elif values[0] != expected:
+        fault = "differs from the body"
+    else:
+        return
+    raise ProtocolError(Code.HEADER_MISMATCH, f"The header {header} {fault}; send it with the body's own value.")
+
+
+def _trimmed(value: str) -> str:
+    """A header value without the white space around it (RFC 9110, 5.5)."""
+    return value.strip(" \t")
+
+
+def _decoded(value: str) -> str | None:
+    """A header value out of its base64 sentinel, if it is in one; None when that cannot be decoded."""
+    text = _trimmed(value)
+    start, end = _SENTINEL
+    if not (text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end)):
+        return text
+    try:
+        return base64.b64decode(text[len(start) : -len(end)], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _unspoken(version: str | None) -> ProtocolError:
+    return ProtocolError(
+        Code.UNSUPPORTED_PROTOCOL_VERSION,
+        f"This server does not speak the protocol version of this request. It speaks {', '.join(SUPPORTED)}.",
+        {"supported": list(SUPPORTED), "requested": version or ""},
     )
+
+
+def require_extension(spoken: Spoken, extension: str) -> None:
+    """Raises ``ProtocolError`` -32021 unless the client declared the extension on this request."""
+    if not spoken.declares(extension):
+        raise ProtocolError(
+            Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
+            f"Declare the extension {extension} in this request's client capabilities.",
+            {"requiredCapabilities": {"extensions": {extension: {}}}},
+        )
+
+
+def dress(result: Result, spoken: Spoken, server_info: JSONObject) -> Result:
+    """A handler's result as the revision wants it: the modern era types it and names the server."""
+    if spoken.era is Era.LEGACY:
+        return result
+    meta = {META_SERVER_INFO: server_info, **result.get("_meta", {})}
+    return {"resultType": "complete", **result, "_meta": meta}
+
+
+def cacheable(result: Result, spoken: Spoken, ttl_ms: int) -> Result:
+    """A list's result with its freshness; the lists here are the same for every key, so ``public``."""
+    if spoken.era is Era.LEGACY:
+        return result
+    return {**result, "ttlMs": ttl_ms, "cacheScope": "public"}
+
+
+def http_status(fault: ProtocolError, era: Era) -> int:
+    """The HTTP status of an error that is known before anything was sent."""
+    if fault.refused or fault.code in _REFUSED:
+        return 400
+    return 404 if fault.code is Code.METHOD_NOT_FOUND and era is Era.MODERN else 200
+
+
+_REFUSED = frozenset(
+    {
+        Code.PARSE_ERROR,
+        Code.INVALID_REQUEST,
+        Code.HEADER_MISMATCH,
+        Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
+        Code.UNSUPPORTED_PROTOCOL_VERSION,
+    }
+)

@@ -6,6 +6,7 @@ Mutable state lives here alone; reading a document is ``models``' business, fetc
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 
 import aiohttp
 import attrs
@@ -22,10 +23,16 @@ log = structlog.get_logger(__name__)
 REFRESH_AT = 0.8
 #: Seconds between attempts after a failure: doubled up to the last.
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+#: Seconds for which a client that connects to a server just started waits for the first catalog.
+PATIENCE = 5.0
 
 
+@attrs.define
 class CatalogUnavailable(Exception):
-    """There is no snapshot and none can be had; the text says why, for people."""
+    """There is no snapshot and none can be had. ``status``: what the catalog's server answered, if anything."""
+
+    reason: str
+    status: int | None = None
 
 
 @attrs.define
@@ -37,6 +44,8 @@ class Catalog:
     ttl: float
     timeout: float
     clock: Clock = attrs.field(repr=False)
+    #: Called with the last snapshot, if any, and the new one that takes its place.
+    replaced: Callable[[Snapshot | None, Snapshot], None] = attrs.field(repr=False)
     #: Set when the first attempt has ended, well or badly.
     attempted: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
     current: Snapshot | None = None
@@ -47,6 +56,14 @@ class Catalog:
     async def snapshot(self) -> Snapshot:
         """The snapshot at hand, however old; the first callers share one fetch and wait for it."""
         return self.current if self.current is not None else await self._refresh()
+
+    async def at_hand(self) -> Snapshot | None:
+        """The snapshot at hand; while the very first attempt is under way it is waited for, but not for long."""
+        if self.current is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self.attempted.wait()
+        return self.current
 
     def stale_seconds(self) -> int | None:
         """Whole seconds by which the snapshot has outlived its freshness, rounded up; None while fresh."""
@@ -86,17 +103,19 @@ class Catalog:
         try:
             document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
             if document is not None:
-                self.current, self._etag = parse_catalog(document.body), document.etag
+                before, self.current = self.current, parse_catalog(document.body)
+                self._etag = document.etag
+                self.replaced(before, self.current)
                 log.info(
                     "catalog_refreshed",
                     models=len(self.current.models),
                     solutions=len(self.current.solutions),
                     skipped=self.current.skipped,
                 )
-        except (UpstreamError, CatalogUnreadable) as fault:
-            reason = fault.reason if isinstance(fault, UpstreamError) else str(fault)
-            log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
-            raise CatalogUnavailable(reason) from fault
+        except UpstreamError as fault:
+            raise self._failed(fault.reason, fault.status) from fault
+        except CatalogUnreadable as fault:
+            raise self._failed(str(fault), None) from fault
         except Exception as fault:
             # A bug in reading must not end the refreshing for good.
             log.exception("catalog_fetch_crashed")
@@ -105,6 +124,10 @@ class Catalog:
         if self.current is None:
             raise CatalogUnavailable("the server says unchanged, but nothing was had before")
         return self.current
+
+    def _failed(self, reason: str, status: int | None) -> CatalogUnavailable:
+        log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
+        return CatalogUnavailable(reason, status)
 
     async def close(self) -> None:
         """Stop a fetch that is still under way."""

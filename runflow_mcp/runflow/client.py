@@ -5,8 +5,9 @@ Says what upstream answered, as a ``Run`` or an ``UpstreamError``; decides nothi
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 import attrs
@@ -40,7 +41,8 @@ def runs_path(model: str) -> str:
 
 
 def run_path(run_id: str) -> str:
-    return f"/v1/runs/{quote(run_id, safe='')}"
+    """Where a run is read; ``run_id`` has been checked to stay inside."""
+    return f"/v1/runs/{run_id}"
 
 
 @attrs.frozen
@@ -65,14 +67,16 @@ class RunflowClient:
         """POST a run. ``timeout``: seconds this attempt may take, at most the configured ones."""
         path = runs_path(model)
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
-        limit = min(self.timeout, timeout)
-        return self._run(await self._call("POST", path, bearer, headers, body=body, limit=limit), path)
+        payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
+        return self._run(payload, path)
 
     async def get_run(self, bearer: Bearer, run_id: str, trace: Mapping[str, str]) -> Run:
         path = run_path(run_id)
         return self._run(await self._call("GET", path, bearer, trace), path)
 
-    async def find_run(self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str]) -> Run | None:
+    async def find_run(
+        self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, timeout: float | None = None
+    ) -> Run | None:
         """The newest run of this caller with that client_ref, or None when upstream knows none.
 
         A run of another model (by its own metadata) does not count, nor does one that upstream returned
@@ -80,7 +84,7 @@ class RunflowClient:
         """
         path = "/v1/runs"
         query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": LOOKUP_LIMIT, "sort_by": "created_at:desc"}
-        runs = parse_runs(await self._call("GET", path, bearer, trace, query=query))
+        runs = parse_runs(await self._call("GET", path, bearer, trace, query=query, timeout=timeout))
         if runs is None:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a list of runs that cannot be read")
         for run in runs:
@@ -103,8 +107,11 @@ class RunflowClient:
         *,
         query: Mapping[str, object] | None = None,
         body: bytes | None = None,
-        limit: float | None = None,
+        timeout: float | None = None,
     ) -> JSON:
+        limit = self.timeout if timeout is None else min(self.timeout, timeout)
+        if limit <= 0:  # aiohttp reads 0 as no limit at all
+            raise UpstreamError(Outcome.NOT_SENT, path, "there was no time left to ask Runflow")
         target = f"{self.base_url}{path}" + (f"?{urlencode(query)}" if query else "")
         async with (
             http.faults(path),
@@ -117,7 +124,7 @@ class RunflowClient:
                     "Accept": "application/json",
                     **headers,
                 },
-                timeout=http.timeout(limit or self.timeout),
+                timeout=http.timeout(limit),
                 # A redirect would carry the bearer to wherever it points.
                 allow_redirects=False,
             ) as response,
@@ -183,7 +190,12 @@ def retry_after(value: str | None, now: float) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - now
+        if value.strip().isdigit():
+            seconds = float(value)
+        else:
+            when = parsedate_to_datetime(value)
+            # HTTP dates are GMT; one that does not say so is read as nothing else.
+            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -24,6 +24,8 @@ from runflow_mcp.runflow.runs import Run, input_digest
 MAX_ATTEMPTS = 3
 #: Seconds that all attempts and look-ups of one dispatch may take together.
 BUDGET = 45.0
+#: Seconds that one look-up may take, and what is kept of the budget for the last one.
+LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
 #: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
 FIRST_BACKOFF = 0.5
 #: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
@@ -124,19 +126,18 @@ class Dispatcher:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return await self._attempt(order, body, deadline)
-            except UpstreamError as fault:
-                uncertain = fault.outcome is Outcome.UNKNOWN
-                if fault.status == CONFLICT or uncertain:
-                    run = await self._look_after(order, fault, deadline)
-                    if run is not None:
-                        return Dispatched(run, found=True)
-                elif fault.outcome is Outcome.REFUSED:
-                    raise DispatchFailed(fault, uncertain=False) from fault
+            except UpstreamError as caught:
+                fault = caught
+            if fault.status == CONFLICT or fault.outcome is Outcome.UNKNOWN:
+                if run := await self._look_after(order, fault, attempt, deadline):
+                    return Dispatched(run, found=True)
+                pause = 0.0  # the look-up has taken it
+            else:
                 pause = self._pause(attempt, fault)
-                last = attempt == MAX_ATTEMPTS or self.clock.monotonic() + pause >= deadline
-                if last or fault.status == CONFLICT:
-                    raise DispatchFailed(fault, uncertain=False) from fault
-                await self.clock.sleep(pause)
+            again = fault.status != CONFLICT and fault.outcome is not Outcome.REFUSED and attempt < MAX_ATTEMPTS
+            if not again or self._left(deadline) - pause <= LOOK_UP_RESERVE:
+                raise DispatchFailed(fault, uncertain=False) from fault
+            await self.clock.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, order: Order, body: bytes, deadline: float) -> Dispatched:
@@ -146,32 +147,41 @@ class Dispatcher:
             body,
             idempotency_key=order.key,
             trace=order.trace,
-            timeout=deadline - self.clock.monotonic(),
+            # What is left must do for asking what became of it.
+            timeout=self._left(deadline) - LOOK_UP_RESERVE,
         )
-        age = run.age(self.clock.wall())
-        return Dispatched(run, found=age is not None and age > FOUND_AGE)
+        return Dispatched(run, found=run.age(self.clock.wall()) > FOUND_AGE)
 
     async def _look_before(self, order: Order) -> Run | None:
         """A look-up that cannot be had must not stop the first attempt."""
         try:
-            return await self._find(order)
+            return await self._find(order, LOOK_UP_TIMEOUT)
         except UpstreamError:
             return None
 
-    async def _look_after(self, order: Order, fault: UpstreamError, deadline: float) -> Run | None:
-        """Whether the attempt made a run; asked until upstream says, since a repeat without knowing may bill twice."""
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+    async def _look_after(self, order: Order, fault: UpstreamError, attempt: int, deadline: float) -> Run | None:
+        """Whether the attempt made a run; asked until upstream says, since a repeat without knowing may bill twice.
+
+        Asked after a pause, unless upstream itself says that the run exists: what was cut off may still be at work.
+        """
+        if fault.status != CONFLICT:
+            await self.clock.sleep(min(self._pause(attempt, fault), max(0.0, self._left(deadline) - LOOK_UP_RESERVE)))
+        for look_up in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await self._find(order)
+                return await self._find(order, min(LOOK_UP_TIMEOUT, self._left(deadline)))
             except UpstreamError as unknown:
-                pause = self._pause(attempt, unknown)
-                if attempt == MAX_ATTEMPTS or self.clock.monotonic() + pause >= deadline:
+                pause = self._pause(look_up, unknown)
+                if unknown.outcome is Outcome.REFUSED or pause >= self._left(deadline):
                     break
-                await self.clock.sleep(pause)
+                if look_up < MAX_ATTEMPTS:
+                    await self.clock.sleep(pause)
         raise DispatchFailed(fault, uncertain=True) from fault
 
-    async def _find(self, order: Order) -> Run | None:
-        return await self.client.find_run(order.bearer, order.model, order.client_ref, order.trace)
+    async def _find(self, order: Order, timeout: float) -> Run | None:
+        return await self.client.find_run(order.bearer, order.model, order.client_ref, order.trace, timeout=timeout)
+
+    def _left(self, deadline: float) -> float:
+        return deadline - self.clock.monotonic()
 
     def _pause(self, attempt: int, fault: UpstreamError) -> float:
         backoff = FIRST_BACKOFF * 2.0 ** (attempt - 1)

@@ -9,6 +9,7 @@ import attrs
 from runflow_mcp.runflow import http
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 
+#: aiohttp counts the request that it refuses as well.
 MAX_REDIRECTS = 3
 NOT_MODIFIED = 304
 
@@ -30,7 +31,7 @@ async def fetch(
     limits = http.timeout(timeout)
     async with (
         http.faults(url),
-        session.get(url, headers=headers, timeout=limits, max_redirects=MAX_REDIRECTS) as response,
+        session.get(url, headers=headers, timeout=limits, max_redirects=MAX_REDIRECTS + 1) as response,
     ):
         if response.status == NOT_MODIFIED and etag:
             return None

@@ -76,7 +76,8 @@ async def faults(path: str) -> AsyncIterator[None]:
         raise UpstreamError(Outcome.NOT_SENT, path, "no connection to Runflow could be made") from fault
     except TimeoutError as fault:
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow did not answer in time") from fault
-    except (aiohttp.ClientError, OSError, zlib.error) as fault:
+    except (aiohttp.ClientError, OSError, ValueError, zlib.error) as fault:
+        # ValueError: a redirect to a URL that is none, a header that cannot be read.
         raise UpstreamError(Outcome.UNKNOWN, path, "the connection to Runflow broke") from fault
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 import orjson
 
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import model_fault
 from runflow_mcp.runflow.derived import Source
 
@@ -28,6 +28,7 @@ _INACTIVE = frozenset(
 )
 _MAX_ENUM = 200
 _MAX_DESCRIPTION = 1000
+MAX_PRICING_DEPTH = 8
 
 
 @attrs.frozen
@@ -39,6 +40,11 @@ class Input:
     required: bool
     values: tuple[JSON, ...] = ()
     description: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The allowed values as a person types them."""
+        return tuple(one if isinstance(one, str) else orjson.dumps(one).decode() for one in self.values)
 
 
 @attrs.frozen
@@ -91,7 +97,7 @@ def parse_catalog(body: bytes) -> Snapshot:
         raise CatalogUnreadable("the catalog is not JSON") from fault
     entries = document
     if isinstance(document, dict):
-        entries = next((document[key] for key in ("models", "items") if key in document), None)
+        entries = next((document[key] for key in ("models", "items") if document.get(key) is not None), None)
     if not isinstance(entries, list):
         raise CatalogUnreadable("the catalog is neither a list nor an object with models or items")
     models: dict[str, Model] = {}
@@ -144,9 +150,15 @@ def _model(entry: JSON) -> Model | None:
         category=_category(_text(entry, "category", "category_code") or ""),
         runs_endpoint=f"/v1/models/{name}/runs",
         description=description[:_MAX_DESCRIPTION] if description else None,
-        pricing=next((entry[key] for key in ("pricing", "pricing_note", "price") if entry.get(key)), None),
+        pricing=_pricing(entry),
         inputs=_inputs(entry),
     )
+
+
+def _pricing(entry: JSONObject) -> JSON:
+    """A price in any shape that can be written again; orjson reads deeper than it writes."""
+    pricing = next((entry[key] for key in ("pricing", "pricing_note", "price") if entry.get(key)), None)
+    return None if deeper_than(pricing, MAX_PRICING_DEPTH) else pricing
 
 
 def _category(value: str) -> str:
@@ -156,7 +168,7 @@ def _category(value: str) -> str:
 
 def _inputs(entry: JSONObject) -> tuple[Input, ...]:
     listed = entry.get("inputs")
-    if isinstance(listed, list):
+    if isinstance(listed, list) and listed:
         return _required_first(filter(None, map(_listed_input, listed)))
     schema = entry.get("input_schema") or listed
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
@@ -184,7 +196,7 @@ def _required_first(inputs: Iterable[Input]) -> tuple[Input, ...]:
 def _listed_input(item: JSON) -> Input | None:
     if not isinstance(item, dict) or not (name := _text(item, "name")):
         return None
-    required = item.get("required", item.get("is_required"))
+    required = item.get("is_required") if item.get("required") is None else item["required"]
     return Input(
         name=name,
         type=_type(item.get("type") or item.get("variable_type_code")),

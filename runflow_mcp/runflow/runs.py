@@ -8,19 +8,18 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 
 import attrs
 import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.names import run_id_fault
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 #: Older and newer spellings of the terminal states. A state not known here is still going.
 _SPELLINGS = {"canceled": CANCELLED, "errored": FAILED}
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
-
-#: A run id goes into a URL path; upstream's are UUIDs.
-MAX_ID_LENGTH = 128
 
 #: (until this many seconds of waiting, seconds between polls)
 POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
@@ -105,15 +104,13 @@ class Run:
             return digest == input_digest(run_input)
         return self.input is None or self.input == run_input
 
-    def age(self, now: float) -> float | None:
-        """Seconds since upstream created it, by upstream's stamp; None when that cannot be read."""
-        if self.created_at is None:
-            return None
+    def age(self, now: float) -> float:
+        """Seconds since upstream created it, by upstream's stamp; 0 when that cannot be read."""
         try:
-            created = datetime.fromisoformat(self.created_at)
+            created = datetime.fromisoformat(self.created_at or "")
         except ValueError:
-            return None
-        return None if created.tzinfo is None else now - created.timestamp()
+            return 0.0
+        return max(0.0, now - created.timestamp()) if created.tzinfo else 0.0
 
 
 def parse_run(payload: JSON) -> Run | None:
@@ -121,7 +118,7 @@ def parse_run(payload: JSON) -> Run | None:
     if not isinstance(payload, dict):
         return None
     id_ = _text(payload, "id", "run_id")
-    if not id_ or len(id_) > MAX_ID_LENGTH or id_ in (".", ".."):
+    if not id_ or run_id_fault(id_):
         return None
     error = payload.get("error")
     error = error if isinstance(error, dict) else {}
@@ -176,7 +173,7 @@ def _decimal(value: JSON) -> str | None:
     if isinstance(value, str):
         return value
     number = _number(value)
-    return None if number is None else str(number)
+    return None if number is None else f"{Decimal(str(number)):f}"
 
 
 def media_type(url: str) -> str | None:

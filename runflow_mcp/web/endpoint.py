@@ -9,15 +9,13 @@ from runflow_mcp.methods.dispatch import dispatch
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.jsonrpc import Batch, Code, Malformed, Message, ProtocolError, Request
 from runflow_mcp.protocol.progress import token_of
-from runflow_mcp.protocol.revisions import BATCHING, Revision, classify
+from runflow_mcp.protocol.revisions import Era, RoutingHeaders, Spoken, classify, http_status
 from runflow_mcp.web.keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
 from runflow_mcp.web.middlewares.body import read_body
 from runflow_mcp.web.middlewares.rejections import plain_error
 from runflow_mcp.web.reply import Reply
 
 _ALLOWED = "POST, OPTIONS"
-#: Errors of a message that was not read as a request; every other error is an ordinary answer at 200.
-_BAD_REQUEST = frozenset({Code.PARSE_ERROR, Code.INVALID_REQUEST})
 _TRACE_HEADERS = ("traceparent", "tracestate")
 #: W3C limits tracestate to 512 characters; what is longer is not trace context.
 _MAX_TRACE = 512
@@ -33,63 +31,67 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
     arrived = services.clock.monotonic()
     message = jsonrpc.parse(await read_body(request, services.config.max_body_bytes))
     if isinstance(message, Request):
-        request[RPC_METHOD] = message.method
+        known = any(message.method in methods for methods in request.app[METHODS].values())
+        # Whatever else a caller calls a method must not fill the log.
+        request[RPC_METHOD] = message.method if known else "unknown"
     if isinstance(message, Malformed):
-        return _error(message.error, message.id)
+        return _error(message.error, message.id, Era.LEGACY)
     try:
-        revision = classify(
-            request.headers.get("MCP-Protocol-Version"),
-            message.method if isinstance(message, Request) else None,
-        )
-        if isinstance(message, Batch) and revision not in BATCHING:
-            raise ProtocolError(
-                Code.INVALID_REQUEST,
-                "This revision takes one message a request; arrays ended with 2025-03-26.",
-            )
+        spoken = classify(message, _routing_headers(request))
     except ProtocolError as fault:
-        return _error(fault, message.id if isinstance(message, Request) else None)
+        return _error(fault, message.id if isinstance(message, Request) else None, Era.LEGACY)
     if isinstance(message, Batch):
         await request.app[LIMITS].batch(request[ADMISSION], len(message.messages))
-        return await _answer_batch(message, request, revision, arrived)
+        return await _answer_batch(message, request, spoken, arrived)
     if not isinstance(message, Request):
         return web.Response(status=202)
     reply = Reply(request)
     try:
-        body = await _answer(message, request, reply, revision, arrived)
+        call = _call(message, request, reply, spoken, arrived)
+        try:
+            body = jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
+        except ProtocolError as fault:
+            if not await reply.settle():
+                return _error(fault, message.id, spoken.era)
+            body = jsonrpc.render_error(message.id, fault)
         return await reply.finish([body], body)
     finally:
         reply.close()
 
 
-def _error(fault: ProtocolError, id_: jsonrpc.Id | None) -> web.Response:
-    status = 400 if fault.code in _BAD_REQUEST else 200
-    return web.Response(status=status, body=jsonrpc.render_error(id_, fault), content_type="application/json")
+def _routing_headers(request: web.Request) -> RoutingHeaders:
+    headers = request.headers
+    return RoutingHeaders(
+        version=tuple(headers.getall("MCP-Protocol-Version", ())),
+        method=tuple(headers.getall("Mcp-Method", ())),
+        name=tuple(headers.getall("Mcp-Name", ())),
+    )
 
 
-async def _answer(message: Request, request: web.Request, reply: Reply, revision: Revision, arrived: float) -> bytes:
-    """The response to one request, whatever happens in its handler."""
-    call = Call(
+def _error(fault: ProtocolError, id_: jsonrpc.Id | None, era: Era) -> web.Response:
+    return web.Response(
+        status=http_status(fault, era), body=jsonrpc.render_error(id_, fault), content_type="application/json"
+    )
+
+
+def _call(message: Request, request: web.Request, reply: Reply, spoken: Spoken, arrived: float) -> Call:
+    return Call(
         request_id=request[REQUEST_ID],
         bearer=request[BEARER],
-        revision=revision,
+        spoken=spoken,
         arrived=arrived,
         trace=_trace(message, request),
         channel=reply,
         services=request.app[SERVICES],
         progress_token=token_of(message.params),
     )
-    try:
-        result = await dispatch(request.app[METHODS], message, call)
-    except ProtocolError as fault:
-        return jsonrpc.render_error(message.id, fault)
-    return jsonrpc.render_result(message.id, result)
 
 
 def _trace(message: Request, request: web.Request) -> dict[str, str]:
     """The trace context to send on: the request's own, in ``_meta`` or else in the headers."""
     meta = message.params.get("_meta")
-    meta = meta if isinstance(meta, dict) else {}
-    found = {name: meta.get(name, request.headers.get(name)) for name in _TRACE_HEADERS}
+    source = meta if isinstance(meta, dict) and "traceparent" in meta else request.headers
+    found = {name: source.get(name) for name in _TRACE_HEADERS}
     return {
         name: value
         for name, value in found.items()
@@ -97,7 +99,7 @@ def _trace(message: Request, request: web.Request) -> dict[str, str]:
     }
 
 
-async def _answer_batch(batch: Batch, request: web.Request, revision: Revision, arrived: float) -> web.StreamResponse:
+async def _answer_batch(batch: Batch, request: web.Request, spoken: Spoken, arrived: float) -> web.StreamResponse:
     """An array of responses; or, once a wait has opened a stream, one event for each as it is ready."""
     reply = Reply(request)
     ready: list[bytes] = []
@@ -105,7 +107,7 @@ async def _answer_batch(batch: Batch, request: web.Request, revision: Revision, 
 
     async def answer(message: Message) -> bytes | None:
         nonlocal sent
-        response = await _entry(message, request, reply, revision, arrived)
+        response = await _entry(message, request, reply, spoken, arrived)
         if response is not None:
             ready.append(response)
             while reply.streaming and sent < len(ready):
@@ -125,9 +127,7 @@ async def _answer_batch(batch: Batch, request: web.Request, revision: Revision, 
         reply.close()
 
 
-async def _entry(
-    message: Message, request: web.Request, reply: Reply, revision: Revision, arrived: float
-) -> bytes | None:
+async def _entry(message: Message, request: web.Request, reply: Reply, spoken: Spoken, arrived: float) -> bytes | None:
     if isinstance(message, Malformed):
         return jsonrpc.render_error(message.id, message.error)
     if not isinstance(message, Request):
@@ -135,4 +135,8 @@ async def _entry(
     if message.method == "initialize":
         fault = ProtocolError(Code.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
         return jsonrpc.render_error(message.id, fault)
-    return await _answer(message, request, reply, revision, arrived)
+    call = _call(message, request, reply, spoken, arrived)
+    try:
+        return jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
+    except ProtocolError as fault:
+        return jsonrpc.render_error(message.id, fault)

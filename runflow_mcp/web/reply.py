@@ -47,7 +47,8 @@ class Reply:
         self._response: web.StreamResponse | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.Task[None] | None = None
-        self._last_write = 0.0
+        # Silence counts from the request's arrival.
+        self._last_write = self._loop.time()
 
     @property
     def streaming(self) -> bool:
@@ -59,10 +60,10 @@ class Reply:
         if self._opened:
             return
         self._opened = True
-        self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(KEEPALIVE, self._silence)
         if self.streams:
             await self._prepare()
+            self._last_write = self._loop.time()
+        self._timer = self._loop.call_at(self._last_write + KEEPALIVE, self._silence)
 
     async def notify(self, method: str, params: JSONObject) -> None:
         if self.streaming:
@@ -72,14 +73,23 @@ class Reply:
         """One message as one event. A client that has gone is no fault: its handler is cancelled anyway."""
         await self._write(_event(message))
 
+    async def settle(self) -> bool:
+        """Break no more silences; whether the head of the answer has been sent by then.
+
+        Must be asked before another response is made: a line feed under way would write a second head.
+        """
+        self.close()
+        if self._beat is not None:
+            await self._beat
+            self._beat = None
+        return self._response is not None
+
     async def finish(self, messages: list[bytes], body: bytes) -> web.StreamResponse:
         """End the answer: with these messages on an open stream, else with ``body``."""
-        self.close()
+        await self.settle()
         if self._response is None:
             return web.Response(body=body, content_type="application/json")
         try:
-            if self._beat is not None:
-                await self._beat
             last = b"".join(map(_event, messages)) if self.streams else body
             await self._response.write_eof(last)
         except ConnectionError:
@@ -87,7 +97,7 @@ class Reply:
         return self._response
 
     def close(self) -> None:
-        """Stop breaking silences."""
+        """Start breaking no more silences."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -109,16 +119,20 @@ class Reply:
             self.close()
 
     def _silence(self) -> None:
-        quiet = self._loop.time() - self._last_write
-        busy = self._beat is not None and not self._beat.done()
-        if quiet >= KEEPALIVE - 0.001 and not busy:
+        due = self._last_write + KEEPALIVE
+        if due <= self._loop.time() and (self._beat is None or self._beat.done()):
             self._beat = self._loop.create_task(self._break_silence())
-            quiet = 0.0
-        self._timer = self._loop.call_later(KEEPALIVE - min(quiet, KEEPALIVE - 1), self._silence)
+            self._last_write = self._loop.time()
+            due = self._last_write + KEEPALIVE
+        # A write that is still under way after all this time is to a client that does not read: no more of it.
+        self._timer = self._loop.call_at(max(due, self._loop.time() + 1.0), self._silence)
 
     async def _break_silence(self) -> None:
-        if self._response is None:
-            await self._prepare()
+        try:
+            if self._response is None:
+                await self._prepare()
+        except ConnectionError:
+            return  # the client has gone, and its handler is being cancelled
         await self._write(_COMMENT if self.streams else _LINE_FEED)
 
 

@@ -49,3 +49,5 @@ async def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give every response its request id, streams included; an ``on_response_prepare`` signal."""
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]
+    # What it is made of is nobody's business.
+    response.headers["Server"] = "runflow-mcp"

@@ -18,7 +18,8 @@ _MAX_AGE = "7200"
 
 @web.middleware
 async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.method != "OPTIONS":
+    unknown_path = isinstance(request.match_info.http_exception, web.HTTPNotFound)
+    if request.method != "OPTIONS" or unknown_path:
         return await handler(request)
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS"})
     if ORIGIN in request:

@@ -1,0 +1,42 @@
+"""``subscriptions/listen`` (2026-07-28): a stream that tells when the list of prompts has changed."""
+
+from runflow_mcp.jsontypes import JSON
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.prompts import prompt_book
+from runflow_mcp.methods.subscribers import Subscriptions
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import META_SUBSCRIPTION
+from runflow_mcp.runflow.models import Snapshot
+
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+PROMPTS_CHANGED = "notifications/prompts/list_changed"
+
+
+async def listen(request: Request, call: Call) -> Result:
+    """Stay open until the client closes the stream or this server drains; then end with a result."""
+    wanted = request.params.get("notifications")
+    if not isinstance(wanted, dict):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param notifications must be an object.")
+    if not call.channel.streams:
+        raise ProtocolError(
+            Code.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
+        )
+    tag: dict[str, JSON] = {"_meta": {META_SUBSCRIPTION: request.id}}
+    # The other kinds never change here: tools are fixed, resources there are none, tasks are polled.
+    honoured = {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
+    with call.services.subscriptions.subscribe(call.bearer.digest) as subscription:
+        await call.channel.open()
+        await call.channel.notify(ACKNOWLEDGED, {**tag, "notifications": honoured})
+        while await subscription.news():
+            if honoured:
+                await call.channel.notify(PROMPTS_CHANGED, tag)
+    # The result alone says that this is a graceful end. ``notifications/cancelled`` is for stdio, by its schema,
+    # and the Python SDK's client takes it for a lost stream.
+    return tag
+
+
+def tell_of_changed_prompts(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
+    """Tell every subscriber when a new catalog snapshot lists other prompts than the last one did."""
+    listed = b"[]" if before is None else before.derive(prompt_book).listed
+    if listed != after.derive(prompt_book).listed:
+        subscriptions.prompts_changed()

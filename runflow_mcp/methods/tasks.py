@@ -1,0 +1,105 @@
+"""The tasks extension (``io.modelcontextprotocol/tasks``, SEP-2663): a waiting run as a task to be polled.
+
+A task is a Runflow run and its id is the run's, so nothing is kept here: any replica answers, and who may see
+a task is upstream's decision, by the caller's own bearer.
+"""
+
+from datetime import UTC, datetime
+
+from runflow_mcp.errors import ToolError
+from runflow_mcp.jsontypes import JSON
+from runflow_mcp.methods import outcomes
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.outcomes import Asked
+from runflow_mcp.names import run_id_fault
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import TASKS, Spoken, require_extension
+from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.runs import CANCELLED, Run, poll_delay
+
+#: A task is polled by its client, through the limits of this server.
+MIN_POLL_MS = 5000
+#: Attempts at upstream within one ``tasks/get``: an error would read as the end of the task.
+MAX_ATTEMPTS = 3
+FIRST_BACKOFF = 0.5
+CANNOT_STOP = "Runflow has no way to stop a run: it goes on and is billed; tasks/get still brings its result."
+#: Upstream's refusals that say this caller has no such run.
+_NOT_THEIRS = frozenset({401, 403, 404})
+
+
+def wanted(spoken: Spoken) -> bool:
+    """Whether a waiting run may be answered with a task: only to a client that declared it on this request."""
+    return spoken.declares(TASKS)
+
+
+def created(run: Run, asked: Asked, now: float) -> Result:
+    """The ``CreateTaskResult`` of a run that exists upstream."""
+    note = f" {outcomes.INPUT_IGNORED}" if asked.ignored_by(run) else ""
+    return {
+        "resultType": "task",
+        **_task(run, "working", now, f"{run.status}; client_ref {asked.client_ref}.{note}"),
+    }
+
+
+async def get(request: Request, call: Call) -> Result:
+    """``tasks/get``: the run as it is now, with its result once it has ended."""
+    require_extension(call.spoken, TASKS)
+    run = await _run(request, call)
+    now = call.services.clock.wall()
+    if not run.terminal:
+        return _task(run, "working", now, outcomes.progress_message(run, run.age(now), None))
+    if run.status == CANCELLED:
+        return _task(run, "cancelled", now, "The run was cancelled at Runflow.")
+    try:
+        result = outcomes.ended(run, Asked.remembered(run))
+    except ToolError as fault:  # a failed run is a completed task: only the protocol's own faults are "failed"
+        result = fault.result(call.request_id)
+    return {**_task(run, "completed", now, run.status), "result": {"resultType": "complete", **result}}
+
+
+async def cancel(request: Request, call: Call) -> Result:
+    """``tasks/cancel``: acknowledged, and honest about what that changes."""
+    require_extension(call.spoken, TASKS)
+    run = await _run(request, call)
+    return {} if run.terminal else {"statusMessage": CANNOT_STOP}
+
+
+async def update(request: Request, call: Call) -> Result:
+    """``tasks/update``: a run never asks for input, so there is nothing outstanding to answer."""
+    require_extension(call.spoken, TASKS)
+    if not isinstance(request.params.get("inputResponses"), dict):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param inputResponses must be an object.")
+    await _run(request, call)
+    return {}
+
+
+async def _run(request: Request, call: Call) -> Run:
+    task_id = request.params.get("taskId")
+    if not isinstance(task_id, str) or run_id_fault(task_id):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return await call.services.client.get_run(call.bearer, task_id, call.trace)
+        except UpstreamError as fault:
+            if fault.status in _NOT_THEIRS:
+                message = "There is no such task for this API key. Start a new one, or check which key was used."
+                raise ProtocolError(Code.INVALID_PARAMS, message) from fault
+            if fault.outcome is Outcome.REFUSED or attempt == MAX_ATTEMPTS:
+                message = f"The task goes on, but its state cannot be had now: {fault.reason}. Ask again shortly."
+                raise ProtocolError(Code.INTERNAL_ERROR, message) from fault
+            await call.services.clock.sleep(fault.retry_after or FIRST_BACKOFF * attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _task(run: Run, status: str, now: float, message: str) -> dict[str, JSON]:
+    stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "taskId": run.id,
+        "status": status,
+        "statusMessage": message,
+        "createdAt": run.created_at or stamp,
+        "lastUpdatedAt": run.completed_at or stamp,
+        # Upstream keeps runs; this server promises nothing about for how long.
+        "ttlMs": None,
+        "pollIntervalMs": max(MIN_POLL_MS, int(poll_delay(run.age(now)) * 1000)),
+    }

@@ -1,0 +1,101 @@
+"""The official Python SDK's client, as most Python hosts use it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import PromptReference, ResourceLink, TextContent
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+
+from runflow_mcp.protocol.revisions import LATEST, Revision
+from tests.serving import INPUT, KEY, MODEL, Server
+
+pytestmark = pytest.mark.real_time
+
+#: ``legacy`` begins with ``initialize``; ``auto`` asks for a later revision first and falls back.
+MODES = ("auto", "legacy")
+NEWEST_COMMON = max({*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & {str(one) for one in Revision})
+
+
+@asynccontextmanager
+async def connected(server: Server, *, key: str = KEY, mode: str = "auto") -> AsyncIterator[Client]:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
+        transport = streamable_http_client(server.url, http_client=http)
+        async with Client(transport, mode=mode) as client:
+            yield client
+
+
+@pytest.mark.parametrize(("mode", "revision"), [("auto", NEWEST_COMMON), ("legacy", LATEST)])
+async def test_connecting(server: Server, mode: str, revision: str) -> None:
+    async with connected(server, mode=mode) as client:
+        assert client.server_info is not None
+        assert client.server_info.name == "Runflow"
+        assert client.protocol_version == revision
+        assert "client_ref" in (client.instructions or "")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_there_is(server: Server, mode: str) -> None:
+    async with connected(server, mode=mode) as client:
+        tools = (await client.list_tools()).tools
+        assert [tool.name for tool in tools] == ["generate", "list_models"]
+        prompts = (await client.list_prompts()).prompts
+        assert "object-removal-prompt" in [prompt.name for prompt in prompts]
+        found = await client.call_tool("list_models", {"category": "solution"})
+        assert found.structured_content is not None
+        assert found.structured_content["total"] == len(prompts)
+
+
+async def test_a_prompt_and_the_values_of_its_arguments(server: Server) -> None:
+    async with connected(server) as client:
+        prompt = await client.get_prompt("object-removal-prompt", {"image_url": "https://example.com/a.png"})
+        content = prompt.messages[0].content
+        assert isinstance(content, TextContent)
+        assert '"image_url": "https://example.com/a.png"' in content.text
+        ref = PromptReference(name="smart-resize")
+        completed = await client.complete(ref, {"name": "aspect_ratio", "value": "1"})
+        assert completed.completion.values == ["1:1", "16:9"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_run_with_progress(server: Server, mode: str) -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def callback(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async with connected(server, mode=mode) as client:
+        result = await client.call_tool("generate", {"model": MODEL, "input": INPUT}, progress_callback=callback)
+    assert not result.is_error
+    assert result.structured_content is not None
+    [link] = [one for one in result.content if isinstance(one, ResourceLink)]
+    assert result.structured_content["outputs"] == [{"url": str(link.uri), "mime_type": "image/png"}]
+    values = [value for value, _, _ in told]
+    assert len(values) > 1
+    assert values == sorted(set(values))
+    assert told[-1][1] == values[-1]
+    assert (told[-1][2] or "").startswith("succeeded, 3 of 3 steps")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_an_error_keeps_its_envelope(server: Server, mode: str) -> None:
+    async with connected(server, key="rf_live_sandbox_no_credit", mode=mode) as client:
+        result = await client.call_tool("generate", {"model": MODEL, "input": INPUT})
+    assert result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content["error"]["code"] == "insufficient_credits"
+    [text] = result.content
+    assert isinstance(text, TextContent)
+    assert text.text.startswith("[insufficient_credits] ")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_refused_key_is_shown_with_what_to_do(server: Server, mode: str) -> None:
+    refusal = pytest.RaisesExc(MCPError, match="it starts with rf_live_")
+    with pytest.RaisesGroup(refusal, flatten_subgroups=True):
+        async with connected(server, key="rf_svc_sandbox", mode=mode):
+            pass

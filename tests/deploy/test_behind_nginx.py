@@ -1,0 +1,206 @@
+"""The site file in a real nginx, in front of two real servers: what clients see of it, and what its log keeps."""
+
+import asyncio
+import http.client
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from runflow_mcp import __version__
+from runflow_mcp.config import Config
+from tests.deploy import http2
+from tests.deploy.conftest import PING, Client, events, order
+from tests.deploy.stack import HOST, PER_ADDRESS, Stack, eventually
+from tests.serving import BOTH, KEY
+
+pytestmark = pytest.mark.real_time
+
+CAP = Config().max_body_bytes
+#: How /proc/net/tcp writes it.
+ESTABLISHED = "01"
+#: A run takes longer than a second, its first progress message a few milliseconds.
+AHEAD = 0.9
+
+
+def padded(size: int) -> bytes:
+    """A ping of exactly so many bytes."""
+    return orjson.dumps(PING).ljust(size)
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """A body without a length, sent in chunks."""
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+
+
+def ask(stack: Stack, body: bytes | Iterator[bytes], headers: Mapping[str, str]) -> tuple[int, Message, Any]:
+    """POST with a client that asks no questions: status, headers and JSON of the answer."""
+    connection = http.client.HTTPSConnection(HOST, stack.https, context=stack.tls(), timeout=5)
+    try:
+        connection.request("POST", "/mcp", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, orjson.loads(answer.read())
+    finally:
+        connection.close()
+
+
+# Streams.
+
+
+async def test_progress_arrives_while_the_run_goes(client: Client) -> None:
+    async with client.open(order()) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["X-Accel-Buffering"] == "no"
+        arrived = [(time.monotonic(), event) async for event in events(response)]
+    (first, progress), (last, answer) = arrived[0], arrived[-1]
+    assert progress["method"] == "notifications/progress"
+    assert answer["result"]["structuredContent"]["status"] == "succeeded"
+    assert last - first > AHEAD
+
+
+async def test_progress_arrives_while_the_run_goes_over_http2(stack: Stack) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "accept": BOTH}
+    answer = http2.post(stack.https, headers, orjson.dumps(order()), context=stack.tls(), source="127.0.1.1")
+    arrived = [(time.monotonic(), piece) async for piece in answer]
+    assert b"notifications/progress" in arrived[0][1]
+    assert b'"status":"succeeded"' in b"".join(piece for _, piece in arrived)
+    assert arrived[-1][0] - arrived[0][0] > AHEAD
+    eventually(lambda: any(one["protocol"] == "HTTP/2.0" for one in stack.accesses), "the request is logged")
+
+
+async def test_a_client_that_goes_away_ends_its_wait_at_the_replica(client: Client) -> None:
+    async with client.open(order()) as response:
+        await anext(events(response))
+        assert response.connection is not None
+        assert response.connection.transport is not None
+        # As browsers and curl leave. To close would be to wait until nginx has said goodbye in TLS too.
+        response.connection.transport.abort()
+
+    def ended() -> bool:
+        lines = [line for replica in client.stack.replicas for line in replica.lines]
+        return [line["status"] for line in lines if line.get("address") == client.source] == [499]
+
+    await asyncio.to_thread(eventually, ended, "the replica has noticed")
+
+
+# Who the caller is.
+
+
+async def test_limits_count_the_client_s_own_address_whatever_it_says(client: Client, neighbour: Client) -> None:
+    answers = [
+        await client.post(PING, headers={"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": "for=192.0.2.1"})
+        for number in range(2 * PER_ADDRESS + 1)
+    ]
+    refused = [one for one in answers if one.status == 429]
+    assert refused, "two replicas admit no more than twice the limit"
+    assert refused[0].error["data"]["code"] == "rate_limited"
+    assert int(refused[0].headers["Retry-After"]) > 0
+    assert (await neighbour.post(PING)).status == 200
+    seen = [line for replica in client.stack.replicas for line in replica.lines if line.get("address") == client.source]
+    assert len(seen) == len(answers)
+
+
+async def test_a_request_has_one_id_in_the_answer_and_in_both_logs_and_it_is_not_the_caller_s(client: Client) -> None:
+    answer = await client.post(PING, headers={"X-Request-Id": "mine"})
+    (request_id,) = answer.headers.getall("X-Request-Id")  # type: ignore[attr-defined]
+    assert len(request_id) == 32
+    logged = [line["request_id"] for replica in client.stack.replicas for line in replica.lines if "request_id" in line]
+    assert logged.count(request_id) == 1
+    eventually(lambda: [line["request_id"] for line in client.stack.accesses].count(request_id) == 1, "it is logged")
+    assert "mine" not in logged
+
+
+async def test_the_host_keeps_its_port_and_a_foreign_one_is_refused(client: Client) -> None:
+    document = await client.get("/.well-known/oauth-protected-resource/mcp")
+    assert document.json["resource"] == f"{client.stack.origin}/mcp"
+    foreign = await client.post(PING, headers={"Host": HOST})
+    assert foreign.error["data"]["code"] == "host_rejected"
+
+
+# Bodies.
+
+
+async def test_a_body_up_to_the_cap_passes(client: Client) -> None:
+    assert (await client.post(padded(CAP))).result == {}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_larger_body_is_refused_in_the_server_s_own_shape(stack: Stack, *, chunked: bool) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    body = padded(CAP + 1)
+    status, given, answer = ask(stack, pieces(body) if chunked else body, headers)
+    assert (status, given["Content-Type"]) == (413, "application/json")
+    assert (answer["id"], answer["error"]["code"]) == (None, 413)
+    assert answer["error"]["data"] == {"code": "body_too_large", "request_id": given["X-Request-Id"]}
+    # It has reached no replica.
+    lines = [line for replica in stack.replicas for line in replica.lines]
+    assert given["X-Request-Id"] not in [line.get("request_id") for line in lines]
+
+
+# The other paths.
+
+
+async def test_the_probes_answer(client: Client) -> None:
+    assert (await client.get("/healthz")).json == {"status": "ok", "version": __version__}
+    assert (await client.get("/readyz")).json["status"] == "ready"
+
+
+async def test_an_unknown_path_gets_the_server_s_own_advice(client: Client) -> None:
+    answer = await client.post({}, path="/register")
+    assert answer.status == 404
+    assert "API key" in answer.json["error_description"]
+
+
+async def test_every_answer_keeps_clients_on_tls_and_names_no_version(client: Client) -> None:
+    answer = await client.post(PING)
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert answer.headers["Server"] == "nginx"
+
+
+async def test_plain_http_is_redirected_with_its_method(client: Client) -> None:
+    url = f"http://{HOST}:{client.stack.http}/mcp?a=b"
+    async with client.session.post(url, data=b"{}", allow_redirects=False) as response:
+        assert response.status == 308
+        assert response.headers["Location"] == f"https://{HOST}/mcp?a=b"
+
+
+def test_what_is_no_request_gets_json_too(stack: Stack) -> None:
+    status, given, answer = ask(stack, b"{}", {"Host": "no host, this"})
+    assert status == 400
+    assert answer["error"]["data"] == {"code": "bad_request", "request_id": given["X-Request-Id"]}
+
+
+def test_connections_to_the_replicas_are_kept(stack: Stack) -> None:
+    ends = {f"{socket.inet_aton(HOST)[::-1].hex().upper()}:{port:04X}" for port in stack.replica_ports}
+
+    def kept() -> bool:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        return any(row[2] in ends and row[3] == ESTABLISHED for row in rows)
+
+    assert stack.serves()
+    assert kept()
+
+
+# The log.
+
+
+async def test_the_log_has_the_path_and_neither_query_nor_key(client: Client) -> None:
+    await client.post(PING, path="/mcp?api_key=rf_live_in_query", headers={"Referer": "https://a/?rf_live_in_referer"})
+    await client.post(PING, path="/mcp/rf_live_in_path")
+    plain = f"http://{HOST}:{client.stack.http}/mcp?api_key=rf_live_in_plain"
+    async with client.session.get(plain, allow_redirects=False):
+        pass
+
+    def own() -> list[dict[str, object]]:
+        return [line for line in client.stack.accesses if line["address"] == client.source]
+
+    eventually(lambda: len(own()) == 3, "three requests are logged")
+    assert [(line["uri"], line["status"]) for line in own()] == [("/mcp", 200), ("/mcp/***", 404), ("/mcp", 308)]
+    assert "rf_live" not in client.stack.access_log.read_text()

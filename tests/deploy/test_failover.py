@@ -1,0 +1,83 @@
+"""Replicas that die, behind a real nginx: what was sent is not sent again, and what was started is found again."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+
+from tests.deploy.conftest import PING, Client, events, order
+from tests.deploy.stack import HOST, Stack, eventually
+from tests.serving import KEY
+
+pytestmark = pytest.mark.real_time
+
+REF = "survives-its-replica"
+
+
+@pytest.fixture
+def whole(stack: Stack) -> Iterator[Stack]:
+    """The stack, with every replica back in its place afterwards."""
+    yield stack
+    for replica in stack.replicas:
+        replica.stop(signal.SIGKILL)
+        replica.start()
+    eventually(stack.serves, "nginx has found the replicas again")
+
+
+async def test_a_run_outlives_its_replica_and_is_billed_once(whole: Stack, client: Client) -> None:
+    first, second = whole.replicas
+    second.stop()
+    async with client.open(order(client_ref=REF)) as response:
+        progress = await anext(events(response))
+        assert REF in progress["params"]["message"]
+        second.start()
+        first.stop(signal.SIGKILL)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    answer = await client.post(order(client_ref=REF))
+    assert answer.structured["status"] == "succeeded"
+    runs = f"http://{HOST}:{whole.sandbox_port}/v1/runs"
+    query, headers = {"q": f"client_ref.EQ:'{REF}'"}, {"Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession() as session, session.get(runs, params=query, headers=headers) as listing:
+        (run,) = (await listing.json())["items"]
+    assert answer.structured["run_id"] == run["id"]
+
+
+async def test_a_post_that_was_sent_is_sent_to_no_other_replica(whole: Stack, client: Client) -> None:
+    received = 0
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a request and hang up."""
+        nonlocal received
+        await reader.readuntil(b"\r\n\r\n")
+        received += 1
+        writer.close()
+
+    for replica in whole.replicas:
+        replica.stop()
+    async with AsyncExitStack() as servers:
+        for port in whole.replica_ports:
+            await servers.enter_async_context(await asyncio.start_server(swallow, HOST, port))
+        answer = await client.post(PING)
+    assert (answer.status, received) == (502, 1)
+
+
+async def test_without_any_replica_nginx_says_so_in_json_and_recovers_at_once(whole: Stack, client: Client) -> None:
+    for replica in whole.replicas:
+        replica.stop()
+    answer = await client.post(PING)
+    assert answer.status == 502
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json["id"] is None
+    assert answer.error["code"] == 502
+    assert answer.error["data"] == {
+        "code": "server_unavailable",
+        "request_id": answer.headers["X-Request-Id"],
+        "retry_after_seconds": 5,
+    }
+    whole.replicas[1].start()
+    eventually(whole.serves, "one replica is enough, and is found within seconds")

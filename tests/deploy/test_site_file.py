@@ -1,0 +1,121 @@
+"""The nginx site file against the settings and time limits of the code; what it does is tested with a real nginx."""
+
+import re
+
+import orjson
+import pytest
+
+from runflow_mcp.config import Config
+from runflow_mcp.errors import HTTP_STATUS, Rejection, RejectionCode
+from runflow_mcp.web.connection import HEAD_TIMEOUT, KEEPALIVE_TIMEOUT
+from runflow_mcp.web.health import READYZ
+from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
+from runflow_mcp.web.reply import KEEPALIVE
+from tests.deploy.files import SITE, Directive, read_nginx, seconds, size
+
+DEFAULTS = Config()
+
+
+@pytest.fixture(scope="module")
+def site() -> Directive:
+    return read_nginx(SITE)
+
+
+@pytest.fixture(scope="module")
+def server(site: Directive) -> Directive:
+    """The one with TLS."""
+    plain, secure = site.all("server")
+    assert plain.values("listen") == ["80", "[::]:80"]
+    assert secure.values("listen") == ["443 ssl http2", "[::]:443 ssl http2"]
+    assert plain.one("server_name") == secure.one("server_name")
+    return secure
+
+
+def test_upstream_connections_end_before_the_server_ends_them(site: Directive) -> None:
+    upstream = site.inside("upstream", "runflow_mcp")
+    assert [one.split()[0] for one in upstream.values("server")] == ["127.0.0.1:8080", "127.0.0.1:8081"]
+    assert seconds(upstream.one("keepalive_timeout")) < KEEPALIVE_TIMEOUT
+    assert int(upstream.one("keepalive")) > 0
+
+
+def test_the_body_cap_is_the_server_s_and_bodies_stay_in_memory(server: Directive) -> None:
+    assert int(server.one("client_max_body_size")) == DEFAULTS.max_body_bytes
+    assert size(server.one("client_body_buffer_size")) >= DEFAULTS.max_body_bytes
+
+
+def test_slow_clients_get_no_longer_than_the_server_gives_them(server: Directive) -> None:
+    assert seconds(server.one("client_header_timeout")) <= HEAD_TIMEOUT
+    assert seconds(server.one("client_body_timeout")) <= BODY_TIMEOUT
+    assert server.one("proxy_request_buffering") == "on"
+
+
+def test_only_the_endpoint_may_be_silent_for_long(server: Directive) -> None:
+    endpoint = server.inside("location", "= /mcp")
+    assert seconds(endpoint.one("proxy_read_timeout")) > DEFAULTS.poll_timeout_ms / 1000
+    assert endpoint.one("proxy_buffering") == server.one("gzip") == "off"
+    others = [one for one in server.all("location") if one.value != "= /mcp"]
+    assert not any(one.values("proxy_read_timeout") or one.values("proxy_buffering") for one in others)
+    assert KEEPALIVE < seconds(server.one("proxy_read_timeout")) <= 60
+
+
+def test_a_sent_post_is_never_repeated(server: Directive) -> None:
+    assert server.one("proxy_next_upstream").split() == ["error", "timeout"]
+
+
+def test_one_address_may_hold_what_the_limits_let_it(site: Directive, server: Directive) -> None:
+    zone, count = server.one("limit_conn").split()
+    assert site.one("limit_conn_zone") == f"$binary_remote_addr zone={zone}:10m"
+    windows = DEFAULTS.poll_timeout_ms / DEFAULTS.rate_limit_window_ms
+    assert int(count) >= DEFAULTS.rate_limit_per_ip * windows
+
+
+def test_headers_about_the_caller_are_set_and_not_appended_to(server: Directive) -> None:
+    headers = {one.words[1]: one.words[2] for one in server.all("proxy_set_header")}
+    assert headers["X-Forwarded-For"] == "$remote_addr"
+    assert headers["X-Request-Id"] == "$request_id"
+    assert headers["Host"] == "$http_host"
+    assert headers["Connection"] == ""
+    # A location with one of its own would lose all of these.
+    assert not any(one.values("proxy_set_header") for one in server.all("location"))
+
+
+def test_locations_with_headers_of_their_own_keep_the_others(server: Directive) -> None:
+    common = set(server.values("add_header"))
+    for location in server.all("location"):
+        own = set(location.values("add_header"))
+        assert not own or common < own, location.value
+
+
+def test_readiness_is_for_the_operator_s_networks(server: Directive) -> None:
+    rules = [(one.name, one.value) for one in server.inside("location", f"= {READYZ}").block]
+    networks = [value for name, value in rules if name == "allow"]
+    assert networks == ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7"]
+    assert rules.index(("deny", "all")) == len(networks)
+
+
+def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive) -> None:
+    (form,) = site.all("log_format")
+    variables = set(re.findall(r"\$(\w+)", form.value))
+    assert "runflow_mcp_uri" in variables
+    secret = {"request", "request_uri", "args", "query_string", "uri", "http_referer", "http_authorization"}
+    assert not variables & secret
+    for server in site.all("server"):
+        assert server.one("access_log").split()[1] == form.words[1]
+
+
+@pytest.mark.parametrize("code", [RejectionCode.BAD_REQUEST, RejectionCode.BODY_TOO_LARGE, RejectionCode.RATE_LIMITED])
+def test_refusals_of_nginx_have_the_shape_of_the_server_s(server: Directive, code: RejectionCode) -> None:
+    status = HTTP_STATUS[code]
+    (handler,) = [one.words[-1] for one in server.all("error_page") if str(status) in one.words]
+    location = server.inside("location", handler)
+    (answer,) = location.all("return")
+    _, sent, body = answer.words
+    written = orjson.loads(body)
+    retry = 10 if code is RejectionCode.RATE_LIMITED else None
+    expected = orjson.loads(Rejection(code, written["error"]["message"], retry).envelope("$request_id"))
+    assert (int(sent), written) == (status, expected)
+    assert location.one("default_type") == "application/json"
+
+
+def test_the_message_about_large_bodies_names_the_cap(server: Directive) -> None:
+    assert f"over {DEFAULTS.max_body_bytes} bytes" in server.inside("location", "@body_too_large").one("return")

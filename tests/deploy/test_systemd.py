@@ -1,0 +1,93 @@
+"""The systemd unit against the settings, the limits and the exit codes of the code."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runflow_mcp.cli import WRONG_SETTINGS
+from runflow_mcp.config import Config
+from runflow_mcp.runflow.http import SPARE_CONNECTIONS
+from runflow_mcp.server import CLOSING
+from runflow_mcp.web.health import READYZ, STARTING
+from tests.deploy.files import DEPLOY, assignments, seconds, size
+
+UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
+PORT = "8080"
+DEFAULTS = Config()
+
+
+@pytest.fixture(scope="module")
+def unit() -> dict[str, list[str]]:
+    """Every value of every key, as for the instance of one port."""
+    values: dict[str, list[str]] = {}
+    for name, value in assignments(UNIT.read_text()):
+        values.setdefault(name, []).append(value.replace("%i", PORT))
+    return values
+
+
+def test_it_is_hardened(unit: dict[str, list[str]]) -> None:
+    expected = {
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "DynamicUser": "yes",
+        "PrivateTmp": "yes",
+        "PrivateDevices": "yes",
+        "MemoryDenyWriteExecute": "yes",
+        "CapabilityBoundingSet": "",
+        "LimitCORE": "0",
+    }
+    assert {name: unit[name] for name in expected} == {name: [value] for name, value in expected.items()}
+
+
+def test_the_instance_is_the_port_whatever_the_file_says(unit: dict[str, list[str]]) -> None:
+    assert unit["EnvironmentFile"] == ["/etc/runflow-mcp/env"]
+    assert "Environment" not in unit
+    assert unit["ExecStart"] == [f"/usr/bin/env MCP_PORT={PORT} /opt/runflow-mcp/bin/runflow-mcp serve"]
+
+
+def test_files_suffice_for_every_wait_and_its_poll(unit: dict[str, list[str]]) -> None:
+    assert int(unit["LimitNOFILE"][0]) >= 2 * DEFAULTS.max_waits + SPARE_CONNECTIONS + 1024
+
+
+def test_memory_is_limited(unit: dict[str, list[str]]) -> None:
+    assert 2**29 <= size(unit["MemoryHigh"][0]) < size(unit["MemoryMax"][0])
+    assert unit["MemorySwapMax"] == ["0"]
+
+
+def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
+    assert unit["KillSignal"] == ["SIGTERM"]
+    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace_ms / 1000 + CLOSING
+
+
+def test_a_start_ends_when_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
+    assert f"http://{DEFAULTS.host}:{PORT}{READYZ}" in unit["ExecStartPost"][0]
+    assert seconds(unit["TimeoutStartSec"][0]) > STARTING
+
+
+def test_it_restarts_after_a_crash_but_not_with_wrong_settings(unit: dict[str, list[str]]) -> None:
+    assert unit["Restart"] == ["on-failure"]
+    assert unit["RestartPreventExitStatus"] == [str(WRONG_SETTINGS)]
+
+
+def test_its_instructions_name_what_is_there() -> None:
+    text = UNIT.read_text()
+    assert "deploy/requirements.txt" in text
+    assert "deploy/env.example /etc/runflow-mcp/env" in text
+    assert f"deploy/systemd/{UNIT.name}" in text
+
+
+def test_systemd_finds_no_fault_in_it(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd here")
+    instance = tmp_path / f"runflow-mcp@{PORT}.service"
+    installed = str(Path(sys.executable).parent)
+    instance.write_text(UNIT.read_text().replace("/opt/runflow-mcp/bin", installed))
+    verdict = subprocess.run(  # noqa: S603 - a fixed command
+        [analyze, "verify", "--man=no", str(instance)], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (verdict.returncode, verdict.stderr) == (0, "")

@@ -1,0 +1,18 @@
+"""Catalogs of a test's own making, and a server that has read one."""
+
+from typing import Any
+
+import orjson
+
+from runflow_mcp.sandbox import Answer, Route, Sandbox
+
+
+def entry(name: str, **more: Any) -> dict[str, Any]:
+    provider, _, slug = name.partition("/")
+    return {"provider_slug": provider, "model_slug": slug, "model_name": slug, "category": "text-to-image", **more}
+
+
+def script(sandbox: Sandbox, *entries: object) -> None:
+    """Let the sandbox publish these entries; to be called before the server starts."""
+    body = orjson.dumps({"models": entries})
+    sandbox.faults.add(Route.CATALOG, Answer(200, body, {"Content-Type": "application/json"}), times=None)

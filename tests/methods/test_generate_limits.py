@@ -1,0 +1,177 @@
+"""What cuts a wait short: the ceiling, a full house, a stop of the process, a client that leaves."""
+
+import asyncio
+
+import pytest
+
+from runflow_mcp.sandbox import Delay, Route, Sandbox
+from tests.methods.envelopes import run_error_of, tool_error_of
+from tests.methods.seen import asked, dispatches, polls
+from tests.serving import BOTH, Serve, Server
+
+SLOW = "sandbox/slow"
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+@pytest.mark.parametrize("timeout", ["2500", "61000", "600000"])
+async def test_the_ceiling_is_exact(serve: Serve, sandbox: Sandbox, timeout: str, accept: str | None) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS=timeout)
+    began = server.services.clock.monotonic()
+    answer = await server.generate(SLOW, client_ref="long", accept=accept)
+    assert server.services.clock.monotonic() - began == pytest.approx(int(timeout) / 1000)
+    error = run_error_of(answer, "polling_timeout")
+    assert error["details"]["run"]["status_code"] == "running"
+    assert error["details"]["run_id"] == next(iter(sandbox.runs)).id
+    assert "client_ref" in error["next_action"]
+    assert answer.is_stream == (accept is not None)
+
+
+async def test_the_ceiling_counts_a_slow_dispatch(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="20000")
+    sandbox.faults.add(Route.CREATE, Delay(15))
+    answer = await server.generate(SLOW)
+    assert server.services.clock.monotonic() == pytest.approx(20)
+    run_error_of(answer, "polling_timeout")
+
+
+async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="5000")
+    sandbox.faults.add(Route.CREATE, Delay(8))
+    answer = await server.generate(SLOW, client_ref="unborn")
+    error = tool_error_of(answer, "polling_timeout")
+    assert error["details"]["client_ref"] == "unborn"
+    assert "unborn" in answer.result["content"][0]["text"]
+    assert "run_id" not in error["details"]
+    await server.services.clock.sleep(10)
+    assert len(sandbox.runs) == 1  # the dispatch went on by itself
+
+
+async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_MAX_WAITS="1")
+    waiting = asyncio.create_task(server.generate(client_ref="first"))
+    await server.services.clock.sleep(1)
+    answer = await server.generate(client_ref="second", accept=BOTH)
+    error = tool_error_of(answer, "server_busy")
+    assert "nothing was started" in error["message"]
+    assert "wait=false" in error["next_action"]
+    assert not answer.is_stream
+    assert len(dispatches(sandbox)) == 1
+    assert (await waiting).structured["status"] == "succeeded"
+    assert (await server.generate()).structured["status"] == "succeeded"
+
+
+async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_MAX_WAITS="1")
+    sandbox.faults.add(Route.CREATE, Delay(5))
+    waiting = asyncio.create_task(server.generate())
+    await server.services.clock.sleep(1)
+    tool_error_of(await server.generate(), "server_busy")
+    await waiting
+
+
+async def test_a_full_house_still_starts_runs_and_lists_models(serve: Serve) -> None:
+    server = await serve(MCP_MAX_WAITS="1")
+    waiting = asyncio.create_task(server.generate())
+    await server.services.clock.sleep(1)
+    assert (await server.generate(wait=False)).structured["status"] == "queued"
+    assert (await server.call("list_models")).structured["total"] > 0
+    await waiting
+
+
+async def test_a_wait_that_was_cut_short_gives_its_place_back(serve: Serve) -> None:
+    server = await serve(MCP_MAX_WAITS="1", MCP_POLL_TIMEOUT_MS="5000")
+    for _ in range(3):
+        run_error_of(await server.generate(SLOW), "polling_timeout")
+    for key in ("rf_live_sandbox_no_credit", "rf_live_sandbox_revoked"):
+        assert (await server.generate(key=key)).tool_error["code"] != "server_busy"
+    assert len(server.services.waits) == 0
+
+
+def drain(server: Server, seconds: float) -> None:
+    server.services.waits.drain(asyncio.get_running_loop().time() + seconds)
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str | None) -> None:
+    waiting = asyncio.create_task(server.generate(SLOW, client_ref="cut", token=1, accept=accept))
+    await server.services.clock.sleep(10)
+    drain(server, 8)
+    answer = await waiting
+    assert server.services.clock.monotonic() == pytest.approx(18)
+    error = run_error_of(answer, "server_draining")
+    assert error["details"]["client_ref"] == "cut"
+    assert "client_ref" in error["next_action"]
+    assert server.services.waits.idle.is_set()
+
+
+async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
+    waiting = asyncio.create_task(server.generate())
+    await server.services.clock.sleep(1)
+    drain(server, 8)
+    assert (await waiting).structured["status"] == "succeeded"
+    assert server.services.waits.idle.is_set()
+
+
+async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Delay(20))
+    waiting = asyncio.create_task(server.generate(client_ref="unborn"))
+    await server.services.clock.sleep(1)
+    drain(server, 8)
+    answer = await waiting
+    error = tool_error_of(answer, "server_draining")
+    assert error["details"]["client_ref"] == "unborn"
+    assert "run_id" not in error["details"]
+    assert "nothing was started" not in error["message"]
+
+
+async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(server: Server, sandbox: Sandbox) -> None:
+    drain(server, 8)
+    answer = await server.generate(client_ref="late", accept=BOTH)
+    error = tool_error_of(answer, "server_draining")
+    assert "nothing was started" in error["message"]
+    assert asked(sandbox) == []
+    assert not answer.is_stream
+    assert (await server.generate(wait=False)).structured["status"] == "queued"
+    assert (await server.call("list_models")).structured["total"] > 0
+    assert (await server.rpc("ping")).result == {}
+
+
+async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox: Sandbox) -> None:
+    stopping, other = await serve(), await serve()
+    waiting = asyncio.create_task(stopping.generate(client_ref="moved"))
+    await stopping.services.clock.sleep(1)
+    drain(stopping, 0)
+    cut = (await waiting).tool_error
+    assert cut["code"] == "server_draining"
+    assert (await other.generate(client_ref="moved")).structured["run_id"] == cut["details"]["run_id"]
+    assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+@pytest.mark.parametrize("after", [1.0, 10.0, 40.0])
+async def test_a_client_that_leaves_stops_the_polling_and_not_the_run(
+    server: Server, sandbox: Sandbox, accept: str | None, after: float
+) -> None:
+    leaving = asyncio.create_task(server.generate(SLOW, client_ref="left", token=1, accept=accept))
+    await server.services.clock.sleep(after)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await server.services.clock.sleep(0.1)
+    seen = len(polls(sandbox))
+    assert len(server.services.waits) == 0
+    await server.services.clock.sleep(300)
+    assert len(polls(sandbox)) == seen
+    again = await server.generate(SLOW, client_ref="left", wait=False)
+    assert again.structured["status"] == "running"
+    assert len(sandbox.runs) == 1
+
+
+async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Delay(5))
+    leaving = asyncio.create_task(server.generate(client_ref="left"))
+    await server.services.clock.sleep(1)
+    leaving.cancel()
+    await server.services.clock.sleep(10)
+    assert polls(sandbox) == []
+    assert (await server.generate(client_ref="left")).structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1

@@ -1,0 +1,208 @@
+"""The polls as Runflow sees them: when they come, and what one that fails does to the wait."""
+
+import itertools
+
+import orjson
+import pytest
+
+from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox, Truncate
+from runflow_mcp.sandbox.faults import Fault
+from tests.methods.seen import dispatches, lookups, polls
+from tests.serving import BOTH, Serve, Server
+
+SLOW = "sandbox/slow"
+NOT_FOUND = Answer(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found","errors":null}')
+
+
+def moments(sandbox: Sandbox) -> list[float]:
+    """When the polls came, in seconds after the dispatch."""
+    return [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
+
+
+async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(SLOW)
+    times = moments(sandbox)
+    assert times[0] == pytest.approx(2.0)
+    for one, following in itertools.pairwise(times):
+        longest = 2.0 if one < 30 else 5.0 if one < 120 else 10.0
+        assert longest * 0.9 - 1e-6 <= following - one <= longest + 1e-6
+    assert times[-1] <= 600
+
+
+async def test_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(SLOW)
+    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    assert len({round(gap, 3) for gap in gaps}) > len(gaps) / 2
+
+
+async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Delay(7), times=2)
+    await server.generate(SLOW)
+    first, second, third, *_ = moments(sandbox)
+    assert first == pytest.approx(2.0)
+    assert 8.8 - 1e-6 <= second - first <= 9.0 + 1e-6
+    assert 8.8 - 1e-6 <= third - second <= 9.0 + 1e-6
+
+
+async def test_a_run_found_by_its_client_ref_is_polled_at_once(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(SLOW, client_ref="found", wait=False)
+    began = server.services.clock.monotonic()
+    sandbox.faults.add(Route.GET_RUN, Answer(401), times=None)
+    await server.generate(SLOW, client_ref="found")
+    assert polls(sandbox)[0].at == began
+
+
+async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(SLOW, client_ref="replayed", wait=False)
+    await server.services.clock.sleep(6)
+    began = server.services.clock.monotonic()
+    sandbox.faults.add(Route.LIST_RUNS, Answer(403))
+    sandbox.faults.add(Route.GET_RUN, Answer(401), times=None)
+    await server.generate(SLOW, client_ref="replayed")
+    assert len(dispatches(sandbox)) == 2
+    assert len(sandbox.runs) == 1
+    assert polls(sandbox)[0].at == began
+
+
+async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(client_ref="conflict")
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'))
+    sandbox.faults.add(Route.CREATE, Answer(409, b'{"code":"CONFLICT","message":"another body"}'))
+    again = await server.generate(client_ref="conflict")
+    assert again.structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+    assert len(lookups(sandbox)) == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(500, b"<html>oops</html>"),
+        Answer(502),
+        Answer(503, headers={"Retry-After": "3"}),
+        Answer(429, b'{"code":"RATE_LIMITED","message":"slow down"}'),
+        Answer(200, b"{"),
+        Answer(200, b"<html>"),
+        Answer(200, b"{}"),
+        Answer(200, b"null"),
+        Reset(),
+        Truncate(),
+        Hang(40),
+    ],
+    ids=["500", "502", "503", "429", "half", "html", "empty", "null", "reset", "truncated", "hang"],
+)
+async def test_a_poll_that_fails_is_repeated_and_does_not_lose_the_run(
+    server: Server, sandbox: Sandbox, fault: Fault
+) -> None:
+    sandbox.faults.add(Route.GET_RUN, fault, times=4)
+    answer = await server.generate()
+    assert answer.structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+    assert len(polls(sandbox)) >= 5
+
+
+async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(500), times=3)
+    answer = await server.generate(token=1, accept=BOTH)
+    figures = [told["progress"] for told in answer.progress]
+    assert len(figures) == 5
+    assert figures == sorted(set(figures))
+
+
+async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
+    await server.generate()
+    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    assert gaps[2] > gaps[1] > gaps[0]
+    assert max(gaps) <= 30
+    assert len({round(gap, 2) for gap in gaps}) == len(gaps)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("20", 20.0), ("86400", 60.0)], ids=["as asked", "clamped"])
+async def test_retry_after_is_honoured_up_to_a_minute(
+    server: Server, sandbox: Sandbox, asked: str, waited: float
+) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(429, headers={"Retry-After": asked}))
+    await server.generate()
+    first, second, *_ = moments(sandbox)
+    assert second - first == pytest.approx(waited)
+
+
+async def test_polls_that_fail_for_ever_end_at_the_ceiling_with_the_run(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="60000")
+    sandbox.faults.add(Route.GET_RUN, Reset(), times=None)
+    answer = await server.generate()
+    assert answer.tool_error["code"] == "polling_timeout"
+    assert answer.tool_error["details"]["run_id"] == next(iter(sandbox.runs)).id
+    assert server.services.clock.monotonic() == pytest.approx(60)
+
+
+async def test_a_run_that_cannot_be_read_yet_is_read_lag(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, NOT_FOUND, times=2)
+    answer = await server.generate()
+    assert answer.structured["status"] == "succeeded"
+
+
+async def test_a_run_that_stays_unreadable_ends_the_wait(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, NOT_FOUND, times=None)
+    answer = await server.generate(client_ref="gone")
+    error = answer.tool_error
+    assert error["code"] == "run_not_found"
+    assert error["upstream_status"] == 404
+    assert error["details"]["run_id"] == next(iter(sandbox.runs)).id
+    assert 10 < moments(sandbox)[-1] < 30
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (Answer(401, b'{"code":"UNAUTHORIZED","message":"Revoked"}'), "unauthorized"),
+        (Answer(401, b"<html>"), "unauthorized"),
+        (Answer(403, b'{"code":"PERMISSION_DENIED","message":"No"}'), "permission_denied"),
+        (Answer(403), "generate_failed"),
+    ],
+    ids=["401", "401 html", "403", "bare 403"],
+)
+async def test_a_refused_poll_ends_the_wait_with_the_run(
+    server: Server, sandbox: Sandbox, refusal: Answer, code: str
+) -> None:
+    sandbox.faults.add(Route.GET_RUN, refusal)
+    answer = await server.generate(client_ref="refused")
+    error, run = answer.tool_error, next(iter(sandbox.runs))
+    assert (error["code"], error["upstream_status"]) == (code, refusal.status)
+    assert error["details"]["run_id"] == run.id
+    assert error["details"]["run"]["id"] == run.id
+    assert error["details"]["client_ref"] == "refused"
+    assert error["details"]["path"] == f"/v1/runs/{run.id}"
+    assert error["details"]["errors"] == []
+    assert f"run_id: {run.id}" in answer.result["content"][0]["text"]
+    assert len(polls(sandbox)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "ends_as"),
+    [
+        ("succeeded", None),
+        ("failed", "run_failed"),
+        ("errored", "run_failed"),
+        ("cancelled", "run_cancelled"),
+        ("canceled", "run_cancelled"),
+    ],
+)
+async def test_every_terminal_spelling_ends_the_wait(
+    server: Server, sandbox: Sandbox, status: str, ends_as: str | None
+) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"run_id": "r", "status": status})))
+    answer = await server.generate()
+    assert len(polls(sandbox)) == 1
+    if ends_as is None:
+        assert answer.structured["run_id"] == "r"
+    else:
+        assert answer.tool_error["code"] == ends_as
+
+
+@pytest.mark.parametrize("status", ["partial_succeeded", "paused", "", None, 7], ids=repr)
+async def test_an_unknown_status_is_not_terminal(server: Server, sandbox: Sandbox, status: object) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"id": "r", "status_code": status})), times=3)
+    await server.generate()
+    assert len(polls(sandbox)) > 3

@@ -1,0 +1,160 @@
+"""The same model and client_ref again is the same run: found, waited for, and never billed twice."""
+
+import asyncio
+
+import pytest
+
+from runflow_mcp.sandbox import Answer, Hang, Idempotency, Reset, Route, Sandbox
+from tests.methods.envelopes import run_error_of
+from tests.methods.seen import dispatches, lookups
+from tests.serving import BOTH, INPUT, MODEL, Serve, Server
+from tests.virtual_time import VirtualClock
+
+SLOW = "sandbox/slow"
+
+
+async def test_a_finished_run_is_returned_again(server: Server, sandbox: Sandbox) -> None:
+    first = await server.generate(client_ref="again")
+    second = await server.generate(client_ref="again")
+    assert second.structured == first.structured
+    assert "input_ignored" not in second.structured
+    assert len(dispatches(sandbox)) == 1
+
+
+async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="700000")
+    first = await server.generate(SLOW, client_ref="long")
+    second = await server.generate(SLOW, client_ref="long", token=1, accept=BOTH)
+    assert first.tool_error["code"] == "polling_timeout"
+    assert second.structured["run_id"] == first.tool_error["details"]["run_id"]
+    assert second.structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+
+
+async def test_another_replica_finds_the_run(serve: Serve, sandbox: Sandbox) -> None:
+    one, other = await serve(), await serve()
+    started = await one.generate(wait=False, client_ref="replica")
+    ended = await other.generate(client_ref="replica")
+    assert ended.structured["run_id"] == started.structured["run_id"]
+    assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("same", [INPUT, '{"prompt":"a lighthouse at dusk"}'], ids=["object", "text"])
+async def test_the_same_input_is_not_ignored(server: Server, *, wait: bool, same: object) -> None:
+    await server.generate(wait=False, client_ref="same")
+    again = await server.generate(client_ref="same", input=same, wait=wait)
+    assert "input_ignored" not in again.structured
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sandbox, *, wait: bool) -> None:
+    started = await server.generate(wait=False, client_ref="taken")
+    again = await server.generate(client_ref="taken", input={"prompt": "something else"}, wait=wait)
+    assert again.structured["run_id"] == started.structured["run_id"]
+    assert again.structured["input_ignored"] is True
+    assert '"input_ignored":true' in again.result["content"][0]["text"]
+    assert len(sandbox.runs) == 1
+
+
+async def test_a_failed_run_says_too_that_the_input_was_ignored(server: Server) -> None:
+    await server.generate("sandbox/failing", client_ref="failed")
+    again = await server.generate("sandbox/failing", {"prompt": "mended"}, client_ref="failed")
+    error = run_error_of(again, "run_failed")
+    assert error["details"]["input_ignored"] is True
+    assert "new input was not used" in again.result["content"][0]["text"]
+
+
+async def test_the_same_client_ref_on_another_model_is_another_run(server: Server, sandbox: Sandbox) -> None:
+    one = await server.generate(client_ref="same-ref")
+    other = await server.generate("ideogram/v3", client_ref="same-ref")
+    again = await server.generate(client_ref="same-ref")
+    assert one.structured["run_id"] != other.structured["run_id"]
+    assert again.structured["run_id"] == one.structured["run_id"]
+    assert len(sandbox.runs) == 2
+
+
+async def test_the_same_client_ref_of_another_key_is_another_run(server: Server, sandbox: Sandbox) -> None:
+    one = await server.generate(client_ref="same-ref")
+    other = await server.generate(client_ref="same-ref", key="rf_live_somebody_else")
+    assert one.structured["run_id"] != other.structured["run_id"]
+    assert len(sandbox.runs) == 2
+
+
+async def test_equal_calls_at_once_share_one_dispatch(server: Server, sandbox: Sandbox) -> None:
+    calls = [server.generate(client_ref="twice", token=number, accept=BOTH) for number in range(5)]
+    answers = await asyncio.gather(*calls)
+    assert len({answer.structured["run_id"] for answer in answers}) == 1
+    assert len(dispatches(sandbox)) == 1
+    assert [answer.progress[0]["progressToken"] for answer in answers] == list(range(5))
+
+
+async def test_calls_that_differ_by_model_or_key_share_nothing(server: Server, sandbox: Sandbox) -> None:
+    await asyncio.gather(
+        server.generate(client_ref="x"),
+        server.generate("ideogram/v3", client_ref="x"),
+        server.generate(client_ref="x", key="rf_live_somebody_else"),
+    )
+    assert len(dispatches(sandbox)) == 3
+    assert len(sandbox.runs) == 3
+
+
+async def test_one_of_two_sharing_callers_may_leave(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.LIST_RUNS, Hang(5))
+    leaving = asyncio.create_task(server.generate(client_ref="left"))
+    staying = asyncio.create_task(server.generate(client_ref="left"))
+    await server.services.clock.sleep(1)
+    leaving.cancel()
+    assert (await staying).structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+
+
+async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(client_ref="mine:1/a@b+c=d")
+    assert sandbox.requests.index(lookups(sandbox)[0]) < sandbox.requests.index(dispatches(sandbox)[0])
+    assert lookups(sandbox)[0].query["q"] == "client_ref.EQ:'mine:1/a@b+c=d'"
+
+
+async def test_a_minted_client_ref_needs_no_look_up(server: Server, sandbox: Sandbox) -> None:
+    await server.generate()
+    assert lookups(sandbox) == []
+
+
+@pytest.mark.parametrize("fault", [Answer(403), Answer(500), Answer(200, b"<html>"), Reset()], ids=repr)
+async def test_a_look_up_that_fails_does_not_stop_the_dispatch(
+    server: Server, sandbox: Sandbox, fault: Answer | Reset
+) -> None:
+    sandbox.faults.add(Route.LIST_RUNS, fault, times=2)
+    assert (await server.generate(client_ref="blind")).structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+
+
+@pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)
+def any_sandbox(request: pytest.FixtureRequest, clock: VirtualClock) -> Sandbox:
+    return Sandbox(clock=clock, idempotency=request.param)
+
+
+class TestWithEveryUpstreamsIdempotency:
+    """The upstream may know runs again by header, by client_ref, or not at all."""
+
+    @pytest.fixture
+    def sandbox(self, any_sandbox: Sandbox) -> Sandbox:
+        return any_sandbox
+
+    @pytest.mark.parametrize("client_ref", [None, "mine"])
+    @pytest.mark.parametrize(
+        "fault", [Reset(created=True), Answer(502, created=True), Answer(200, b"{", created=True)], ids=repr
+    )
+    async def test_a_lost_answer_does_not_make_two_runs(
+        self, server: Server, sandbox: Sandbox, fault: Answer | Reset, client_ref: str | None
+    ) -> None:
+        sandbox.faults.add(Route.CREATE, fault)
+        answer = await server.generate(client_ref=client_ref)
+        assert answer.structured["status"] == "succeeded"
+        assert len(sandbox.runs) == 1
+
+    async def test_the_same_client_ref_is_one_run(self, server: Server, sandbox: Sandbox) -> None:
+        first = await server.generate(MODEL, client_ref="one")
+        second = await server.generate(MODEL, client_ref="one")
+        assert first.structured["run_id"] == second.structured["run_id"]
+        assert len(sandbox.runs) == 1

@@ -1,0 +1,210 @@
+"""The form of a waiting answer: an event stream or JSON, opened early, never silent for long, with progress."""
+
+import asyncio
+import itertools
+import re
+
+import orjson
+import pytest
+
+from runflow_mcp.sandbox import Answer, Delay, Hang, Route, Sandbox
+from tests.methods.watching import watch
+from tests.serving import BOTH, KEY, MODEL, Serve, Server
+
+SLOW = "sandbox/slow"
+COMMENT = b": keepalive\n\n"
+PLAIN = [None, "*/*", "application/json", "application/json, text/event-stream;q=0"]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [BOTH, "text/event-stream", "text/event-stream; q=0.5, application/json", "TEXT/EVENT-STREAM", "*/*, " + BOTH],
+)
+@pytest.mark.parametrize("token", [None, "t"], ids=["silent", "progress"])
+async def test_a_client_that_lists_event_streams_gets_one_at_dispatch(
+    server: Server, accept: str, token: str | None
+) -> None:
+    watched = await watch(server, accept=accept, model=MODEL, token=token)
+    assert watched.answer.is_stream
+    assert watched.head == 0
+    assert watched.answer.structured["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("accept", PLAIN)
+async def test_a_client_that_does_not_list_them_gets_json_at_the_end(server: Server, accept: str | None) -> None:
+    watched = await watch(server, accept=accept, model=MODEL, token="t")
+    assert watched.answer.headers["Content-Type"].startswith("application/json")
+    assert watched.answer.json["result"]["structuredContent"]["status"] == "succeeded"
+    assert watched.answer.content.startswith(b"{")
+
+
+async def test_the_stream_has_one_message_a_frame_and_no_ids(server: Server) -> None:
+    answer = await server.generate(token=1, accept=BOTH)
+    frames = answer.content.decode().split("\n\n")
+    assert frames.pop() == ""
+    assert all(re.fullmatch(r"event: message\ndata: \{.*\}", frame) for frame in frames)
+    assert answer.events[-1]["id"] == 1
+    assert all("id" not in event for event in answer.events[:-1])
+
+
+@pytest.mark.parametrize("token", ["t", "", 0, 7], ids=repr)
+async def test_progress_comes_under_the_token_as_it_was_sent(server: Server, token: str | int) -> None:
+    answer = await server.generate(token=token, accept=BOTH)
+    assert len(answer.progress) >= 2
+    assert all(told["progressToken"] == token for told in answer.progress)
+    assert all(type(told["progressToken"]) is type(token) for told in answer.progress)
+
+
+@pytest.mark.parametrize("token", [True, 1.5, None, [1]], ids=repr)
+async def test_a_token_that_is_none_asks_for_no_progress(server: Server, token: object) -> None:
+    params = {
+        "name": "generate",
+        "arguments": {"model": MODEL, "input": {"prompt": "x"}},
+        "_meta": {"progressToken": token},
+    }
+    answer = await server.rpc("tools/call", params, accept=BOTH)
+    assert answer.is_stream
+    assert answer.progress == []
+    assert len(answer.events) == 1
+
+
+async def test_the_first_progress_names_the_run_and_its_client_ref(server: Server) -> None:
+    answer = await server.generate(token=1, accept=BOTH)
+    first = answer.progress[0]["message"]
+    assert answer.structured["run_id"] in first
+    assert answer.structured["client_ref"] in first
+
+
+async def test_progress_comes_at_dispatch_and_after_each_poll(server: Server, sandbox: Sandbox) -> None:
+    answer = await server.generate(token=1, accept=BOTH)
+    polled = [one for one in sandbox.requests if one.path.startswith("/v1/runs/")]
+    assert len(answer.progress) == 1 + len(polled)
+
+
+@pytest.mark.parametrize("model", [MODEL, SLOW, "sandbox/failing", "sandbox/odd"])
+async def test_progress_increases_strictly_and_never_passes_its_total(server: Server, model: str) -> None:
+    answer = await server.generate(model, token=1, accept=BOTH)
+    figures = [told["progress"] for told in answer.progress]
+    assert all(one < following for one, following in itertools.pairwise(figures))
+    assert all(told["progress"] <= told.get("total", told["progress"]) for told in answer.progress)
+    totals = [told["total"] for told in answer.progress if "total" in told]
+    assert len(set(totals)) <= 1
+    assert not totals or all("total" in told for told in answer.progress[-len(totals) :])
+
+
+async def test_the_message_says_state_steps_and_time(server: Server) -> None:
+    answer = await server.generate(SLOW, token=1, accept=BOTH)
+    for told in answer.progress[1:]:
+        assert re.fullmatch(r"running, \d of 7 steps, \d+ s", told["message"])
+        assert told["total"] == 7
+        assert int(told["progress"]) == int(told["message"].split()[1])
+
+
+async def test_a_finished_run_ends_at_its_total(server: Server) -> None:
+    answer = await server.generate(token=1, accept=BOTH)
+    assert answer.progress[-1]["progress"] == answer.progress[-1]["total"] == 3
+
+
+async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server) -> None:
+    watched = await watch(server, accept=BOTH, model=SLOW)
+    assert watched.times(COMMENT) == pytest.approx([15.0 * number for number in range(1, 40)])
+
+
+async def test_a_stream_with_progress_needs_no_comments(server: Server) -> None:
+    watched = await watch(server, accept=BOTH, model=SLOW, token=1)
+    assert watched.times(COMMENT) == []
+
+
+async def test_a_poll_that_hangs_is_bridged_by_comments(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Hang(28))
+    watched = await watch(server, accept=BOTH, model=MODEL, token=1)
+    # Dispatch at 0, the poll at 2 hangs until 30.
+    assert watched.times(COMMENT) == pytest.approx([15.0, 30.0])
+    assert watched.answer.structured["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("accept", PLAIN)
+async def test_a_waiting_json_answer_breaks_its_silence_with_line_feeds(serve: Serve, accept: str | None) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="100000")
+    watched = await watch(server, accept=accept, model=SLOW)
+    assert watched.times(b"\n") == pytest.approx([15.0 * number for number in range(1, 7)])
+    assert watched.head == pytest.approx(15.0)
+    assert watched.answer.headers["Content-Type"].startswith("application/json")
+    assert watched.answer.tool_error["code"] == "polling_timeout"
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+@pytest.mark.parametrize("timeout", ["15000", "30000", "45000"])
+async def test_an_answer_that_ends_as_its_silence_is_broken_is_still_one_answer(
+    serve: Serve, accept: str | None, timeout: str
+) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS=timeout)
+    watched = await watch(server, accept=accept, model=SLOW)
+    assert watched.answer.content.count(b"HTTP/1.1") == 0
+    assert watched.answer.tool_error["code"] == "polling_timeout"
+    assert (await server.rpc("ping")).result == {}
+
+
+async def test_a_dispatch_of_more_than_ten_seconds_opens_the_stream(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Delay(12))
+    watched = await watch(server, accept=BOTH, model=MODEL, token=1)
+    assert watched.head == pytest.approx(10.0)
+    assert watched.answer.is_stream
+    assert watched.pieces[0][0] == pytest.approx(12.0)
+    assert watched.answer.structured["status"] == "succeeded"
+
+
+async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Delay(9))
+    watched = await watch(server, accept=BOTH, model=MODEL)
+    assert watched.head == pytest.approx(9.0)
+
+
+async def test_a_dispatch_that_fails_on_an_open_stream_is_told_on_it(server: Server, sandbox: Sandbox) -> None:
+    refusal = Answer(403, b'{"code":"PERMISSION_DENIED","message":"no"}')
+    sandbox.faults.add(Route.LIST_RUNS, Delay(11))
+    sandbox.faults.add(Route.CREATE, refusal)
+    answer = await server.generate(client_ref="late", token=1, accept=BOTH)
+    assert answer.is_stream
+    assert answer.status == 200
+    assert answer.tool_error["code"] == "permission_denied"
+
+
+async def test_a_dispatch_that_fails_before_that_is_plain_json(server: Server) -> None:
+    answer = await server.generate(key="rf_live_sandbox_no_credit", token=1, accept=BOTH)
+    assert not answer.is_stream
+    assert answer.tool_error["code"] == "insufficient_credits"
+
+
+async def test_a_slow_dispatch_keeps_a_json_client_awake_too(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Delay(20))
+    watched = await watch(server, accept=None, model=MODEL)
+    assert watched.times(b"\n")[0] == pytest.approx(15.0)
+    assert watched.answer.structured["status"] == "succeeded"
+
+
+async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server: Server) -> None:
+    body = orjson.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "generate", "arguments": {"model": SLOW, "input": {}}},
+        }
+    )
+    head = (
+        f"POST /mcp HTTP/1.1\r\nHost: {server.origin.removeprefix('http://')}\r\nAuthorization: Bearer {KEY}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.origin.rpartition(":")[2]))
+    writer.write(head.encode() + body)
+    await asyncio.sleep(5)
+    # Both timers fall due in one turn of the event loop, the end of the wait first.
+    server.services.waits.drain(asyncio.get_running_loop().time() + 10 - 5e-7)
+    await asyncio.sleep(20)
+    writer.write_eof()
+    received = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert received.count(b"HTTP/1.1 200 OK") == 1
+    assert received.count(b"server_draining") >= 1

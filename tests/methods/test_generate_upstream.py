@@ -1,0 +1,180 @@
+"""What goes to Runflow for a call: the order, the caller's bearer and trace, and nothing out of bounds."""
+
+import hashlib
+
+import orjson
+import pytest
+
+from runflow_mcp.sandbox import Answer, Route, Sandbox
+from runflow_mcp.sandbox.keys import fingerprint
+from tests.methods.envelopes import tool_error_of
+from tests.methods.seen import asked, dispatches
+from tests.serving import INPUT, KEY, MODEL, Server
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+async def test_the_order_carries_input_client_ref_and_metadata(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(client_ref="order")
+    digest = hashlib.sha256(orjson.dumps(INPUT, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    [order] = dispatches(sandbox)
+    assert order.path == f"/v1/models/{MODEL}/runs"
+    assert order.body == {
+        "input": INPUT,
+        "client_ref": "order",
+        "metadata": {"mcp_model": MODEL, "mcp_input_sha256": digest},
+    }
+
+
+async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(client_ref="bearer", key="rf_live_my_own")
+    assert {one.key for one in asked(sandbox)} == {fingerprint("rf_live_my_own")}
+    assert not any("Cookie" in one.headers for one in sandbox.requests)
+
+
+async def test_the_documents_are_fetched_without_any_bearer(server: Server, sandbox: Sandbox) -> None:
+    await server.call("list_models")
+    assert [one.key for one in sandbox.requests] == [None, None]
+
+
+async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
+    server: Server, sandbox: Sandbox
+) -> None:
+    for model, key, ref in [
+        (MODEL, KEY, "a"),
+        (MODEL, KEY, "b"),
+        (MODEL, "rf_live_somebody_else", "a"),
+        ("ideogram/v3", KEY, "a"),
+    ]:
+        await server.generate(model, key=key, client_ref=ref, wait=False)
+    keys = [one.headers["Idempotency-Key"] for one in dispatches(sandbox)]
+    assert len(set(keys)) == 4
+    assert not any("rf_live" in key or len(key) > 255 for key in keys)
+
+
+async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'), times=None)
+    await server.generate(client_ref="a", wait=False)
+    await server.generate(client_ref="a", wait=False)
+    first, second = dispatches(sandbox)
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+    assert first.body == second.body
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MODEL, f"/v1/models/{MODEL}/runs", f"  {MODEL}\n", "bytedance/seedance/2.0/fast/text-to-video"],
+)
+async def test_a_model_or_its_runs_endpoint(server: Server, sandbox: Sandbox, model: str) -> None:
+    answer = await server.generate(model, wait=False)
+    bare = model.strip().removeprefix("/v1/models/").removesuffix("/runs")
+    assert answer.structured["model"] == bare
+    assert dispatches(sandbox)[0].path == f"/v1/models/{bare}/runs"
+
+
+async def test_an_input_may_come_as_a_text_that_holds_an_object(server: Server, sandbox: Sandbox) -> None:
+    await server.generate(input='{"prompt": "a lighthouse", "num_images": 2}', wait=False)
+    assert dispatches(sandbox)[0].body["input"] == {"prompt": "a lighthouse", "num_images": 2}
+
+
+async def test_an_input_goes_on_unchanged(server: Server, sandbox: Sandbox) -> None:
+    odd = {"prompt": 'ü \u2028 𝄞 \\ " \u0000', "nested": [[{"a": [None, 1.5, -0.0, 2**63, True]}]], "": {}}
+    await server.generate(input=odd, wait=False)
+    assert dispatches(sandbox)[0].body["input"] == odd
+
+
+def nested(levels: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server, sandbox: Sandbox) -> None:
+    deep = {"prompt": "x", "a": nested(199)}
+    assert (await server.generate(input=deep, wait=False)).structured["status"] == "queued"
+    assert dispatches(sandbox)[0].body["input"] == deep
+    answer = await server.generate(input={"prompt": "x", "a": nested(200)}, wait=False)
+    tool_error_of(answer, "invalid_arguments")
+    assert len(dispatches(sandbox)) == 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "../../v1/runs",
+        "google/../../runs",
+        "google/..",
+        "./google/x",
+        "google/./x",
+        "/v1/models/../../admin/runs",
+        "/google/x",
+        "google//x",
+        "google/x/",
+        "google",
+        "",
+        "google/%2e%2e/x",
+        "google/..%2fx",
+        "google\\..\\x",
+        "google/x?y=1",
+        "google/x#y",
+        "google/x;y",
+        "google/x y",
+        "google/x\r\nX-Injected: 1",
+        "google/x\x00",
+        "göögle/x",
+        "https://example.com/x",
+        "//example.com/x",
+        "google/x@example.com:80",
+        "a/" + "x" * 255,
+    ],
+)
+@pytest.mark.parametrize("client_ref", [None, "mine"])
+async def test_a_model_that_is_none_never_reaches_runflow(
+    server: Server, sandbox: Sandbox, model: str, client_ref: str | None
+) -> None:
+    answer = await server.generate(model, client_ref=client_ref)
+    error = tool_error_of(answer, "invalid_arguments")
+    assert "model" in error["message"]
+    assert "- model: " in answer.result["content"][0]["text"]
+    assert asked(sandbox) == []
+
+
+async def test_a_model_of_256_characters_is_asked_for(server: Server, sandbox: Sandbox) -> None:
+    tool_error_of(await server.generate("a/" + "x" * 254), "model_not_found", upstream_status=404)
+    assert len(dispatches(sandbox)) == 1
+
+
+async def test_a_client_ref_cannot_leave_its_filter(server: Server, sandbox: Sandbox) -> None:
+    tool_error_of(await server.generate(client_ref="x' OR client_ref.EQ:'y"), "invalid_arguments")
+    assert asked(sandbox) == []
+
+
+class TestTrace:
+    async def test_the_headers_go_with_every_request(self, server: Server, sandbox: Sandbox) -> None:
+        await server.generate(client_ref="t", headers={"traceparent": PARENT, "tracestate": "a=1"})
+        assert len(asked(sandbox)) >= 4
+        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
+        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"a=1"}
+
+    async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: Sandbox) -> None:
+        meta = {"traceparent": PARENT, "tracestate": "b=2"}
+        params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "_meta": meta}
+        await server.rpc("tools/call", params, headers={"traceparent": OTHER, "tracestate": "a=1"})
+        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
+        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"b=2"}
+
+    @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
+    async def test_what_is_no_trace_stays_here(self, server: Server, sandbox: Sandbox, value: object) -> None:
+        params = {
+            "name": "generate",
+            "arguments": {"model": MODEL, "input": INPUT},
+            "_meta": {"traceparent": value},
+        }
+        assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
+        assert not any("Traceparent" in one.headers for one in asked(sandbox))
+
+    async def test_without_any_none_is_made_up(self, server: Server, sandbox: Sandbox) -> None:
+        await server.generate()
+        assert not any("Traceparent" in one.headers for one in asked(sandbox))

@@ -1,0 +1,119 @@
+"""``initialize``, ``ping`` and the instructions: the preface that clients do not cut, then the skill."""
+
+from typing import Any
+
+import pytest
+
+from runflow_mcp import __version__
+from runflow_mcp.runflow.skill import bundled
+from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox
+from runflow_mcp.sandbox.publications import skill
+from tests.serving import Serve, Server
+
+LIVE = skill().decode().strip()
+BUNDLED = bundled().markdown
+#: What the strictest client keeps, with a margin.
+FIRST = 1800
+
+
+async def initialize(server: Server, revision: str = "2025-11-25") -> Any:
+    params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
+    return (await server.rpc("initialize", params)).result
+
+
+async def instructions(server: Server) -> str:
+    await server.services.clock.sleep(1)
+    text: str = (await initialize(server))["instructions"]
+    return text
+
+
+@pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25"])
+async def test_a_revision_that_is_spoken_is_agreed_on(server: Server, revision: str) -> None:
+    assert (await initialize(server, revision))["protocolVersion"] == revision
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "2026-07-28", "1.0", ""])
+async def test_any_other_is_answered_with_the_latest(server: Server, revision: str) -> None:
+    assert (await initialize(server, revision))["protocolVersion"] == "2025-11-25"
+
+
+async def test_the_server_says_who_it_is_and_what_it_can(server: Server) -> None:
+    result = await initialize(server)
+    assert result["serverInfo"]["name"] == "Runflow"
+    assert result["serverInfo"]["version"] == __version__
+    assert set(result["capabilities"]) == {"tools", "prompts", "completions"}
+    assert not any("listChanged" in one for one in result["capabilities"].values())
+
+
+async def test_initialize_is_told_no_session(server: Server) -> None:
+    answer = await server.rpc("initialize", {"protocolVersion": "2025-11-25"})
+    assert "Mcp-Session-Id" not in answer.headers
+
+
+@pytest.mark.parametrize("params", [None, {}, {"protocolVersion": 1}], ids=repr)
+async def test_initialize_without_a_revision_is_invalid_params(server: Server, params: object) -> None:
+    assert (await server.rpc("initialize", params)).error["code"] == -32602
+
+
+async def test_ping_is_answered_with_nothing(server: Server) -> None:
+    assert (await server.rpc("ping")).result == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Solution", "list_models", "generate", "client_ref", "wait=false", "URL", "next_action", "polling_timeout"],
+)
+async def test_what_an_agent_must_know_stands_in_what_every_client_keeps(server: Server, said: str) -> None:
+    assert said in (await instructions(server)).removesuffix(LIVE)[:FIRST]
+
+
+async def test_the_preface_is_short_and_the_live_skill_follows_whole(server: Server) -> None:
+    text = await instructions(server)
+    assert text.endswith(LIVE)
+    assert len(text) - len(LIVE) <= FIRST
+
+
+async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.SKILL, Hang(20))
+    server = await serve()
+    assert (await initialize(server))["instructions"].endswith(BUNDLED)
+    assert server.services.clock.monotonic() == 0
+    await server.services.clock.sleep(120)
+    assert (await instructions(server)).endswith(LIVE)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(200, b"# Looks like Markdown", {"Content-Type": "text/html; charset=utf-8"}),
+        Answer(200, b"<!DOCTYPE html><html></html>", {"Content-Type": "text/markdown"}),
+        Answer(200, b"\n <html></html>", {"Content-Type": "text/plain"}),
+        Answer(200, b'{"error": "x"}', {"Content-Type": "application/json"}),
+        Answer(200, b"", {"Content-Type": "text/markdown"}),
+        Answer(200, b"\xff\xfe", {"Content-Type": "text/markdown"}),
+        Answer(200, b"x" * (64 * 1024 + 1), {"Content-Type": "text/markdown"}),
+        Answer(404, b"# Not found"),
+        Answer(500),
+        Reset(),
+        Hang(60),
+    ],
+    ids=["html", "html body", "html after space", "json", "empty", "binary", "huge", "404", "500", "reset", "hang"],
+)
+async def test_a_skill_that_is_none_leaves_the_bundled_one(
+    serve: Serve, sandbox: Sandbox, fault: Answer | Reset | Hang
+) -> None:
+    sandbox.faults.add(Route.SKILL, fault, times=None)
+    assert (await instructions(await serve())).endswith(BUNDLED)
+
+
+async def test_without_a_skill_url_the_bundled_one_is_told(serve: Serve, sandbox: Sandbox) -> None:
+    assert (await instructions(await serve(RUNFLOW_SKILL_URL=""))).endswith(BUNDLED)
+    assert not any(one.path.endswith("SKILL.md") for one in sandbox.requests)
+
+
+async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_CATALOG_TTL_MS="60000")
+    assert (await instructions(server)).endswith(LIVE)
+    sandbox.faults.add(Route.SKILL, Answer(200, b"# New", {"Content-Type": "text/markdown"}), times=None)
+    await server.services.clock.sleep(61)
+    assert (await instructions(server)).endswith("# New")

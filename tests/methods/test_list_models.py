@@ -1,0 +1,248 @@
+"""``list_models``: the filters, the order, the counts, and what is said when the catalog cannot be had."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from runflow_mcp.methods.schemas import LIST_MODELS
+from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
+from tests.methods.catalogs import entry, script
+from tests.methods.envelopes import tool_error_of
+from tests.methods.schema_check import fits
+from tests.serving import Serve, Server
+
+ALL = catalog.entries()
+Entry = dict[str, Any]
+
+
+def name(one: Entry) -> str:
+    return f"{one['provider_slug']}/{one['model_slug']}"
+
+
+def listed(answer: Any) -> list[str]:
+    return [one["model"] for one in answer.structured["models"]]
+
+
+async def test_everything_solutions_first_then_in_catalog_order(server: Server) -> None:
+    answer = await server.call("list_models", limit=200)
+    solutions = [name(one) for one in ALL if one["provider_slug"] == "runflow"]
+    others = [name(one) for one in ALL if one["provider_slug"] != "runflow"]
+    assert listed(answer) == solutions + others
+    assert answer.structured["returned"] == answer.structured["total"] == len(ALL)
+    assert "stale_seconds" not in answer.structured
+
+
+async def test_an_entry_has_what_a_call_needs(server: Server) -> None:
+    answer = await server.call("list_models", query="product-isolation")
+    [one] = answer.structured["models"]
+    assert one["model"] == "runflow/product-isolation"
+    assert one["model_name"] == "Product Isolation"
+    assert one["provider_slug"] == "runflow"
+    assert one["model_slug"] == "product-isolation"
+    assert one["category"] == "image-to-image"
+    assert one["runs_endpoint"] == "/v1/models/runflow/product-isolation/runs"
+    assert one["pricing"] == "$0.27/request"
+    assert one["description"]
+    ratio = one["inputs"][1]
+    assert (ratio["name"], ratio["type"], ratio["required"]) == ("aspect_ratio", "string", True)
+    assert "16:9" in ratio["enum"]
+
+
+async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
+    [one] = (await server.call("list_models", query="skin-fix")).structured["models"]
+    for model in (one["model"], one["runs_endpoint"]):
+        answer = await server.generate(model, {"image_url": "https://example.com/a.png"}, wait=False)
+        assert answer.structured["model"] == one["model"]
+
+
+Filter = Callable[[Entry], bool]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        *(
+            ({"category": category}, lambda one, category=category: one["category"] == category)
+            for category in (
+                "text-to-image",
+                "image-to-image",
+                "text-to-video",
+                "image-to-video",
+                "video-to-video",
+                "text-to-audio",
+            )
+        ),
+        ({"category": "solution"}, lambda one: one["provider_slug"] == "runflow"),
+        ({"provider": "google"}, lambda one: one["provider_slug"] == "google"),
+        ({"provider": "nobody"}, lambda _: False),
+        ({"query": "EDIT"}, lambda one: "edit" in one["model_slug"] or "edit" in one["model_name"].lower()),
+        ({"query": "zzz"}, lambda _: False),
+        ({"query": "%"}, lambda _: False),
+        (
+            {"category": "text-to-image", "provider": "google", "query": "nano"},
+            lambda one: one["category"] == "text-to-image" and name(one).startswith("google/nano"),
+        ),
+        ({"category": "solution", "provider": "google"}, lambda _: False),
+        ({"category": None, "provider": None, "query": None, "limit": None}, lambda _: True),
+        ({"query": ""}, lambda _: True),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+async def test_filters(server: Server, arguments: dict[str, Any], wanted: Filter) -> None:
+    answer = await server.call("list_models", **{"limit": 200, **arguments})
+    expected = [name(one) for one in ALL if wanted(one)]
+    assert sorted(listed(answer)) == sorted(expected[: answer.structured["returned"]])
+    assert answer.structured["total"] == len(expected)
+
+
+@pytest.mark.parametrize(("limit", "returned"), [(1, 1), (7, 7), (200, len(ALL)), (5.0, 5)])
+async def test_limit_cuts_the_list_and_not_the_total(server: Server, limit: float, returned: int) -> None:
+    answer = await server.call("list_models", limit=limit)
+    assert len(listed(answer)) == answer.structured["returned"] == returned
+    assert answer.structured["total"] == len(ALL)
+
+
+async def test_without_a_limit_fifty_are_shown(serve: Serve, sandbox: Sandbox) -> None:
+    script(sandbox, *(entry(f"google/model-{number}") for number in range(60)))
+    answer = await (await serve()).call("list_models")
+    assert (answer.structured["returned"], answer.structured["total"]) == (50, 60)
+
+
+async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(serve: Serve, sandbox: Sandbox) -> None:
+    script(
+        sandbox,
+        entry("a/my-flux"),
+        entry("a/flux-2"),
+        entry("a/Flux"),
+        entry("a/other", model_name="FLUX"),
+        entry("runflow/old-flux"),
+        entry("runflow/flux-3"),
+        entry("a/unlike"),
+    )
+    answer = await (await serve()).call("list_models", query=" flux ")
+    assert listed(answer) == [
+        "a/Flux",
+        "a/other",
+        "runflow/flux-3",
+        "a/flux-2",
+        "runflow/old-flux",
+        "a/my-flux",
+    ]
+
+
+async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve, sandbox: Sandbox) -> None:
+    script(
+        sandbox,
+        entry("a/one", status="inactive"),
+        entry("a/two", is_active=False),
+        entry("a/three", status="ACTIVE"),
+        {"category": "text-to-image"},
+        entry("../../etc"),
+        "nonsense",
+        None,
+        entry("a/four", inputs=7, pricing={"usd": 1}, description=None, category=None),
+    )
+    answer = await (await serve()).call("list_models")
+    assert listed(answer) == ["a/three", "a/four"]
+    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+
+
+async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: Sandbox) -> None:
+    good, bad = (orjson.dumps(entry(f"a/{slug}")) for slug in ("good", "bad"))
+    deep = bad[:-1] + b',"pricing":' + b"[" * 300 + b"1" + b"]" * 300 + b"}"
+    sandbox.faults.add(Route.CATALOG, Answer(200, b"[" + good + b"," + deep + b"]"), times=None)
+    answer = await (await serve()).call("list_models")
+    assert "a/good" in listed(answer)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"category": "solution"}, {"query": "zzz"}, {"query": "nano"}], ids=str)
+async def test_the_text_is_the_structured_content_to_the_byte(server: Server, arguments: dict[str, Any]) -> None:
+    answer = await server.call("list_models", **arguments)
+    [content] = answer.result["content"]
+    assert orjson.loads(content["text"]) == answer.structured
+    assert content["text"].encode() in answer.content.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+    assert answer.result["isError"] is False
+    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+
+
+async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: Sandbox) -> None:
+    script(sandbox, entry("a/odd", model_name='say "hi" \\ \n\t', description="ü 𝄞 \u2028 \x01 </script>"))
+    answer = await (await serve()).call("list_models")
+    assert orjson.loads(answer.result["content"][0]["text"]) == answer.structured
+    assert answer.structured["models"][0]["description"] == "ü 𝄞 \u2028 \x01 </script>"
+
+
+async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_CATALOG_TTL_MS="60000")
+    fresh = await server.call("list_models")
+    sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
+    await server.services.clock.sleep(59)
+    assert "stale_seconds" not in (await server.call("list_models")).structured
+    await server.services.clock.sleep(100)
+    stale = await server.call("list_models")
+    assert stale.structured["stale_seconds"] == pytest.approx(99, abs=1)
+    assert isinstance(stale.structured["stale_seconds"], int)
+    assert stale.structured["models"] == fresh.structured["models"]
+    assert orjson.loads(stale.result["content"][0]["text"]) == stale.structured
+    assert fits(LIST_MODELS["outputSchema"], stale.structured)
+    sandbox.faults.clear()
+    await server.services.clock.sleep(120)
+    assert "stale_seconds" not in (await server.call("list_models")).structured
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Answer(500), 500),
+        (Answer(404, b"<html>"), 404),
+        (Answer(200, b"<html>"), None),
+        (Answer(200, b'{"other": 1}'), None),
+        (Answer(200, b"[1, 2]"), None),
+        (Reset(), None),
+        (Hang(60), None),
+    ],
+    ids=["500", "404", "html", "no list", "no entries", "reset", "hang"],
+)
+async def test_a_catalog_that_was_never_had(serve: Serve, sandbox: Sandbox, fault: Answer, status: int | None) -> None:
+    sandbox.faults.add(Route.CATALOG, fault, times=None)
+    answer = await (await serve()).call("list_models")
+    tool_error_of(answer, "catalog_fetch_failed", upstream_status=status)
+    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+
+
+async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CATALOG, Answer(500), times=3)
+    server = await serve()
+    assert (await server.call("list_models")).tool_error["code"] == "catalog_fetch_failed"
+    await server.services.clock.sleep(60)
+    assert (await server.call("list_models")).structured["total"] == len(ALL)
+
+
+async def test_an_empty_catalog_is_a_catalog(serve: Serve, sandbox: Sandbox) -> None:
+    script(sandbox)
+    answer = await (await serve()).call("list_models")
+    assert answer.structured == {"models": [], "returned": 0, "total": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"category": "painting"}, "category"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"limit": "5"}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"provider": 1}, "provider"),
+        ({"query": []}, "query"),
+        ({"model": "x"}, "model"),
+    ],
+    ids=str,
+)
+async def test_arguments_that_do_not_fit_are_named(server: Server, arguments: dict[str, Any], path: str) -> None:
+    answer = await server.call("list_models", **arguments)
+    error = tool_error_of(answer, "invalid_arguments")
+    assert path in error["message"]
+    assert f"- {path}: " in answer.result["content"][0]["text"]

@@ -1,0 +1,170 @@
+"""Prompts: one for each Solution, by a name that people can type, with a message that stands alone."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from runflow_mcp.sandbox import Answer, Route, Sandbox, catalog
+from tests.methods.catalogs import entry, script
+from tests.serving import Serve, Server
+
+SOLUTIONS = [one for one in catalog.entries() if one["provider_slug"] == "runflow"]
+URL = "https://example.com/a.png"
+
+
+async def names(server: Server) -> list[str]:
+    return [one["name"] for one in (await server.rpc("prompts/list")).result["prompts"]]
+
+
+async def message(server: Server, name: str, arguments: dict[str, str] | None = None) -> str:
+    params: dict[str, Any] = {"name": name}
+    answer = await server.rpc("prompts/get", params if arguments is None else {**params, "arguments": arguments})
+    [only] = answer.result["messages"]
+    assert only["role"] == "user"
+    assert only["content"]["type"] == "text"
+    text: str = only["content"]["text"]
+    return text
+
+
+def call_in(text: str) -> Any:
+    """The ``generate`` call that a message shows."""
+    [block] = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
+    return orjson.loads(block)
+
+
+async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
+    assert await names(server) == [one["model_slug"].replace("/", "-") for one in SOLUTIONS]
+    assert "object-removal-prompt" in await names(server)
+
+
+async def test_arguments_are_the_inputs_required_first_and_none_required(server: Server) -> None:
+    prompts = {one["name"]: one for one in (await server.rpc("prompts/list")).result["prompts"]}
+    for solution in SOLUTIONS:
+        prompt = prompts[solution["model_slug"].replace("/", "-")]
+        inputs = sorted(solution["inputs"], key=lambda one: not one["required"])
+        assert [one["name"] for one in prompt["arguments"]] == [one["name"] for one in inputs]
+        assert not any(one["required"] for one in prompt["arguments"])
+        assert all(one["description"] for one in prompt["arguments"])
+        assert prompt["title"] == solution["model_name"]
+        assert prompt["description"]
+
+
+async def test_the_list_is_the_same_bytes_each_time(server: Server) -> None:
+    first, second = await server.rpc("prompts/list"), await server.rpc("prompts/list")
+    assert first.content == second.content
+
+
+async def test_the_message_shows_the_exact_call(server: Server) -> None:
+    text = await message(server, "smart-resize", {"image_url": URL, "aspect_ratio": "16:9", "resolution": "2K"})
+    assert "Smart Resize" in text
+    assert "generate" in text
+    assert call_in(text) == {
+        "model": "runflow/smart-resize",
+        "input": {"image_url": URL, "aspect_ratio": "16:9", "resolution": "2K"},
+    }
+    assert "<" not in text.replace("<image_url>", "")
+
+
+@pytest.mark.parametrize("arguments", [None, {}, {"image_url": ""}, {"image_url": "  "}], ids=repr)
+async def test_what_is_missing_is_a_placeholder(server: Server, arguments: dict[str, str] | None) -> None:
+    text = await message(server, "logo-inpaint", arguments)
+    assert call_in(text)["input"] == {"image_url": "<image_url>", "logo_url": "<logo_url>"}
+    for required in ("image_url", "logo_url"):
+        assert f"- {required}" in text
+
+
+async def test_an_optional_argument_appears_when_it_is_given(server: Server) -> None:
+    text = await message(server, "logo-inpaint", {"prompt": "on the sleeve, please"})
+    assert call_in(text)["input"]["prompt"] == "on the sleeve, please"
+
+
+async def test_a_call_as_shown_is_accepted(server: Server) -> None:
+    text = await message(server, "eye-color", {"image_url": URL, "eye_color": "green", "color_red": "12"})
+    call = call_in(text)
+    assert call["input"]["color_red"] == 12
+    answer = await server.generate(call["model"], call["input"], wait=False)
+    assert answer.structured["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "text"),
+    [
+        ("eye-color", "color_red", "1" * 30),
+        ("eye-color", "color_red", "9" * 5000),
+        ("eye-color", "color_red", "red"),
+        ("eye-color", "eye_color", '"}\n```\n<x> 𝄞 \\'),
+        ("tag-removal", "config", "[" * 300 + "]" * 300),
+        ("tag-removal", "config", "{not json"),
+        ("tag-removal", "config", '{"keep": [1, 2]}'),
+    ],
+    ids=["30 digits", "5000 digits", "word", "escapes", "nested", "no json", "json"],
+)
+async def test_any_text_can_be_given(server: Server, name: str, argument: str, text: str) -> None:
+    answer = await server.rpc("prompts/get", {"name": name, "arguments": {argument: text}})
+    assert "error" not in answer.json
+    assert argument in answer.result["messages"][0]["content"]["text"]
+
+
+async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:
+    plain = await message(server, "object-removal-prompt")
+    assert await message(server, "runflow:object-removal-prompt") == plain
+    assert call_in(plain)["model"] == "runflow/object-removal/prompt"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "nothing-like-it"},
+        {"name": "object-removal/prompt/more"},
+        {"name": "runflow:runflow:headshots"},
+        {"name": ""},
+        {"name": 7},
+        {},
+        {"name": "headshots", "arguments": []},
+        {"name": "headshots", "arguments": {"image_url": 1}},
+        {"name": "headshots", "arguments": {"unheard_of": "x"}},
+    ],
+    ids=str,
+)
+async def test_what_does_not_fit_is_invalid_params(server: Server, params: object) -> None:
+    answer = await server.rpc("prompts/get", params)
+    assert answer.status == 200
+    assert answer.error["code"] == -32602
+
+
+async def test_two_slugs_with_one_name_get_a_number_in_slug_order(
+    serve: Serve, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(sandbox, entry("runflow/a/b", model_name="Second"), entry("runflow/a-b", model_name="First"))
+    server = await serve()
+    assert await names(server) == ["a-b-2", "a-b"]
+    assert call_in(await message(server, "a-b"))["model"] == "runflow/a-b"
+    assert call_in(await message(server, "a-b-2"))["model"] == "runflow/a/b"
+    assert capsys.readouterr().out.count("prompt_name_taken") == 1
+
+
+async def test_only_active_solutions_are_prompts(serve: Serve, sandbox: Sandbox) -> None:
+    script(sandbox, entry("runflow/old", status="inactive"), entry("runflow/new"), entry("google/x"))
+    assert await names(await serve()) == ["new"]
+
+
+async def test_prompts_follow_the_catalog(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_CATALOG_TTL_MS="60000")
+    assert len(await names(server)) == len(SOLUTIONS)
+    script(sandbox, entry("runflow/new"))
+    await server.services.clock.sleep(61)
+    assert await names(server) == ["new"]
+
+
+async def test_without_a_catalog_there_are_no_prompts_and_no_fault(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CATALOG, Answer(500), times=None)
+    assert await names(await serve()) == []
+
+
+@pytest.mark.parametrize("method", ["prompts/list", "tools/list"])
+@pytest.mark.parametrize(("cursor", "code"), [("abc", -32602), (1, -32602), ("", None), (None, None)])
+async def test_a_cursor_was_never_issued(server: Server, method: str, cursor: object, code: int | None) -> None:
+    answer = await server.rpc(method, {"cursor": cursor})
+    assert answer.json.get("error", {}).get("code") == code

@@ -1,0 +1,75 @@
+"""``tools/list`` and ``tools/call``: two tools, always the same bytes, and calls that are none."""
+
+import pytest
+
+from tests.methods.schema_check import is_schema
+from tests.serving import Server
+
+
+async def test_there_are_two_tools_in_one_order(server: Server) -> None:
+    first, second = await server.rpc("tools/list"), await server.rpc("tools/list", key="rf_live_other")
+    assert [tool["name"] for tool in first.result["tools"]] == ["generate", "list_models"]
+    assert first.content == second.content
+
+
+async def test_each_tool_says_what_it_does_and_takes(server: Server) -> None:
+    for tool in (await server.rpc("tools/list")).result["tools"]:
+        assert tool["title"]
+        assert tool["description"]
+        for schema in (tool["inputSchema"], tool["outputSchema"]):
+            assert is_schema(schema)
+            assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+            assert schema["type"] == "object"
+        assert tool["inputSchema"]["additionalProperties"] is False
+        assert "required" not in tool["outputSchema"]
+        assert "error" in tool["outputSchema"]["properties"]
+
+
+async def test_the_annotations_are_the_promised_ones(server: Server) -> None:
+    generate, list_models = (tool["annotations"] for tool in (await server.rpc("tools/list")).result["tools"])
+    assert (generate["readOnlyHint"], generate["idempotentHint"], generate["openWorldHint"]) == (False, False, True)
+    assert (list_models["readOnlyHint"], list_models["idempotentHint"]) == (True, True)
+
+
+async def test_the_arguments_are_the_promised_ones(server: Server) -> None:
+    generate, list_models = (tool["inputSchema"] for tool in (await server.rpc("tools/list")).result["tools"])
+    assert set(generate["properties"]) == {"model", "input", "wait", "client_ref"}
+    assert generate["required"] == ["model", "input"]
+    assert generate["properties"]["wait"]["default"] is True
+    assert set(list_models["properties"]) == {"category", "provider", "query", "limit"}
+    assert list_models["properties"]["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+
+
+async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Server) -> None:
+    generate = (await server.rpc("tools/list")).result["tools"][0]
+    said = generate["inputSchema"]["properties"]["client_ref"]["description"]
+    assert "same value" in said
+    assert "new run" in said
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "paint", "arguments": {}},
+        {"name": "Generate", "arguments": {}},
+        {"name": "", "arguments": {}},
+        {"name": None, "arguments": {}},
+        {"name": ["generate"]},
+        {"arguments": {}},
+        {"name": "generate", "arguments": "{}"},
+        {"name": "generate", "arguments": []},
+        {},
+        None,
+    ],
+    ids=str,
+)
+async def test_a_call_that_is_none_is_invalid_params(server: Server, params: object) -> None:
+    answer = await server.rpc("tools/call", params, accept="application/json, text/event-stream")
+    assert answer.status == 200
+    assert answer.error["code"] == -32602
+    assert answer.json["id"] == 1
+
+
+@pytest.mark.parametrize("params", [{"name": "list_models"}, {"name": "list_models", "arguments": None}], ids=str)
+async def test_arguments_may_be_left_out(server: Server, params: object) -> None:
+    assert (await server.rpc("tools/call", params)).structured["total"] > 0

@@ -1,0 +1,19 @@
+"""How the property tests run: without a stopwatch, and the same way at every run of the CI."""
+
+import os
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+law = settings(max_examples=100, deadline=None, derandomize="CI" in os.environ)
+
+#: Any JSON value, as it comes out of a parser.
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)

@@ -1,0 +1,137 @@
+"""Progress as clients must be told it: strictly increasing, never past the total, under the client's own token."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.protocol.progress import Progress, token_of
+from tests.protocol.laws import json_values, law
+
+DAY = 86_400.0
+
+
+@attrs.frozen
+class Report:
+    """What one poll brings; ``later``: seconds since the one before."""
+
+    completed: int | None
+    total: int | None
+    later: float
+
+
+steps = st.none() | st.integers(0, 12) | st.integers(0, 999_999)
+reports = st.lists(
+    st.builds(Report, steps, steps, st.floats(0, 600) | st.just(0.0)),
+    min_size=1,
+    max_size=40,
+)
+
+
+def tell(course: list[Report], *, done: bool) -> list[dict[str, Any]]:
+    progress, elapsed, told = Progress("t"), 0.0, []
+    for number, report in enumerate(course, 1):
+        elapsed = min(elapsed + report.later, DAY)
+        told.append(
+            progress.params(
+                completed=report.completed,
+                total=report.total,
+                elapsed=elapsed,
+                done=done and number == len(course),
+                message="running",
+            )
+        )
+    return told
+
+
+@law
+@given(reports, st.booleans())
+def test_progress_strictly_increases_and_never_passes_its_total(course: list[Report], done: bool) -> None:  # noqa: FBT001
+    last = float("-inf")
+    for params in tell(course, done=done):
+        assert params["progress"] > last
+        assert params["progress"] <= params.get("total", float("inf"))
+        assert params["progress"] >= 0
+        last = params["progress"]
+
+
+@law
+@given(reports)
+def test_a_total_once_told_is_told_ever_after(course: list[Report]) -> None:
+    known = ["total" in params for params in tell(course, done=False)]
+    assert known == sorted(known)
+
+
+@law
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=20), st.floats(0.1, 60))
+def test_an_orderly_run_is_told_in_completed_steps_and_a_fraction(completed: list[int], later: float) -> None:
+    course = [Report(count, 7, later) for count in sorted(completed)]
+    for report, params in zip(course, tell(course, done=False), strict=True):
+        assert params["total"] == 7
+        assert min(report.completed or 0, 6) <= params["progress"] <= min((report.completed or 0) + 1, 7)
+
+
+def test_the_end_is_the_total() -> None:
+    course = [Report(None, None, 0), Report(0, 3, 2), Report(2, 3, 2), Report(3, 3, 2)]
+    told = tell(course, done=True)
+    assert "total" not in told[0]
+    assert (told[-1]["progress"], told[-1]["total"]) == (3, 3)
+    assert all(params["progress"] < 3 for params in told[:-1])
+
+
+def test_progress_moves_while_upstream_reports_nothing() -> None:
+    told = tell([Report(None, None, 10)] * 60, done=True)
+    assert all(0 < params["progress"] < 1 for params in told)
+    assert all("total" not in params for params in told)
+
+
+def test_a_step_that_is_taken_back_is_not_shown() -> None:
+    told = tell([Report(3, 5, 5), Report(1, 5, 5), Report(None, None, 5)], done=False)
+    assert [params["progress"] >= 3 for params in told] == [True, True, True]
+
+
+@pytest.mark.parametrize("total", [1, 2, 5])
+def test_a_total_that_shrinks_below_what_was_told_does_not_break_the_order(total: int) -> None:
+    told = tell([Report(5, 10, 1), Report(5, total, 1), Report(5, total, 1)], done=True)
+    assert all(params["progress"] <= params["total"] for params in told)
+
+
+@pytest.mark.parametrize("total", [0, None])
+def test_no_steps_are_no_total(total: int | None) -> None:
+    assert "total" not in tell([Report(0, total, 1)], done=False)[0]
+
+
+@pytest.mark.parametrize("token", [0, "", "t", -1, 2**53])
+def test_a_notification_carries_the_token_and_the_message(token: str | int) -> None:
+    params = Progress(token).params(completed=1, total=3, elapsed=0, done=False, message="running, 1 of 3 steps, 0 s")
+    assert params == {"progressToken": token, "progress": 1.0, "total": 3, "message": "running, 1 of 3 steps, 0 s"}
+    assert type(params["progressToken"]) is type(token)
+
+
+# Tokens
+
+
+@pytest.mark.parametrize("token", [0, 1, -1, "", "0", "abc", 2**63])
+def test_a_string_or_an_integer_is_a_token(token: str | int) -> None:
+    found = token_of({"_meta": {"progressToken": token}})
+    assert found == token
+    assert type(found) is type(token)
+
+
+@pytest.mark.parametrize("token", [None, True, False, 0.0, 1.5, [], {}, ["a"]])
+def test_anything_else_is_no_token(token: object) -> None:
+    assert token_of({"_meta": {"progressToken": token}}) is None
+
+
+@pytest.mark.parametrize("params", [{}, {"_meta": None}, {"_meta": {}}, {"_meta": []}, {"_meta": "progressToken"}])
+def test_without_a_token_no_progress_is_wanted(params: dict[str, Any]) -> None:
+    assert token_of(params) is None
+
+
+@law
+@given(json_values)
+def test_no_meta_makes_the_reader_fail(meta: object) -> None:
+    token = token_of({"_meta": meta})
+    assert token is None or isinstance(token, str | int)

@@ -1,0 +1,167 @@
+"""Several server processes behind one limit, as operators run them: real commands, a real Redis, over HTTP."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+
+from tests.ratelimit.conftest import RedisServer
+from tests.serving import KEY, free_port
+
+pytestmark = pytest.mark.real_time
+
+#: Seconds after which something that should happen does not; nothing here takes nearly as long.
+PATIENCE = 15.0
+PAUSE = 0.05
+LIMIT = 6
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+@attrs.frozen
+class Process:
+    """A running ``python -m runflow_mcp …``; what it logs goes to a file, so that nothing ever blocks it."""
+
+    url: str
+    log: Path
+
+    @property
+    def warnings(self) -> list[str]:
+        """The events about the limit store, in order."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line["event"] for line in lines if line["event"].startswith("limit_store")]
+
+
+@attrs.frozen
+class Fleet:
+    """Two servers that share their limits, in front of one sandbox."""
+
+    servers: list[Process]
+    redis: RedisServer
+    session: aiohttp.ClientSession
+
+    async def ping(self, server: Process, key: str | None = KEY) -> aiohttp.ClientResponse:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with self.session.post(f"{server.url}/mcp", json=PING, headers=headers) as response:
+            await response.read()
+            return response
+
+    async def alternately(self, times: int, key: str | None = KEY) -> list[int]:
+        """The statuses of so many requests, one to each server in turn."""
+        return [(await self.ping(self.servers[turn % len(self.servers)], key)).status for turn in range(times)]
+
+    async def limits(self, server: Process) -> Any:
+        """What the readiness probe says of the limit store."""
+        async with self.session.get(f"{server.url}/readyz") as response:
+            assert response.status == 200
+            return (await response.json())["limits"]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(int(PATIENCE / PAUSE)):
+        if await condition():
+            return
+        await asyncio.sleep(PAUSE)
+    raise AssertionError("what was waited for does not happen")
+
+
+@pytest.fixture
+async def fleet(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Fleet]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        def start(name: str, *arguments: str, port: int, **settings: str) -> Process:
+            log = tmp_path / f"{name}.log"
+            process = subprocess.Popen(  # noqa: S603 - returns at once, and the arguments are the test's own
+                [sys.executable, "-m", "runflow_mcp", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stack.enter_context(log.open("wb")),
+                cwd=tmp_path,
+                env=bare | settings,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return Process(f"http://127.0.0.1:{port}", log)
+
+        port = free_port()
+        sandbox = start("sandbox", "sandbox", "--port", str(port), port=port)
+        servers = [
+            start(
+                f"server-{number}",
+                "serve",
+                port=(port := free_port()),
+                MCP_PORT=str(port),
+                MCP_RATE_LIMIT_STORE=redis_server.url,
+                MCP_RATE_LIMIT_PER_KEY=str(LIMIT),
+                MCP_RATE_LIMIT_PRE_AUTH_PER_IP="4",
+                RUNFLOW_API_URL=sandbox.url,
+                RUNFLOW_CATALOG_URL=f"{sandbox.url}/models-catalog.json",
+                RUNFLOW_SKILL_URL="",
+            )
+            for number in range(2)
+        ]
+        fleet = Fleet(servers, redis_server, session)
+        for server in servers:
+
+            async def ready(server: Process = server) -> bool:
+                try:
+                    async with session.get(f"{server.url}/readyz") as response:
+                        return response.status == 200
+                except aiohttp.ClientConnectorError:
+                    return False
+
+            await until(ready)
+        yield fleet
+
+
+async def test_the_servers_count_together_and_a_request_is_one_command(fleet: Fleet) -> None:
+    assert await fleet.alternately(LIMIT + 2) == [200] * LIMIT + [429] * 2
+    refused = await fleet.ping(fleet.servers[0])
+    assert refused.status == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    # A key of one's own has a window of its own.
+    assert await fleet.alternately(2, "rf_live_another_key") == [200, 200]
+    assert await fleet.alternately(6, None) == [401] * 4 + [429] * 2
+    fleet.redis.reset()
+    assert await fleet.alternately(2, "rf_live_another_key") == [200, 200]
+    assert await fleet.alternately(2, None) == [429, 429]
+    assert await fleet.alternately(2) == [429, 429]
+    assert fleet.redis.calls()["evalsha"] == 6
+    assert [await fleet.limits(server) for server in fleet.servers] == [
+        {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
+    ] * 2
+
+
+async def test_when_redis_is_killed_each_server_goes_on_by_itself_until_it_is_back(fleet: Fleet) -> None:
+    assert await fleet.alternately(LIMIT + 1) == [200] * LIMIT + [429]
+    fleet.redis.kill()
+    # Each server now has the whole limit to give, and no more than it.
+    assert await fleet.alternately(2 * LIMIT + 4) == [200] * (2 * LIMIT) + [429] * 4
+    for server in fleet.servers:
+        limits = await fleet.limits(server)
+        assert limits["state"].startswith("away")
+        assert limits["outages"] == 1
+        assert limits["fallbacks"] == LIMIT + 2
+        assert server.warnings == ["limit_store_away"]
+    fleet.redis.start()
+    for server in fleet.servers:
+
+        async def back(server: Process = server) -> bool:
+            await fleet.ping(server, "rf_live_somebody")
+            return bool((await fleet.limits(server))["state"] == "ok")
+
+        await until(back)
+        assert server.warnings == ["limit_store_away", "limit_store_back"]
+        assert (await fleet.limits(server))["outages"] == 1
+    # The new Redis knows nothing of before; from here on they count together again.
+    assert await fleet.alternately(LIMIT + 2) == [200] * LIMIT + [429] * 2

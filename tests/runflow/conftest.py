@@ -1,0 +1,81 @@
+"""The upstream side of the server on its own: a session, and the objects that use it, against the sandbox."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Protocol
+
+import aiohttp
+import attrs
+import pytest
+
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.runflow.client import RunflowClient
+from runflow_mcp.runflow.dispatch import Dispatcher, Order
+from runflow_mcp.runflow.http import open_session
+from runflow_mcp.sandbox import Idempotency, RunningSandbox, Sandbox, start
+from runflow_mcp.sandbox.edge import SeenRequest
+from tests.serving import INPUT, KEY, MODEL
+from tests.virtual_time import VirtualClock
+
+TIMEOUT = 30.0
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session(10) as session:
+        yield session
+
+
+@pytest.fixture
+def client(session: aiohttp.ClientSession, upstream: RunningSandbox, clock: VirtualClock) -> RunflowClient:
+    return RunflowClient(session, upstream.url, TIMEOUT, clock)
+
+
+@attrs.frozen
+class Desk:
+    """A dispatcher, and the sandbox that it sends orders to."""
+
+    sandbox: Sandbox
+    dispatcher: Dispatcher
+
+    def order(
+        self,
+        ref: str | None = "ref-1",
+        *,
+        key: str = KEY,
+        model: str = MODEL,
+        run_input: dict[str, object] | None = None,
+    ) -> Order:
+        return Order.make(Bearer(key), model, INPUT if run_input is None else run_input, ref, {})
+
+    def requests(self, method: str) -> list[SeenRequest]:
+        return [seen for seen in self.sandbox.requests if seen.method == method]
+
+    def runs(self, ref: str) -> int:
+        return len(self.sandbox.runs.with_client_ref(ref))
+
+
+class OpenDesk(Protocol):
+    def __call__(self, idempotency: Idempotency = ..., *, timeout: float = ...) -> Awaitable[Desk]: ...
+
+
+@pytest.fixture
+async def open_desk(session: aiohttp.ClientSession, clock: VirtualClock) -> AsyncIterator[OpenDesk]:
+    """A dispatcher before an upstream with these habits."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT) -> Desk:
+            running = await start(Sandbox(clock=clock, idempotency=idempotency))
+            stack.push_async_callback(running.close)
+            client = RunflowClient(session, running.url, timeout, clock)
+            dispatcher = Dispatcher(client, clock, Random(0))
+            stack.push_async_callback(dispatcher.close)
+            return Desk(running.sandbox, dispatcher)
+
+        yield opened
+
+
+@pytest.fixture
+async def desk(open_desk: OpenDesk) -> Desk:
+    return await open_desk()

@@ -1,0 +1,327 @@
+"""One catalog for everybody: fetched once at a time, asked for again before it is old, kept when that fails."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import pairwise
+
+import aiohttp
+import orjson
+import pytest
+
+from runflow_mcp.runflow.catalog import Catalog, CatalogUnavailable
+from runflow_mcp.runflow.models import Snapshot
+from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, RunningSandbox, Sandbox, Truncate
+from runflow_mcp.sandbox.edge import SeenRequest
+from tests.serving import free_port
+from tests.virtual_time import VirtualClock
+
+TTL = 300.0
+PATH = "/models-catalog.json"
+ENTRY = {"provider_slug": "a", "model_slug": "b"}
+Keep = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def replacements() -> list[tuple[Snapshot | None, Snapshot]]:
+    return []
+
+
+@pytest.fixture
+async def catalog(
+    session: aiohttp.ClientSession,
+    upstream: RunningSandbox,
+    clock: VirtualClock,
+    replacements: list[tuple[Snapshot | None, Snapshot]],
+) -> AsyncIterator[Catalog]:
+    catalog = Catalog(
+        session,
+        f"{upstream.url}{PATH}",
+        TTL,
+        30.0,
+        clock,
+        replaced=lambda before, after: replacements.append((before, after)),
+    )
+    yield catalog
+    await catalog.close()
+
+
+@pytest.fixture
+def keep(catalog: Catalog) -> Keep:
+    """The background task that the server would run."""
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        task = asyncio.create_task(catalog.keep_fresh())
+        try:
+            yield
+            assert not task.done(), "the background task must never end"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return running
+
+
+def fetches(sandbox: Sandbox) -> list[SeenRequest]:
+    return [seen for seen in sandbox.requests if seen.path == PATH]
+
+
+def listing(*entries: object) -> Answer:
+    return Answer(200, orjson.dumps({"models": entries}), {"Content-Type": "application/json"})
+
+
+async def settle(clock: VirtualClock) -> None:
+    await clock.sleep(0.01)
+
+
+# The first fetch
+
+
+async def test_a_thousand_first_callers_share_one_fetch(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", Delay(2))
+    snapshots = await asyncio.gather(*(catalog.snapshot() for _ in range(1000)))
+    assert len(fetches(sandbox)) == 1
+    assert len({id(snapshot) for snapshot in snapshots}) == 1
+    assert len(snapshots[0].models) > 40
+    assert await catalog.snapshot() is snapshots[0]
+    assert len(fetches(sandbox)) == 1
+
+
+async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", Answer(500))
+    failures = await asyncio.gather(*(catalog.snapshot() for _ in range(1000)), return_exceptions=True)
+    assert {type(failure) for failure in failures} == {CatalogUnavailable}
+    assert len(fetches(sandbox)) == 1
+    assert catalog.attempted.is_set()
+    assert catalog.stale_seconds() is None
+    assert (await catalog.snapshot()).models, "the next caller tries again"
+
+
+async def test_a_first_caller_that_leaves_takes_nothing_from_the_others(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", Delay(2))
+    first = asyncio.create_task(catalog.snapshot())
+    others = [asyncio.create_task(catalog.snapshot()) for _ in range(3)]
+    await asyncio.sleep(1)
+    first.cancel()
+    snapshots = await asyncio.gather(*others)
+    assert first.cancelled()
+    assert len({id(snapshot) for snapshot in snapshots}) == 1
+    assert len(fetches(sandbox)) == 1
+
+
+async def test_the_catalog_is_fetched_without_any_key(catalog: Catalog, sandbox: Sandbox) -> None:
+    await catalog.snapshot()
+    [seen] = fetches(sandbox)
+    assert (seen.key, seen.headers.get("Cookie"), seen.headers.get("If-None-Match")) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(404),
+        Answer(500),
+        Answer(204),
+        Answer(304),
+        Reset(),
+        Truncate(),
+        Hang(600),
+        Answer(200, b"<html>"),
+        Answer(200, b'{"code":"X"}'),
+        Answer(200, b"[null]"),
+        Answer(200, b"x" * (8 * 1024 * 1024 + 1)),
+        Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
+    ],
+    ids=[
+        "404",
+        "500",
+        "204",
+        "304",
+        "reset",
+        "torn",
+        "silence",
+        "html",
+        "error",
+        "nothing readable",
+        "too long",
+        "bomb",
+    ],
+)
+async def test_without_a_catalog_there_is_a_reason(
+    catalog: Catalog, sandbox: Sandbox, fault: Answer | Reset | Truncate | Hang
+) -> None:
+    sandbox.faults.add("catalog", fault, times=None)
+    with pytest.raises(CatalogUnavailable) as caught:
+        await catalog.snapshot()
+    assert len(str(caught.value)) > 10
+    assert "127.0.0.1" not in str(caught.value)
+    assert catalog.current is None
+
+
+async def test_an_unreachable_catalog_is_unavailable(session: aiohttp.ClientSession, clock: VirtualClock) -> None:
+    url = f"http://127.0.0.1:{free_port()}{PATH}"
+    catalog = Catalog(session, url, TTL, 30.0, clock, replaced=lambda _before, _after: None)
+    with pytest.raises(CatalogUnavailable):
+        await catalog.snapshot()
+
+
+async def test_a_compressed_catalog_is_read(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", Answer(200, gzip.compress(orjson.dumps([ENTRY])), {"Content-Encoding": "gzip"}))
+    assert [model.name for model in (await catalog.snapshot()).models] == ["a/b"]
+
+
+async def test_poisoned_entries_are_skipped_and_counted(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", listing(None, 5, "x", [], {}, {"provider_slug": "..", "model_slug": "x"}, ENTRY))
+    snapshot = await catalog.snapshot()
+    assert [model.name for model in snapshot.models] == ["a/b"]
+    assert snapshot.skipped == 6
+
+
+# Redirects: these documents carry no bearer
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_up_to_three_redirects_are_followed(catalog: Catalog, sandbox: Sandbox, status: int) -> None:
+    sandbox.faults.add("catalog", Answer(status, headers={"Location": PATH}), times=3)
+    assert (await catalog.snapshot()).models
+    assert len(fetches(sandbox)) == 4
+
+
+async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", Answer(302, headers={"Location": PATH}), times=None)
+    with pytest.raises(CatalogUnavailable):
+        await catalog.snapshot()
+    assert len(fetches(sandbox)) <= 4
+
+
+@pytest.mark.parametrize(
+    "location", ["ftp://example.com/x", "http://[::1", "http://", "javascript:alert(1)", "file:///etc/passwd", "", "::"]
+)
+async def test_a_redirect_to_nowhere_is_a_failure_like_any_other(
+    catalog: Catalog, sandbox: Sandbox, location: str
+) -> None:
+    sandbox.faults.add("catalog", Answer(302, headers={"Location": location}))
+    with pytest.raises(CatalogUnavailable):
+        await catalog.snapshot()
+
+
+# Freshness
+
+
+async def test_a_snapshot_is_asked_for_again_before_it_is_old(
+    catalog: Catalog,
+    sandbox: Sandbox,
+    clock: VirtualClock,
+    keep: Keep,
+    replacements: list[tuple[Snapshot | None, Snapshot]],
+) -> None:
+    async with keep():
+        await settle(clock)
+        first = await catalog.snapshot()
+        await clock.sleep(TTL * 3)
+        times = [seen.at for seen in fetches(sandbox)]
+        assert all(later - earlier <= TTL for earlier, later in pairwise(times))
+        assert len(times) >= 4
+        assert catalog.stale_seconds() is None
+        assert "If-None-Match" not in fetches(sandbox)[0].headers
+        assert all("If-None-Match" in seen.headers for seen in fetches(sandbox)[1:])
+        assert await catalog.snapshot() is first, "unchanged is unchanged: nothing is built anew"
+    assert replacements == [(None, first)]
+
+
+async def test_a_new_document_takes_the_place_of_the_old_one(
+    catalog: Catalog,
+    sandbox: Sandbox,
+    clock: VirtualClock,
+    keep: Keep,
+    replacements: list[tuple[Snapshot | None, Snapshot]],
+) -> None:
+    sandbox.faults.add("catalog", listing(ENTRY))
+    async with keep():
+        await settle(clock)
+        first = await catalog.snapshot()
+        await clock.sleep(TTL)
+        second = await catalog.snapshot()
+    assert (len(first.models), len(second.models) > 40) == (1, True)
+    assert replacements == [(None, first), (first, second)]
+
+
+async def test_callers_never_wait_for_a_refresh(
+    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+) -> None:
+    async with keep():
+        await settle(clock)
+        sandbox.faults.add("catalog", Delay(25))
+        await clock.sleep(TTL * 0.8 + 1)
+        assert len(fetches(sandbox)) == 2
+        before = clock.monotonic()
+        await catalog.snapshot()
+        assert clock.monotonic() == before
+
+
+# Failures after a success
+
+BROKEN = {
+    "an error": Answer(500),
+    "a reset": Reset(),
+    "a page": Answer(200, b"<!doctype html><html></html>", {"Content-Type": "text/html", "ETag": '"page"'}),
+    "an error body": Answer(200, b'{"code":"X","message":"y"}'),
+    "nothing readable": Answer(200, b'{"models":[null,5]}'),
+    "torn": Truncate(),
+    "a bomb": Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
+async def test_a_stale_snapshot_is_served_while_no_new_one_can_be_had(
+    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep, fault: Answer | Reset | Truncate
+) -> None:
+    async with keep():
+        await settle(clock)
+        first = await catalog.snapshot()
+        sandbox.faults.add("catalog", fault, times=None)
+        await clock.sleep(TTL - 1)
+        assert catalog.stale_seconds() is None
+        await clock.sleep(60)
+        assert await catalog.snapshot() is first
+        assert catalog.stale_seconds() == 60
+        sandbox.faults.clear()
+        await clock.sleep(61)
+        assert catalog.stale_seconds() is None
+        assert await catalog.snapshot() is first, "upstream still knows what was had before"
+    assert fetches(sandbox)[-1].headers["If-None-Match"]
+
+
+async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(
+    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+) -> None:
+    sandbox.faults.add("catalog", Answer(500), times=None)
+    async with keep():
+        await clock.sleep(600)
+        times = [seen.at for seen in fetches(sandbox)]
+        pauses = [later - earlier for earlier, later in pairwise(times)]
+        assert pauses[0] <= 2
+        assert [round(pause) for pause in pauses] == sorted(round(pause) for pause in pauses)
+        assert 30 <= pauses[-1] <= 61
+        assert len(times) < 20
+        sandbox.faults.clear()
+        await clock.sleep(61)
+        assert catalog.current is not None
+        times = [seen.at for seen in fetches(sandbox)]
+        sandbox.faults.add("catalog", Answer(500), times=None)
+        await clock.sleep(TTL)
+        retry = [seen.at for seen in fetches(sandbox)][len(times) :]
+        assert retry[1] - retry[0] <= 2, "after a success the pauses begin anew"
+
+
+async def test_a_fetch_that_is_under_way_does_not_outlive_the_process(
+    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock
+) -> None:
+    sandbox.faults.add("catalog", Hang(600))
+    caller = asyncio.create_task(catalog.snapshot())
+    await clock.sleep(1)
+    await catalog.close()
+    assert clock.monotonic() == pytest.approx(1, abs=0.1)
+    await asyncio.gather(caller, return_exceptions=True)
+    assert caller.cancelled()

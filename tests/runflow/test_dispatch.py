@@ -1,0 +1,470 @@
+"""At most one run for each client_ref, whatever the network does, within three attempts and 45 seconds."""
+
+import asyncio
+import hashlib
+import re
+from itertools import product
+from typing import Any
+
+import aiohttp
+import attrs
+import orjson
+import pytest
+
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, Order
+from runflow_mcp.runflow.http import Outcome
+from runflow_mcp.runflow.runs import input_digest
+from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Truncate
+from tests.runflow.conftest import Desk, OpenDesk
+from tests.serving import INPUT, KEY, MODEL, free_port
+from tests.virtual_time import VirtualClock
+
+RULES = list(Idempotency)
+BUDGET = 45.0
+#: aiohttp rounds time-outs of some seconds up to whole ones.
+ROUNDING = 1.0
+PAGE = b"<html><h1>502</h1></html>"
+
+#: Ways to lose the answer to a dispatch that leave open whether it took effect.
+UNKNOWN: dict[str, Fault] = {
+    "reset": Reset(),
+    "silence": Hang(90),
+    "torn": Truncate(),
+    "500": Answer(500, b'{"code":"INTERNAL","message":"x"}'),
+    "502": Answer(502, PAGE),
+    "504": Answer(504, PAGE),
+    "an unreadable 201": Answer(201, PAGE),
+    "an empty 200": Answer(200),
+    "a run without an id": Answer(201, b'{"status_code":"queued"}'),
+    "an answer too long": Answer(201, b"x" * (8 * 1024 * 1024 + 1)),
+}
+#: Ways to be told that nothing happened.
+RETRIED: dict[str, Fault] = {
+    "429": Answer(429, b'{"code":"RATE_LIMITED","message":"x"}'),
+    "503": Answer(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
+    "a bare 503": Answer(503),
+}
+#: Ways to be told no.
+REFUSED: dict[str, Fault] = {str(status): Answer(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
+
+
+def took_effect(fault: Fault) -> Fault:
+    assert not isinstance(fault, Delay)
+    return attrs.evolve(fault, created=True)
+
+
+async def failure(desk: Desk, order: Order) -> DispatchFailed:
+    with pytest.raises(DispatchFailed) as caught:
+        await desk.dispatcher.start(order)
+    return caught.value
+
+
+# One fault
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+@pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
+async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeated(
+    open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, own: bool
+) -> None:
+    desk = await open_desk(rule)
+    order = desk.order("ref-1" if own else None)
+    desk.sandbox.faults.add("create", took_effect(fault))
+    dispatched = await desk.dispatcher.start(order)
+    assert dispatched.found
+    assert dispatched.run.client_ref == order.client_ref
+    assert desk.runs(order.client_ref) == 1
+    assert [seen.method for seen in desk.sandbox.requests] == ["GET"] * own + ["POST", "GET"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+async def test_a_dispatch_that_was_lost_is_repeated_once_upstream_says_that_there_is_no_run(
+    open_desk: OpenDesk, rule: Idempotency, fault: Fault
+) -> None:
+    desk = await open_desk(rule)
+    order = desk.order(None)
+    desk.sandbox.faults.add("create", fault)
+    dispatched = await desk.dispatcher.start(order)
+    assert not dispatched.found
+    assert desk.runs(order.client_ref) == 1
+    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("fault", RETRIED.values(), ids=RETRIED)
+async def test_a_dispatch_that_is_told_later_comes_again_later(
+    open_desk: OpenDesk, rule: Idempotency, fault: Fault
+) -> None:
+    desk = await open_desk(rule)
+    desk.sandbox.faults.add("create", fault, times=2)
+    dispatched = await desk.dispatcher.start(desk.order())
+    assert not dispatched.found
+    assert desk.runs("ref-1") == 1
+    assert len(desk.requests("POST")) == 3
+
+
+@pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
+async def test_a_refusal_is_final(desk: Desk, fault: Fault) -> None:
+    desk.sandbox.faults.add("create", fault, times=None)
+    failed = await failure(desk, desk.order())
+    assert failed.cause.outcome is Outcome.REFUSED
+    assert not failed.uncertain
+    assert len(desk.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: Idempotency) -> None:
+    desk = await open_desk(rule)
+    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}', created=True))
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    assert dispatched.found
+    assert len(desk.sandbox.runs) == 1
+
+
+async def test_a_conflict_without_a_run_is_a_refusal(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}'), times=None)
+    failed = await failure(desk, desk.order())
+    assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", False)
+    assert len(desk.requests("POST")) == 1
+
+
+async def test_a_conflict_that_cannot_be_looked_up_is_uncertain(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Answer(409, created=True))
+    desk.sandbox.faults.add("list_runs", Answer(500), times=None)
+    failed = await failure(desk, desk.order(None))
+    assert failed.uncertain
+    assert len(desk.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda rule: rule.value)
+async def test_a_dispatch_that_takes_effect_after_its_repeat_makes_no_second_run(
+    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
+) -> None:
+    desk = await open_desk(rule)
+    desk.sandbox.faults.add("create", Delay(40))
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    await clock.sleep(60)
+    assert [run.id for run in desk.sandbox.runs] == [dispatched.run.id]
+
+
+async def test_a_refused_connection_is_tried_three_times(desk: Desk, session: aiohttp.ClientSession) -> None:
+    client = attrs.evolve(desk.dispatcher.client, base_url=f"http://127.0.0.1:{free_port()}")
+    dispatcher = attrs.evolve(desk.dispatcher, client=client, flights={})
+    with pytest.raises(DispatchFailed) as caught:
+        await dispatcher.start(desk.order(None))
+    assert caught.value.cause.outcome is Outcome.NOT_SENT
+    assert not caught.value.uncertain
+    assert not session.closed
+
+
+# Faults in a row
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rule: Idempotency) -> None:
+    desk = await open_desk(rule, timeout=5.0)
+    lost = {name: UNKNOWN[name] for name in ("reset", "silence", "torn", "502", "an unreadable 201")}
+    faults = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
+    for (first, one), (second, other) in product(faults.items(), repeat=2):
+        order = desk.order(None)
+        desk.sandbox.faults.clear()
+        desk.sandbox.faults.add("create", one)
+        desk.sandbox.faults.add("create", other)
+        dispatched = await desk.dispatcher.start(order)
+        assert desk.runs(order.client_ref) == 1, (first, second)
+        assert dispatched.found == ("in effect" in first + second), (first, second)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("created", [True, False])
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+async def test_without_a_look_up_nothing_of_unknown_outcome_is_repeated(
+    open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, created: bool
+) -> None:
+    desk = await open_desk(rule, timeout=5.0)
+    desk.sandbox.faults.add("create", took_effect(fault) if created else fault)
+    desk.sandbox.faults.add("list_runs", Answer(502, PAGE), times=None)
+    failed = await failure(desk, desk.order(None))
+    assert failed.uncertain
+    assert failed.cause.outcome is Outcome.UNKNOWN
+    assert len(desk.requests("POST")) == 1
+    assert len(desk.sandbox.runs) == created
+
+
+@pytest.mark.parametrize("fault", [Answer(500), Answer(429), Answer(200, b"{}"), Reset(), Truncate()], ids=repr)
+async def test_a_look_up_that_fails_is_asked_again(desk: Desk, fault: Fault) -> None:
+    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.faults.add("list_runs", fault, times=2)
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    assert dispatched.found
+    assert len(desk.sandbox.runs) == 1
+
+
+# Giving up
+
+
+@pytest.mark.parametrize("name", [name for name in UNKNOWN if name != "silence"])
+async def test_a_dispatch_that_never_succeeds_is_given_up_after_three_attempts(desk: Desk, name: str) -> None:
+    desk.sandbox.faults.add("create", UNKNOWN[name], times=None)
+    failed = await failure(desk, desk.order())
+    assert failed.cause.outcome is Outcome.UNKNOWN
+    assert not failed.uncertain, "upstream said that there is no run"
+    assert len(desk.requests("POST")) == 3
+    assert len(desk.sandbox.runs) == 0
+
+
+async def test_a_silent_upstream_is_given_up_within_the_budget(desk: Desk, clock: VirtualClock) -> None:
+    desk.sandbox.faults.add("create", Hang(200), times=None)
+    await failure(desk, desk.order())
+    assert clock.monotonic() <= BUDGET + ROUNDING
+    assert 2 <= len(desk.requests("POST")) <= 3
+
+
+@pytest.mark.parametrize("timeout", [30.0, 60.0, 600.0])
+async def test_an_upstream_silent_on_everything_is_given_up_within_the_budget(
+    open_desk: OpenDesk, clock: VirtualClock, timeout: float
+) -> None:
+    desk = await open_desk(timeout=timeout)
+    desk.sandbox.faults.add("create", Hang(2000), times=None)
+    desk.sandbox.faults.add("list_runs", Hang(2000), times=None)
+    failed = await failure(desk, desk.order(None))
+    assert failed.uncertain
+    assert clock.monotonic() <= BUDGET + ROUNDING
+
+
+@pytest.mark.parametrize("timeout", [30.0, 60.0, 600.0])
+async def test_a_silent_look_up_leaves_time_for_the_dispatch(
+    open_desk: OpenDesk, clock: VirtualClock, timeout: float
+) -> None:
+    desk = await open_desk(timeout=timeout)
+    desk.sandbox.faults.add("list_runs", Hang(2000), times=None)
+    dispatched = await desk.dispatcher.start(desk.order())
+    assert clock.monotonic() <= BUDGET + ROUNDING
+    assert not dispatched.found
+
+
+async def test_when_to_come_again_is_upstreams_to_say(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Answer(503, headers={"Retry-After": "7"}))
+    desk.sandbox.faults.add("create", Answer(429, headers={"Retry-After": "3"}))
+    await desk.dispatcher.start(desk.order())
+    first, second, third = (seen.at for seen in desk.requests("POST"))
+    assert second - first == pytest.approx(7, abs=0.1)
+    assert third - second == pytest.approx(3, abs=0.1)
+
+
+async def test_a_pause_beyond_the_budget_is_not_waited_for(desk: Desk, clock: VirtualClock) -> None:
+    desk.sandbox.faults.add("create", Answer(503, b'{"code":"MODEL_UNAVAILABLE"}', {"Retry-After": "3600"}))
+    failed = await failure(desk, desk.order())
+    assert (failed.cause.code, failed.uncertain) == ("model_unavailable", False)
+    assert clock.monotonic() < 1
+    assert len(desk.requests("POST")) == 1
+
+
+async def test_without_a_word_the_pauses_grow(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Answer(503), times=None)
+    await failure(desk, desk.order())
+    first, second, third = (seen.at for seen in desk.requests("POST"))
+    assert 0.2 <= second - first <= 1
+    assert second - first < third - second <= 2
+
+
+# What is sent
+
+
+async def test_every_attempt_is_the_same_to_the_byte(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Answer(503), times=2)
+    await desk.dispatcher.start(desk.order())
+    sent = desk.requests("POST")
+    assert len({seen.headers["Idempotency-Key"] for seen in sent}) == 1
+    assert sent[0].body == sent[1].body == sent[2].body
+    assert sent[0].path == f"/v1/models/{MODEL}/runs"
+    assert sent[0].body == {
+        "input": INPUT,
+        "client_ref": "ref-1",
+        "metadata": {"mcp_model": MODEL, "mcp_input_sha256": input_digest(INPUT)},
+    }
+
+
+async def test_the_trace_goes_with_every_request(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Reset(created=True))
+    trace = {"traceparent": "00-a-b-01", "tracestate": "x=1"}
+    await desk.dispatcher.start(attrs.evolve(desk.order(), trace=trace))
+    assert len(desk.sandbox.requests) == 3
+    assert {seen.headers["Traceparent"] for seen in desk.sandbox.requests} == {"00-a-b-01"}
+    assert {seen.headers["Tracestate"] for seen in desk.sandbox.requests} == {"x=1"}
+
+
+def test_an_order_without_a_client_ref_gets_one_of_its_own(desk_order: Order) -> None:
+    minted = [Order.make(desk_order.bearer, MODEL, INPUT, None, {}) for _ in range(3)]
+    assert all(re.fullmatch(r"mcp-[0-9a-f]{32}", order.client_ref) for order in minted)
+    assert len({order.client_ref for order in minted}) == 3
+    assert not any(order.own_ref for order in minted)
+    assert desk_order.own_ref
+
+
+@pytest.fixture
+def desk_order() -> Order:
+    return Order.make(Bearer(KEY), MODEL, INPUT, "ref-1", {})
+
+
+def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_order: Order) -> None:
+    def key(**changed: Any) -> str:
+        return attrs.evolve(desk_order, **changed).key
+
+    assert key() == key(input={"else": 1}) == key(trace={"traceparent": "x"})
+    others = {key(bearer=Bearer("rf_live_other")), key(model="other/model"), key(client_ref="ref-2")}
+    assert len({key(), *others}) == 4
+    assert KEY not in key()
+    assert key() not in hashlib.sha256(KEY.encode()).hexdigest()
+
+
+def test_an_order_prints_without_the_key(desk_order: Order) -> None:
+    assert KEY not in repr(desk_order)
+    assert KEY.encode() not in desk_order.body()
+
+
+def test_any_input_can_be_sent(desk_order: Order) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(199):
+        deep = {"a": deep}
+    order = attrs.evolve(desk_order, input=deep)
+    assert orjson.loads(order.body())["input"] == deep
+
+
+# Finding what exists
+
+
+async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(desk: Desk) -> None:
+    first = await desk.dispatcher.start(desk.order())
+    second = await desk.dispatcher.start(desk.order())
+    assert (first.found, second.found) == (False, True)
+    assert second.run.id == first.run.id
+    assert [seen.method for seen in desk.sandbox.requests] == ["GET", "POST", "GET"]
+
+
+async def test_a_minted_client_ref_needs_no_look_up(desk: Desk) -> None:
+    await desk.dispatcher.start(desk.order(None))
+    assert [seen.method for seen in desk.sandbox.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("run_input", [INPUT, {"prompt": "something else"}], ids=["same input", "other input"])
+async def test_the_same_client_ref_returns_to_the_run_whatever_the_input(
+    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, run_input: dict[str, object]
+) -> None:
+    desk = await open_desk(rule)
+    first = await desk.dispatcher.start(desk.order())
+    await clock.sleep(60)
+    again = await desk.dispatcher.start(desk.order(run_input=run_input))
+    assert (again.run.id, again.found) == (first.run.id, True)
+    assert again.run.used_input(run_input) == (run_input == INPUT)
+    assert len(desk.sandbox.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "google/nano-banana-pro"}, {"key": "rf_live_other"}, {"ref": "ref-2"}], ids=str
+)
+async def test_another_model_caller_or_client_ref_is_another_run(desk: Desk, other: dict[str, Any]) -> None:
+    first = await desk.dispatcher.start(desk.order())
+    second = await desk.dispatcher.start(desk.order(**other))
+    assert second.run.id != first.run.id
+    assert not second.found
+    assert len(desk.sandbox.runs) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [Answer(500), Answer(403), Answer(400), Answer(429), Answer(200, b"{}"), Reset(), Truncate()], ids=repr
+)
+async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, fault: Fault) -> None:
+    desk.sandbox.faults.add("list_runs", fault, times=None)
+    dispatched = await desk.dispatcher.start(desk.order())
+    assert not dispatched.found
+    assert len(desk.sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda rule: rule.value)
+async def test_an_old_run_that_a_dispatch_returns_was_found(
+    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
+) -> None:
+    desk = await open_desk(rule)
+    first = await desk.dispatcher.start(desk.order())
+    await clock.sleep(6)
+    desk.sandbox.faults.add("list_runs", Answer(500))
+    again = await desk.dispatcher.start(desk.order())
+    assert (again.run.id, again.found) == (first.run.id, True)
+    assert len(desk.requests("POST")) == 2
+
+
+async def test_another_input_under_a_used_client_ref_finds_the_run_even_without_a_first_look_up(desk: Desk) -> None:
+    """Upstream calls it a conflict: the same Idempotency-Key with another body."""
+    first = await desk.dispatcher.start(desk.order())
+    desk.sandbox.faults.add("list_runs", Answer(500))
+    again = await desk.dispatcher.start(desk.order(run_input={"prompt": "something else"}))
+    assert (again.run.id, again.found) == (first.run.id, True)
+    assert len(desk.sandbox.runs) == 1
+
+
+# Sharing
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+async def test_equal_orders_share_one_dispatch(open_desk: OpenDesk, rule: Idempotency) -> None:
+    desk = await open_desk(rule)
+    desk.sandbox.faults.add("create", Delay(2))
+    landed: list[Dispatched] = await asyncio.gather(*(desk.dispatcher.start(desk.order()) for _ in range(200)))
+    assert len({dispatched.run.id for dispatched in landed}) == 1
+    assert len(desk.requests("POST")) == 1
+    assert len(desk.sandbox.runs) == 1
+
+
+async def test_equal_orders_share_one_failure(desk: Desk) -> None:
+    orders = [desk.order(key="rf_live_sandbox_no_credit") for _ in range(20)]
+    failures = await asyncio.gather(*map(desk.dispatcher.start, orders), return_exceptions=True)
+    assert {type(one) for one in failures} == {DispatchFailed}
+    assert len(desk.requests("POST")) == 1
+    again = await failure(desk, orders[0])
+    assert again.cause.code == "insufficient_credit"
+    assert len(desk.requests("POST")) == 2, "a failure is not kept"
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "google/nano-banana-pro"}, {"key": "rf_live_other"}, {"ref": "ref-2"}], ids=str
+)
+async def test_orders_that_differ_share_nothing(desk: Desk, other: dict[str, Any]) -> None:
+    orders = desk.order(), desk.order(**other)
+    landed = await asyncio.gather(*map(desk.dispatcher.start, orders))
+    assert len({dispatched.run.id for dispatched in landed}) == 2
+
+
+async def test_a_dispatch_goes_on_when_its_caller_has_gone(desk: Desk, clock: VirtualClock) -> None:
+    desk.sandbox.faults.add("create", Reset())
+
+    async def call() -> None:
+        await asyncio.shield(desk.dispatcher.start(desk.order()))
+
+    caller = asyncio.create_task(call())
+    await asyncio.sleep(0.001)
+    caller.cancel()
+    await clock.sleep(10)
+    assert caller.cancelled()
+    assert len(desk.sandbox.runs) == 1
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_noise(
+    desk: Desk, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.dispatcher.start(desk.order(key="rf_live_sandbox_revoked"))
+    await clock.sleep(60)
+    assert not caplog.records
+
+
+async def test_what_is_under_way_ends_with_the_process(desk: Desk, clock: VirtualClock) -> None:
+    desk.sandbox.faults.add("create", Hang(600), times=None)
+    flights = [desk.dispatcher.start(desk.order(f"ref-{number}")) for number in range(3)]
+    await clock.sleep(1)
+    await desk.dispatcher.close()
+    assert all(flight.cancelled() for flight in flights)
+    assert clock.monotonic() == pytest.approx(1, abs=0.1)

@@ -1,0 +1,470 @@
+"""The catalog read from each of its shapes, and the filters and order of ``list_models``."""
+
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.methods.list_models import entry as shown
+from runflow_mcp.names import model_fault
+from runflow_mcp.runflow.models import CATEGORIES, CatalogUnreadable, Input, Model, Snapshot, parse_catalog, select
+from runflow_mcp.sandbox import catalog as sandbox_catalog
+from tests.protocol.laws import json_values, law
+
+ENTRY = {
+    "provider_slug": "google",
+    "model_slug": "nano-banana-2",
+    "model_name": "Nano Banana 2",
+    "category": "text-to-image",
+    "runs_endpoint": "/v1/models/google/nano-banana-2/runs",
+}
+
+
+def read(*entries: object) -> Snapshot:
+    return parse_catalog(orjson.dumps(entries))
+
+
+def model(**fields: object) -> Model:
+    [found] = read(ENTRY | fields).models
+    return found
+
+
+def inputs(**fields: object) -> tuple[Input, ...]:
+    return model(**fields).inputs
+
+
+# Shapes of the document
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda entries: entries,
+        lambda entries: {"models": entries},
+        lambda entries: {"items": entries},
+        lambda entries: {"version": 3, "models": entries, "items": None},
+    ],
+)
+def test_a_catalog_is_a_list_or_an_object_with_one(wrap: Any) -> None:
+    snapshot = parse_catalog(orjson.dumps(wrap([ENTRY])))
+    assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
+    assert snapshot.skipped == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<!doctype html><html></html>",
+        b"null",
+        b'"x"',
+        b"{}",
+        b'{"error":"x"}',
+        b'{"models":{}}',
+        b'{"models":null}',
+        b'{"code":"RATE_LIMITED","message":"x","errors":null}',
+        b"[1, 2]",
+        b'[{"no":"slug"}]',
+        b'{"models":[null]}',
+        b"[" * 5000,
+        b"\xff",
+    ],
+    ids=repr,
+)
+def test_what_is_no_catalog_is_refused_as_a_whole(body: bytes) -> None:
+    with pytest.raises(CatalogUnreadable):
+        parse_catalog(body)
+
+
+def test_an_empty_catalog_is_a_catalog() -> None:
+    assert read().models == ()
+
+
+@law
+@given(st.lists(json_values | st.dictionaries(st.sampled_from(sorted(ENTRY)), json_values), max_size=6))
+def test_no_entry_makes_the_reader_fail(entries: list[object]) -> None:
+    snapshot = read(*entries, ENTRY)
+    assert len(snapshot.models) + snapshot.skipped <= len(entries) + 1
+    for one in snapshot.models:
+        assert model_fault(one.name) is None
+        assert one.runs_endpoint == f"/v1/models/{one.name}/runs"
+        orjson.dumps(shown(one))
+
+
+@law
+@given(
+    st.fixed_dictionaries(dict.fromkeys(["inputs", "input_schema", "pricing", "description", "status"], json_values))
+)
+def test_odd_details_cost_no_entry(fields: dict[str, object]) -> None:
+    assert len(read(ENTRY | fields).models) <= 1
+    assert read(ENTRY | fields).skipped == 0
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        None,
+        5,
+        "google/x",
+        [],
+        {},
+        {"provider_slug": "a"},
+        {"model_slug": "b"},
+        {"provider_slug": 1, "model_slug": 2},
+        {"provider_slug": "..", "model_slug": "x"},
+        {"provider_slug": "a", "model_slug": "../../v1/keys"},
+        {"provider_slug": "a", "model_slug": "b?x=1"},
+        {"provider_slug": "a", "model_slug": "b#"},
+        {"provider_slug": "a", "model_slug": "b c"},
+        {"provider_slug": "a", "model_slug": "x" * 300},
+        {"runs_endpoint": "/v1/models//runs"},
+        {"runs_endpoint": "/v1/keys"},
+        ENTRY,
+    ],
+    ids=str,
+)
+def test_a_bad_entry_is_skipped_and_counted(poison: object) -> None:
+    snapshot = read(ENTRY, poison, ENTRY | {"model_slug": "other"})
+    assert [one.name for one in snapshot.models] == ["google/nano-banana-2", "google/other"]
+    assert snapshot.skipped == 1
+
+
+@pytest.mark.parametrize("field", ["pricing", "price", "pricing_note"])
+def test_a_price_that_is_nested_for_ever_does_not_spoil_the_list(field: str) -> None:
+    """What was read must also be possible to write, or one entry would take the whole list with it."""
+    deep = b"[" * 600 + b"]" * 600
+    body = orjson.dumps([ENTRY, ENTRY | {"model_slug": "deep", field: orjson.Fragment(deep)}])
+    snapshot = parse_catalog(body)
+    assert "google/nano-banana-2" in [one.name for one in snapshot.models]
+    for one in snapshot.models:
+        orjson.dumps({"structuredContent": {"models": [shown(one)]}})
+
+
+# One entry
+
+
+def test_the_documented_fields_are_read() -> None:
+    found = model(description=" Fast. ", pricing={"unit": "image", "usd": "0.04"})
+    assert found == Model(
+        provider_slug="google",
+        model_slug="nano-banana-2",
+        model_name="Nano Banana 2",
+        category="text-to-image",
+        runs_endpoint="/v1/models/google/nano-banana-2/runs",
+        description="Fast.",
+        pricing={"unit": "image", "usd": "0.04"},
+        inputs=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ({"provider_slug": "a", "model_slug": "b"}, "a/b"),
+        ({"provider_slug": "a", "model_slug": "b/c/2.0"}, "a/b/c/2.0"),
+        ({"provider_slug": "a", "model_slug": "a/b"}, "a/b"),
+        ({"provider": "a", "slug": "b"}, "a/b"),
+        ({"slug": "a/b"}, "a/b"),
+        ({"slug": "a/b/c", "provider_slug": None}, "a/b/c"),
+        ({"runs_endpoint": "/v1/models/a/b/c/runs"}, "a/b/c"),
+        ({"runs_endpoint": "/v1/models/a/b/runs", "provider_slug": "", "model_slug": None}, "a/b"),
+    ],
+)
+def test_a_model_is_named_in_one_of_several_ways(entry: dict[str, object], name: str) -> None:
+    [found] = read(entry).models
+    assert (found.name, found.runs_endpoint) == (name, f"/v1/models/{name}/runs")
+    assert found.model_name
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["text-to-image", "text_to_image", "Text to image", "TEXT-TO-IMAGE", " Text  To_Image "],
+)
+@pytest.mark.parametrize("field", ["category", "category_code"])
+def test_a_category_is_spelt_in_several_ways(field: str, spelling: str) -> None:
+    [found] = read({"provider_slug": "a", "model_slug": "b", field: spelling}).models
+    assert found.category == "text-to-image"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"status": "active"},
+        {"status": "Active"},
+        {"status_code": "active"},
+        {"is_active": True},
+        {"active": True},
+        {"availability_status": "available"},
+        {"status": None, "is_active": None},
+    ],
+    ids=str,
+)
+def test_an_entry_is_active_unless_it_says_otherwise(fields: dict[str, object]) -> None:
+    assert model(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "inactive"},
+        {"status": "Deprecated"},
+        {"status_code": "disabled"},
+        {"status_code": " RETIRED "},
+        {"is_active": False},
+        {"active": False},
+        {"availability_status": "unavailable"},
+        {"is_active": None, "status": "archived"},
+        {"status": "active", "is_active": False},
+    ],
+    ids=str,
+)
+def test_an_inactive_entry_is_left_out_and_not_counted_as_bad(fields: dict[str, object]) -> None:
+    snapshot = read(ENTRY | fields, ENTRY | {"model_slug": "other"})
+    assert [one.model_slug for one in snapshot.models] == ["other"]
+    assert snapshot.skipped == 0
+
+
+@pytest.mark.parametrize("field", ["pricing", "pricing_note", "price"])
+@pytest.mark.parametrize("price", ["$0.04/image", {"usd": 0.04}, 0.04])
+def test_a_price_stands_under_one_of_several_names(field: str, price: object) -> None:
+    assert model(**{field: price}).pricing == price
+
+
+def test_a_missing_name_is_the_slug() -> None:
+    assert model(model_name=None).model_name == "nano-banana-2"
+    assert model(model_name=None, name="NB").model_name == "NB"
+
+
+def test_a_description_is_cut_to_a_sane_length() -> None:
+    assert len(model(description="x" * 5000).description or "") <= 1000
+
+
+# Inputs
+
+
+def test_listed_inputs_are_read_required_first() -> None:
+    found = inputs(
+        inputs=[
+            {"name": "seed", "type": "integer", "required": False, "description": "Any."},
+            {"name": "prompt", "type": "string", "required": True},
+            {"name": "ratio", "type": "string", "required": True, "enum": ["1:1", "16:9"]},
+        ]
+    )
+    assert found == (
+        Input("prompt", "string", required=True),
+        Input("ratio", "string", required=True, values=("1:1", "16:9")),
+        Input("seed", "integer", required=False, description="Any."),
+    )
+
+
+def test_inputs_in_the_apis_own_spelling_are_read() -> None:
+    assert inputs(
+        inputs=[{"name": "size", "variable_type_code": "string", "is_required": True, "options": ["s", "l"]}]
+    ) == (Input("size", "string", required=True, values=("s", "l")),)
+
+
+def test_a_null_counts_as_absent_in_an_input() -> None:
+    assert inputs(
+        inputs=[
+            {
+                "name": "size",
+                "type": None,
+                "variable_type_code": "string",
+                "required": None,
+                "is_required": True,
+                "enum": None,
+                "options": ["s"],
+                "description": None,
+            }
+        ]
+    ) == (Input("size", "string", required=True, values=("s",)),)
+
+
+@pytest.mark.parametrize("field", ["input_schema", "inputs"])
+def test_inputs_as_a_json_schema_are_read(field: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "seed": {"type": ["null", "integer"]},
+            "prompt": {"type": "string", "description": "What."},
+            "mode": {"enum": ["a", "b"]},
+            "odd": True,
+        },
+        "required": ["prompt"],
+    }
+    assert inputs(**{field: schema}) == (
+        Input("prompt", "string", required=True, description="What."),
+        Input("seed", "integer", required=False),
+        Input("mode", "string", required=False, values=("a", "b")),
+    )
+
+
+def test_options_with_labels_are_their_values() -> None:
+    found = inputs(inputs=[{"name": "a", "options": [{"label": "Small", "value": "s"}, {"label": "?"}, 5, None, []]}])
+    assert found[0].values == ("s", 5)
+
+
+@pytest.mark.parametrize("listed", [[None, 5, {}, {"name": ""}, {"name": 5}], {}, "x", 5, {"properties": []}, None])
+def test_inputs_that_cannot_be_read_are_none(listed: object) -> None:
+    assert inputs(inputs=listed) == ()
+
+
+def test_an_input_listed_twice_is_one_input() -> None:
+    assert len(inputs(inputs=[{"name": "a"}, {"name": "a", "required": True}])) == 1
+
+
+# The sandbox's two documents, which imitate the real ones
+
+
+def test_both_documents_of_the_upstream_read_the_same() -> None:
+    site, api = parse_catalog(sandbox_catalog.document()), parse_catalog(sandbox_catalog.public_document())
+    assert site.models == api.models
+    assert site.skipped == api.skipped == 0
+    assert len(site.solutions) == 19
+
+
+def test_solutions_come_first_then_catalog_order() -> None:
+    snapshot = read(
+        ENTRY,
+        ENTRY | {"provider_slug": "runflow", "model_slug": "b"},
+        ENTRY | {"model_slug": "a"},
+        ENTRY | {"provider_slug": "runflow", "model_slug": "a"},
+    )
+    assert [one.name for one in snapshot.models] == ["runflow/b", "runflow/a", "google/nano-banana-2", "google/a"]
+    assert [one.name for one in snapshot.solutions] == ["runflow/b", "runflow/a"]
+
+
+def test_what_is_derived_of_a_snapshot_is_made_once() -> None:
+    snapshot = read(ENTRY)
+    made: list[object] = []
+
+    def build(source: Snapshot) -> list[object]:
+        made.append(source)
+        return made
+
+    assert snapshot.derive(build) is snapshot.derive(build)
+    assert made == [snapshot]
+    read(ENTRY).derive(build)
+    assert len(made) == 2
+
+
+# Filters
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return parse_catalog(sandbox_catalog.document())
+
+
+def names(snapshot: Snapshot, **filters: str | None) -> list[str]:
+    return [snapshot.models[position].name for position in select(snapshot, **filters)]
+
+
+def test_without_filters_everything_is_listed(snapshot: Snapshot) -> None:
+    assert select(snapshot) == list(range(len(snapshot.models)))
+
+
+def test_the_category_solution_is_the_provider_runflow(snapshot: Snapshot) -> None:
+    found = names(snapshot, category="solution")
+    assert found == [one.name for one in snapshot.solutions]
+    assert names(snapshot, category="solution", provider="google") == []
+
+
+@pytest.mark.parametrize("category", [one for one in CATEGORIES if one != "solution"])
+def test_a_category_keeps_its_own(snapshot: Snapshot, category: str) -> None:
+    found = select(snapshot, category=category)
+    assert {snapshot.models[position].category for position in found} <= {category}
+    assert len(found) == sum(one.category == category for one in snapshot.models)
+
+
+@pytest.mark.parametrize("provider", ["google", "Google", " GOOGLE "])
+def test_a_provider_is_taken_in_any_case(snapshot: Snapshot, provider: str) -> None:
+    found = names(snapshot, provider=provider)
+    assert found
+    assert all(name.startswith("google/") for name in found)
+
+
+def test_a_provider_is_no_substring(snapshot: Snapshot) -> None:
+    assert names(snapshot, provider="goog") == []
+
+
+def test_exact_hits_come_first_then_prefixes_then_the_rest() -> None:
+    def one(slug: str, name: str, provider: str = "p") -> dict[str, str]:
+        return ENTRY | {"provider_slug": provider, "model_slug": slug, "model_name": name}
+
+    snapshot = read(
+        one("x-flux", "Some Flux"),
+        one("flux-2", "Flux Two"),
+        one("flux", "The first"),
+        one("y", "FLUX"),
+        one("my-flux", "Mine", "runflow"),
+        one("flux-it", "Yours", "runflow"),
+        one("none", "Nothing"),
+    )
+    assert names(snapshot, query="Flux") == [
+        "p/flux",
+        "p/y",
+        "runflow/flux-it",
+        "p/flux-2",
+        "runflow/my-flux",
+        "p/x-flux",
+    ]
+
+
+@pytest.mark.parametrize("query", ["", "  ", None])
+def test_an_empty_query_is_no_query(snapshot: Snapshot, query: str | None) -> None:
+    assert len(select(snapshot, query=query)) == len(snapshot.models)
+
+
+queries = st.sampled_from(
+    ["a", "banana", "Background Removal", "background-removal", "FLUX", "-", "zzz", " "]
+) | st.text(max_size=4)
+
+
+@law
+@given(
+    st.none() | st.sampled_from(CATEGORIES),
+    st.none() | st.sampled_from(["runflow", "google", "nobody"]),
+    st.none() | queries,
+)
+def test_a_selection_is_the_fitting_entries_in_the_documented_order(
+    category: str | None, provider: str | None, query: str | None
+) -> None:
+    snapshot = parse_catalog(sandbox_catalog.document())
+    found = select(snapshot, category=category, provider=provider, query=query)
+    assert len(found) == len(set(found))
+    needle = (query or "").strip().casefold()
+
+    def texts(position: int) -> tuple[str, str]:
+        one = snapshot.models[position]
+        return one.model_name.casefold(), one.model_slug.casefold()
+
+    def fits(position: int) -> bool:
+        one = snapshot.models[position]
+        in_category = category is None or (one.is_solution if category == "solution" else one.category == category)
+        return (
+            in_category
+            and (provider is None or one.provider_slug == provider)
+            and any(needle in text for text in texts(position))
+        )
+
+    assert sorted(found) == [position for position in range(len(snapshot.models)) if fits(position)]
+
+    def place(position: int) -> tuple[bool, bool, bool, int]:
+        exact = needle in texts(position)
+        prefix = any(text.startswith(needle) for text in texts(position))
+        return not (needle and exact), not (needle and prefix), not snapshot.models[position].is_solution, position
+
+    assert found == sorted(found, key=place)
+
+
+@law
+@given(st.permutations(range(6)))
+def test_the_order_follows_the_catalog(order: list[int]) -> None:
+    snapshot = read(*(ENTRY | {"model_slug": f"m{number}"} for number in order))
+    assert [one.model_slug for one in snapshot.models] == [f"m{number}" for number in order]
+    assert attrs.evolve(snapshot.models[0]) == snapshot.models[0]

@@ -1,0 +1,354 @@
+"""A run read from whatever upstream sends, and when it is asked for again."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.runflow.runs import (
+    MAX_OUTPUT_URLS,
+    Run,
+    input_digest,
+    media_type,
+    output_urls,
+    parse_run,
+    parse_runs,
+    poll_delay,
+    without_inline_media,
+)
+from tests.protocol.laws import json_values, law
+
+URL = "https://cdn.example.com/a.png?sig=1"
+OTHER = "https://cdn.example.com/b.png"
+LONG_MEDIA = "data:image/png;base64," + "A" * 3000
+RUN = {"id": "r-1", "status_code": "running"}
+
+
+def read(**fields: object) -> Run:
+    run = parse_run({**RUN, **fields})
+    assert run is not None
+    return run
+
+
+# The run object
+
+FIELDS = [
+    *("id", "flow_id", "model_id", "target_type", "org_id", "status_code", "source_code", "input", "output"),
+    *("context", "duration_ms", "cost", "cost_breakdown", "nodes_total", "nodes_completed", "batch_id", "client_ref"),
+    *("request_id", "created_at", "started_at", "completed_at", "callback_url", "metadata", "has_logs"),
+    *("has_node_runs", "links", "failure_code", "failure_message", "failure_stage_code", "node_runs", "logs"),
+    # As older clients read them.
+    *("status", "run_id", "failure_stage", "error", "failure_reason", "finished_at"),
+]
+
+
+def test_an_id_is_all_that_a_run_needs() -> None:
+    run = parse_run({"id": "r-1"})
+    assert run is not None
+    assert (run.id, run.terminal, run.metadata) == ("r-1", False, {})
+
+
+def test_every_other_field_may_be_null() -> None:
+    run = parse_run(dict.fromkeys(FIELDS) | {"id": "r-1"})
+    assert run is not None
+    assert (run.cost, run.duration_ms, run.client_ref, run.nodes_total, run.failure_code) == (None,) * 5
+
+
+@law
+@given(st.fixed_dictionaries({"id": st.just("r-1")}, optional=dict.fromkeys(FIELDS[1:], json_values)))
+def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
+    run = parse_run(payload)
+    assert run is not None
+    run.age(0.0)
+    run.used_input({})
+    orjson.dumps([run.raw, without_inline_media(run.output), output_urls(run.output)])
+
+
+@law
+@given(json_values)
+def test_what_is_no_run_is_none(payload: object) -> None:
+    if not isinstance(payload, dict):
+        assert parse_run(payload) is None
+
+
+@pytest.mark.parametrize("id_", [None, "", 5, "x" * 129, ".", "..", "a/b", "a?b", "a#", "a b", "a%2f", "a\n", [], {}])
+def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
+    assert parse_run({"id": id_, "status_code": "queued"}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "read_as", "terminal"),
+    [
+        ("queued", "queued", False),
+        ("dispatching", "dispatching", False),
+        ("running", "running", False),
+        ("succeeded", "succeeded", True),
+        ("failed", "failed", True),
+        ("cancelled", "cancelled", True),
+        ("canceled", "cancelled", True),
+        ("errored", "failed", True),
+        ("SUCCEEDED", "succeeded", True),
+        (" Canceled ", "cancelled", True),
+        ("partial_succeeded", "partial_succeeded", False),
+        ("warming_up", "warming_up", False),
+        (None, "unknown", False),
+        (7, "unknown", False),
+    ],
+)
+def test_states_are_spelt_in_several_ways(status: object, read_as: str, terminal: bool) -> None:  # noqa: FBT001
+    for name in ("status_code", "status"):
+        run = parse_run({"id": "r-1", name: status})
+        assert run is not None
+        assert (run.status, run.terminal) == (read_as, terminal)
+
+
+def test_the_documented_spelling_of_a_field_wins() -> None:
+    run = parse_run(
+        {"id": "a", "run_id": "b", "status_code": "running", "status": "failed", "completed_at": "x", "finished_at": ""}
+    )
+    assert run is not None
+    assert (run.id, run.status, run.completed_at) == ("a", "running", "x")
+
+
+def test_older_spellings_fill_the_gaps() -> None:
+    run = parse_run(
+        {
+            "id": None,
+            "run_id": "b",
+            "status_code": None,
+            "status": "errored",
+            "finished_at": "2026-01-01T00:00:00Z",
+            "error": {"code": "NSFW", "message": "No."},
+        }
+    )
+    assert run is not None
+    assert (run.id, run.status, run.completed_at) == ("b", "failed", "2026-01-01T00:00:00Z")
+    assert (run.failure_code, run.failure_message) == ("NSFW", "No.")
+
+
+def test_a_failure_reason_is_a_failure_message() -> None:
+    assert read(failure_reason="No.", error="text").failure_message == "No."
+    assert read(failure_message="Yes.", failure_reason="No.").failure_message == "Yes."
+
+
+@pytest.mark.parametrize(
+    ("cost", "read_as"),
+    [("0.0400", "0.0400"), (0.04, "0.04"), (2, "2"), (0, "0"), (None, None), (True, None), ([], None)],
+)
+def test_a_cost_is_a_decimal_string(cost: object, read_as: str | None) -> None:
+    assert read(cost=cost).cost == read_as
+
+
+@pytest.mark.parametrize("cost", [0.00005, 1e-9, 1e22])
+def test_a_cost_that_came_as_a_number_is_spelt_without_an_exponent(cost: float) -> None:
+    spelt = read(cost=cost).cost
+    assert spelt is not None
+    assert set(spelt) <= set("0123456789.")
+    assert float(spelt) == cost
+
+
+@pytest.mark.parametrize(
+    ("count", "read_as"), [(3, 3), (0, 0), (3.0, 3), (-1, None), (10**9, None), ("3", None), (True, None), (None, None)]
+)
+def test_a_count_of_steps_is_a_sane_number(count: object, read_as: int | None) -> None:
+    run = read(nodes_total=count, nodes_completed=count)
+    assert run.nodes_total == run.nodes_completed == read_as
+
+
+def test_the_raw_run_has_all_but_the_bulk() -> None:
+    run = read(input={"a": 1}, logs=["x"], node_runs=[1], links={"self": "y"}, unheard_of=1)
+    assert run.raw == {**RUN, "links": {"self": "y"}, "unheard_of": 1}
+
+
+@pytest.mark.parametrize(
+    ("stamp", "age"),
+    [
+        ("1970-01-01T00:01:40Z", 20.0),
+        ("1970-01-01T00:01:40.500Z", 19.5),
+        ("1970-01-01T01:01:40+01:00", 20.0),
+        ("1970-01-01T00:05:00Z", 0.0),
+        ("yesterday", 0.0),
+        ("", 0.0),
+        (None, 0.0),
+        (5, 0.0),
+    ],
+)
+def test_the_age_of_a_run_is_told_by_its_stamp_where_that_can_be_read(stamp: object, age: float) -> None:
+    assert read(created_at=stamp).age(120.0) == age
+
+
+@law
+@given(st.text(max_size=30) | st.datetimes(timezones=st.none() | st.timezones()).map(lambda at: at.isoformat()))
+def test_no_stamp_makes_the_age_fail(stamp: str) -> None:
+    assert read(created_at=stamp).age(0.0) >= 0
+
+
+# Whether a run was made from an input
+
+
+def test_a_run_knows_its_input_by_its_digest() -> None:
+    run = read(metadata={"mcp_input_sha256": input_digest({"a": 1})}, input={"a": 1, "filled_in": 2})
+    assert run.used_input({"a": 1})
+    assert not run.used_input({"a": 2})
+
+
+def test_a_run_of_another_client_is_judged_by_its_input() -> None:
+    assert read(input={"a": 1}).used_input({"a": 1})
+    assert not read(input={"a": 1}).used_input({"a": 2})
+    assert read(input=None).used_input({"a": 2})
+
+
+def _turned(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _turned(value[name]) for name in reversed(value)}
+    return [_turned(one) for one in value] if isinstance(value, list) else value
+
+
+@law
+@given(st.dictionaries(st.text(max_size=8), json_values, max_size=5))
+def test_a_digest_does_not_depend_on_the_order_of_members(value: dict[str, Any]) -> None:
+    turned = _turned(value)
+    assert isinstance(turned, dict)
+    assert input_digest(value) == input_digest(turned) == input_digest(orjson.loads(orjson.dumps(value)))
+    assert len(input_digest(value)) == 64
+
+
+def test_a_digest_depends_on_everything_else() -> None:
+    inputs: list[dict[str, Any]] = [{}, {"a": None}, {"a": 1}, {"a": "1"}, {"a": [1]}, {"a": [1, 2]}, {"a": [2, 1]}]
+    assert len(set(map(input_digest, inputs))) == len(inputs)
+
+
+# Pages of runs
+
+
+@pytest.mark.parametrize("wrap", [lambda runs: runs, lambda runs: {"items": runs, "next_pq": None}])
+def test_a_page_of_runs_keeps_its_order_and_drops_what_is_none(wrap: Any) -> None:
+    runs = parse_runs(wrap([{"id": "b"}, None, {"no": "id"}, 5, {"id": "a"}]))
+    assert runs is not None
+    assert [run.id for run in runs] == ["b", "a"]
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"items": None}, {"items": {}}, "x", 5, {"code": "X"}])
+def test_what_is_no_page_is_told_from_an_empty_one(payload: object) -> None:
+    assert parse_runs(payload) is None
+    assert parse_runs({"items": []}) == []
+
+
+# When to ask again
+
+
+@pytest.mark.parametrize(
+    ("waited", "delay"), [(0, 2), (29.99, 2), (30, 5), (119.99, 5), (120, 10), (600, 10), (1e9, 10)]
+)
+def test_polls_grow_rarer_in_steps(waited: float, delay: float) -> None:
+    assert poll_delay(waited) == delay
+
+
+@law
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_polls_never_grow_more_frequent(one: float, other: float) -> None:
+    assert poll_delay(min(one, other)) <= poll_delay(max(one, other))
+    assert poll_delay(one) in (2, 5, 10)
+
+
+# Outputs
+
+OUTPUTS: dict[str, tuple[object, list[str]]] = {
+    "outputs": ({"outputs": [{"url": URL}, {"url": OTHER}], "seed": 7, "nsfw_detected": False}, [URL, OTHER]),
+    "image_urls": ({"image_urls": [URL, OTHER]}, [URL, OTHER]),
+    "image": ({"image": {"url": URL}}, [URL]),
+    "image as a list": ({"image": [URL, OTHER]}, [URL, OTHER]),
+    "url": ({"url": URL}, [URL]),
+    "image_url": ({"image_url": URL}, [URL]),
+    "output_url": ({"output_url": URL}, [URL]),
+    "images of URLs": ({"images": [URL]}, [URL]),
+    "images of objects": ({"images": [{"url": URL, "width": 1, "content_type": "image/png"}]}, [URL]),
+    "video": ({"video": {"url": URL}}, [URL]),
+    "audio": ({"audio": {"url": URL}}, [URL]),
+    "a bare URL": (URL, [URL]),
+    "a bare list": ([URL, OTHER], [URL, OTHER]),
+    "deeper": ({"data": {"result": [{"files": {"main": {"url": URL}}}]}}, [URL]),
+    "the same twice": ({"image": {"url": URL}, "images": [{"url": URL}, {"url": OTHER}]}, [URL, OTHER]),
+    "in capitals": ({"url": "HTTPS://CDN.example.com/A.PNG"}, ["HTTPS://CDN.example.com/A.PNG"]),
+    "what went in": ({"input": {"image_url": OTHER}, "image": {"url": URL}}, [URL]),
+    "timing and seed": ({"timing": {"trace": OTHER}, "seed": 5}, []),
+    "text with a URL in it": ({"text": f"see {URL}"}, []),
+    "other schemes": ({"url": "javascript:alert(1)", "image": "file:///etc/passwd", "x": "ftp://a/b"}, []),
+    "inline media": ({"image": {"url": LONG_MEDIA}}, []),
+    "nothing": (None, []),
+    "numbers": ({"a": 1, "b": [2, None, True]}, []),
+}
+
+
+@pytest.mark.parametrize(("output", "urls"), OUTPUTS.values(), ids=OUTPUTS)
+def test_urls_are_found_in_every_shape_of_output(output: object, urls: list[str]) -> None:
+    assert output_urls(output) == urls
+
+
+def test_urls_are_told_up_to_a_limit() -> None:
+    assert len(output_urls([f"https://a/{number}" for number in range(MAX_OUTPUT_URLS + 5)])) == MAX_OUTPUT_URLS
+
+
+@law
+@given(json_values)
+def test_no_output_makes_the_search_fail(output: object) -> None:
+    urls = output_urls(output)
+    assert len(urls) == len(set(urls))
+    assert all(url.lower().startswith(("http://", "https://")) for url in urls)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://a/b.png", "image/png"),
+        ("https://a/b.JPG", "image/jpeg"),
+        ("https://a/b.webp?sig=x.png", "image/webp"),
+        ("https://a/b.mp4#t=1", "video/mp4"),
+        ("https://a/b.c/d.wav", "audio/wav"),
+        ("https://a/b.mp3", "audio/mpeg"),
+        ("https://a/b", None),
+        ("https://a/b.unknown", None),
+        ("https://a.png/b", None),
+        ("https://a/b?file=c.png", None),
+        ("https://a/", None),
+        ("https://a", None),
+    ],
+)
+def test_the_media_type_is_the_one_that_the_path_promises(url: str, kind: str | None) -> None:
+    assert media_type(url) == kind
+
+
+# Inline media
+
+
+@pytest.mark.parametrize("uri", [LONG_MEDIA, LONG_MEDIA.replace("data:", "DATA:")])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: x, lambda x: {"image": {"url": x}}, lambda x: {"images": [{"url": x}, x]}, lambda x: [[[[x]]]]]
+)
+def test_long_inline_media_become_a_note_wherever_they_stand(uri: str, wrap: Any) -> None:
+    shown = orjson.dumps(without_inline_media(wrap(uri))).decode()
+    assert "AAAA" not in shown
+    assert "image/png" in shown
+    assert len(shown) < 500
+
+
+@pytest.mark.parametrize(
+    "uri", ["data:,x", "data:image/png;base64," + "A" * 2026, "A" * 5000, "https://a/" + "b" * 5000]
+)
+def test_anything_else_stays_as_it_is(uri: str) -> None:
+    assert without_inline_media({"a": [uri, 1, None]}) == {"a": [uri, 1, None]}
+
+
+@pytest.mark.parametrize("uri", ["data:" + "A" * 3000, "data:," + "A" * 3000, "data:;base64," + "A" * 3000])
+def test_media_of_no_named_kind_become_a_note_too(uri: str) -> None:
+    note = without_inline_media(uri)
+    assert isinstance(note, str)
+    assert len(note) < 300
+
+
+@law
+@given(json_values)
+def test_leaving_media_out_changes_nothing_else(value: object) -> None:
+    assert without_inline_media(value) == value

@@ -1,0 +1,202 @@
+"""``runflow-mcp check``: what it says of a server that works, and of every way in which one may not."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
+
+from runflow_mcp import __version__
+from runflow_mcp.check import check, endpoint, explain
+from runflow_mcp.errors import NEXT_ACTION
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.protocol.revisions import LATEST
+from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
+
+Canned = Callable[..., Awaitable[str]]
+
+
+async def lines_of(
+    url: str, *, key: str = KEY, order: tuple[str, JSONObject] | None = None, code: int = 1
+) -> list[str]:
+    lines: list[str] = []
+    assert await check(url, key, order, lines.append) == code
+    assert not any("\n" in line for line in lines)
+    return lines
+
+
+@pytest.fixture
+async def canned() -> AsyncIterator[Canned]:
+    """Start a server that answers every request in one way; returns its URL."""
+    async with AsyncExitStack() as stack:
+
+        async def start(body: str = "", *, status: int = 200, kind: str = "application/json", **headers: str) -> str:
+            async def answer(request: web.Request) -> web.Response:
+                text = body.replace("ECHO", request.headers["Authorization"])
+                names = {name.replace("_", "-"): value for name, value in headers.items()}
+                return web.Response(text=text, status=status, content_type=kind, headers=names)
+
+            app = web.Application()
+            app.router.add_route("*", "/{any:.*}", answer)
+            runner = web.AppRunner(app, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+        yield start
+
+
+@pytest.mark.parametrize("path", ["", "/", "/mcp", "/mcp/"])
+async def test_a_working_server_gets_a_line_for_each_step(server: Server, path: str) -> None:
+    greeting, models = await lines_of(f"{server.origin}{path}", code=0)
+    assert greeting == f"ok   initialize: Runflow {__version__}, protocol {LATEST}"
+    assert models.startswith("ok   list_models: 45 models and Solutions, the first is runflow/")
+
+
+async def test_a_run_is_told_while_it_goes_and_ends_with_its_address(server: Server) -> None:
+    _, _, *progress, last = await lines_of(server.url, order=(MODEL, INPUT), code=0)
+    assert progress[0].startswith("     queued, 0 s (run ")
+    assert progress[-1].startswith("     succeeded, 3 of 3 steps")
+    assert last.startswith("ok   generate: succeeded, run ")
+    assert last.endswith(".png")
+
+
+async def test_a_tool_error_is_shown_with_its_next_action(server: Server) -> None:
+    *_, last = await lines_of(server.url, key="rf_live_sandbox_no_credit", order=(MODEL, INPUT))
+    expected = f"[insufficient_credits] Insufficient credit. {NEXT_ACTION['insufficient_credits']}"
+    assert last == f"FAIL generate: {expected}"
+
+
+async def test_the_run_is_not_tried_after_a_failed_step(canned: Canned) -> None:
+    lines = await lines_of(await canned("{}"), order=(MODEL, INPUT))
+    assert lines == ["FAIL initialize: No MCP server answers here. Correct the URL."]
+
+
+async def test_a_refused_key_is_explained_by_the_server(server: Server) -> None:
+    [line] = await lines_of(server.url, key="rf_svc_sandbox")
+    assert line.startswith("FAIL initialize: HTTP 401 malformed_authorization: ")
+    assert "it starts with rf_live_" in line
+
+
+@pytest.mark.parametrize("key", ["", "rf_live_ü", "rf_live_x\n"])
+async def test_a_key_that_cannot_be_one_is_not_sent(key: str) -> None:
+    [line] = await lines_of("http://127.0.0.1:1", key=key)
+    assert "Give the whole key with --key." in line
+
+
+async def test_a_host_that_is_not_allowed(serve: Serve) -> None:
+    server = await serve(MCP_ALLOWED_HOSTS="mcp.example.com")
+    [line] = await lines_of(server.url)
+    assert line.startswith("FAIL initialize: HTTP 403 host_rejected: ")
+    assert "MCP_ALLOWED_HOSTS" in line
+
+
+async def test_a_wrong_path(server: Server) -> None:
+    [line] = await lines_of(f"{server.origin}/api")
+    assert line.startswith("FAIL initialize: HTTP 404: ")
+    assert "POST /mcp" in line
+
+
+async def test_nothing_listens() -> None:
+    [line] = await lines_of(f"http://127.0.0.1:{free_port()}")
+    assert line == ("FAIL initialize: Connection refused. Start the server, or correct host and port in the URL.")
+
+
+async def test_no_tls_where_https_was_asked(server: Server) -> None:
+    [line] = await lines_of(server.url.replace("http:", "https:"))
+    assert line.startswith("FAIL initialize: No TLS is spoken there.")
+
+
+async def test_a_server_that_says_nothing() -> None:
+    waiting: list[asyncio.StreamWriter] = []
+
+    async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting.append(writer)
+
+    listener = await asyncio.start_server(silence, "127.0.0.1", 0)
+    host, port = listener.sockets[0].getsockname()
+    [line] = await lines_of(f"http://{host}:{port}")
+    assert line.startswith("FAIL initialize: Nothing came for 45 s.")
+    for writer in waiting:
+        writer.close()
+    listener.close()
+
+
+_PAGE = "<html><body><h1>It works</h1></body></html>"
+_LIMITED = '{"error":{"code":429,"message":"Too many.","data":{"code":"rate_limited"}}}'
+_RPC_ERROR = '{"jsonrpc":"2.0","id":"initialize","error":{"code":-32601,"message":"No such method"}}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"body": _PAGE, "kind": "text/html"}, "A web page came back."),
+        ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy reaches no server."),
+        ({"body": _PAGE, "kind": "text/html", "status": 401}, "HTTP 401: The key is not accepted."),
+        ({"body": "hello", "kind": "text/plain"}, "Something that is no JSON came back."),
+        ({"body": "[]"}, "No MCP server answers here."),
+        ({"body": '{"status":"ok"}', "status": 418}, "HTTP 418: This is no answer of an MCP server."),
+        ({"body": _RPC_ERROR}, "Error -32601: No such method. Check that this is the URL of a Runflow MCP server."),
+        ({"body": _LIMITED, "status": 429, "Retry_After": "7"}, "HTTP 429 rate_limited: Too many. Try again in 7 s."),
+        ({"status": 301, "Location": "https://a.test/mcp"}, "HTTP 301: The server moved. Use the URL https://a.test/"),
+        ({"body": "data: {}\n\n", "kind": "text/event-stream"}, "The stream ended without an answer."),
+    ],
+)  # fmt: skip
+async def test_every_other_answer_has_its_line(canned: Canned, answer: dict[str, Any], said: str) -> None:
+    [line] = await lines_of(await canned(**answer))
+    assert line.startswith(f"FAIL initialize: {said}")
+
+
+async def test_the_key_is_never_shown_and_no_line_is_long(canned: Canned) -> None:
+    body = '{"error":{"code":500,"message":"ECHO\\u001b[31m' + "x" * 5000 + '","data":{"code":"odd"}}}'
+    [line] = await lines_of(await canned(body, status=500), key="rf_live_secret_of_mine")
+    assert "HTTP 500 odd: Bearer [key]" in line
+    assert "rf_live_secret" not in line
+    assert line.isprintable()
+    assert len(line) < 700
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8080", "mcp.example.com", "ftp://127.0.0.1", "http://[", "http://a:b@c"]
+)
+async def test_what_is_no_url(url: str) -> None:
+    [line] = await lines_of(url)
+    assert line.startswith("FAIL initialize: This is no URL to use.")
+
+
+def test_the_path_ends_in_mcp() -> None:
+    for url in ("https://example.com", "https://example.com/", "https://example.com/mcp", " https://example.com/mcp/ "):
+        assert str(endpoint(url)) == "https://example.com/mcp"
+    assert str(endpoint("https://example.com/runflow")) == "https://example.com/runflow/mcp"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "said"),
+    [
+        (aiohttp.ClientConnectorDNSError, OSError(-2, "Name or service not known"), "The host name is not known."),
+        (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError(1, "expired"), "The TLS certificate"),
+        (aiohttp.ClientConnectorError, OSError(113, "No route to host"), "The host cannot be reached."),
+        (aiohttp.ClientConnectorError, ConnectionRefusedError(111, "refused"), "Connection refused."),
+    ],
+)
+def test_faults_that_no_test_machine_has_to_offer(kind: Any, cause: Exception, said: str) -> None:
+    target = ConnectionKey("mcp.example.com", 443, True, True, None, None, None)  # noqa: FBT003 - a tuple of aiohttp's
+    assert explain(kind(target, cause)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (aiohttp.ConnectionTimeoutError(), "No connection within 10 s."),
+        (aiohttp.ServerDisconnectedError(), "The connection broke."),
+        (ConnectionResetError(), "The connection broke."),
+    ],
+)
+def test_connections_that_break(fault: Exception, said: str) -> None:
+    assert explain(fault).startswith(said)

@@ -1,0 +1,334 @@
+"""The commands as people and service managers meet them: processes, signals, exit codes, what is printed."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+
+from runflow_mcp import __version__, cli
+from runflow_mcp.config import Config
+from tests.serving import BOTH, KEY, free_port
+
+#: Seconds after which something that should happen does not; nothing here takes nearly as long.
+PATIENCE = 15.0
+SLOW_CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {
+        "name": "generate",
+        "arguments": {"model": "sandbox/slow", "input": {}},
+        "_meta": {"progressToken": 1},
+    },
+}
+
+
+@attrs.frozen
+class Command:
+    """A running ``python -m runflow_mcp …``; its output goes to files, so that nothing ever blocks it."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+    async def answers(self, session: aiohttp.ClientSession, path: str, status: int = 200) -> None:
+        """Wait until a GET of ``path`` has this status."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                assert self.process.returncode is None, self.stderr
+                try:
+                    async with session.get(f"{self.url}{path}") as response:
+                        if response.status == status:
+                            return
+                except aiohttp.ClientConnectorError:
+                    pass
+                await asyncio.sleep(0.02)
+
+
+Run = Callable[..., Awaitable[Command]]
+
+
+def bare_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    """Start a command on a free port, in a folder of the test's own, with these settings."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*arguments: str, **settings: str) -> Command:
+            port = int(settings.setdefault("MCP_PORT", str(free_port())))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "runflow_mcp", *arguments),
+                stdout=stack.enter_context((tmp_path / "stdout").open("w")),
+                stderr=stack.enter_context((tmp_path / "stderr").open("w")),
+                stdin=asyncio.subprocess.DEVNULL,
+                cwd=tmp_path,
+                env=bare_environment() | settings,
+            )
+            stack.push_async_callback(kill, process)
+            return Command(process, port, tmp_path)
+
+        yield start
+
+
+async def kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as one:
+        yield one
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A working directory without ``.env`` and an environment without settings, for commands in this process."""
+    for name in set(os.environ) - set(bare_environment()):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+# serve
+
+
+@pytest.mark.real_time
+async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_key(
+    run: Run, session: aiohttp.ClientSession
+) -> None:
+    server = await run("serve", "--sandbox", MCP_ALLOWED_HOST="typo.example.com")
+    await server.answers(session, "/readyz")
+    assert f"{server.url}/mcp" in server.stdout
+    assert f"sandbox key  {KEY}\n" in server.stdout
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    start = server.stdout.index("  curl ")
+    printed = server.stdout[start : server.stdout.index("\n\n", start)]
+    pasted = await asyncio.create_subprocess_exec("bash", "-c", f"{printed} -sS", stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(pasted.communicate(), PATIENCE)
+    events = [json.loads(line.removeprefix("data: ")) for line in output.decode().splitlines() if "data: " in line]
+    assert [one["method"] for one in events[:-1]] == ["notifications/progress"] * (len(events) - 1)
+    result = events[-1]["result"]["structuredContent"]
+    async with session.get(result["outputs"][0]["url"]) as picture:
+        assert picture.content_type == "image/png"
+    server.signal()
+    assert await server.ended() == 0
+    log = [json.loads(line) for line in server.stderr.splitlines()]
+    assert {"listening", "request", "draining", "stopped"} <= {line["event"] for line in log}
+    assert [line["did_you_mean"] for line in log if line["event"] == "unknown_setting"] == ["MCP_ALLOWED_HOSTS"]
+    assert KEY not in server.stderr
+
+
+@pytest.mark.real_time
+async def test_an_idle_server_stops_at_once(run: Run, session: aiohttp.ClientSession) -> None:
+    server = await run("serve", "--sandbox")
+    await server.answers(session, "/readyz")  # the session keeps an idle connection open
+    began = time.monotonic()
+    server.signal()
+    assert await server.ended() == 0
+    assert time.monotonic() - began < 3
+
+
+async def waiting_call(server: Command, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+    """A ``generate`` that waits, seen by its first progress."""
+    await server.answers(session, "/readyz")
+    headers = {"Authorization": f"Bearer {KEY}", "Accept": BOTH}
+    response = await session.post(f"{server.url}/mcp", json=SLOW_CALL, headers=headers)
+    assert "queued" in (await next_message(response))["params"]["message"]
+    return response
+
+
+async def next_message(response: aiohttp.ClientResponse) -> Any:
+    async with asyncio.timeout(PATIENCE):
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                return json.loads(line.removeprefix(b"data: "))
+    raise AssertionError("the stream ended")
+
+
+@pytest.mark.real_time
+async def test_a_waiting_call_is_told_where_its_run_is_when_the_server_stops(
+    run: Run, session: aiohttp.ClientSession
+) -> None:
+    server = await run("serve", "--sandbox", MCP_SHUTDOWN_GRACE_MS="1000")
+    response = await waiting_call(server, session)
+    server.signal()
+    error = (await next_message(response))["result"]["structuredContent"]["error"]
+    assert error["code"] == "server_draining"
+    assert error["details"]["run_id"]
+    assert error["details"]["client_ref"].startswith("mcp-")
+    assert await server.ended() == 0
+
+
+@pytest.mark.real_time
+async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
+    run: Run, session: aiohttp.ClientSession
+) -> None:
+    server = await run("serve", "--sandbox", MCP_SHUTDOWN_GRACE_MS="60000")
+    await waiting_call(server, session)
+    server.signal()
+    await server.answers(session, "/readyz", status=503)
+    await server.answers(session, "/healthz")
+    began = time.monotonic()
+    server.signal(signal.SIGINT)
+    assert await server.ended() == 0
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.real_time
+async def test_a_port_in_use_is_one_line(run: Run) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        server = await run("serve", "--sandbox", MCP_PORT=str(port))
+        assert await server.ended() == 1
+    lines = [line for line in server.stderr.splitlines() if not line.startswith("{")]
+    assert lines == [f"Cannot listen on 127.0.0.1:{port}: Address already in use. Change MCP_HOST or MCP_PORT."]
+    assert server.stdout == ""
+
+
+@pytest.mark.real_time
+async def test_wrong_settings_are_all_named_and_nothing_starts(run: Run) -> None:
+    wrong = {"MCP_PORT": "0", "MCP_LOG_LEVEL": "loud", "MCP_RATE_LIMIT_STORE": "mysql://me:geheim@db"}
+    server = await run("serve", **wrong)
+    assert await server.ended() == 2
+    assert all(name in server.stderr for name in wrong)
+    assert "MCP_PORT='0': expected a whole number from 1 to 65535" in server.stderr
+    assert "geheim" not in server.stderr
+    assert server.stdout == ""
+
+
+# the other commands
+
+
+@pytest.mark.real_time
+async def test_the_sandbox_alone(run: Run, session: aiohttp.ClientSession) -> None:
+    port = free_port()
+    sandbox = await run("sandbox", "--port", str(port), MCP_PORT=str(port))
+    await sandbox.answers(session, "/v1/health")
+    sandbox.signal(signal.SIGINT)
+    assert await sandbox.ended() == 0
+    assert f"RUNFLOW_API_URL=http://127.0.0.1:{port}\n" in sandbox.stdout
+
+
+@pytest.mark.real_time
+async def test_check_from_the_command_line(run: Run) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    command = await run("check", url, "--key", KEY)
+    assert await command.ended() == 1
+    assert command.stdout.startswith("FAIL initialize: Connection refused.")
+
+
+@pytest.mark.real_time
+async def test_the_version(run: Run) -> None:
+    command = await run("--version")
+    assert await command.ended() == 0
+    assert command.stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("order", ["{", "[]", "prompt=a lighthouse"])
+def test_check_wants_an_object_as_input(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["check", "http://127.0.0.1:1", "--key", KEY, "--generate", "google/nano-banana-2", order])
+    assert exit_.value.code == 2
+    assert "JSON must be an object" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["start"], ["check", "http://127.0.0.1:1"], ["sandbox", "--port", "70000"], ["sandbox", "--speed", "fast"]],
+)
+def test_a_command_asked_wrongly(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+def test_the_environment_wins_over_the_file(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text('MCP_PORT=9001\nMCP_LOG_LEVEL="warning"\nRUNFLOW_SKILL_URL=\n')
+    settings.setenv("MCP_PORT", "9002")
+    assert cli.main(["config"]) == 0
+    shown = capsys.readouterr().out
+    assert "MCP_PORT (integer)\n    Port to listen on.\n    default: 8080\n    now:     9002\n" in shown
+    assert "    default: info\n    now:     warning\n" in shown
+    assert "SKILL.md\n    now:     (empty)\n" in shown
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_file_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"MCP_PORT=\xff\n")
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["config"])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("The file .env of this directory cannot be read")
+
+
+def test_config_shows_every_setting_with_secrets_masked(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db:6379/0")
+    assert cli.main(["config"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{name} ({kind})\n    {help_}\n" in shown for name, kind, _, _, help_ in Config().table())
+    assert "now:     redis://me:***@db:6379/0" in shown
+
+
+def test_config_refuses_wrong_settings(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.setenv("MCP_MAX_WAITS", "many")
+    assert cli.main(["config"]) == 2
+    assert "MCP_MAX_WAITS='many'" in capsys.readouterr().err
+
+
+def test_the_markdown_table_shows_defaults_whatever_is_set(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.setenv("MCP_PORT", "many")
+    assert cli.main(["config", "--markdown"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 2 + len(Config().table())
+    assert "| `MCP_PORT` | integer | `8080` | Port to listen on. |" in rows
+    assert not any("<" in row for row in rows)
+
+
+def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    assert cli.settings_markdown() in readme.read_text(encoding="utf-8")

@@ -1,0 +1,173 @@
+"""Which Authorization headers carry a key, what a refusal says, and that a key never shows itself."""
+
+import hashlib
+import traceback
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.credentials import Bearer, parse_authorization
+from runflow_mcp.errors import Rejection, RejectionCode
+from tests.protocol.laws import law
+
+KEY = "rf_live_1234567890abcdef"
+PREFIXES = ("rf_live",)
+
+
+def read(*values: str, prefixes: tuple[str, ...] = PREFIXES) -> str:
+    return parse_authorization(values, prefixes).reveal()
+
+
+def refused(*values: str, prefixes: tuple[str, ...] = PREFIXES) -> Rejection:
+    with pytest.raises(Rejection) as caught:
+        read(*values, prefixes=prefixes)
+    return caught.value
+
+
+def test_no_header_is_a_missing_authorization() -> None:
+    refusal = refused()
+    assert (refusal.code, refusal.status) == (RejectionCode.MISSING_AUTHORIZATION, 401)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_scheme_is_taken_in_any_case(scheme: str) -> None:
+    assert read(f"{scheme} {KEY}") == KEY
+
+
+@pytest.mark.parametrize("value", [f"Bearer   {KEY}", f"Bearer\t{KEY}", f"Bearer {KEY}  "])
+def test_space_around_the_key_does_not_matter(value: str) -> None:
+    assert read(value) == KEY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        KEY,
+        f"Basic {KEY}",
+        f"Bearer{KEY}",
+        f"Bearer {KEY} {KEY}",
+        f"Bearer {KEY}, Bearer {KEY}",
+        f"Bearer {KEY}\x00",
+        f"Bearer rf_live_\x7f{KEY}",
+        f"Bearer rf_live_\n{KEY}",
+        f"Bearer {KEY}\n",
+        f"Bearer rf_live_ключ{KEY}",
+        f"Bearer rf_live_\udcff{KEY}",
+        f"Xearer Bearer {KEY}",
+        "Bearer rf_live",
+        "Bearer rf_live_",
+        "Bearer rf_livex_12345678",
+        "Bearer rf_livex",
+        "Bearer RF_LIVE_12345678",
+        "Bearer rf_svc_1234567890",
+        "Bearer rfk_1234567890",
+        "Bearer ${RUNFLOW_API_KEY}",
+        f'Bearer "{KEY}"',
+    ],
+)
+def test_anything_else_is_malformed(value: str) -> None:
+    refusal = refused(value)
+    assert (refusal.code, refusal.status) == (RejectionCode.MALFORMED_AUTHORIZATION, 401)
+
+
+@pytest.mark.parametrize("values", [(f"Bearer {KEY}", f"Bearer {KEY}"), (f"Bearer {KEY}", ""), ("", f"Bearer {KEY}")])
+def test_two_headers_are_malformed_even_when_they_agree(values: tuple[str, ...]) -> None:
+    assert refused(*values).code == RejectionCode.MALFORMED_AUTHORIZATION
+
+
+@pytest.mark.parametrize("length", [9, 512])
+def test_a_key_within_the_bounds_is_taken(length: int) -> None:
+    key = "rf_live_".ljust(length, "x")
+    assert read(f"Bearer {key}") == key
+
+
+def test_a_key_of_eight_characters_is_taken_and_one_of_seven_is_not() -> None:
+    assert read("Bearer ab_45678", prefixes=("ab",)) == "ab_45678"
+    assert refused("Bearer ab_4567", prefixes=("ab",)).code == RejectionCode.MALFORMED_AUTHORIZATION
+
+
+def test_a_key_of_513_characters_is_refused() -> None:
+    assert refused("Bearer " + "rf_live_".ljust(513, "x")).code == RejectionCode.MALFORMED_AUTHORIZATION
+
+
+def test_every_accepted_prefix_counts() -> None:
+    prefixes = ("rf_live", "rf_test")
+    assert read("Bearer rf_test_12345678", prefixes=prefixes) == "rf_test_12345678"
+    assert "rf_live_ or rf_test_" in refused("Bearer rf_svc_12345678", prefixes=prefixes).message
+
+
+@pytest.mark.parametrize("values", [(), ("Bearer x",), ("Bearer rf_svc_1234567890",), ("Bearer a", "Bearer b")])
+def test_a_refusal_says_what_to_send(values: tuple[str, ...]) -> None:
+    assert (
+        "Send your Runflow API key (it starts with rf_live_) as a bearer token: header Authorization: Bearer <key>"
+        in refused(*values).message
+    )
+
+
+@law
+@given(st.lists(st.text(max_size=40), max_size=3))
+def test_any_headers_are_a_key_or_a_refusal(values: list[str]) -> None:
+    try:
+        bearer = parse_authorization(values, PREFIXES)
+    except Rejection as refusal:
+        refused_ = refusal
+    else:
+        assert bearer.reveal().startswith("rf_live_")
+        return
+    assert refused_.status == 401
+    assert all(len(value) < 6 or value not in refused_.message for value in values)
+
+
+# A key that does not show itself
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, "{0!r}".format, lambda one: str([one])])
+def test_a_bearer_prints_as_its_fingerprint(show: object) -> None:
+    assert callable(show)
+    shown = show(Bearer(KEY))
+    assert KEY not in shown
+    assert hashlib.sha256(KEY.encode()).hexdigest()[:12] in shown
+
+
+def test_tools_that_print_attrs_classes_field_by_field_skip_the_key() -> None:
+    """Rich tracebacks and error reporters do; they heed the field's own repr, not the class's."""
+    hidden = {field.name for field in attrs.fields(Bearer) if field.repr is False}
+    assert {"_key", "digest"} <= hidden
+
+
+def test_the_fingerprint_is_the_first_twelve_hex_digits_of_the_sha256() -> None:
+    bearer = Bearer(KEY)
+    assert bearer.digest == hashlib.sha256(KEY.encode()).hexdigest()
+    assert bearer.fingerprint == bearer.digest[:12]
+
+
+def test_a_refused_key_is_not_repeated() -> None:
+    secret = "rf_svc_verysecret"
+    refusal = refused(f"Bearer {secret}")
+    shown = "".join(traceback.format_exception(refusal)) + str(refusal.envelope("r")) + repr(refusal)
+    assert secret not in shown
+
+
+def test_every_copy_of_a_key_in_a_text_is_masked() -> None:
+    bearer = Bearer(KEY)
+    masked = bearer.mask(f"{KEY} is bad; Bearer {KEY}!")
+    assert KEY not in masked
+    assert masked.count(bearer.fingerprint) == 2
+    assert bearer.mask("nothing here") == "nothing here"
+
+
+def test_a_key_is_found_where_it_stands() -> None:
+    bearer = Bearer(KEY)
+    assert bearer.appears_in(f'{{"message":"{KEY}"}}'.encode())
+    assert not bearer.appears_in(b'{"message":"rf_live_"}')
+
+
+def test_equal_keys_are_equal_bearers() -> None:
+    assert Bearer(KEY) == Bearer(KEY)
+    assert Bearer(KEY) != Bearer(KEY + "x")
+    assert len({Bearer(KEY), Bearer(KEY)}) == 1

@@ -1,0 +1,128 @@
+"""The two error envelopes, member by member, and the table of what to do next."""
+
+import orjson
+import pytest
+
+from runflow_mcp.errors import (
+    HTTP_STATUS,
+    NEXT_ACTION,
+    OTHER_NEXT_ACTION,
+    Rejection,
+    RejectionCode,
+    ToolError,
+    ToolErrorCode,
+)
+
+#: data.code → HTTP status, as documented.
+REJECTIONS = {
+    "bad_request": 400,
+    "host_rejected": 403,
+    "origin_rejected": 403,
+    "body_too_large": 413,
+    "body_timeout": 408,
+    "unsupported_media_type": 415,
+    "missing_authorization": 401,
+    "malformed_authorization": 401,
+    "rate_limited": 429,
+}
+
+TOOL_ERRORS = {
+    "polling_timeout",
+    "server_draining",
+    "server_busy",
+    "insufficient_credits",
+    "unauthorized",
+    "model_not_found",
+    "run_failed",
+    "run_cancelled",
+    "invalid_arguments",
+    "catalog_fetch_failed",
+    "generate_failed",
+}
+
+
+def test_the_rejections_are_the_documented_ones() -> None:
+    assert {code.value: status for code, status in HTTP_STATUS.items()} == REJECTIONS
+    assert set(RejectionCode) == set(HTTP_STATUS)
+
+
+@pytest.mark.parametrize("code", RejectionCode)
+def test_a_rejection_is_a_json_rpc_error_without_an_id_to_answer(code: RejectionCode) -> None:
+    rejection = Rejection(code, "What is wrong. What to do.")
+    assert rejection.status == REJECTIONS[code]
+    assert orjson.loads(rejection.envelope("req-1")) == {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": {
+            "code": REJECTIONS[code],
+            "message": "What is wrong. What to do.",
+            "data": {"code": code.value, "request_id": "req-1"},
+        },
+    }
+
+
+@pytest.mark.parametrize("seconds", [0, 12])
+def test_a_rejection_that_passes_says_when(seconds: int) -> None:
+    rejection = Rejection(RejectionCode.RATE_LIMITED, "Too many.", retry_after_seconds=seconds)
+    data = orjson.loads(rejection.envelope("req-1"))["error"]["data"]
+    assert data == {"code": "rate_limited", "retry_after_seconds": seconds, "request_id": "req-1"}
+
+
+def test_a_rejection_code_is_outside_the_range_of_json_rpc() -> None:
+    assert all(not -32768 <= status <= -32000 for status in HTTP_STATUS.values())
+
+
+def test_the_tool_errors_are_the_documented_ones() -> None:
+    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS
+
+
+@pytest.mark.parametrize("code", [*ToolErrorCode, *NEXT_ACTION])
+def test_every_code_says_in_one_sentence_what_to_do_next(code: str) -> None:
+    action = NEXT_ACTION[code]
+    assert action == ToolError(code, "x").next_action
+    assert action[0].isupper()
+    assert action.endswith(".")
+    assert ". " not in action
+    assert "\n" not in action
+
+
+def test_an_unknown_upstream_code_has_a_next_action_too() -> None:
+    assert ToolError("something_new", "x").next_action == OTHER_NEXT_ACTION
+    assert OTHER_NEXT_ACTION.count(".") == 1
+
+
+def test_a_tool_error_is_whole_in_both_its_parts() -> None:
+    error = ToolError(
+        ToolErrorCode.RUN_FAILED,
+        "The run failed: nsfw",
+        details={"run_id": "r1", "failure_code": "nsfw"},
+        hints=("run_id: r1", "client_ref: c1"),
+    )
+    action = NEXT_ACTION["run_failed"]
+    assert orjson.loads(orjson.dumps(error.result("req-1"))) == {
+        "isError": True,
+        "structuredContent": {
+            "error": {
+                "code": "run_failed",
+                "message": "The run failed: nsfw",
+                "upstream_status": None,
+                "next_action": action,
+                "details": {"run_id": "r1", "failure_code": "nsfw", "request_id": "req-1"},
+            }
+        },
+        "content": [
+            {"type": "text", "text": f"[run_failed] The run failed: nsfw\n{action}\nrun_id: r1\nclient_ref: c1"}
+        ],
+    }
+
+
+def test_a_tool_error_carries_the_upstream_status() -> None:
+    error = ToolError("permission_denied", "No.", 403).result("req-1")["structuredContent"]["error"]
+    assert error["upstream_status"] == 403
+    assert error["details"] == {"request_id": "req-1"}
+
+
+def test_rendering_an_error_leaves_it_as_it_was() -> None:
+    error = ToolError(ToolErrorCode.GENERATE_FAILED, "x")
+    assert error.result("one") != error.result("two")
+    assert error.details == {}

@@ -1,0 +1,157 @@
+"""Arrays of messages, which 2025-03-26 alone allows."""
+
+from typing import Any
+
+import pytest
+
+from runflow_mcp.sandbox import Delay, Route, Sandbox
+from tests.serving import BOTH, INPUT, MODEL, Answer, Server
+from tests.web.refusals import protocol_error_of
+
+BATCHING = {"MCP-Protocol-Version": "2025-03-26"}
+NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+RESPONSE = {"jsonrpc": "2.0", "id": 9, "result": {}}
+
+
+def request(id_: object, method: str = "ping", **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
+
+
+def generate(id_: object, model: str = MODEL, **more: Any) -> dict[str, Any]:
+    arguments = {"model": model, "input": INPUT}
+    return request(id_, "tools/call", name="generate", arguments=arguments, **more)
+
+
+def responses(answer: Answer) -> dict[Any, Any]:
+    """The responses of a stream by id."""
+    return {event["id"]: event for event in answer.events if "id" in event}
+
+
+@pytest.mark.parametrize("headers", [None, BATCHING], ids=["assumed", "named"])
+@pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
+async def test_an_array_is_answered_as_an_array_in_order(
+    server: Server, headers: dict[str, str] | None, accept: str | None
+) -> None:
+    batch = [request("b"), NOTE, request(1, "tools/list"), RESPONSE, request("a")]
+    answer = await server.post(batch, headers=headers, accept=accept)
+    assert answer.status == 200
+    assert [one["id"] for one in answer.json] == ["b", 1, "a"]
+    assert answer.json[0] == {"jsonrpc": "2.0", "id": "b", "result": {}}
+
+
+async def test_an_array_of_one_is_answered_as_an_array(server: Server) -> None:
+    assert (await server.post([request(1)])).json == [{"jsonrpc": "2.0", "id": 1, "result": {}}]
+
+
+@pytest.mark.parametrize("batch", [[NOTE], [NOTE, RESPONSE, NOTE], [RESPONSE]], ids=["note", "mixed", "response"])
+async def test_an_array_that_wants_no_answer_is_accepted(server: Server, batch: list[object]) -> None:
+    answer = await server.post(batch)
+    assert answer.status == 202
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+@pytest.mark.parametrize("batch", [[request(1)], [NOTE], []], ids=["request", "note", "empty"])
+async def test_later_revisions_take_no_arrays(server: Server, revision: str, batch: list[object]) -> None:
+    answer = await server.post(batch, headers={"MCP-Protocol-Version": revision})
+    protocol_error_of(answer, -32600, status=400)
+
+
+async def test_an_empty_array_is_an_invalid_request(server: Server) -> None:
+    protocol_error_of(await server.post([]), -32600, status=400)
+
+
+async def test_fifty_entries_are_the_most(server: Server) -> None:
+    answer = await server.post([request(number) for number in range(50)])
+    assert [one["id"] for one in answer.json] == list(range(50))
+    error = protocol_error_of(await server.post([request(number) for number in range(51)]), -32600, status=400)
+    assert "50" in error["message"]
+
+
+async def test_each_bad_entry_is_answered_for_itself(server: Server) -> None:
+    bad = [1, {"jsonrpc": "2.0", "id": 7}, [], request(2, "nothing"), request(None), request(3)]
+    answer = await server.post(bad)
+    assert answer.status == 200
+    assert [(one.get("id"), one.get("error", {}).get("code")) for one in answer.json] == [
+        (None, -32600),
+        (7, -32600),
+        (None, -32600),
+        (2, -32601),
+        (None, -32600),
+        (3, None),
+    ]
+    assert not any("id" in one and one["id"] is None for one in answer.json)
+
+
+async def test_initialize_cannot_be_in_an_array(server: Server) -> None:
+    answer = await server.post([request(1, "initialize", protocolVersion="2025-03-26"), request(2)])
+    refused, answered = answer.json
+    assert (refused["id"], refused["error"]["code"]) == (1, -32600)
+    assert answered["result"] == {}
+
+
+async def test_a_generate_in_an_array_over_json(server: Server, sandbox: Sandbox) -> None:
+    answer = await server.post([request(1), generate(2), NOTE, request(3)])
+    assert [one["id"] for one in answer.json] == [1, 2, 3]
+    assert answer.json[1]["result"]["structuredContent"]["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+
+
+async def test_a_generate_in_an_array_over_a_stream(server: Server) -> None:
+    batch = [request(1), generate(2, _meta={"progressToken": "t"}), NOTE, request(3)]
+    answer = await server.post(batch, accept=BOTH)
+    assert answer.is_stream
+    found = responses(answer)
+    assert set(found) == {1, 2, 3}
+    assert found[1]["result"] == {}
+    assert found[2]["result"]["structuredContent"]["status"] == "succeeded"
+    assert {told["progressToken"] for told in answer.progress} == {"t"}
+    assert all(isinstance(event, dict) for event in answer.events)
+
+
+async def test_two_runs_in_an_array_keep_their_progress_apart(server: Server) -> None:
+    batch = [
+        generate(1, _meta={"progressToken": "one"}),
+        generate(2, "sandbox/failing", _meta={"progressToken": "two"}),
+        generate(3, "no/such-model"),
+    ]
+    answer = await server.post(batch, accept=BOTH)
+    found = responses(answer)
+    assert found[1]["result"]["structuredContent"]["status"] == "succeeded"
+    assert found[2]["result"]["structuredContent"]["error"]["code"] == "run_failed"
+    assert found[3]["result"]["structuredContent"]["error"]["code"] == "model_not_found"
+    assert len(answer.events) == 3 + len(answer.progress)
+    for token, last in (("one", 1), ("two", 2)):
+        told = [event for event in answer.events if event.get("params", {}).get("progressToken") == token]
+        figures = [event["params"]["progress"] for event in told]
+        assert figures == sorted(set(figures))
+        assert answer.events.index(told[-1]) < answer.events.index(found[last])
+
+
+async def test_a_response_is_sent_as_soon_as_it_is_ready(server: Server) -> None:
+    batch = [generate(1, "sandbox/slow"), generate(2)]
+    clock, arrived = server.services.clock, []
+    headers = {"Authorization": "Bearer rf_live_sandbox", "Accept": BOTH}
+    async with server.session.post(server.url, json=batch, headers=headers) as response:
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                arrived.append(clock.monotonic())  # noqa: PERF401 - a loop shows that time passes
+    assert len(arrived) == 2
+    assert arrived[0] < 10
+    assert arrived[1] > 599
+
+
+async def test_an_array_of_waits_breaks_its_silence(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Delay(20))
+    answer = await server.post([generate(1), request(2)])
+    assert answer.content.startswith(b"\n[")
+    assert [one["id"] for one in answer.json] == [1, 2]
+
+
+async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox: Sandbox) -> None:
+    entry = generate(1)
+    entry["params"]["arguments"]["client_ref"] = "same"
+    answer = await server.post([entry, {**entry, "id": 2}])
+    first, second = (one["result"]["structuredContent"] for one in answer.json)
+    assert first == second
+    assert len(sandbox.runs) == 1

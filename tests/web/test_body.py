@@ -1,0 +1,161 @@
+"""The POST body: its type and size judged before it is read, its arrival timed."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.serving import KEY, Serve, Server
+from tests.web.refusals import protocol_error_of, rejection_of
+
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+CAP = 262_144
+
+
+def ping_of(size: int) -> bytes:
+    return PING + b" " * (size - len(PING))
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;charset=UTF-8"],
+)
+async def test_json_is_read(server: Server, media_type: str) -> None:
+    assert (await server.post(PING, headers={"Content-Type": media_type})).result == {}
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json-rpc",
+        "application/jsonx",
+        "text/json",
+        "application/xml",
+        "json",
+        "",
+    ],
+)
+async def test_any_other_type_is_refused(server: Server, media_type: str) -> None:
+    rejection_of(await server.post(PING, headers={"Content-Type": media_type}), "unsupported_media_type")
+
+
+async def test_no_type_at_all_is_let_pass(server: Server) -> None:
+    async with server.session.post(
+        server.url, data=PING, headers={"Authorization": f"Bearer {KEY}"}, skip_auto_headers=["Content-Type"]
+    ) as response:
+        assert "Content-Type" not in response.request_info.headers
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity", "x"])
+async def test_any_content_encoding_is_refused(server: Server, encoding: str) -> None:
+    body = gzip.compress(PING) if encoding == "gzip" else PING
+    rejection_of(await server.post(body, headers={"Content-Encoding": encoding}), "unsupported_media_type")
+
+
+async def test_a_body_as_large_as_the_cap_is_read(server: Server) -> None:
+    assert (await server.post(ping_of(CAP))).result == {}
+
+
+async def test_a_body_over_the_cap_is_refused_by_its_length(server: Server) -> None:
+    answer = await server.post(ping_of(CAP + 1))
+    error = rejection_of(answer, "body_too_large")
+    assert str(CAP) in error["message"]
+    assert answer.headers["Connection"] == "close"
+
+
+async def test_the_cap_can_be_set(serve: Serve) -> None:
+    server = await serve(MCP_MAX_BODY_BYTES="2000")
+    assert (await server.post(ping_of(2000))).result == {}
+    rejection_of(await server.post(ping_of(2001)), "body_too_large")
+
+
+async def chunks(*pieces: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(pause)
+
+
+async def post_chunks(server: Server, body: AsyncIterator[bytes], key: str | None = KEY) -> tuple[int, str, bytes]:
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    async with server.session.post(server.url, data=body, headers=headers) as response:
+        return response.status, response.headers.get("Connection", ""), await response.read()
+
+
+async def test_a_chunked_body_is_read(server: Server) -> None:
+    status, _, _ = await post_chunks(server, chunks(PING[:10], PING[10:]))
+    assert status == 200
+
+
+async def test_a_chunked_body_as_large_as_the_cap_is_read(server: Server) -> None:
+    status, _, _ = await post_chunks(server, chunks(PING, *[b" " * 1000] * 262, b" " * (144 - len(PING))))
+    assert status == 200
+
+
+async def test_a_chunked_body_over_the_cap_is_refused_while_it_comes(server: Server) -> None:
+    status, connection, content = await post_chunks(server, chunks(PING, *[b" " * 1000] * 263))
+    assert status == 413
+    assert connection == "close"
+    assert b"body_too_large" in content
+
+
+async def test_an_endless_body_is_not_waited_for(server: Server) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 65_536
+            await asyncio.sleep(0.01)
+
+    status, _, _ = await post_chunks(server, endless())
+    assert status == 413
+    assert server.services.clock.monotonic() < 5
+
+
+@pytest.mark.parametrize("pause", [60.0, 4.0], ids=["silence", "trickle"])
+async def test_a_body_that_does_not_arrive_in_ten_seconds_is_given_up(server: Server, pause: float) -> None:
+    began = server.services.clock.monotonic()
+    status, connection, content = await post_chunks(server, chunks(*[b" "] * 30, pause=pause))
+    assert status == 408
+    assert b"body_timeout" in content
+    assert connection == "close"
+    assert 10 <= server.services.clock.monotonic() - began < 13
+
+
+async def test_a_body_that_arrives_in_nine_seconds_is_read(server: Server) -> None:
+    status, _, _ = await post_chunks(server, chunks(PING[:20], PING[20:], pause=4.5))
+    assert status == 200
+
+
+async def test_without_a_bearer_the_body_is_not_waited_for(server: Server) -> None:
+    began = server.services.clock.monotonic()
+    status, _, content = await post_chunks(server, chunks(PING[:20], PING[20:], pause=5), key=None)
+    assert status == 401
+    assert b"missing_authorization" in content
+    assert server.services.clock.monotonic() - began < 6
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"nonsense",
+        b"{'jsonrpc': '2.0'}",
+        b"\xff\xfe{",
+        b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
+        b'{"a":NaN}',
+        b"{}{}",
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"',
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+async def test_what_is_no_json_is_a_parse_error(server: Server, body: bytes) -> None:
+    protocol_error_of(await server.post(body), -32700, status=400)

@@ -1,0 +1,96 @@
+"""CORS: preflights for allowed origins, and what their pages may read."""
+
+import pytest
+
+from runflow_mcp.sandbox import Answer as Scripted
+from runflow_mcp.sandbox import Route, Sandbox
+from tests.serving import BOTH, Answer, Serve, Server
+from tests.web.refusals import rejection_of
+
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture
+async def server(serve: Serve) -> Server:
+    return await serve(MCP_ALLOWED_ORIGINS=PAGE)
+
+
+def readable(answer: Answer) -> bool:
+    """Whether a page of the allowed origin may read the answer and its telling headers."""
+    exposed = {name.strip().lower() for name in answer.headers.get("Access-Control-Expose-Headers", "").split(",")}
+    return (
+        answer.headers.get("Access-Control-Allow-Origin") == PAGE
+        and {"www-authenticate", "retry-after", "x-request-id"} <= exposed
+        and "Origin" in answer.headers["Vary"]
+    )
+
+
+async def test_a_preflight_allows_what_mcp_clients_send(server: Server) -> None:
+    asked = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,mcp-protocol-version",
+    }
+    answer = await server.request("OPTIONS", "/mcp", headers=asked)
+    assert answer.status in (200, 204)
+    assert readable(answer)
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {"authorization", "content-type", "accept", "mcp-protocol-version"} <= allowed
+
+
+async def test_a_preflight_needs_no_bearer_and_no_body(server: Server) -> None:
+    answer = await server.request("OPTIONS", "/mcp", headers={"Origin": PAGE})
+    assert answer.status in (200, 204)
+    assert answer.content == b""
+
+
+async def test_a_preflight_of_a_foreign_page_is_rejected(server: Server) -> None:
+    answer = await server.request("OPTIONS", "/mcp", headers={"Origin": "https://evil.example"})
+    rejection_of(answer, "origin_rejected")
+    assert not any(name.startswith("Access-Control") for name in answer.headers)
+
+
+async def test_options_without_an_origin_tells_the_methods(server: Server) -> None:
+    answer = await server.request("OPTIONS", "/mcp")
+    assert answer.status in (200, 204)
+    assert answer.headers["Allow"] == "POST, OPTIONS"
+    assert not any(name.startswith("Access-Control") for name in answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/mcp", b'{"jsonrpc":"2.0","id":1,"method":"ping"}'),
+        ("POST", "/mcp", b"{"),
+        ("GET", "/mcp", None),
+        ("GET", "/.well-known/oauth-protected-resource", None),
+        ("GET", "/nowhere", None),
+    ],
+)
+@pytest.mark.parametrize("bearer", [True, False])
+async def test_every_answer_to_an_allowed_page_can_be_read(
+    server: Server, *, method: str, path: str, body: bytes | None, bearer: bool
+) -> None:
+    headers = {"Origin": PAGE, **({"Authorization": "Bearer rf_live_sandbox"} if bearer else {})}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    assert readable(await server.request(method, path, headers=headers, data=body))
+
+
+async def test_a_stream_can_be_read_too(server: Server) -> None:
+    answer = await server.generate(accept=BOTH, headers={"Origin": PAGE})
+    assert answer.is_stream
+    assert readable(answer)
+
+
+async def test_a_json_answer_that_took_long_can_be_read_too(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Scripted(500), times=5)
+    answer = await server.generate(headers={"Origin": PAGE})
+    assert answer.content.startswith(b"\n")
+    assert readable(answer)
+
+
+async def test_an_answer_to_no_page_says_nothing_of_cors(server: Server) -> None:
+    answer = await server.rpc("ping")
+    assert not any(name.startswith("Access-Control") for name in answer.headers)

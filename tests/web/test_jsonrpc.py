@@ -1,0 +1,145 @@
+"""JSON-RPC over HTTP: which message gets which status, and how its id comes back."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.dispatch import methods
+from runflow_mcp.methods.tools import Tool
+from runflow_mcp.protocol.jsonrpc import Result
+from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.web.connection import Runner
+from tests.serving import Server, free_port
+from tests.virtual_time import VirtualClock
+from tests.web.refusals import protocol_error_of
+
+NO_REQUESTS: list[Any] = [
+    {},
+    None,
+    1,
+    "ping",
+    True,
+    {"id": 1, "method": "ping"},
+    {"jsonrpc": "1.0", "id": 1, "method": "ping"},
+    {"jsonrpc": 2.0, "id": 1, "method": "ping"},
+    {"jsonrpc": "2.0", "id": 1},
+    {"jsonrpc": "2.0", "id": 1, "method": 5},
+    {"jsonrpc": "2.0", "id": 1, "method": None},
+]
+BAD_IDS: list[Any] = [None, True, 1.5, [], {}]
+
+
+@pytest.mark.parametrize("body", NO_REQUESTS, ids=str)
+async def test_what_is_no_message_is_an_invalid_request(server: Server, body: Any) -> None:
+    answer = await server.post(body)
+    assert answer.status == 400
+    assert answer.error["code"] == -32600
+    known = isinstance(body, dict) and "id" in body
+    assert answer.json.get("id", "absent") == (1 if known else "absent")
+
+
+@pytest.mark.parametrize("id_", BAD_IDS, ids=repr)
+async def test_an_id_is_a_text_or_an_integer(server: Server, id_: object) -> None:
+    answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": "ping"})
+    protocol_error_of(answer, -32600, status=400)
+
+
+@pytest.mark.parametrize("id_", [1, 0, -7, "1", "", "a b ü", 2**63 - 1], ids=repr)
+async def test_an_id_comes_back_as_it_was_sent(server: Server, id_: object) -> None:
+    answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": "ping"})
+    assert answer.json == {"jsonrpc": "2.0", "id": id_, "result": {}}
+    assert type(answer.json["id"]) is type(id_)
+
+
+@pytest.mark.parametrize("method", ["nothing", "", "tools", "resources/list", "logging/setLevel"])
+async def test_an_unknown_method_is_an_answer(server: Server, method: str) -> None:
+    answer = await server.rpc(method)
+    assert answer.status == 200
+    assert answer.error["code"] == -32601
+    assert answer.json["id"] == 1
+
+
+@pytest.mark.parametrize("params", [[], "x", 1, True], ids=repr)
+async def test_params_that_are_no_object_are_invalid_params(server: Server, params: object) -> None:
+    answer = await server.post({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": params})
+    assert answer.status == 200
+    assert answer.error["code"] == -32602
+    assert answer.json["id"] == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "x"}},
+        {"jsonrpc": "2.0", "method": "notifications/unheard-of", "params": []},
+        {"jsonrpc": "2.0", "method": "ping"},
+        {"jsonrpc": "2.0", "id": 1, "result": {}},
+        {"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "x"}},
+    ],
+    ids=["initialized", "cancelled", "unknown", "no id", "result", "error"],
+)
+async def test_what_wants_no_answer_is_accepted(server: Server, message: object) -> None:
+    answer = await server.post(message)
+    assert answer.status == 202
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25"])
+async def test_the_revisions_that_are_spoken(server: Server, revision: str) -> None:
+    answer = await server.rpc("tools/list", headers={"MCP-Protocol-Version": revision})
+    assert len(answer.result["tools"]) == 2
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "1999-01-01", "latest", "2025-06-18,2025-11-25"])
+@pytest.mark.parametrize("method", ["tools/list", "tools/call", "notifications/initialized"])
+async def test_a_revision_that_is_not_spoken_is_refused(server: Server, revision: str, method: str) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": method}
+    if method.startswith("notifications/"):
+        del message["id"]
+    answer = await server.post(message, headers={"MCP-Protocol-Version": revision})
+    assert answer.status == 400
+    assert answer.error["code"] < 0
+    assert answer.error["message"]
+
+
+async def test_initialize_is_not_judged_by_the_header(server: Server) -> None:
+    params = {"protocolVersion": "2025-06-18"}
+    answer = await server.rpc("initialize", params, headers={"MCP-Protocol-Version": "2024-11-05"})
+    assert answer.result["protocolVersion"] == "2025-06-18"
+
+
+async def test_session_and_resumption_headers_are_ignored(server: Server) -> None:
+    answer = await server.rpc("ping", headers={"Mcp-Session-Id": "x", "Last-Event-ID": "7", "Mcp-Method": "other"})
+    assert answer.result == {}
+    assert "Mcp-Session-Id" not in answer.headers
+
+
+async def _broken(_arguments: JSONObject, _call: Call) -> Result:
+    raise RuntimeError("internals")
+
+
+async def test_a_fault_of_a_method_is_an_internal_error_that_shows_nothing(
+    upstream: RunningSandbox, clock: VirtualClock, server: Server
+) -> None:
+    port = free_port()
+    config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
+    table = methods(Tool({"name": "broken"}, _broken))
+    runner = Runner(create_app(config, clock=clock, table=table), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        other = Server(runner.app, f"http://127.0.0.1:{port}", server.session)
+        answer = await other.call("broken", headers={"X-Request-Id": "find-me"})
+    finally:
+        await runner.cleanup()
+    assert answer.status == 200
+    assert answer.error["code"] == -32603
+    assert answer.json["id"] == 1
+    assert "find-me" in answer.error["message"]
+    assert b"internals" not in answer.content

@@ -1,0 +1,161 @@
+"""A key goes upstream and nowhere else: not into a log line, whatever happens, nor into an answer."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from random import Random
+
+import orjson
+import pytest
+import structlog
+
+from runflow_mcp.config import Config
+from runflow_mcp.observability import logs
+from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
+from runflow_mcp.sandbox.keys import fingerprint
+from tests.methods.seen import asked
+from tests.serving import BOTH, MODEL, Server, run_server
+from tests.virtual_time import VirtualClock
+
+KEY = "rf_live_MARKED-4711"
+SHOWN = hashlib.sha256(KEY.encode()).hexdigest()[:12]
+
+
+@pytest.fixture(params=["json", "console"])
+def written(request: pytest.FixtureRequest) -> Iterator[io.BytesIO]:
+    """What the product's own log configuration writes, down to the debug level."""
+    stream = io.BytesIO()
+    text = io.TextIOWrapper(stream, write_through=True)
+    before = structlog.get_config()
+    logs.configure(Config.from_mapping({"MCP_LOG_FORMAT": request.param, "MCP_LOG_LEVEL": "debug"}), text)
+    # Loggers must not remember this stream beyond the test.
+    structlog.configure(**{**structlog.get_config(), "cache_logger_on_first_use": False})
+    yield stream
+    structlog.configure(**before)
+
+
+def clean(written: io.BytesIO, caplog: pytest.LogCaptureFixture) -> str:
+    """The log so far, once it has been found free of the key."""
+    text = written.getvalue().decode()
+    assert "MARKED" not in text
+    assert "MARKED" not in caplog.text
+    return text
+
+
+async def test_an_ordinary_call_is_logged_by_fingerprint(
+    written: io.BytesIO, server: Server, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
+    assert b"MARKED" not in answer.content
+    assert SHOWN in clean(written, caplog)
+    assert {one.key for one in asked(sandbox)} == {fingerprint(KEY)}
+
+
+@pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
+async def test_nothing_that_becomes_of_a_run_shows_it(
+    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    answer = await server.generate(model, key=KEY)
+    assert b"MARKED" not in answer.content
+    clean(written, caplog)
+
+
+ECHO = orjson.dumps({"code": KEY, "message": f"Bearer {KEY}", "errors": [{KEY: KEY}]})
+ESCAPED = ECHO.replace(b"MARKED", b"\\u004dARKED")
+RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"https://x/{KEY}"}, "cost": KEY})
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        (Route.CREATE, Answer(400, ECHO, {"Retry-After": KEY})),
+        (Route.CREATE, Answer(400, ESCAPED)),
+        (Route.CREATE, Answer(500, KEY.encode())),
+        (Route.CREATE, Answer(302, headers={"Location": f"https://example.com/{KEY}"})),
+        (Route.CREATE, Answer(201, RUN)),
+        (Route.CREATE, Answer(201, RUN.replace(b'"r"', orjson.dumps(KEY)))),
+        (Route.CREATE, Reset()),
+        (Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % RUN)),
+        (Route.GET_RUN, Answer(403, ECHO)),
+        (Route.GET_RUN, Answer(200, RUN.replace(b"succeeded", b"failed"))),
+        (Route.GET_RUN, Answer(200, orjson.dumps({"id": "r", "status": KEY}))),
+    ],
+)
+async def test_an_upstream_that_echoes_it_is_masked(
+    written: io.BytesIO,
+    server: Server,
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    route: Route,
+    fault: Answer | Reset,
+) -> None:
+    sandbox.faults.add(route, fault, times=3)
+    answer = await server.generate(key=KEY, client_ref="echo", accept=BOTH, token=1)
+    assert b"MARKED" not in answer.content
+    assert b"marked" not in answer.content
+    clean(written, caplog)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [f"Basic {KEY}", f"Bearer {KEY} x", f"Token {KEY}", KEY, f"Bearer rf_svc_{KEY}", f'Bearer "{KEY}"'],
+)
+async def test_a_refused_header_is_not_repeated(
+    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture, authorization: str
+) -> None:
+    answer = await server.post(b"{}", key=None, headers={"Authorization": authorization})
+    assert answer.status == 401
+    assert b"MARKED" not in answer.content
+    clean(written, caplog)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", f"/{KEY}", {}),
+        ("POST", f"/mcp?api_key={KEY}", {}),
+        ("GET", "/mcp", {"Host": KEY}),
+        ("GET", "/mcp", {"Origin": f"http://{KEY}"}),
+        ("POST", "/mcp", {"Content-Type": KEY}),
+        ("GET", "/mcp", {"X-Api-Key": KEY, "Cookie": f"key={KEY}", "Referer": f"http://x/?{KEY}"}),
+    ],
+)
+async def test_a_key_where_none_belongs_is_not_repeated(
+    written: io.BytesIO,
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+) -> None:
+    answer = await server.request(method, path, headers=headers)
+    assert b"MARKED" not in answer.content
+    clean(written, caplog)
+
+
+async def test_a_method_of_the_callers_making_does_not_fill_the_log(
+    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    await server.rpc(f"tools/{KEY}{'x' * 100_000}", key=KEY)
+    await server.services.clock.sleep(1)
+    assert max(map(len, clean(written, caplog).splitlines())) < 1000
+
+
+class _Broken(Random):
+    """A source of chance that fails, as anything of our own may."""
+
+    def uniform(self, a: float, b: float) -> float:
+        raise RuntimeError(f"between {a} and {b}")
+
+
+async def test_a_logged_traceback_does_not_show_it(
+    written: io.BytesIO, upstream: RunningSandbox, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_server(upstream.url, clock, _Broken(), {}) as server:
+        answer = await server.generate(key=KEY)
+    assert answer.tool_error["code"] == "generate_failed"
+    text = clean(written, caplog)
+    assert "Traceback" in text
+    assert answer.headers["X-Request-Id"] in text
