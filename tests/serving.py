@@ -1,5 +1,6 @@
 """A running server for tests: real HTTP on loopback, with one method per thing a client does."""
 
+import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from aiohttp import web
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
+from runflow_mcp.protocol.revisions import NAMED_BY
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 from tests.virtual_time import VirtualClock
@@ -22,6 +24,10 @@ KEY = "rf_live_sandbox"
 MODEL = "google/nano-banana-2"
 INPUT = {"prompt": "a lighthouse at dusk"}
 BOTH = "application/json, text/event-stream"
+MODERN = "2026-07-28"
+#: The namespace of the protocol's own members.
+META = "io.modelcontextprotocol/"
+TASKS = f"{META}tasks"
 
 
 def free_port() -> int:
@@ -29,6 +35,36 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def encoded(text: str) -> str:
+    """A header value in its base64 sentinel."""
+    return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+
+
+def modern(
+    method: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    id: str | int = 1,  # noqa: A002 - the message's own word
+    extensions: tuple[str, ...] = (),
+    meta: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A request of 2026-07-28 whose client declares these extensions, and the headers that repeat its body."""
+    declared = {"extensions": {name: {} for name in extensions}} if extensions else {}
+    own = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": declared}
+    message = {
+        "jsonrpc": "2.0",
+        "id": id,
+        "method": method,
+        "params": {**(params or {}), "_meta": {**own, **(meta or {})}},
+    }
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
+    name = message["params"].get(NAMED_BY.get(method))
+    if isinstance(name, str):
+        plain = name.isascii() and name.isprintable() and name == name.strip() and not name.startswith("=?")
+        headers["Mcp-Name"] = name if plain else encoded(name)
+    return message, headers
 
 
 @attrs.frozen
@@ -123,6 +159,20 @@ class Server:
     async def rpc(self, method: str, params: object = None, **options: Any) -> Answer:
         message = {"jsonrpc": "2.0", "id": 1, "method": method}
         return await self.post(message if params is None else {**message, "params": params}, **options)
+
+    async def modern(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        accept: str | None = BOTH,
+        key: str = KEY,
+        **said: Any,
+    ) -> Answer:
+        """Send a request of 2026-07-28; ``said`` are options of ``modern``, ``headers`` replace its own."""
+        message, repeated = modern(method, params, **said)
+        return await self.post(message, key=key, accept=accept, headers={**repeated, **(headers or {})})
 
     async def call(self, tool: str, /, token: str | int | None = None, **options: Any) -> Answer:
         """Call a tool; ``options`` of ``post`` go through, everything else are arguments."""

@@ -104,7 +104,7 @@ class _Wait:
         delay = 0.0 if dispatched.found else poll_delay(0.0)
         while not run.terminal:
             left = self.deadline - clock.monotonic() - LAST_LOOK
-            await clock.sleep(min(delay, left) if left > 0 else delay)
+            await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
             waited = clock.monotonic() - began
             try:
                 run = self.latest = await self._poll(run.id, waited)

@@ -12,19 +12,21 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.config import Config, mask_url_password
+from runflow_mcp.config import Config
 from runflow_mcp.jsontypes import JSON
 from runflow_mcp.ratelimit.limits import Hit, Verdict, limit_of
 from runflow_mcp.ratelimit.memory import MemoryStore
+from runflow_mcp.setting_values import mask_url_password
 
 log = structlog.get_logger(__name__)
 
-#: A limit must not cost more than a moment; a Redis slower than this counts as away.
-TIMEOUT = 0.25
+#: A limit must not cost more than a moment; a Redis slower than this counts as away. Much shorter, and a
+#: short stall of this process would read as Redis's.
+TIMEOUT = 0.5
 #: Seconds between attempts while it is away: one request then waits for the answer, the others do not.
 RETRY = 1.0
 #: Connections; each is busy for the length of one script.
-MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 128
 #: The hash tag keeps a caller's windows on one node of a cluster.
 KEY = "runflow-mcp:{{limits}}:{scope}:{caller}"
 _FAULTS = (RedisError, OSError, TimeoutError)
@@ -71,16 +73,18 @@ class RedisStore:
         now = self.clock.monotonic()
         if self._away_until is not None and now < self._away_until:
             return await self._locally(hits, cost)
-        if self._away_until is not None:
+        probing = self._away_until is not None
+        if probing:
             self._away_until = now + RETRY  # this request asks; the ones beside it do not wait with it
         keys = [self._key(hit) for hit in hits]
         limits = [limit_of(hit.scope, self.config) for hit in hits]
         try:
             wait, which, stamp = await self._admit(keys, [self.config.rate_limit_window_ms * 1000, cost, *limits])
         except _FAULTS as fault:
-            self._lost(fault)
+            await self._lost(fault)
             return await self._locally(hits, cost)
-        self._found()
+        if probing:  # an answer to what was asked before the outage says nothing of its end
+            self._found()
         return Verdict(int(wait), int(stamp), hits[int(which) - 1].scope)
 
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
@@ -89,7 +93,7 @@ class RedisStore:
         try:
             await self._take_back([self._key(hit) for hit in hits], [stamp])
         except _FAULTS as fault:
-            self._lost(fault)
+            await self._lost(fault)
 
     async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
         self.fallbacks += 1
@@ -98,16 +102,17 @@ class RedisStore:
     def _key(self, hit: Hit) -> str:
         return KEY.format(scope=hit.scope.value, caller=hit.caller)
 
-    def _lost(self, fault: BaseException) -> None:
+    async def _lost(self, fault: BaseException) -> None:
         if self._away_until is None:
             self.outages += 1
             log.warning("limit_store_away", store=mask_url_password(self.url), fault=type(fault).__name__)
         self._away_until = self.clock.monotonic() + RETRY
+        # Idle connections broke as well; each would read as an outage of its own when it is used next.
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def _found(self) -> None:
-        if self._away_until is not None:
-            self._away_until = None
-            log.warning("limit_store_back", store=mask_url_password(self.url), fallbacks=self.fallbacks)
+        self._away_until = None
+        log.warning("limit_store_back", store=mask_url_password(self.url), fallbacks=self.fallbacks)
 
     def forget(self) -> None:
         self.local.forget()

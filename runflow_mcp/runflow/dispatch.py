@@ -30,7 +30,7 @@ LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
 FIRST_BACKOFF = 0.5
 #: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
 FOUND_AGE = 5.0
-CONFLICT = 409
+CONFLICT, UNAVAILABLE = 409, 503
 
 
 @attrs.frozen
@@ -134,6 +134,9 @@ class Dispatcher:
                 pause = 0.0  # the look-up has taken it
             else:
                 pause = self._pause(attempt, fault)
+                # A gateway's 503 may hide that the request was passed on; asking costs less than a second bill.
+                if fault.status == UNAVAILABLE and (run := await self._look_before(order)):
+                    return Dispatched(run, found=True)
             again = fault.status != CONFLICT and fault.outcome is not Outcome.REFUSED and attempt < MAX_ATTEMPTS
             if not again or self._left(deadline) - pause <= LOOK_UP_RESERVE:
                 raise DispatchFailed(fault, uncertain=False) from fault
@@ -153,7 +156,7 @@ class Dispatcher:
         return Dispatched(run, found=run.age(self.clock.wall()) > FOUND_AGE)
 
     async def _look_before(self, order: Order) -> Run | None:
-        """A look-up that cannot be had must not stop the first attempt."""
+        """A look-up that must not stop the attempt that follows when it cannot be had."""
         try:
             return await self._find(order, LOOK_UP_TIMEOUT)
         except UpstreamError:

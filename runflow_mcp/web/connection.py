@@ -8,12 +8,14 @@ import asyncio
 from http import HTTPStatus
 
 import structlog
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import HttpVersion10, web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
-from runflow_mcp.web.middlewares.access import request_id_of
+from runflow_mcp.web.middlewares.access import SERVER, make_request_id
+from runflow_mcp.web.reply import writing
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +46,19 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != requests:
             self._stop_head_timer()
+            self._judge(self._messages[-1][0])
         elif data and self._head_timer is None and self._waiter is not None:
             # Between two requests: these bytes begin a head that is not complete yet.
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
+
+    def _judge(self, newest: object) -> None:
+        if isinstance(newest, _ErrInfo):
+            if self._current_request is not None:
+                # What cannot be parsed is the rest of a body that is being read: it will not come.
+                self._current_request.content.set_exception(web.RequestPayloadError("the body broke off"))
+        elif newest.version < HttpVersion10:  # type: ignore[attr-defined]
+            # A request line without a version; aiohttp would carry it out.
+            self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -67,28 +79,47 @@ class Connection(RequestHandler):
         """Answer what never reached the application, or fell out of it."""
         if request.writer.output_size > 0:
             raise ConnectionError("a response is under way already")
-        request_id = request_id_of(None)
-        if status == HTTPStatus.BAD_REQUEST:
-            rejection = Rejection(
-                RejectionCode.BAD_REQUEST,
-                "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
-                "body's length is given.",
-            )
-            body = rejection.envelope(request_id)
-        else:
-            body = render_error(
-                None, ProtocolError(Code.INTERNAL_ERROR, f"An internal error happened here: {request_id}.")
-            )
-        log.info("request", request_id=request_id, status=int(status), fault=type(exc).__name__)
-        response = web.Response(
-            status=status, body=body, content_type="application/json", headers={"X-Request-Id": request_id}
-        )
-        response.force_close()
-        return response
+        log.info("request", status=int(status), fault=type(exc).__name__)
+        return _refusal(status)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer, for no longer than a client may take to read it.
+
+        aiohttp refuses an unknown ``Expect`` before any middleware sees it, in plain text: put right here.
+        """
+        if isinstance(resp, web.HTTPException):
+            resp = _refusal(HTTPStatus.BAD_REQUEST)
+        finished = (resp, True)
+        async with writing(request):
+            finished = await super().finish_response(request, resp, start_time)
+        return finished
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """A fault of aiohttp's own; its text may quote what was sent."""
         log.error("connection_fault", fault=type(exc_info).__name__)
+
+
+def _refusal(status: int) -> web.Response:
+    request_id = make_request_id()
+    if status == HTTPStatus.BAD_REQUEST:
+        rejection = Rejection(
+            RejectionCode.BAD_REQUEST,
+            "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
+            "body's length is given.",
+        )
+        body = rejection.envelope(request_id)
+    else:
+        body = render_error(None, ProtocolError(Code.INTERNAL_ERROR, f"An internal error happened here: {request_id}."))
+    response = web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers={"X-Request-Id": request_id, "Server": SERVER},
+    )
+    response.force_close()
+    return response
 
 
 class Listener(web.Server):

@@ -5,6 +5,8 @@ one ``data`` line, no ``id`` (there is nothing to resume on this server; the run
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -13,6 +15,8 @@ from runflow_mcp.protocol.jsonrpc import render_notification
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0
+#: Seconds in which a client must take what is written before more is held in memory for it.
+WRITE_TIMEOUT = 60.0
 _SSE_HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
@@ -32,6 +36,23 @@ def accepts_events(accept: list[str]) -> bool:
         if kind == "text/event-stream":
             return not any(part.replace(" ", "") in ("q=0", "q=0.0", "q=0.00") for part in parameters)
     return False
+
+
+@asynccontextmanager
+async def writing(request: web.BaseRequest) -> AsyncIterator[None]:
+    """Write to a client that may read slowly or have gone.
+
+    What it does not take in time is not kept for it: the connection is dropped, and the run, which goes on, is
+    found again by its client_ref. A client that has gone is no fault; its handler is being cancelled.
+    """
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            yield
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass
 
 
 class Reply:
@@ -89,11 +110,9 @@ class Reply:
         await self.settle()
         if self._response is None:
             return web.Response(body=body, content_type="application/json")
-        try:
-            last = b"".join(map(_event, messages)) if self.streams else body
+        last = b"".join(map(_event, messages)) if self.streams else body
+        async with writing(self._request):
             await self._response.write_eof(last)
-        except ConnectionError:
-            pass  # the client left with the last frame under way; the run can be resumed by client_ref
         return self._response
 
     def close(self) -> None:
@@ -113,10 +132,8 @@ class Reply:
         if self._response is None:
             return
         self._last_write = self._loop.time()
-        try:
+        async with writing(self._request):
             await self._response.write(data)
-        except ConnectionError:
-            self.close()
 
     def _silence(self) -> None:
         due = self._last_write + KEEPALIVE
@@ -128,11 +145,9 @@ class Reply:
         self._timer = self._loop.call_at(max(due, self._loop.time() + 1.0), self._silence)
 
     async def _break_silence(self) -> None:
-        try:
-            if self._response is None:
+        if self._response is None:
+            async with writing(self._request):
                 await self._prepare()
-        except ConnectionError:
-            return  # the client has gone, and its handler is being cancelled
         await self._write(_COMMENT if self.streams else _LINE_FEED)
 
 

@@ -12,10 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import attrs
 import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.deploy.files import ROOT, SITE
 from tests.services import require
@@ -98,9 +103,12 @@ class Process:
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         if self._running is not None:
-            self._running.send_signal(by)
-            self._running.wait(PATIENCE)
-            self._running = None
+            running, self._running = self._running, None
+            running.send_signal(by)
+            try:
+                running.wait(PATIENCE)
+            finally:
+                running.kill()
 
     @property
     def lines(self) -> list[dict[str, object]]:
@@ -110,14 +118,19 @@ class Process:
 
 def make_certificate(folder: Path) -> None:
     """A self-signed certificate for the loopback address, and its key."""
-    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    files = ["-keyout", str(folder / KEY), "-out", str(folder / CHAIN)]
-    subprocess.run(  # noqa: S603 - a fixed command
-        [require("openssl"), *command.split(), "-addext", f"subjectAltName=IP:{HOST}", *files],
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(HOST))]), critical=False)
+        .sign(key, hashes.SHA256())
     )
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / CHAIN).write_bytes(made.public_bytes(pem))
+    (folder / KEY).write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
 
 
 def site_in(folder: Path, *, https: int, plain: int, replicas: tuple[int, int]) -> str:

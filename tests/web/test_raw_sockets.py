@@ -549,10 +549,6 @@ async def test_a_body_that_is_refused_unseen_is_not_asked_for(
     assert_rejected(await exchange(server, data), *refusal)
 
 
-async def test_a_body_for_no_path_is_not_asked_for(server: Server) -> None:
-    assert_plain_error(await exchange(server, expecting(line=b"POST /register HTTP/1.1")), 404, "not_found")
-
-
 async def test_a_body_that_was_asked_for_and_does_not_come_is_a_timeout(server: Server) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, expecting()))
@@ -725,17 +721,6 @@ async def test_a_head_that_dribbles_on_a_used_connection_too(server: Server, clo
             assert await still_usable(server, wire)
         await clock.sleep(idle)
         assert 15 <= await dribble_head(server, wire, clock) < 15 + SLACK
-
-
-@pytest.mark.parametrize("rest", [b"P", b"POST /mcp HTTP/1.1\r\nHost: @HOST\r\n"], ids=["a byte", "half a head"])
-async def test_half_a_head_behind_a_whole_request_is_cut_off_too(
-    server: Server, clock: VirtualClock, rest: bytes
-) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, message() + rest))
-        assert (await wire.answer()).json == PONG
-        assert await wire.closed()
-    assert clock.monotonic() < 15 + SLACK
 
 
 async def test_an_idle_connection_is_kept_for_longer_than_a_proxy_keeps_it(server: Server, clock: VirtualClock) -> None:

@@ -17,7 +17,7 @@ __all__ = ["stack"]
 def stack(config: Config) -> list[Middleware]:
     return [
         address_of_caller(config),  # the log line and the limits need it
-        access_log,  # sees every answer, so that each request leaves one line
+        access_log(config),  # sees every answer, so that each request leaves one line
         rejections(config),  # turns what the guards raise into answers, which the line above then shows
         host_guard(config),  # before anything that costs: a rebinding page must not get further
         origin_guard(config),

@@ -5,49 +5,63 @@ import secrets
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
+from runflow_mcp.config import Config
 from runflow_mcp.web.keys import ADDRESS, BEARER, REQUEST_ID, RPC_METHOD, SERVICES
 
 log = structlog.get_logger(__name__)
 
+#: The Server header: what the server is made of is nobody's business.
+SERVER = "runflow-mcp"
+#: What is logged when the client goes away before there is an answer; nginx's own figure for it.
+CLIENT_GONE = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def request_id_of(header: str | None) -> str:
-    """The caller's X-Request-Id where it is 1–128 of ``[A-Za-z0-9._-]``, else a new one."""
-    return header if header and _REQUEST_ID.fullmatch(header) else secrets.token_hex(8)
+def make_request_id() -> str:
+    return secrets.token_hex(8)
 
 
-@web.middleware
-async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request_id = request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-Id"))
-    clock = request.app[SERVICES].clock
-    began = clock.monotonic()
-    status = 499  # what stays when the client goes away
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    finally:
-        bearer = request.get(BEARER)
-        log.info(
-            "request",
-            request_id=request_id,
-            http_method=request.method,
-            # The path as routed: what the caller wrote could hold anything, a key for one.
-            route=getattr(request.match_info.route.resource, "canonical", None),
-            status=status,
-            ms=round((clock.monotonic() - began) * 1000, 1),
-            rpc=request.get(RPC_METHOD),
-            key=bearer.fingerprint if bearer else None,
-            address=request[ADDRESS],
-        )
+def access_log(config: Config) -> Middleware:
+    key_prefixes = tuple(f"{prefix}_" for prefix in config.accepted_key_prefixes)
+
+    def request_id_of(header: str | None) -> str:
+        """The caller's X-Request-Id where it is 1–128 of ``[A-Za-z0-9._-]`` and no key, else a new one."""
+        if header and _REQUEST_ID.fullmatch(header) and not any(prefix in header for prefix in key_prefixes):
+            return header
+        return make_request_id()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-Id"))
+        clock = request.app[SERVICES].clock
+        began = clock.monotonic()
+        status = CLIENT_GONE
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            bearer = request.get(BEARER)
+            log.info(
+                "request",
+                request_id=request_id,
+                http_method=request.method,
+                # The path as routed: what the caller wrote could hold anything, a key for one.
+                route=getattr(request.match_info.route.resource, "canonical", None),
+                status=status,
+                ms=round((clock.monotonic() - began) * 1000, 1),
+                rpc=request.get(RPC_METHOD),
+                key=bearer.fingerprint if bearer else None,
+                address=request[ADDRESS],
+            )
+
+    return middleware
 
 
 async def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give every response its request id, streams included; an ``on_response_prepare`` signal."""
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]
-    # What it is made of is nobody's business.
-    response.headers["Server"] = "runflow-mcp"
+    response.headers["Server"] = SERVER

