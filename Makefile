@@ -18,7 +18,8 @@ run: .venv/runtime  ## serve on 127.0.0.1:8080 with the embedded sandbox; LIVE=1
 
 test: .venv/dev  ## the whole test-suite, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
 check: .venv/dev  ## format check, lint, strict types

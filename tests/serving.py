@@ -51,20 +51,15 @@ def modern(
     meta: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """A request of 2026-07-28 whose client declares these extensions, and the headers that repeat its body."""
-    declared = {"extensions": {name: {} for name in extensions}} if extensions else {}
-    own = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": declared}
-    message = {
-        "jsonrpc": "2.0",
-        "id": id,
-        "method": method,
-        "params": {**(params or {}), "_meta": {**own, **(meta or {})}},
-    }
+    capabilities: dict[str, Any] = {"extensions": {name: {} for name in extensions}} if extensions else {}
+    own = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": capabilities}
+    sent: dict[str, Any] = {**(params or {}), "_meta": {**own, **(meta or {})}}
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
-    name = message["params"].get(NAMED_BY.get(method))
+    name = sent.get(NAMED_BY.get(method, ""))
     if isinstance(name, str):
         plain = name.isascii() and name.isprintable() and name == name.strip() and not name.startswith("=?")
         headers["Mcp-Name"] = name if plain else encoded(name)
-    return message, headers
+    return {"jsonrpc": "2.0", "id": id, "method": method, "params": sent}, headers
 
 
 @attrs.frozen

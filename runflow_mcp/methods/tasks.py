@@ -22,6 +22,9 @@ MIN_POLL_MS = 5000
 #: Attempts at upstream within one ``tasks/get``: an error would read as the end of the task.
 MAX_ATTEMPTS = 3
 FIRST_BACKOFF = 0.5
+#: Seconds for one attempt and for all: clients give up on a plain request after a minute.
+ATTEMPT_TIMEOUT, BUDGET = 10.0, 25.0
+NOT_FOUND = 404
 CANNOT_STOP = "Runflow has no way to stop a run: it goes on and is billed; tasks/get still brings its result."
 #: Upstream's refusals that say this caller has no such run.
 _NOT_THEIRS = frozenset({401, 403, 404})
@@ -77,17 +80,23 @@ async def _run(request: Request, call: Call) -> Run:
     task_id = request.params.get("taskId")
     if not isinstance(task_id, str) or run_id_fault(task_id):
         raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
+    clock = call.services.clock
+    deadline = clock.monotonic() + BUDGET
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return await call.services.client.get_run(call.bearer, task_id, call.trace)
+            timeout = min(ATTEMPT_TIMEOUT, deadline - clock.monotonic())
+            return await call.services.client.get_run(call.bearer, task_id, call.trace, timeout=timeout)
         except UpstreamError as fault:
-            if fault.status in _NOT_THEIRS:
+            pause = fault.retry_after or FIRST_BACKOFF * attempt
+            last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
+            # A run that was just made may not be readable yet, and its task is promised to be there.
+            if fault.status in _NOT_THEIRS and (last or fault.status != NOT_FOUND):
                 message = "There is no such task for this API key. Start a new one, or check which key was used."
                 raise ProtocolError(Code.INVALID_PARAMS, message) from fault
-            if fault.outcome is Outcome.REFUSED or attempt == MAX_ATTEMPTS:
+            if last or (fault.outcome is Outcome.REFUSED and fault.status != NOT_FOUND):
                 message = f"The task goes on, but its state cannot be had now: {fault.reason}. Ask again shortly."
                 raise ProtocolError(Code.INTERNAL_ERROR, message) from fault
-            await call.services.clock.sleep(fault.retry_after or FIRST_BACKOFF * attempt)
+            await clock.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -70,9 +70,11 @@ class RunflowClient:
         payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
         return self._run(payload, path)
 
-    async def get_run(self, bearer: Bearer, run_id: str, trace: Mapping[str, str]) -> Run:
+    async def get_run(
+        self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
+    ) -> Run:
         path = run_path(run_id)
-        return self._run(await self._call("GET", path, bearer, trace), path)
+        return self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path)
 
     async def find_run(
         self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, timeout: float | None = None

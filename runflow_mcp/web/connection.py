@@ -91,10 +91,9 @@ class Connection(RequestHandler):
         """
         if isinstance(resp, web.HTTPException):
             resp = _refusal(HTTPStatus.BAD_REQUEST)
-        finished = (resp, True)
         async with writing(request):
-            finished = await super().finish_response(request, resp, start_time)
-        return finished
+            return await super().finish_response(request, resp, start_time)
+        return resp, True
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """A fault of aiohttp's own; its text may quote what was sent."""

@@ -45,7 +45,7 @@ class Proxy:
             request.method,
             f"http://{self.upstream}{request.raw_path}",
             headers=self.headers(request.headers),
-            data=await request.read(),
+            data=await request.read() or None,
             allow_redirects=False,
         ) as answer:
             response = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))

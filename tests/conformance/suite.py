@@ -85,7 +85,8 @@ def install() -> Suite:
             (made / PACKAGE.name).write_bytes(content)
             _npm_install(made)
             # All or nothing: a broken download must not be taken for an installation.
-            made.rename(folder)
+            if not folder.exists():  # another run may have been quicker
+                made.rename(folder)
     return Suite(_node(folder), folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js")
 
 

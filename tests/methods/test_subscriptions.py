@@ -62,8 +62,8 @@ async def listening(
     server: Server,
     wanted: object = PROMPTS,
     *,
-    id: str | int = 1,
-    key: str = KEY,  # noqa: A002 - the message's own word
+    id: str | int = 1,  # noqa: A002 - the message's own word
+    key: str = KEY,
 ) -> AsyncIterator[Ear]:
     """A subscription that has been acknowledged; leaving the context closes the stream."""
     message, headers = modern("subscriptions/listen", {"notifications": wanted}, id=id)

@@ -1,11 +1,13 @@
 """Arrays of messages, which 2025-03-26 alone allows."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from runflow_mcp.sandbox import Delay, Route, Sandbox
-from tests.serving import BOTH, INPUT, MODEL, Answer, Server
+from tests.methods.seen import dispatches, polls
+from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.web.refusals import protocol_error_of
 
 BATCHING = {"MCP-Protocol-Version": "2025-03-26"}
@@ -66,6 +68,13 @@ async def test_fifty_entries_are_the_most(server: Server) -> None:
     assert [one["id"] for one in answer.json] == list(range(50))
     error = protocol_error_of(await server.post([request(number) for number in range(51)]), -32600, status=400)
     assert "50" in error["message"]
+
+
+async def test_of_too_many_entries_none_is_handled(server: Server, sandbox: Sandbox) -> None:
+    answer = await server.post([generate(number) for number in range(51)], accept=BOTH)
+    protocol_error_of(answer, -32600, status=400)
+    await server.services.clock.sleep(1)
+    assert dispatches(sandbox) == []
 
 
 async def test_each_bad_entry_is_answered_for_itself(server: Server) -> None:
@@ -155,3 +164,32 @@ async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox
     first, second = (one["result"]["structuredContent"] for one in answer.json)
     assert first == second
     assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
+async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: Sandbox, accept: str | None) -> None:
+    server = await serve(MCP_MAX_WAITS="2")
+    answer = await server.post([generate(number) for number in range(3)], accept=accept)
+    results = list(responses(answer).values()) if answer.is_stream else answer.json
+    errors = [one["result"]["structuredContent"].get("error", {}).get("code") for one in results]
+    assert sorted(errors, key=str) == [None, None, "server_busy"]
+    assert len(sandbox.runs) == 2
+    assert len(server.services.waits) == 0
+
+
+@pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
+async def test_a_client_that_leaves_ends_every_wait_of_its_array(
+    server: Server, sandbox: Sandbox, accept: str | None
+) -> None:
+    leaving = asyncio.create_task(
+        server.post([generate(1, "sandbox/slow"), generate(2, "sandbox/slow")], accept=accept)
+    )
+    await server.services.clock.sleep(20)
+    assert len(server.services.waits) == 2
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await server.services.clock.sleep(0.1)
+    assert len(server.services.waits) == 0
+    seen = len(polls(sandbox))
+    await server.services.clock.sleep(300)
+    assert len(polls(sandbox)) == seen

@@ -1,0 +1,77 @@
+"""The real server with the suite's fixtures: ``python -m tests.conformance.fixtures``, configured like ``serve``.
+
+Only the method table is another one; the command, the guards, the dispatcher and the tools' registry are the
+product's. Tests only, and never shipped.
+"""
+
+import sys
+from functools import partial
+from unittest.mock import patch
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as HTTPHandler
+
+from runflow_mcp import app, cli, server
+from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.dispatch import TOOLS, Handler, Methods, methods
+from runflow_mcp.protocol.jsonrpc import Request, Result
+from runflow_mcp.sandbox import Sandbox
+from tests.conformance import asking, jobs, tools
+from tests.conformance.documents import RESOURCES, completing, getting_prompts, listing_prompts
+
+#: Runs take four to six seconds by themselves, and the suite gives up on a task after ten.
+SPEED = 5.0
+
+
+def with_fixtures() -> Methods:
+    """The product's methods, with the suite's tools, prompts and resources beside its own."""
+    table = methods(*TOOLS, *tools.TOOLS, *asking.TOOLS, *jobs.TOOLS)
+    for handlers in table.values():
+        handlers.update(RESOURCES)
+        handlers["tools/call"] = _keeping_params(handlers["tools/call"])
+        handlers["prompts/list"] = listing_prompts(handlers["prompts/list"])
+        handlers["prompts/get"] = getting_prompts(handlers["prompts/get"])
+        handlers["completion/complete"] = completing(handlers["completion/complete"])
+        for handshake in {"initialize", "server/discover"} & set(handlers):
+            handlers[handshake] = _declaring_resources(handlers[handshake])
+    return table
+
+
+def _keeping_params(product: Handler) -> Handler:
+    async def handler(request: Request, call: Call) -> Result:
+        asking.PARAMS.set(request.params)
+        return await product(request, call)
+
+    return handler
+
+
+def _declaring_resources(product: Handler) -> Handler:
+    async def handler(request: Request, call: Call) -> Result:
+        result = await product(request, call)
+        return {**result, "capabilities": {**result["capabilities"], "resources": {}}}
+
+    return handler
+
+
+@web.middleware
+async def _keep_headers(request: web.Request, handler: HTTPHandler) -> web.StreamResponse:
+    tools.HEADERS.set(request.headers)
+    return await handler(request)
+
+
+def create_app(config: Config) -> web.Application:
+    """The product's application with this table."""
+    made = app.create_app(config, table=with_fixtures())
+    made.middlewares.append(_keep_headers)
+    return made
+
+
+def main() -> int:
+    """``serve --sandbox``, but for the application and the speed of the runs."""
+    with patch.object(server, "create_app", create_app), patch.object(cli, "Sandbox", partial(Sandbox, speed=SPEED)):
+        return cli.main(["serve", "--sandbox"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Fixtures that ask for input first (SEP-2322): a result that is a question, and a second call with the answer.
+
+The product has nothing to ask; what is under test here is that its registry, its dispatcher and its rendering
+let such results through, and let nothing else of theirs change.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+import attrs
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.methods.call import Call
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Result
+
+#: What a client must have declared to be asked this.
+_NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+_SEAL = secrets.token_bytes(32)
+
+Answers = Mapping[str, JSONObject]
+Round = Mapping[str, JSONObject]
+
+
+def elicit(message: str, field: str, kind: str = "string") -> JSONObject:
+    """A question to the person."""
+    schema = {"type": "object", "properties": {field: {"type": kind}}, "required": [field]}
+    return {"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}}
+
+
+def sample(text: str) -> JSONObject:
+    """A question to the client's model."""
+    messages = [{"role": "user", "content": {"type": "text", "text": text}}]
+    return {"method": "sampling/createMessage", "params": {"messages": messages, "maxTokens": 100}}
+
+
+ROOTS: JSONObject = {"method": "roots/list", "params": {}}
+
+
+@attrs.frozen
+class Interview:
+    """Rounds of questions, and what is answered in the end. ``sealed``: a signed state travels with them."""
+
+    name: str
+    rounds: tuple[Round, ...]
+    finish: Callable[[Answers, Call], Awaitable[Result]]
+    sealed: bool = False
+
+    async def hold(self, params: JSONObject, call: Call) -> Result:
+        """The next question, or the end. Raises ``ProtocolError`` for answers or a state that are none."""
+        number = self._round(params.get("requestState"))
+        answers = params.get("inputResponses", {})
+        if not isinstance(answers, dict) or not all(isinstance(one, dict) for one in answers.values()):
+            raise ProtocolError(Code.INVALID_PARAMS, "The param inputResponses must be an object of objects.")
+        if all(key in answers for key in self._questions(number, call)):
+            number += 1
+            if number == len(self.rounds):
+                return await self.finish(answers, call)
+        asked: dict[str, JSON] = {"resultType": "input_required", "inputRequests": self._questions(number, call)}
+        return {**asked, "requestState": self._state(number)} if self.sealed else asked
+
+    def _questions(self, number: int, call: Call) -> Round:
+        """Those of a round that this client can answer."""
+        questions = self.rounds[number]
+        able = {key: one for key, one in questions.items() if _NEEDS[one["method"]] in call.spoken.capabilities}
+        if not able:
+            raise lacks(*(_NEEDS[one["method"]] for one in questions.values()))
+        return able
+
+    def _state(self, number: int) -> str:
+        seal = hmac.new(_SEAL, f"{self.name} {number}".encode(), hashlib.sha256).hexdigest()
+        return f"{number}.{seal}"
+
+    def _round(self, state: JSON) -> int:
+        if state is None:
+            return 0
+        for number in range(len(self.rounds)):
+            if isinstance(state, str) and hmac.compare_digest(state.encode(), self._state(number).encode()):
+                return number
+        raise ProtocolError(Code.INVALID_PARAMS, "The param requestState is not one that was given out here.")
+
+
+def lacks(*capabilities: str) -> ProtocolError:
+    """The refusal of a client that did not declare what is needed."""
+    return ProtocolError(
+        Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
+        f"Declare {', '.join(capabilities)} in this request's client capabilities.",
+        {"requiredCapabilities": {name: {} for name in capabilities}},
+    )

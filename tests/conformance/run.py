@@ -1,0 +1,153 @@
+"""``python -m tests.conformance.run``: the conformance suite against the real server, in every revision it knows.
+
+Each revision runs twice: against the server with the suite's fixtures, and against the product as it is. A check
+that fails must stand in the run's baseline with its reason, and an entry that no longer fails must go.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import attrs
+
+from tests.conformance.baseline import BaselineError, Check, Verdict, judge, read_baseline, read_checks
+from tests.conformance.servers import FIXTURES, PRODUCT, ServerError, run_server
+from tests.conformance.suite import Ended, Suite, SuiteError, install
+
+HERE = Path(__file__).parent
+#: Runs at a time: some checks allow a stream half a second, so the processors must not be overloaded.
+AT_ONCE = 2
+
+
+@attrs.frozen
+class Run:
+    """One invocation of the suite. ``scenarios``: how many it must be, so that none gets lost unseen."""
+
+    revision: str
+    server: tuple[str, ...]
+    scenarios: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.revision} {'with fixtures' if self.server is FIXTURES else 'the product alone'}"
+
+    @property
+    def selection(self) -> tuple[str, str]:
+        """A frozen set of requirements, where the suite has one for the revision."""
+        return ("--spec-version" if self.revision == "2025-06-18" else "--requirements", self.revision)
+
+    @property
+    def baseline(self) -> Path:
+        return HERE / f"baseline-{self.revision}-{'fixtures' if self.server is FIXTURES else 'product'}.yml"
+
+
+SCENARIOS = {"2025-06-18": 27, "2025-11-25": 33, "2026-07-28": 50}
+# The slowest first.
+RUNS = [
+    Run(revision, server, SCENARIOS[revision]) for revision in reversed(SCENARIOS) for server in (FIXTURES, PRODUCT)
+]
+
+
+@attrs.frozen
+class Report:
+    """What came out of one run; ``faults`` are about the run itself."""
+
+    run: Run
+    checks: list[Check]
+    verdict: Verdict
+    faults: list[str]
+    seconds: float
+
+
+def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
+    checks = read_checks(results)
+    verdict = judge(checks, read_baseline(run.baseline.read_text()))
+    faults = []
+    said = ended.scenarios
+    if len(said) != run.scenarios:
+        faults.append(f"the suite ran {len(said)} scenarios, not {run.scenarios}")
+    for scenario, (passed, failed) in said.items():
+        statuses = Counter(check.status for check in checks if check.scenario == scenario)
+        if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
+            faults.append(f"{scenario}: the suite says {passed} passed, {failed} failed; its checks say otherwise")
+    if ended.code and not (verdict.unexpected or verdict.stale):
+        faults.append("\n".join([f"the suite ended with {ended.code}:", *ended.output.splitlines()[-20:]]))
+    return Report(run, checks, verdict, faults, seconds)
+
+
+def _print(report: Report) -> None:
+    verdict = report.verdict
+    _say(f"\n{report.run.name}  ({report.seconds:.0f} s)")
+    for scenario in dict.fromkeys(check.scenario for check in report.checks):
+        counts = [
+            (len([check for check in found if check.scenario == scenario]), word)
+            for found, word in (
+                (verdict.passed, "passed"),
+                (verdict.unexpected, "FAILED"),
+                (verdict.expected, "in the baseline"),
+                ([check for check in report.checks if check.status == "SKIPPED"], "skipped"),
+            )
+        ]
+        _say(f"  {scenario:46} {', '.join(f'{count} {word}' for count, word in counts if count) or 'nothing to judge'}")
+    for check in verdict.expected:
+        if check.status == "WARNING":
+            _say(f"  warning, in the baseline: {check.name}: {check.message}")
+    for check in verdict.unexpected:
+        _say(f"  FAILED ({check.status.lower()}): {check.name}: {check.message}")
+    for entry in verdict.stale:
+        _say(f"  FAILED: {entry} stands in {report.run.baseline.name}, but does not fail: remove it")
+    for fault in report.faults:
+        _say(f"  FAILED: {fault}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command
+
+
+async def _run_all(suite: Suite, work: Path) -> list[Report]:
+    gate = asyncio.Semaphore(AT_ONCE)
+    async with AsyncExitStack() as stack:
+        servers = {}
+        for number, module in enumerate((FIXTURES, PRODUCT)):
+            folder = work / f"server-{number}"
+            folder.mkdir()
+            servers[module] = await stack.enter_async_context(run_server(module, folder))
+
+        async def one(number: int, run: Run) -> Report:
+            async with gate:
+                started = time.monotonic()
+                results = work / f"run-{number}"
+                ended = await suite.run(servers[run.server].url, run.selection, run.baseline, results)
+                return _report(run, ended, results, time.monotonic() - started)
+
+        reports = await asyncio.gather(*(one(number, run) for number, run in enumerate(RUNS)))
+    for report in reports:
+        report.faults.extend(servers[report.run.server].faults)
+    return sorted(reports, key=lambda report: report.run.name)
+
+
+def main() -> int:
+    started = time.monotonic()
+    try:
+        suite = install()
+        with tempfile.TemporaryDirectory(prefix="conformance-") as work:
+            reports = asyncio.run(_run_all(suite, Path(work)))
+    except (SuiteError, ServerError, BaselineError) as fault:
+        print(fault, file=sys.stderr)  # noqa: T201
+        return 1
+    for report in reports:
+        _print(report)
+    passed = sum(len(report.verdict.passed) for report in reports)
+    known = sum(len(report.verdict.expected) for report in reports)
+    failed = sum(len(found) for one in reports for found in (one.verdict.unexpected, one.verdict.stale, one.faults))
+    _say(f"\n{known} checks cannot apply (in the baselines); {time.monotonic() - started:.0f} s")
+    _say(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
