@@ -6,7 +6,7 @@ BIN    := .venv/bin
 WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runflow-mcp/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock clean
+.PHONY: help install run test conformance check format lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: .venv/dev  ## the whole test-suite, with branch coverage
 	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
+	$(BIN)/python -m tests.conformance.run
 
 check: .venv/dev  ## format check, lint, strict types
 	$(BIN)/ruff format --check .

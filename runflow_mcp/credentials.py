@@ -58,25 +58,27 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Beare
     ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``).
     Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
     """
-    wanted = " or ".join(f"{prefix}_" for prefix in prefixes)
-    how = f"Send your Runflow API key (it starts with {wanted}) as a bearer token: header Authorization: Bearer <key>"
     if not values:
-        raise Rejection(RejectionCode.MISSING_AUTHORIZATION, f"No API key came with this request. {how}")
+        raise _refusal(RejectionCode.MISSING_AUTHORIZATION, "No API key came with this request.", prefixes)
     if len(values) > 1:
-        raise Rejection(
-            RejectionCode.MALFORMED_AUTHORIZATION,
-            f"The request has {len(values)} Authorization headers. Send exactly one. {how}",
-        )
+        fault = f"The request has {len(values)} Authorization headers. Send exactly one."
+        raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
     match = _AUTHORIZATION.fullmatch(values[0])
     if match is None:
-        raise Rejection(
-            RejectionCode.MALFORMED_AUTHORIZATION,
-            f"The Authorization header is not a bearer token of 8 to 512 visible characters. {how}",
-        )
+        fault = "The Authorization header is not a bearer token of 8 to 512 visible characters."
+        raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
     key = match[1]
-    if not any(key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1 for prefix in prefixes):
-        raise Rejection(
-            RejectionCode.MALFORMED_AUTHORIZATION,
-            f"This key is of a kind that this server does not accept (service keys cannot start runs). {how}",
-        )
-    return Bearer(key)
+    for prefix in prefixes:
+        if key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1:
+            return Bearer(key)
+    fault = "This key is of a kind that this server does not accept (service keys cannot start runs)."
+    raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
+
+
+def _refusal(code: RejectionCode, fault: str, prefixes: Sequence[str]) -> Rejection:
+    wanted = " or ".join(f"{prefix}_" for prefix in prefixes)
+    return Rejection(
+        code,
+        f"{fault} Send your Runflow API key (it starts with {wanted}) as a bearer token: "
+        "header Authorization: Bearer <key>",
+    )

@@ -44,27 +44,20 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     wait = _Wait(call, order, asked)
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
-            return outcomes.ended(await _within_deadline(wait), asked)
-        run = (await wait.dispatched(call.services.dispatcher.start(order))).run
+            return outcomes.ended(await wait.ended(), asked)
+        run = await wait.begun()
         if not wanted.wait:
             return outcomes.started(run, asked, call.services.config.api_url)
         return outcomes.ended(run, asked) if run.terminal else tasks.created(run, asked, call.services.clock.wall())
     except ToolError:
         raise
+    except TimeoutError:
+        draining = call.services.waits.draining
+        code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
+        raise outcomes.given_up(code, wait.latest, asked) from None
     except Exception as fault:
         log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
         raise outcomes.broken(wait.latest, asked) from fault
-
-
-async def _within_deadline(wait: "_Wait") -> Run:
-    services = wait.call.services
-    try:
-        async with services.waits.hold(wait.deadline):
-            return await wait.result()
-    except TimeoutError:
-        draining = services.waits.draining
-        code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
-        raise outcomes.given_up(code, wait.latest, wait.asked) from None
 
 
 @attrs.define
@@ -86,14 +79,23 @@ class _Wait:
         """When the wait ends, on the clock's monotonic scale; it counts from the request's arrival."""
         return self.call.arrived + self.call.services.config.poll_timeout_ms / 1000
 
-    async def result(self) -> Run:
-        """The run once it has ended."""
+    async def begun(self) -> Run:
+        """The run as soon as it exists. Raises ``TimeoutError`` when this server stops first."""
+        async with self.call.services.waits.until_drained():
+            return (await self._dispatched(self.call.services.dispatcher.start(self.order))).run
+
+    async def ended(self) -> Run:
+        """The run once it has ended. Raises ``TimeoutError`` at the deadline."""
+        async with self.call.services.waits.hold(self.deadline):
+            return await self._result()
+
+    async def _result(self) -> Run:
         clock = self.call.services.clock
         flight = self.call.services.dispatcher.start(self.order)
         done, _ = await asyncio.wait({flight}, timeout=OPEN_AFTER)
         if not done:
             await self.call.channel.open()
-        dispatched = await self.dispatched(flight)
+        dispatched = await self._dispatched(flight)
         run = self.latest = dispatched.run
         if run.terminal:
             return run
@@ -117,7 +119,7 @@ class _Wait:
             await self._tell(run)
         return run
 
-    async def dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
+    async def _dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
         """What a dispatch brought; it goes on by itself when this call is cut short."""
         try:
             return await asyncio.shield(flight)

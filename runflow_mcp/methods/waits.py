@@ -1,4 +1,4 @@
-"""The waiting calls of this process: how many there may be, until when each waits, and how all end at a drain."""
+"""The calls that wait for a run: how many there may be, until when each waits, and how all end at a drain."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,27 +11,28 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 
 @attrs.define
 class Waits:
-    """Every waiting call holds a deadline here; draining brings all of them forward."""
+    """Every call that must not be cut off unanswered holds a deadline here; draining brings all of them forward."""
 
     limit: int
     _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
+    _waiting: int = 0
     _cutoff: float | None = None
-    #: Set when a drain has begun and the last waiting call has ended.
+    #: Set when a drain has begun and the last of the calls has ended.
     idle: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return self._waiting
 
     @property
     def draining(self) -> bool:
         return self._cutoff is not None
 
     def drain(self, cutoff: float) -> None:
-        """Let no call wait past ``cutoff`` (event-loop time), nor a new one begin."""
+        """Let no call go on past ``cutoff`` (event-loop time), nor a new one begin to wait."""
         self._cutoff = cutoff
         for deadline in self._deadlines:
             when = deadline.when()
-            if when is not None and when > cutoff and not deadline.expired():
+            if (when is None or when > cutoff) and not deadline.expired():
                 deadline.reschedule(cutoff)
         if not self._deadlines:
             self.idle.set()
@@ -44,12 +45,23 @@ class Waits:
         """
         if self.draining:
             raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
-        if len(self._deadlines) >= self.limit:
+        if self._waiting >= self.limit:
             raise ToolError(
                 ToolErrorCode.SERVER_BUSY,
                 f"This server already holds {self.limit} waiting calls, so nothing was started.",
             )
-        async with asyncio.timeout_at(deadline) as scope:
+        self._waiting += 1
+        try:
+            async with self.until_drained(deadline):
+                yield
+        finally:
+            self._waiting -= 1
+
+    @asynccontextmanager
+    async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
+        """Go on until ``deadline``, if any, or the end of a drain, when ``TimeoutError`` is raised; takes no place."""
+        ends = [when for when in (deadline, self._cutoff) if when is not None]
+        async with asyncio.timeout_at(min(ends, default=None)) as scope:
             self._deadlines.add(scope)
             try:
                 yield

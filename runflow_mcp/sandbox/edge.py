@@ -96,12 +96,17 @@ def inject_faults(faults: Faults, clock: Clock) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = request.match_info.route.name
-        fault = faults.take(route) if route else None
+        fault = faults.take(route, await _said(request)) if route else None
         if fault is None:
             return await handler(request)
         return await _strike(fault, request, handler, clock)
 
     return middleware
+
+
+async def _said(request: web.Request) -> str:
+    """All that a request says: where it goes, what it asks, what it brings."""
+    return f"{request.path}?{request.query_string}\n{(await request.read()).decode(errors='replace')}"
 
 
 def _refusal(problem: Problem) -> web.Response:
@@ -115,14 +120,20 @@ def _refusal(problem: Problem) -> web.Response:
 
 async def _strike(fault: Fault, request: web.Request, handler: Handler, clock: Clock) -> web.StreamResponse:
     if isinstance(fault, Delay):
-        await clock.sleep(fault.seconds)
-        return await handler(request)
+        if not fault.created:
+            await clock.sleep(fault.seconds)
+            return await handler(request)
+        try:
+            return await handler(request)
+        finally:
+            await clock.sleep(fault.seconds)
     if fault.created:
         # The answer is lost, a refusal no less than a run.
         with suppress(Problem):
             await handler(request)
     match fault:
         case Answer():
+            await clock.sleep(fault.after)
             return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
         case Truncate():
             return await _truncated(request)

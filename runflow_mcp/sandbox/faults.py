@@ -22,12 +22,16 @@ class Route(StrEnum):
 
 @attrs.frozen
 class Answer:
-    """These bytes instead of the ordinary answer; ``created``: the run exists all the same."""
+    """These bytes instead of the ordinary answer, ``after`` so many seconds.
+
+    ``created``: what the request asks for happens all the same, and at once.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     created: bool = False
+    after: float = 0.0
 
 
 @attrs.frozen
@@ -54,9 +58,13 @@ class Truncate:
 
 @attrs.frozen
 class Delay:
-    """The ordinary answer, so many seconds late; what the request asks for happens late, too."""
+    """The ordinary answer, so many seconds late.
+
+    What the request asks for happens late, too; or, with ``created``, at once, and only the answer is late.
+    """
 
     seconds: float
+    created: bool = False
 
 
 Fault = Answer | Reset | Hang | Truncate | Delay
@@ -66,6 +74,7 @@ Fault = Answer | Reset | Hang | Truncate | Delay
 class _Scripted:
     fault: Fault
     left: int | None
+    about: str
 
 
 class Faults:
@@ -74,25 +83,30 @@ class Faults:
     def __init__(self) -> None:
         self._scripts: dict[Route, deque[_Scripted]] = {route: deque() for route in Route}
 
-    def add(self, route: str, fault: Fault, times: int | None = 1) -> None:
-        """Let ``fault`` meet the next ``times`` requests of ``route``, or, with None, all until ``clear``."""
+    def add(self, route: str, fault: Fault, times: int | None = 1, *, about: str = "") -> None:
+        """Let ``fault`` meet the next ``times`` requests of ``route``, or, with None, all until ``clear``.
+
+        ``about``: only those whose path, query or body contains this text.
+        """
         if times is not None and times < 1:
             raise ValueError("times is a positive number, or None for good")
-        self._scripts[Route(route)].append(_Scripted(fault, times))
+        self._scripts[Route(route)].append(_Scripted(fault, times, about))
 
-    def clear(self) -> None:
-        """Forget what has not happened yet."""
+    def clear(self, *, about: str | None = None) -> None:
+        """Forget what has not happened yet; ``about``: only what was scripted for exactly this text."""
         for script in self._scripts.values():
+            kept = [] if about is None else [entry for entry in script if entry.about != about]
             script.clear()
+            script.extend(kept)
 
-    def take(self, route: str) -> Fault | None:
-        """The fault that a request of this route meets now."""
+    def take(self, route: str, said: str = "") -> Fault | None:
+        """The fault that a request of this route which says this meets now."""
         script = self._scripts[Route(route)]
-        if not script:
-            return None
-        entry = script[0]
-        if entry.left is not None:
-            entry.left -= 1
-            if not entry.left:
-                script.popleft()
-        return entry.fault
+        for entry in script:
+            if entry.about in said:
+                if entry.left is not None:
+                    entry.left -= 1
+                    if not entry.left:
+                        script.remove(entry)
+                return entry.fault
+        return None

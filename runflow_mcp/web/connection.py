@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 HEAD_TIMEOUT = 15.0
 #: Seconds in which the rest of a refused body is read and thrown away, so that the refusal is seen.
 LINGERING = 2.0
+#: Bytes that a transport takes without waiting for the client (asyncio's default is 64 KiB).
+FITS_A_BUFFER = 32 * 1024
 #: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
 #: keeps its upstream connections for 60 s.
 KEEPALIVE_TIMEOUT = 75.0
@@ -91,6 +93,8 @@ class Connection(RequestHandler):
         """
         if isinstance(resp, web.HTTPException):
             resp = _refusal(HTTPStatus.BAD_REQUEST)
+        if (resp.content_length or 0) < FITS_A_BUFFER:
+            return await super().finish_response(request, resp, start_time)
         async with writing(request):
             return await super().finish_response(request, resp, start_time)
         return resp, True

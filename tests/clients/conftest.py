@@ -1,11 +1,28 @@
-"""The clients run on the machine's clock, so the sandbox in front of them is a fast one."""
+"""The clients run on the machine's clock, so the sandbox and the server's pauses in front of them are fast ones."""
+
+import asyncio
 
 import pytest
 
 from runflow_mcp.sandbox import Sandbox
 from tests.virtual_time import VirtualClock
 
+#: How much faster than the real ones the runs are, and the pauses between looks at them.
+SPEED = 20
+
+
+class HurriedClock(VirtualClock):
+    """A clock whose sleeps are short: a run is polled every tenth of a second, and deadlines stay what they are."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / SPEED)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return HurriedClock()
+
 
 @pytest.fixture
 def sandbox(clock: VirtualClock) -> Sandbox:
-    return Sandbox(clock=clock, speed=20)
+    return Sandbox(clock=clock, speed=SPEED)

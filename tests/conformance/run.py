@@ -9,12 +9,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping, Sized
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import attrs
 
-from tests.conformance.baseline import BaselineError, Check, Verdict, judge, read_baseline, read_checks
+from tests.conformance.baseline import BaselineError, Check, Verdict, judge, read_baseline, read_checks, unkept
 from tests.conformance.servers import FIXTURES, PRODUCT, ServerError, run_server
 from tests.conformance.suite import Ended, Suite, SuiteError, install
 
@@ -44,6 +45,10 @@ class Run:
     def baseline(self) -> Path:
         return HERE / f"baseline-{self.revision}-{'fixtures' if self.server is FIXTURES else 'product'}.yml"
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        return read_baseline(self.baseline.read_text())
+
 
 SCENARIOS = {"2025-06-18": 27, "2025-11-25": 33, "2026-07-28": 50}
 # The slowest first.
@@ -65,7 +70,7 @@ class Report:
 
 def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
     checks = read_checks(results)
-    verdict = judge(checks, read_baseline(run.baseline.read_text()))
+    verdict = judge(checks, run.reasons)
     faults = []
     said = ended.scenarios
     if len(said) != run.scenarios:
@@ -74,34 +79,37 @@ def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
         statuses = Counter(check.status for check in checks if check.scenario == scenario)
         if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
             faults.append(f"{scenario}: the suite says {passed} passed, {failed} failed; its checks say otherwise")
-    if ended.code and not (verdict.unexpected or verdict.stale):
-        faults.append("\n".join([f"the suite ended with {ended.code}:", *ended.output.splitlines()[-20:]]))
+    if faults or (ended.code and not verdict.unexpected and not verdict.stale):
+        faults.append("\n".join([f"the suite ended with {ended.code} and said:", *ended.output.splitlines()[-20:]]))
     return Report(run, checks, verdict, faults, seconds)
 
 
 def _print(report: Report) -> None:
     verdict = report.verdict
-    _say(f"\n{report.run.name}  ({report.seconds:.0f} s)")
+    skipped = [check for check in report.checks if check.status == "SKIPPED"]
+    columns = {
+        "passed": verdict.passed,
+        "FAILED": verdict.unexpected,
+        "in the baseline": verdict.expected,
+        "skipped": skipped,
+    }
+    _say(f"\n{report.run.name}: {report.run.scenarios} scenarios, {_counts(columns)} ({report.seconds:.0f} s)")
     for scenario in dict.fromkeys(check.scenario for check in report.checks):
-        counts = [
-            (len([check for check in found if check.scenario == scenario]), word)
-            for found, word in (
-                (verdict.passed, "passed"),
-                (verdict.unexpected, "FAILED"),
-                (verdict.expected, "in the baseline"),
-                ([check for check in report.checks if check.status == "SKIPPED"], "skipped"),
-            )
-        ]
-        _say(f"  {scenario:46} {', '.join(f'{count} {word}' for count, word in counts if count) or 'nothing to judge'}")
+        own = {word: [check for check in found if check.scenario == scenario] for word, found in columns.items()}
+        _say(f"  {scenario:46} {_counts(own) or 'nothing to judge'}")
     for check in verdict.expected:
         if check.status == "WARNING":
             _say(f"  warning, in the baseline: {check.name}: {check.message}")
     for check in verdict.unexpected:
         _say(f"  FAILED ({check.status.lower()}): {check.name}: {check.message}")
     for entry in verdict.stale:
-        _say(f"  FAILED: {entry} stands in {report.run.baseline.name}, but does not fail: remove it")
+        _say(f"  FAILED: {entry} is in {report.run.baseline.name}, but does not fail: remove it")
     for fault in report.faults:
         _say(f"  FAILED: {fault}")
+
+
+def _counts(columns: Mapping[str, Sized]) -> str:
+    return ", ".join(f"{len(found)} {word}" for word, found in columns.items() if len(found))
 
 
 def _say(line: str) -> None:
@@ -125,8 +133,13 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
                 return _report(run, ended, results, time.monotonic() - started)
 
         reports = await asyncio.gather(*(one(number, run) for number, run in enumerate(RUNS)))
+    verdicts = {(report.run.revision, report.run.server): report.verdict for report in reports}
     for report in reports:
         report.faults.extend(servers[report.run.server].faults)
+        report.faults.extend(
+            f"{entry} does not pass with fixtures, although {report.run.baseline.name} says so"
+            for entry in unkept(report.run.reasons, verdicts[report.run.revision, FIXTURES])
+        )
     return sorted(reports, key=lambda report: report.run.name)
 
 
@@ -144,7 +157,7 @@ def main() -> int:
     passed = sum(len(report.verdict.passed) for report in reports)
     known = sum(len(report.verdict.expected) for report in reports)
     failed = sum(len(found) for one in reports for found in (one.verdict.unexpected, one.verdict.stale, one.faults))
-    _say(f"\n{known} checks cannot apply (in the baselines); {time.monotonic() - started:.0f} s")
+    _say(f"\n{known} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
     _say(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -63,9 +63,14 @@ async def run_server(module: tuple[str, ...], folder: Path) -> AsyncIterator[Run
             running = Running(proxy.url)
             yield running
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(STOPPING):
-            if code := await process.wait():
-                running.faults.append(f"the server ended with {code} at SIGTERM")
+        try:
+            async with asyncio.timeout(STOPPING):
+                code = await process.wait()
+        except TimeoutError:
+            running.faults.append(f"the server had not ended {STOPPING:.0f} s after SIGTERM")
+        else:
+            running.faults.extend([f"the server ended with {code} at SIGTERM"] if code else [])
+        # An unexpected fault is answered politely; only the log tells it from a refusal.
         running.faults.extend(line for line in _read(log) if '"level":"warning"' not in line)
     finally:
         if process.returncode is None:

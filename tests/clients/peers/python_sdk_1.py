@@ -1,0 +1,72 @@
+# mypy: ignore-errors
+# Its SDK is another than the one that is installed beside the tests.
+"""A host on the Python SDK 1.x: does one step against a server and prints what it saw as one JSON text.
+
+Arguments: the server's URL, the key, the step.
+"""
+
+import asyncio
+import json
+import sys
+from datetime import timedelta
+
+import httpx
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import PromptReference
+
+ORDER = {"model": "google/nano-banana-2", "input": {"prompt": "a lighthouse"}}
+
+
+async def connect(_session, greeting):
+    return {
+        "server": greeting.serverInfo.name,
+        "version": greeting.protocolVersion,
+        "instructions": greeting.instructions,
+    }
+
+
+async def lists(session, _greeting):
+    found = await session.call_tool("list_models", {"category": "solution"})
+    prompt = await session.get_prompt("smart-resize", {"image_url": "https://example.com/a.png"})
+    ref = PromptReference(type="ref/prompt", name="smart-resize")
+    completed = await session.complete(ref, {"name": "resolution", "value": "2"})
+    return {
+        "tools": [tool.name for tool in (await session.list_tools()).tools],
+        "prompts": [prompt.name for prompt in (await session.list_prompts()).prompts],
+        "found": found.structuredContent,
+        "prompt": prompt.messages[0].content.text,
+        "values": completed.completion.values,
+    }
+
+
+async def run(session, _greeting):
+    told = []
+
+    async def progress(value, total, message):
+        told.append({"progress": value, "total": total, "message": message})
+
+    result = await session.call_tool("generate", ORDER, timedelta(seconds=10), progress_callback=progress)
+    return {"result": result.model_dump(mode="json", exclude_none=True), "told": told}
+
+
+async def error(session, _greeting):
+    await session.list_tools()
+    result = await session.call_tool("generate", ORDER)
+    return {"result": result.model_dump(mode="json", exclude_none=True)}
+
+
+STEPS = {step.__name__: step for step in (connect, lists, run, error)}
+
+
+async def main(url, key, step):
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+        streamable_http_client(url, http_client=http) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        greeting = await session.initialize()
+        sys.stdout.write(json.dumps(await STEPS[step](session, greeting)) + "\n")
+
+
+asyncio.run(main(*sys.argv[1:]))

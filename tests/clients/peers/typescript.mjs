@@ -1,0 +1,95 @@
+// A host on one of the TypeScript SDKs: does one step against a server and prints what it saw, one JSON text a line.
+// Arguments: which SDK (v1, v2), which era (legacy, auto), the server's URL, the key, the step.
+
+import { createInterface } from "node:readline";
+
+const [sdk, era, url, key, step] = process.argv.slice(2);
+const { Client, StreamableHTTPClientTransport } =
+  sdk === "v1"
+    ? {
+        ...(await import("@modelcontextprotocol/sdk/client/index.js")),
+        ...(await import("@modelcontextprotocol/sdk/client/streamableHttp.js")),
+      }
+    : await import("@modelcontextprotocol/client");
+
+const options = sdk === "v2" ? { versionNegotiation: { mode: era } } : {};
+const print = (seen) => console.log(JSON.stringify(seen));
+
+// The two SDKs differ in where the options of a call stand.
+const call = (client, params, settings) =>
+  sdk === "v1" ? client.callTool(params, undefined, settings) : client.callTool(params, settings);
+
+const order = { name: "generate", arguments: { model: "google/nano-banana-2", input: { prompt: "a lighthouse" } } };
+
+const steps = {
+  async connect(client, transport) {
+    const version = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
+    print({ server: client.getServerVersion().name, version, instructions: client.getInstructions() });
+  },
+
+  async lists(client) {
+    const { tools } = await client.listTools();
+    const { prompts } = await client.listPrompts();
+    const found = await call(client, { name: "list_models", arguments: { category: "solution" } });
+    const prompt = await client.getPrompt({
+      name: "smart-resize",
+      arguments: { image_url: "https://example.com/a.png" },
+    });
+    const { completion } = await client.complete({
+      ref: { type: "ref/prompt", name: "smart-resize" },
+      argument: { name: "resolution", value: "2" },
+    });
+    print({
+      tools: tools.map((tool) => tool.name),
+      prompts: prompts.map((one) => one.name),
+      found: found.structuredContent,
+      prompt: prompt.messages[0].content.text,
+      values: completion.values,
+    });
+  },
+
+  // The call takes longer than its time-out, which each sign of progress puts off.
+  async run(client) {
+    await client.listTools();
+    const told = [];
+    const settings = { timeout: 700, resetTimeoutOnProgress: true, onprogress: (progress) => told.push(progress) };
+    const began = performance.now();
+    const result = await call(client, order, settings);
+    print({ result, told, timeout: settings.timeout, took: performance.now() - began });
+  },
+
+  // Once it knows a tool's output schema, an SDK judges every structured answer by it, errors as well.
+  async error(client) {
+    await client.listTools();
+    print({ result: await call(client, order) });
+  },
+
+  // A time-out of the client's own closes the stream.
+  async leave(client) {
+    const slow = { name: "generate", arguments: { model: "sandbox/slow", input: {} } };
+    await call(client, slow, { timeout: 300 }).catch((fault) => print({ fault: fault.message }));
+    for await (const _ of createInterface({ input: process.stdin })) break;
+  },
+
+  async listen(client) {
+    client.setNotificationHandler("notifications/prompts/list_changed", async () => {
+      const { prompts } = await client.listPrompts();
+      print({ prompts: prompts.map((one) => one.name) });
+    });
+    const subscription = await client.listen({ promptsListChanged: true, toolsListChanged: true });
+    print({ honoured: subscription.honoredFilter });
+    print({ closed: await subscription.closed });
+  },
+};
+
+const client = new Client({ name: "host", version: "0" }, options);
+const transport = new StreamableHTTPClientTransport(new URL(url), {
+  requestInit: { headers: { Authorization: `Bearer ${key}` } },
+});
+try {
+  await client.connect(transport);
+  await steps[step](client, transport);
+  await client.close();
+} catch (fault) {
+  print({ fault: fault.message });
+}

@@ -1,0 +1,67 @@
+"""mcp-remote, the bridge for hosts that only start local programs; driven as such a host does, over stdio."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.clients.processes import Talk, node_peers, talking
+from tests.serving import INPUT, KEY, MODEL, Server
+from tests.services import require
+
+pytestmark = pytest.mark.real_time
+
+
+@attrs.define
+class Host:
+    """The host's side of the pipe."""
+
+    talk: Talk
+    notifications: list[Any] = attrs.field(factory=list)
+    _ids: int = 0
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """The result of a request; what comes before it is kept."""
+        self._ids += 1
+        await self.talk.say({"jsonrpc": "2.0", "id": self._ids, "method": method, "params": params})
+        while "id" not in (message := await self.talk.hear()):
+            self.notifications.append(message)
+        assert message["id"] == self._ids
+        return message["result"]
+
+
+@pytest.fixture(scope="session")
+def bridge() -> Path:
+    return node_peers() / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
+
+
+@pytest.fixture
+async def host(bridge: Path, server: Server, tmp_path: Path) -> AsyncIterator[Host]:
+    command = (require("node"), str(bridge), server.url, "--header", "Authorization:Bearer ${RUNFLOW_API_KEY}")
+    async with talking(*command, home=tmp_path, RUNFLOW_API_KEY=KEY) as talk:
+        yield Host(talk)
+
+
+async def test_a_host_behind_the_bridge(host: Host) -> None:
+    client = {"name": "host", "version": "0"}
+    greeting = await host.ask("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=client)
+    assert greeting["protocolVersion"] == "2025-06-18"
+    assert greeting["serverInfo"]["name"] == "Runflow"
+    await host.talk.say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+    assert [tool["name"] for tool in (await host.ask("tools/list"))["tools"]] == ["generate", "list_models"]
+    assert (await host.ask("prompts/list"))["prompts"]
+    found = await host.ask("tools/call", name="list_models", arguments={"query": "banana"})
+    assert found["structuredContent"]["models"][0]["model"] == MODEL
+    made = await host.ask(
+        "tools/call", name="generate", arguments={"model": MODEL, "input": INPUT}, _meta={"progressToken": "t"}
+    )
+    assert made["structuredContent"]["status"] == "succeeded"
+    assert {told["method"] for told in host.notifications} == {"notifications/progress"}
+    assert {told["params"]["progressToken"] for told in host.notifications} == {"t"}
+    figures = [told["params"]["progress"] for told in host.notifications]
+    assert len(figures) > 1
+    assert figures == sorted(set(figures))
+    refused = await host.ask("tools/call", name="generate", arguments={"model": "no/such-model", "input": {}})
+    assert refused["structuredContent"]["error"]["code"] == "model_not_found"

@@ -1,0 +1,55 @@
+"""The Python SDK before 2.0, which many hosts still use."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runflow_mcp.protocol.revisions import LATEST
+from tests.clients.processes import PINS, python_sdk_1, talking
+from tests.serving import KEY, Server
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    return python_sdk_1()
+
+
+async def seen(server: Server, packages: Path, home: Path, step: str, key: str = KEY) -> Any:
+    """What the host saw in a step. It runs without the site's packages, among which there is another SDK."""
+    script = str(PINS / "python_sdk_1.py")
+    async with talking(
+        sys.executable, "-S", script, server.url, key, step, home=home, PYTHONPATH=str(packages)
+    ) as talk:
+        return await talk.hear()
+
+
+async def test_connecting(server: Server, packages: Path, tmp_path: Path) -> None:
+    met = await seen(server, packages, tmp_path, "connect")
+    assert (met["server"], met["version"]) == ("Runflow", LATEST)
+    assert "client_ref" in met["instructions"]
+
+
+async def test_what_there_is(server: Server, packages: Path, tmp_path: Path) -> None:
+    met = await seen(server, packages, tmp_path, "lists")
+    assert met["tools"] == ["generate", "list_models"]
+    assert met["found"]["total"] == len(met["prompts"])
+    assert '"model": "runflow/smart-resize"' in met["prompt"]
+    assert met["values"] == ["2K"]
+
+
+async def test_a_run_with_progress(server: Server, packages: Path, tmp_path: Path) -> None:
+    met = await seen(server, packages, tmp_path, "run")
+    assert met["result"]["structuredContent"]["status"] == "succeeded"
+    told = [one["progress"] for one in met["told"]]
+    assert len(told) > 1
+    assert told == sorted(set(told))
+
+
+async def test_an_error_keeps_its_envelope(server: Server, packages: Path, tmp_path: Path) -> None:
+    met = await seen(server, packages, tmp_path, "error", "rf_live_sandbox_no_credit")
+    assert met["result"]["isError"] is True
+    assert met["result"]["structuredContent"]["error"]["code"] == "insufficient_credits"

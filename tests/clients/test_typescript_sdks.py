@@ -1,0 +1,136 @@
+"""The official TypeScript SDKs, which most editors and desktop hosts are built on: 1.x, and the 2.x client in both eras."""
+
+import shutil
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.sandbox import Sandbox
+from tests.clients.processes import PINS, Talk, node_peers, talking
+from tests.methods.catalogs import entry, script
+from tests.services import require
+from tests.serving import KEY, MODERN, Serve, Server
+from tests.virtual_time import VirtualClock
+
+pytestmark = pytest.mark.real_time
+
+HOSTS = [("v1", "legacy"), ("v2", "legacy"), ("v2", "auto")]
+every_host = pytest.mark.parametrize(("sdk", "era"), HOSTS, ids=["-".join(host) for host in HOSTS])
+
+
+class Host(Protocol):
+    def __call__(self, server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Talk]: ...
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The script, where it finds its packages."""
+    return Path(shutil.copy(PINS / "typescript.mjs", node_peers()))
+
+
+@pytest.fixture
+def host(program: Path, sdk: str, era: str, tmp_path: Path) -> Host:
+    def start(server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Talk]:
+        return talking(require("node"), str(program), sdk, era, server.url, key, step, home=tmp_path)
+
+    return start
+
+
+async def seen(host: Host, server: Server, step: str, *, key: str = KEY) -> Any:
+    """What the host saw in a step."""
+    async with host(server, step, key=key) as talk:
+        return await talk.hear()
+
+
+@every_host
+async def test_connecting(host: Host, server: Server, era: str) -> None:
+    met = await seen(host, server, "connect")
+    assert met["server"] == "Runflow"
+    assert met["version"] == (MODERN if era == "auto" else LATEST)
+    assert "client_ref" in met["instructions"]
+
+
+@every_host
+async def test_what_there_is(host: Host, server: Server) -> None:
+    met = await seen(host, server, "lists")
+    assert met["tools"] == ["generate", "list_models"]
+    assert "object-removal-prompt" in met["prompts"]
+    assert met["found"]["total"] == len(met["prompts"])
+    assert '"image_url": "https://example.com/a.png"' in met["prompt"]
+    assert met["values"] == ["2K"]
+
+
+class TestARunOfMoreThanASecond:
+    @pytest.fixture
+    def sandbox(self, clock: VirtualClock) -> Sandbox:
+        return Sandbox(clock=clock, speed=3.5)
+
+    @every_host
+    async def test_progress_keeps_a_call_alive_past_the_hosts_time_out(self, host: Host, server: Server) -> None:
+        met = await seen(host, server, "run")
+        assert "fault" not in met, met
+        assert met["took"] > met["timeout"]
+        assert met["result"]["structuredContent"]["status"] == "succeeded"
+        assert [one["type"] for one in met["result"]["content"]] == ["text", "resource_link"]
+        told = [one["progress"] for one in met["told"]]
+        assert len(told) > 5
+        assert told == sorted(set(told))
+        assert met["told"][-1]["message"].startswith("succeeded, 3 of 3 steps")
+
+
+@every_host
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("rf_live_sandbox_no_credit", "insufficient_credits"), ("rf_live_sandbox_revoked", "unauthorized")],
+)
+async def test_an_error_passes_the_hosts_check_of_the_output_schema(
+    host: Host, server: Server, key: str, code: str
+) -> None:
+    result = (await seen(host, server, "error", key=key))["result"]
+    assert result["isError"] is True
+    assert result["structuredContent"]["error"]["code"] == code
+    assert result["content"][0]["text"].startswith(f"[{code}] ")
+
+
+@every_host
+async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server, era: str) -> None:
+    fault = (await seen(host, server, "connect", key="rf_svc_sandbox"))["fault"]
+    if era == "auto":  # this one shows its own words and the status
+        assert "401" in fault
+    else:
+        assert "it starts with rf_live_" in fault
+
+
+async def waits(server: Server, expected: int) -> None:
+    """Return once the server holds so many waiting calls."""
+    for _ in range(100):
+        if len(server.services.waits) == expected:
+            return
+        await server.services.clock.sleep(0.4)
+    raise AssertionError(f"{len(server.services.waits)} calls wait, not {expected}")
+
+
+@every_host
+async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
+    """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
+    async with host(server, "leave") as talk:
+        await waits(server, 1)
+        assert "timed out" in (await talk.hear())["fault"]
+        if era == "auto":
+            await waits(server, 0)
+        await talk.say("enough")
+    await waits(server, 0)
+
+
+@pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])
+async def test_listening_for_changed_prompts(host: Host, serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_CATALOG_TTL_MS="5000")
+    async with host(server, "listen") as talk:
+        assert await talk.hear() == {"honoured": {"promptsListChanged": True}}
+        script(sandbox, entry("runflow/headshots"))
+        assert await talk.hear() == {"prompts": ["headshots"]}
+        server.services.subscriptions.drain()
+        assert await talk.hear() == {"closed": "graceful"}
