@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import dotenv
@@ -121,7 +122,10 @@ def _speed(text: str) -> float:
 def load_config(environ: Mapping[str, str]) -> Config | None:
     """The settings; None, after one message that lists every fault, when they cannot be used."""
     try:
-        return Config.from_mapping(environ)
+        config = Config.from_mapping(environ)
+        if config.rate_limit_store != "memory://" and find_spec("redis") is None:
+            raise ConfigError(["MCP_RATE_LIMIT_STORE: expected the package redis; install runflow-mcp[redis]"])
+        return config
     except ConfigError as wrong:
         print("These settings are wrong:", *(f"  {fault}" for fault in wrong.faults), sep="\n", file=sys.stderr)
         print("Nothing was started. `runflow-mcp config` explains every setting.", file=sys.stderr)

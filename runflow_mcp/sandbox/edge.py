@@ -96,7 +96,7 @@ def inject_faults(faults: Faults, clock: Clock) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = request.match_info.route.name
-        fault = faults.take(route, await _said(request)) if route else None
+        fault = faults.take(route, await _said(request)) if route and faults.scripted(route) else None
         if fault is None:
             return await handler(request)
         return await _strike(fault, request, handler, clock)

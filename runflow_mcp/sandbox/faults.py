@@ -70,7 +70,7 @@ class Delay:
 Fault = Answer | Reset | Hang | Truncate | Delay
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Scripted:
     fault: Fault
     left: int | None
@@ -98,6 +98,10 @@ class Faults:
             kept = [] if about is None else [entry for entry in script if entry.about != about]
             script.clear()
             script.extend(kept)
+
+    def scripted(self, route: str) -> bool:
+        """Whether some request of this route meets a fault."""
+        return bool(self._scripts[Route(route)])
 
     def take(self, route: str, said: str = "") -> Fault | None:
         """The fault that a request of this route which says this meets now."""

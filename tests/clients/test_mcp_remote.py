@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from tests.clients.processes import Talk, node_peers, talking
-from tests.serving import INPUT, KEY, MODEL, Server
 from tests.services import require
+from tests.serving import INPUT, KEY, MODEL, Server
 
 pytestmark = pytest.mark.real_time
 
@@ -52,7 +52,7 @@ async def test_a_host_behind_the_bridge(host: Host) -> None:
     await host.talk.say({"jsonrpc": "2.0", "method": "notifications/initialized"})
     assert [tool["name"] for tool in (await host.ask("tools/list"))["tools"]] == ["generate", "list_models"]
     assert (await host.ask("prompts/list"))["prompts"]
-    found = await host.ask("tools/call", name="list_models", arguments={"query": "banana"})
+    found = await host.ask("tools/call", name="list_models", arguments={"query": "nano-banana-2"})
     assert found["structuredContent"]["models"][0]["model"] == MODEL
     made = await host.ask(
         "tools/call", name="generate", arguments={"model": MODEL, "input": INPUT}, _meta={"progressToken": "t"}

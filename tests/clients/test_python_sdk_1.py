@@ -27,14 +27,10 @@ async def seen(server: Server, packages: Path, home: Path, step: str, key: str =
         return await talk.hear()
 
 
-async def test_connecting(server: Server, packages: Path, tmp_path: Path) -> None:
-    met = await seen(server, packages, tmp_path, "connect")
+async def test_connecting_and_what_there_is(server: Server, packages: Path, tmp_path: Path) -> None:
+    met = await seen(server, packages, tmp_path, "meet")
     assert (met["server"], met["version"]) == ("Runflow", LATEST)
     assert "client_ref" in met["instructions"]
-
-
-async def test_what_there_is(server: Server, packages: Path, tmp_path: Path) -> None:
-    met = await seen(server, packages, tmp_path, "lists")
     assert met["tools"] == ["generate", "list_models"]
     assert met["found"]["total"] == len(met["prompts"])
     assert '"model": "runflow/smart-resize"' in met["prompt"]

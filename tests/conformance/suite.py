@@ -109,7 +109,10 @@ def _node(folder: Path) -> str:
     for node in (str(brought) if brought.exists() else None, shutil.which("node")):
         if node is None:
             continue
-        asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        try:
+            asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        except OSError:  # built for another machine
+            continue
         version = re.match(r"v(\d+)\.", asked.stdout)
         if version and int(version[1]) >= MIN_NODE:
             return node

@@ -13,25 +13,21 @@ from datetime import timedelta
 import httpx
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import PromptReference
+from mcp.types import InitializeResult, PromptReference
 
+Seen = dict[str, object]
 ORDER = {"model": "google/nano-banana-2", "input": {"prompt": "a lighthouse"}}
 
 
-async def connect(_session, greeting):
-    return {
-        "server": greeting.serverInfo.name,
-        "version": greeting.protocolVersion,
-        "instructions": greeting.instructions,
-    }
-
-
-async def lists(session, _greeting):
+async def meet(session: ClientSession, greeting: InitializeResult) -> Seen:
     found = await session.call_tool("list_models", {"category": "solution"})
     prompt = await session.get_prompt("smart-resize", {"image_url": "https://example.com/a.png"})
     ref = PromptReference(type="ref/prompt", name="smart-resize")
     completed = await session.complete(ref, {"name": "resolution", "value": "2"})
     return {
+        "server": greeting.serverInfo.name,
+        "version": greeting.protocolVersion,
+        "instructions": greeting.instructions,
         "tools": [tool.name for tool in (await session.list_tools()).tools],
         "prompts": [prompt.name for prompt in (await session.list_prompts()).prompts],
         "found": found.structuredContent,
@@ -40,26 +36,26 @@ async def lists(session, _greeting):
     }
 
 
-async def run(session, _greeting):
-    told = []
+async def run(session: ClientSession, _greeting: InitializeResult) -> Seen:
+    told: list[Seen] = []
 
-    async def progress(value, total, message):
+    async def progress(value: float, total: float | None, message: str | None) -> None:
         told.append({"progress": value, "total": total, "message": message})
 
     result = await session.call_tool("generate", ORDER, timedelta(seconds=10), progress_callback=progress)
     return {"result": result.model_dump(mode="json", exclude_none=True), "told": told}
 
 
-async def error(session, _greeting):
+async def error(session: ClientSession, _greeting: InitializeResult) -> Seen:
     await session.list_tools()
     result = await session.call_tool("generate", ORDER)
     return {"result": result.model_dump(mode="json", exclude_none=True)}
 
 
-STEPS = {step.__name__: step for step in (connect, lists, run, error)}
+STEPS = {step.__name__: step for step in (meet, run, error)}
 
 
-async def main(url, key, step):
+async def main(url: str, key: str, step: str) -> None:
     async with (
         httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
         streamable_http_client(url, http_client=http) as (read, write, _),

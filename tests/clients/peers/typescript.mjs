@@ -22,12 +22,7 @@ const call = (client, params, settings) =>
 const order = { name: "generate", arguments: { model: "google/nano-banana-2", input: { prompt: "a lighthouse" } } };
 
 const steps = {
-  async connect(client, transport) {
-    const version = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
-    print({ server: client.getServerVersion().name, version, instructions: client.getInstructions() });
-  },
-
-  async lists(client) {
+  async meet(client, transport) {
     const { tools } = await client.listTools();
     const { prompts } = await client.listPrompts();
     const found = await call(client, { name: "list_models", arguments: { category: "solution" } });
@@ -40,6 +35,9 @@ const steps = {
       argument: { name: "resolution", value: "2" },
     });
     print({
+      server: client.getServerVersion().name,
+      version: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion,
+      instructions: client.getInstructions(),
       tools: tools.map((tool) => tool.name),
       prompts: prompts.map((one) => one.name),
       found: found.structuredContent,
@@ -52,7 +50,7 @@ const steps = {
   async run(client) {
     await client.listTools();
     const told = [];
-    const settings = { timeout: 700, resetTimeoutOnProgress: true, onprogress: (progress) => told.push(progress) };
+    const settings = { timeout: 400, resetTimeoutOnProgress: true, onprogress: (progress) => told.push(progress) };
     const began = performance.now();
     const result = await call(client, order, settings);
     print({ result, told, timeout: settings.timeout, took: performance.now() - began });

@@ -1,0 +1,191 @@
+"""The state machine: which rules there are, and which of them may be played when."""
+
+from collections import Counter
+from typing import Any
+
+import structlog
+from hypothesis import note, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from runflow_mcp.sandbox import Fault, Idempotency, Route
+from tests.chaos import scripts
+from tests.chaos.world import BUDGET, INPUTS, ROUNDING, Order, World
+
+KEYS = ("rf_live_alice", "rf_live_bob")
+MODELS = (
+    "google/nano-banana-2",
+    "google/nano-banana-2",
+    "sandbox/slow",
+    "sandbox/odd",
+    "sandbox/failing",
+    "sandbox/cancelled",
+    "sandbox/inline",
+)
+#: Client references that are used again and again.
+REFS = ("ref-a", "ref-b")
+#: What was played in this process, for the report of a long run.
+PLAYED: Counter[str] = Counter()
+
+
+class Chaos(RuleBasedStateMachine):
+    """Everything that can happen to two replicas between their clients and Runflow."""
+
+    world: World
+
+    @initialize(idempotency=st.sampled_from(Idempotency), seed=st.integers(0, 3))
+    def begin(self, idempotency: Idempotency, seed: int) -> None:
+        PLAYED["scenarios"] += 1
+        self.logs = structlog.testing.LogCapture()
+        self.processors = structlog.get_config()["processors"]
+        structlog.configure(processors=[self.logs])
+        self.world = World(idempotency, seed)
+        self.fresh = 0
+
+    @property
+    def forgetful(self) -> bool:
+        """Whether upstream knows no idempotency whatever."""
+        return self.world.rule is Idempotency.NONE
+
+    # Clients
+
+    def place(self, order: Order, number: int, script: list[Fault], blind: list[Fault]) -> None:
+        """Send an order whose dispatch meets ``script`` and whose look-ups meet ``blind``."""
+        world = self.world
+        PLAYED["calls"] += 1
+        ref = order.ref
+        if self.forgetful and ref is not None:
+            known = world.dispatched.get((order.key, order.model, ref))
+            # By the documents, a first look-up that fails does not stop a dispatch, and only calls of one process
+            # share one: without idempotency a client_ref that is in use needs a look-up that works and one replica.
+            world.sandbox.faults.clear(about=ref)
+            if known is not None:
+                at, replica = known
+                blind = []
+                elsewhere = replica is not world.replicas[number] and replica.state in ("up", "draining")
+                if world.upstream is None or (elsewhere and world.now < at + BUDGET + ROUNDING):
+                    return
+            if any(getattr(fault, "status", None) == 503 for fault in script):  # noqa: PLR2004
+                # 503 is documented to mean "later"; that it is looked up is a favour that may fail.
+                blind = []
+        elif self.forgetful:
+            blind = []
+        for fault in script:
+            world.sandbox.faults.add(Route.CREATE, fault, about=ref or "")
+        for fault in blind:
+            world.sandbox.faults.add(Route.LIST_RUNS, fault, about=ref or "")
+        world.call(number, order)
+
+    @rule(
+        number=st.integers(0, 1),
+        key=st.sampled_from(KEYS),
+        model=st.sampled_from(MODELS),
+        ref=st.sampled_from([None, None, *REFS]),
+        mode=st.sampled_from(["stream", "stream", "json", "no_wait", "task"]),
+        input_=st.sampled_from(INPUTS),
+    )
+    def call(self, number: int, key: str, model: str, ref: str | None, mode: str, input_: dict[str, str]) -> None:
+        self.place(Order(key, model, ref, mode, input_), number, [], [])
+
+    @rule(
+        number=st.integers(0, 1),
+        mode=st.sampled_from(["stream", "json", "no_wait", "task"]),
+        data=st.data(),
+    )
+    def call_into_trouble(self, number: int, mode: str, data: st.DataObject) -> None:
+        """A call under a new client_ref whose dispatch meets up to three faults, and its look-ups some more."""
+        self.fresh += 1
+        create = scripts.for_create_without_idempotency if self.forgetful else scripts.for_create
+        script = data.draw(st.lists(create, min_size=1, max_size=3), "faults of the dispatch")
+        look_ups = scripts.for_reading if self.forgetful else scripts.for_look_ups
+        blind = data.draw(st.lists(look_ups, max_size=3), "faults of the look-ups")
+        ref = f"trouble-{self.fresh:03}"
+        self.place(Order(KEYS[0], MODELS[0], ref, mode, INPUTS[0]), number, script, blind)
+
+    @precondition(lambda self: self.own_orders())
+    @rule(number=st.integers(0, 1), data=st.data(), mode=st.sampled_from(["stream", "json", "no_wait", "task"]))
+    def come_again(self, number: int, data: st.DataObject, mode: str) -> None:
+        """The same client_ref once more, from the same caller or another."""
+        order = data.draw(st.sampled_from(self.own_orders()), "order")
+        key = data.draw(st.sampled_from([order.key, order.key, order.key, *KEYS]), "key")
+        self.place(Order(key, order.model, order.ref, mode, order.input), number, [], [])
+
+    def own_orders(self) -> list[Order]:
+        return [call.order for call in self.world.calls if call.order.ref is not None and call.task_id is None]
+
+    @precondition(lambda self: len(self.world.sandbox.runs))
+    @rule(number=st.integers(0, 1), key=st.sampled_from(KEYS), data=st.data())
+    def ask_for_a_task(self, number: int, key: str, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from([run.id for run in self.world.sandbox.runs]), "task")
+        PLAYED["calls"] += 1
+        self.world.tasks_get(number, Order(key, "", None, "task", {}), run)
+
+    @precondition(lambda self: self.pending())
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        pending = self.pending()
+        PLAYED["disconnects"] += 1
+        self.world.leave(pending[data.draw(st.integers(0, len(pending) - 1), "who")])
+
+    def pending(self) -> list[Any]:
+        return [call for call in self.world.calls if call.ended is None]
+
+    # Trouble
+
+    @rule(data=st.data(), times=st.integers(1, 6))
+    def fault_of_the_polls(self, data: st.DataObject, times: int) -> None:
+        fault = data.draw(scripts.for_polls, "fault")
+        self.world.sandbox.faults.add(Route.GET_RUN, fault, times)
+
+    @precondition(lambda self: not self.forgetful)
+    @rule(data=st.data(), times=st.integers(1, 4))
+    def fault_of_the_dispatches(self, data: st.DataObject, times: int) -> None:
+        fault = data.draw(scripts.for_create, "fault")
+        self.world.sandbox.faults.add(Route.CREATE, fault, times)
+
+    @precondition(lambda self: not self.forgetful)
+    @rule(data=st.data(), times=st.integers(1, 4))
+    def fault_of_the_look_ups(self, data: st.DataObject, times: int) -> None:
+        fault = data.draw(scripts.for_look_ups, "fault")
+        self.world.sandbox.faults.add(Route.LIST_RUNS, fault, times)
+
+    @rule(seconds=st.sampled_from([0.2, 3.0, 20.0]))
+    def upstream_goes_away(self, seconds: float) -> None:
+        PLAYED["outages"] += 1
+        self.world.upstream_down(seconds)
+
+    @rule(number=st.integers(0, 1))
+    def drain(self, number: int) -> None:
+        PLAYED["drains"] += 1
+        self.world.drain(number)
+
+    @rule(number=st.integers(0, 1))
+    def kill(self, number: int) -> None:
+        PLAYED["kills"] += 1
+        self.world.kill(number)
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.0, 5.0, 11.0, 30.0, 65.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule()
+    def upstream_recovers(self) -> None:
+        self.world.sandbox.faults.clear()
+
+    # What must hold
+
+    @invariant()
+    def all_is_well(self) -> None:
+        PLAYED["steps"] += 1
+        self.world.check()
+        faults = [line for line in self.logs.entries if line["log_level"] in ("error", "critical")]
+        assert not faults, faults
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.end()
+            faults = [line for line in self.logs.entries if line["log_level"] in ("error", "critical")]
+            assert not faults, faults
+        finally:
+            structlog.configure(processors=self.processors)

@@ -1,0 +1,65 @@
+"""Faults at random: what an upstream can do to a dispatch, a look-up or a poll, at any moment of it."""
+
+from hypothesis import strategies as st
+
+from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Reset, Truncate
+
+PAGE = b"<html><h1>Bad gateway</h1></html>"
+ENVELOPE = b'{"code":"SOMETHING","message":"x","errors":null}'
+
+created = st.booleans()
+late = st.sampled_from([0.0, 0.0, 0.0, 0.3, 5.0, 9.5])
+retry_after = st.sampled_from(
+    [{}, {}, {"Retry-After": "1"}, {"Retry-After": "20"}, {"Retry-After": "3600"}, {"Retry-After": "soon"}]
+)
+bodies = st.sampled_from([b"", PAGE, ENVELOPE, b"{", b"\xff\xfe\x00", b"[]"])
+#: What is no run, under a status that says there is one.
+no_runs = st.sampled_from(
+    [b"", PAGE, b"{}", b"[]", b"null", b"7", b'"run"', b'{"id":null}', b'{"id":"../x"}', b'{"status_code":"queued"}', b"{"]
+)
+
+
+def answers(*statuses: int, effect: st.SearchStrategy[bool], content: st.SearchStrategy[bytes]) -> st.SearchStrategy[Fault]:
+    return st.builds(
+        Answer, st.sampled_from(statuses), content, retry_after, created=effect, after=late
+    )
+
+
+lost: st.SearchStrategy[Fault] = st.one_of(
+    st.builds(Reset, created),
+    st.builds(Truncate, created),
+    st.builds(Hang, st.sampled_from([1.0, 8.0, 30.0, 100.0]), created),
+    answers(500, 502, 504, 408, 599, effect=created, content=bodies),
+    answers(200, 201, 202, 204, effect=created, content=no_runs),
+)
+busy_503 = answers(503, effect=created, content=bodies)
+refusals = answers(301, 400, 401, 402, 403, 404, 409, 413, 422, effect=created, content=bodies)
+#: The answer is late, but what was asked for has happened.
+slow: st.SearchStrategy[Fault] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0]), st.just(True))  # noqa: FBT003
+
+#: What a dispatch can meet where an upstream knows no idempotency whatever. Left out is what no client can see:
+#: - an effect that comes after the look-up has said that there is no run (a late effect: ``Delay``);
+#: - 429, which is documented to mean "nothing happened" and is repeated without asking, in spite of an effect.
+for_create_without_idempotency = st.one_of(
+    lost, lost, busy_503, refusals, slow, answers(429, effect=st.just(False), content=bodies)  # noqa: FBT003
+)
+for_create = st.one_of(
+    for_create_without_idempotency,
+    answers(429, effect=created, content=bodies),
+    st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0, 100.0])),
+)
+for_reading: st.SearchStrategy[Fault] = st.one_of(
+    st.builds(Reset),
+    st.builds(Truncate),
+    st.builds(Hang, st.sampled_from([1.0, 8.0, 30.0])),
+    st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0])),
+    answers(429, 500, 502, 503, 504, 408, effect=st.just(False), content=bodies),  # noqa: FBT003
+    answers(200, 201, 204, effect=st.just(False), content=no_runs),  # noqa: FBT003
+)
+for_polls = st.one_of(for_reading, for_reading, answers(401, 403, 404, effect=st.just(False), content=bodies))  # noqa: FBT003
+#: A look-up can be refused as well, or lie that there are no runs.
+for_look_ups = st.one_of(
+    for_reading,
+    answers(400, 401, 403, 404, effect=st.just(False), content=bodies),  # noqa: FBT003
+    st.just(Answer(200, b'{"items":[]}')),
+)

@@ -1,0 +1,22 @@
+"""Clients, faults, drains and kills in any order, and what must hold whatever happens.
+
+Bounded and always the same here; ``make fuzz`` plays it for long and differently each time.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+from tests.chaos.machine import Chaos
+
+SETTINGS = settings(
+    max_examples=int(os.environ.get("CHAOS_EXAMPLES", "40")),
+    stateful_step_count=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+TestChaos = Chaos.TestCase
+TestChaos.settings = SETTINGS

@@ -1,0 +1,456 @@
+"""Two replicas, one simulated Runflow and any number of clients in virtual time, and what must hold of them.
+
+The world keeps book of every call that was made. ``check`` looks at what has ended since it was last asked;
+``end`` puts everything right again, lets every wait run out, resumes every run and looks for what was left behind.
+"""
+
+import asyncio
+import gc
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+import attrs
+import orjson
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Services
+from runflow_mcp.sandbox import Idempotency, RunningSandbox, Sandbox, start
+from runflow_mcp.sandbox.keys import fingerprint
+from runflow_mcp.sandbox.runs import Run
+from runflow_mcp.server import CLOSING, _drain
+from runflow_mcp.web.connection import Runner
+from runflow_mcp.web.keys import SERVICES
+from tests.serving import BOTH, TASKS, Answer, free_port, modern
+from tests.virtual_time import VirtualClock, VirtualTimeLoop
+
+#: Seconds. The wait's ceiling, one upstream request, a drain; and what a dispatch may take by the documents.
+CEILING, UPSTREAM, GRACE, BUDGET = 60.0, 10.0, 10.0, 45.0
+#: aiohttp rounds time-outs of more than five seconds up to whole ones, and a turn of the loop takes its time.
+ROUNDING, TURN = 1.0, 0.05
+#: Three attempts of ``tasks/get`` and the pauses that upstream may ask for between them.
+TASK_PATIENCE = 3 * (UPSTREAM + ROUNDING) + 2 * 60.0
+SETTINGS = {
+    "MCP_POLL_TIMEOUT_MS": str(int(CEILING * 1000)),
+    "MCP_SHUTDOWN_GRACE_MS": str(int(GRACE * 1000)),
+    "MCP_MAX_WAITS": "6",
+    "RUNFLOW_TIMEOUT_MS": str(int(UPSTREAM * 1000)),
+    "RUNFLOW_SKILL_URL": "",
+    **{f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")},
+}
+INPUTS = ({"prompt": "a lighthouse"}, {"prompt": "a harbour"})
+WAITING = frozenset({"stream", "json"})
+#: Tool errors that say that nothing was started.
+NOT_BEGUN = frozenset({"server_busy", "server_draining"})
+INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
+
+
+def open_files() -> int:
+    """How many files and sockets this process holds open."""
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+
+
+@attrs.frozen
+class Order:
+    """What a client asks for. ``mode``: stream, json, no_wait or task. ``ref`` None: one is minted."""
+
+    key: str
+    model: str
+    ref: str | None
+    mode: str
+    input: dict[str, str]
+
+    @property
+    def waits(self) -> bool:
+        return self.mode in WAITING
+
+
+@attrs.define(eq=False)
+class Replica:
+    """One process of the server, from its start to its end."""
+
+    number: int
+    port: int
+    app: web.Application
+    runner: Runner
+    #: up, draining, gone (it closed by itself) or killed.
+    state: str = "up"
+    drained_at: float | None = None
+
+    @property
+    def services(self) -> Services:
+        return self.app[SERVICES]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+
+@attrs.define(eq=False)
+class Call:
+    """One request of one client, and what came of it."""
+
+    replica: Replica
+    order: Order
+    began: float
+    #: Whether the replica was draining by then.
+    late: bool
+    #: The task id, for a ``tasks/get``.
+    task_id: str | None = None
+    job: "asyncio.Task[None] | None" = None
+    ended: float | None = None
+    answer: Answer | None = None
+    broken: Exception | None = None
+    left: bool = False
+    checked: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        return self.order.waits and self.task_id is None
+
+    @property
+    def excused(self) -> bool:
+        """Whether nobody owes this call an answer: the client left, or the process was killed under it."""
+        return self.left or self.replica.state == "killed"
+
+
+class World:
+    """Everything in one event loop of its own; each method plays to the point where nothing happens any more."""
+
+    def __init__(self, rule: Idempotency, seed: int = 0) -> None:
+        gc.collect()
+        self.files = open_files()
+        self.rule = rule
+        self.faults_of_ours: list[str] = []
+        self.clock = VirtualClock()
+        self.loop = VirtualTimeLoop()
+        self.loop.set_exception_handler(lambda _, context: self.faults_of_ours.append(repr(context)))
+        self.random = Random(seed)
+        self.sandbox = Sandbox(clock=self.clock, idempotency=rule, seed=seed)
+        self.calls: list[Call] = []
+        self.ended_checked = 0
+        #: When the last dispatch under a client_ref may have begun, and where.
+        self.dispatched: dict[tuple[str, str, str], tuple[float, Replica]] = {}
+        #: client_ref of each order → what its clients were told of it.
+        self.told: set[str] = set()
+        self.upstream: RunningSandbox | None = None
+        self.background: set[asyncio.Task[None]] = set()
+        self.loop.run_until_complete(self._open())
+
+    async def _open(self) -> None:
+        self.upstream_port = free_port()
+        await self._upstream_up()
+        # One connection for each call, so that every loss of one is the loss of one call.
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        self.session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        self.replicas = [await self._boot(number, free_port()) for number in range(2)]
+        await self._settle()
+
+    async def _upstream_up(self) -> None:
+        self.upstream = await start(self.sandbox, port=self.upstream_port)
+
+    async def _boot(self, number: int, port: int) -> Replica:
+        base = f"http://127.0.0.1:{self.upstream_port}"
+        environ = {
+            "MCP_PORT": str(port),
+            "RUNFLOW_API_URL": base,
+            "RUNFLOW_CATALOG_URL": f"{base}/models-catalog.json",
+            **SETTINGS,
+        }
+        app = create_app(Config.from_mapping(environ), clock=self.clock, random=self.random)
+        runner = Runner(app, shutdown_timeout=CLOSING)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return Replica(number, port, app, runner)
+
+    async def _settle(self) -> None:
+        """Let everything happen that can happen without the time going on."""
+        await asyncio.sleep(0.001)
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    # What can be done to it
+
+    def advance(self, seconds: float) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def call(self, number: int, order: Order) -> Call:
+        """Send an order; its answer comes whenever it comes."""
+        message = {"name": "generate", "arguments": self._arguments(order), "_meta": {"progressToken": 1}}
+        if order.mode == "task":
+            body, headers = modern("tools/call", {"name": "generate", "arguments": message["arguments"]}, extensions=(TASKS,))
+        else:
+            body, headers = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": message}, {}
+        if order.ref is not None:
+            self.dispatched[order.key, order.model, order.ref] = self.now, self.replicas[number]
+        return self._send(number, order, body, headers)
+
+    def tasks_get(self, number: int, order: Order, task_id: str) -> Call:
+        body, headers = modern("tasks/get", {"taskId": task_id}, extensions=(TASKS,))
+        return self._send(number, order, body, headers, task_id)
+
+    def _arguments(self, order: Order) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"model": order.model, "input": order.input}
+        if order.ref is not None:
+            arguments["client_ref"] = order.ref
+        if order.mode == "no_wait":
+            arguments["wait"] = False
+        return arguments
+
+    def _send(
+        self, number: int, order: Order, body: dict[str, Any], headers: dict[str, str], task_id: str | None = None
+    ) -> Call:
+        replica = self.replicas[number]
+        call = Call(replica, order, self.now, replica.state == "draining", task_id)
+        self.calls.append(call)
+        sent = {"Authorization": f"Bearer {order.key}", "Content-Type": "application/json", **headers}
+        if order.mode in ("stream", "task"):
+            sent["Accept"] = BOTH
+        call.job = self.loop.create_task(self._play(call, orjson.dumps(body), sent))
+        self.loop.run_until_complete(self._settle())
+        return call
+
+    async def _play(self, call: Call, body: bytes, headers: dict[str, str]) -> None:
+        try:
+            async with self.session.post(call.replica.url, data=body, headers=headers) as response:
+                content = await response.read()
+                call.answer = Answer(response.status, response.headers.copy(), content)
+        except aiohttp.ClientError as fault:
+            call.broken = fault
+        finally:
+            call.ended = self.now
+
+    def leave(self, call: Call) -> None:
+        """The client of a call goes away without waiting for its answer."""
+        if call.ended is None and call.job is not None:
+            call.left = True
+            call.job.cancel()
+            self.loop.run_until_complete(self._settle())
+
+    def drain(self, number: int) -> None:
+        """What a process does at SIGTERM; another takes its place at the same address."""
+        replica = self.replicas[number]
+        if replica.state == "up":
+            replica.state, replica.drained_at = "draining", self.now
+            self._in_background(self._drained(replica))
+            self.loop.run_until_complete(self._settle())
+
+    async def _drained(self, replica: Replica) -> None:
+        await _drain(replica.app, replica.services.config, asyncio.Event())
+        await replica.runner.cleanup()
+        replica.state = "gone"
+        self.replicas[replica.number] = await self._boot(replica.number, replica.port)
+
+    def kill(self, number: int) -> None:
+        """The process ends as with SIGKILL; another takes its place at the same address."""
+        replica = self.replicas[number]
+        if replica.state == "up":
+            replica.state = "killed"
+            self.loop.run_until_complete(self._killed(replica))
+
+    async def _killed(self, replica: Replica) -> None:
+        await replica.services.dispatcher.close()
+        server = replica.runner.server
+        assert server is not None
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await replica.runner.cleanup()
+        self.replicas[replica.number] = await self._boot(replica.number, replica.port)
+        await self._settle()
+
+    def upstream_down(self, seconds: float) -> None:
+        """Upstream accepts no connections for so long; those it has break."""
+        if self.upstream is not None:
+            self._in_background(self._outage(seconds))
+            self.loop.run_until_complete(self._settle())
+
+    async def _outage(self, seconds: float) -> None:
+        upstream, self.upstream = self.upstream, None
+        assert upstream is not None
+        await upstream.close()
+        await asyncio.sleep(seconds)
+        await self._upstream_up()
+
+    def _in_background(self, coroutine: Any) -> None:
+        task = self.loop.create_task(coroutine)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    # What must hold
+
+    def runs(self) -> Counter[tuple[str, str, str | None]]:
+        """How many runs there are for each caller, model and client_ref."""
+        return Counter((run.owner, run.order.model.name, run.order.client_ref) for run in self.sandbox.runs)
+
+    def check(self) -> None:
+        """Whether all that has happened so far is as promised."""
+        assert not self.faults_of_ours, self.faults_of_ours
+        twice = {key: count for key, count in self.runs().items() if count > 1}
+        assert not twice, f"more than one run: {twice}"
+        for call in self.calls:
+            if call.ended is not None and not call.checked:
+                call.checked = True
+                self._check_call(call)
+            elif call.ended is None:
+                assert self.now <= call.began + self._patience(call), f"not answered in time: {call}"
+
+    def _patience(self, call: Call) -> float:
+        if call.task_id is not None:
+            return TASK_PATIENCE
+        patience = CEILING if call.waiting else BUDGET + ROUNDING
+        if call.waiting and call.replica.drained_at is not None:
+            patience = min(patience, max(0.0, call.replica.drained_at - call.began) + GRACE)
+        return patience + TURN
+
+    def _check_call(self, call: Call) -> None:
+        if call.excused:
+            return
+        assert call.broken is None, f"no answer: {call}"
+        assert call.answer is not None, f"no answer: {call}"
+        assert call.ended is not None
+        assert call.ended - call.began <= self._patience(call), f"answered too late: {call}"
+        assert call.answer.status == (200 if call.task_id is None else call.answer.status), call
+        message = self._one_message(call.answer)
+        if call.task_id is not None:
+            self._check_task(call, message)
+        elif call.order.mode == "task" and message["result"].get("resultType") == "task":
+            self._owns(call.order, message["result"]["taskId"])
+        else:
+            self._check_result(call, message["result"])
+
+    def _one_message(self, answer: Answer) -> Any:
+        """The final response; nothing else in the answer may claim to be one."""
+        if not answer.is_stream:
+            assert answer.json["id"] == 1
+            return answer.json
+        assert answer.content.endswith(b"\n\n")
+        finals = [event for event in answer.events if "id" in event]
+        assert len(finals) == 1, finals
+        assert finals[0] is answer.events[-1] or finals[0] == answer.events[-1]
+        figures = [told["progress"] for told in answer.progress]
+        assert figures == sorted(set(figures)), figures
+        return finals[0]
+
+    def _check_result(self, call: Call, result: Any) -> None:
+        structured = result["structuredContent"]
+        if not result["isError"]:
+            self._owns(call.order, structured["run_id"])
+            assert structured["client_ref"] == (call.order.ref or structured["client_ref"])
+            self.told.add(structured["client_ref"])
+            return
+        error, text = structured["error"], result["content"][0]["text"]
+        details = error["details"]
+        if "client_ref" not in details:
+            assert error["code"] in NOT_BEGUN, error
+            assert "nothing was started" in error["message"], error
+            assert call.waiting
+            assert error["code"] != "server_draining" or call.late
+            return
+        assert details["client_ref"] == (call.order.ref or details["client_ref"])
+        assert details["client_ref"] in text
+        self.told.add(details["client_ref"])
+        if "run_id" in details:
+            run = self._owns(call.order, details["run_id"])
+            assert details["run_id"] in text
+            assert details["run"]["id"] == run.id
+        if error["code"] == "polling_timeout":
+            assert call.ended is not None
+            assert abs(call.ended - call.began - CEILING) <= TURN, f"the ceiling is not exact: {call}"
+        if error["code"] == "server_draining":
+            assert call.replica.drained_at is not None
+
+    def _check_task(self, call: Call, message: Any) -> None:
+        run = self.sandbox.runs.get(call.task_id or "")
+        theirs = run is not None and run.owner == fingerprint(call.order.key)
+        if "error" in message:
+            assert message["error"]["code"] in (INVALID_PARAMS, INTERNAL_ERROR), message
+            assert theirs or message["error"]["code"] == INVALID_PARAMS or self.rule, message
+        else:
+            assert theirs, f"somebody else's run: {message}"
+
+    def _owns(self, order: Order, run_id: str) -> Run:
+        """The run of that id, which must be the very one that this order is about."""
+        run = self.sandbox.runs.get(run_id)
+        assert run is not None, f"there is no run {run_id}"
+        assert run.owner == fingerprint(order.key), f"somebody else's run: {run}"
+        assert run.order.model.name == order.model
+        assert run.order.client_ref == (order.ref or run.order.client_ref)
+        self.told.add(run.order.client_ref or "")
+        return run
+
+    # The end
+
+    def end(self) -> None:
+        """Let everything come to rest, resume every run, and see that nothing is left behind."""
+        try:
+            self._rest()
+            self._resume_all()
+        finally:
+            self.loop.run_until_complete(self._close())
+            left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
+            self.loop.close()
+        assert not left, left
+        assert not self.faults_of_ours, self.faults_of_ours
+        gc.collect()
+        assert open_files() <= self.files, "sockets were left open"
+
+    def _rest(self) -> None:
+        self.sandbox.faults.clear()
+        while self.background:
+            self.advance(CEILING)
+        self.advance(TASK_PATIENCE + CEILING)
+        self.check()
+        assert all(call.ended is not None for call in self.calls)
+        for replica in self.replicas:
+            assert len(replica.services.waits) == 0
+        names = Counter(task.get_name() for task in asyncio.all_tasks(self.loop))
+        assert names["dispatch"] == 0
+        seen = len(self.sandbox.requests)
+        self.advance(30.0)
+        new = [one for one in list(self.sandbox.requests)[seen:] if one.path.startswith("/v1/")]
+        assert not new, "somebody still polls"
+
+    def _resume_all(self) -> None:
+        """Every run is found again by its client_ref: by name, and by whoever was told a minted one."""
+        silenced = any(call.excused for call in self.calls)
+        keys = {fingerprint(call.order.key): call.order.key for call in self.calls}
+        for run in list(self.sandbox.runs):
+            ref = run.order.client_ref
+            assert ref is not None
+            if ref.startswith("mcp-") and ref not in self.told:
+                assert silenced, f"nobody was told of {run}"
+                continue
+            order = Order(keys[run.owner], run.order.model.name, ref, "no_wait", INPUTS[0])
+            call = self.call(self.random.randrange(2), order)
+            self.advance(0.1)
+            assert call.answer is not None
+            result = call.answer.result
+            found = result["structuredContent"]
+            assert found.get("run_id") == run.id, f"{run} is not found again: {found}"
+        self.check()
+
+    async def _close(self) -> None:
+        for call in self.calls:
+            if call.job is not None and not call.job.done():
+                call.job.cancel()
+                with suppress(asyncio.CancelledError):
+                    await call.job
+        for task in list(self.background):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.session.close()
+        for replica in self.replicas:
+            if replica.state in ("up", "draining"):
+                await replica.runner.cleanup()
+        if self.upstream is not None:
+            await self.upstream.close()
+        await asyncio.sleep(1.0)
