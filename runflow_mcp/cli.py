@@ -125,11 +125,11 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
         config = Config.from_mapping(environ)
         if config.rate_limit_store != "memory://" and find_spec("redis") is None:
             raise ConfigError(["MCP_RATE_LIMIT_STORE: expected the package redis; install runflow-mcp[redis]"])
-        return config
     except ConfigError as wrong:
         print("These settings are wrong:", *(f"  {fault}" for fault in wrong.faults), sep="\n", file=sys.stderr)
         print("Nothing was started. `runflow-mcp config` explains every setting.", file=sys.stderr)
         return None
+    return config
 
 
 def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:

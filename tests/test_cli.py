@@ -332,3 +332,12 @@ def test_the_markdown_table_shows_defaults_whatever_is_set(
 def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
     readme = Path(__file__).parent.parent / "README.md"
     assert cli.settings_markdown() in readme.read_text(encoding="utf-8")
+
+
+def test_limits_that_need_a_package_say_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda _name: None)
+    assert cli.load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
+    assert "runflow-mcp[redis]" in capsys.readouterr().err
+    assert cli.load_config({}) is not None

@@ -15,14 +15,26 @@ retry_after = st.sampled_from(
 bodies = st.sampled_from([b"", PAGE, ENVELOPE, b"{", b"\xff\xfe\x00", b"[]"])
 #: What is no run, under a status that says there is one.
 no_runs = st.sampled_from(
-    [b"", PAGE, b"{}", b"[]", b"null", b"7", b'"run"', b'{"id":null}', b'{"id":"../x"}', b'{"status_code":"queued"}', b"{"]
+    [
+        b"",
+        PAGE,
+        b"{}",
+        b"[]",
+        b"null",
+        b"7",
+        b'"run"',
+        b'{"id":null}',
+        b'{"id":"../x"}',
+        b'{"status_code":"queued"}',
+        b"{",
+    ]
 )
 
 
-def answers(*statuses: int, effect: st.SearchStrategy[bool], content: st.SearchStrategy[bytes]) -> st.SearchStrategy[Fault]:
-    return st.builds(
-        Answer, st.sampled_from(statuses), content, retry_after, created=effect, after=late
-    )
+def answers(
+    *statuses: int, effect: st.SearchStrategy[bool], content: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[Fault]:
+    return st.builds(Answer, st.sampled_from(statuses), content, retry_after, created=effect, after=late)
 
 
 lost: st.SearchStrategy[Fault] = st.one_of(
@@ -41,7 +53,12 @@ slow: st.SearchStrategy[Fault] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0
 #: - an effect that comes after the look-up has said that there is no run (a late effect: ``Delay``);
 #: - 429, which is documented to mean "nothing happened" and is repeated without asking, in spite of an effect.
 for_create_without_idempotency = st.one_of(
-    lost, lost, busy_503, refusals, slow, answers(429, effect=st.just(False), content=bodies)  # noqa: FBT003
+    lost,
+    lost,
+    busy_503,
+    refusals,
+    slow,
+    answers(429, effect=st.just(False), content=bodies),  # noqa: FBT003
 )
 for_create = st.one_of(
     for_create_without_idempotency,

@@ -185,7 +185,9 @@ class World:
         """Send an order; its answer comes whenever it comes."""
         message = {"name": "generate", "arguments": self._arguments(order), "_meta": {"progressToken": 1}}
         if order.mode == "task":
-            body, headers = modern("tools/call", {"name": "generate", "arguments": message["arguments"]}, extensions=(TASKS,))
+            body, headers = modern(
+                "tools/call", {"name": "generate", "arguments": message["arguments"]}, extensions=(TASKS,)
+            )
         else:
             body, headers = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": message}, {}
         if order.ref is not None:
