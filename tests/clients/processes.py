@@ -35,11 +35,11 @@ def node_peers() -> Path:
     return _installed("node", "package.json", lambda folder: [npm, "install", "--prefix", str(folder), *flags])
 
 
-def python_sdk_1() -> Path:
-    """A folder to put on the path of a Python that has no other packages."""
+def python_peer(name: str) -> Path:
+    """A folder to put on Python's path, with the packages that ``peers/<name>.txt`` pins."""
     pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
-    pins = "python_sdk_1.txt"
-    return _installed("mcp1", pins, lambda folder: [*pip, "--target", str(folder), "-r", str(folder / pins)])
+    pins = f"{name}.txt"
+    return _installed(name, pins, lambda folder: [*pip, "--target", str(folder), "-r", str(folder / pins)])
 
 
 def _installed(name: str, pins: str, command: Callable[[Path], list[str]]) -> Path:

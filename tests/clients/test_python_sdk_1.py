@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST
-from tests.clients.processes import PINS, python_sdk_1, talking
+from tests.clients.processes import PINS, python_peer, talking
 from tests.serving import KEY, Server
 
 pytestmark = pytest.mark.real_time
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real_time
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    return python_sdk_1()
+    return python_peer("python_sdk_1")
 
 
 async def seen(server: Server, packages: Path, home: Path, step: str, key: str = KEY) -> Any:
