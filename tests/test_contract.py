@@ -81,7 +81,7 @@ TOOL_ERRORS = {
     "generate_failed",
 }
 COMMANDS = ["serve", "sandbox", "check", "config"]
-TARGETS = ["install", "run", "test", "check"]
+TARGETS = ["install", "run", "test", "check", "conformance", "fuzz"]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

@@ -12,33 +12,7 @@ from runflow_mcp.errors import (
     ToolError,
     ToolErrorCode,
 )
-
-#: data.code → HTTP status, as documented.
-REJECTIONS = {
-    "bad_request": 400,
-    "host_rejected": 403,
-    "origin_rejected": 403,
-    "body_too_large": 413,
-    "body_timeout": 408,
-    "unsupported_media_type": 415,
-    "missing_authorization": 401,
-    "malformed_authorization": 401,
-    "rate_limited": 429,
-}
-
-TOOL_ERRORS = {
-    "polling_timeout",
-    "server_draining",
-    "server_busy",
-    "insufficient_credits",
-    "unauthorized",
-    "model_not_found",
-    "run_failed",
-    "run_cancelled",
-    "invalid_arguments",
-    "catalog_fetch_failed",
-    "generate_failed",
-}
+from tests.test_contract import REJECTIONS, TOOL_ERRORS
 
 
 def test_the_rejections_are_the_documented_ones() -> None:

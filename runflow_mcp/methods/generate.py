@@ -49,7 +49,8 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
         if not wanted.wait:
             return outcomes.started(run, asked, call.services.config.api_url)
         return outcomes.ended(run, asked) if run.terminal else tasks.created(run, asked, call.services.clock.wall())
-    except ToolError:
+    except ToolError as refusal:
+        refusal.details.setdefault("client_ref", order.client_ref)
         raise
     except TimeoutError:
         draining = call.services.waits.draining

@@ -24,7 +24,9 @@ def configure(config: Config, stream: TextIO = sys.stderr) -> None:
             # The plain formatter: the rich one prints local variables, and one of them is the key.
             processors=[
                 *shared,
-                structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+                structlog.dev.ConsoleRenderer(
+                    colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+                ),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(stream),

@@ -12,16 +12,6 @@ from tests.virtual_time import VirtualClock
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-def sandbox(clock: VirtualClock) -> Sandbox:
-    return Sandbox(clock=clock)
-
-
-@pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Start a sandbox of the test's own making."""
     async with AsyncExitStack() as stack:
