@@ -101,14 +101,23 @@ async def _run(request: Request, call: Call) -> Run:
 
 
 def _task(run: Run, status: str, now: float, message: str) -> dict[str, JSON]:
-    stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "taskId": run.id,
         "status": status,
         "statusMessage": message,
-        "createdAt": run.created_at or stamp,
-        "lastUpdatedAt": run.completed_at or stamp,
+        "createdAt": _stamp(run.created_at, now),
+        "lastUpdatedAt": _stamp(run.completed_at, now),
         # Upstream keeps runs; this server promises nothing about for how long.
         "ttlMs": None,
         "pollIntervalMs": max(MIN_POLL_MS, int(poll_delay(run.age(now)) * 1000)),
     }
+
+
+def _stamp(upstream: str | None, now: float) -> str:
+    """Upstream's time where it is a whole one, else ours: the extension wants ISO 8601 in every answer."""
+    try:
+        if upstream and datetime.fromisoformat(upstream).tzinfo is not None:
+            return upstream
+    except ValueError:
+        pass
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,6 +4,7 @@ They live under ``.venv/peers``; what is there is used again as long as its pins
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 import subprocess
@@ -28,49 +29,49 @@ STEP_SECONDS = 30
 
 
 def node_peers() -> Path:
-    """The folder of the npm packages; their scripts must lie in it to find them."""
+    """The folder of the npm packages, with the script that uses them: it finds them from there alone."""
     require("node")
     npm = require("npm")
     flags = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    return _installed("node", "package.json", lambda folder: [npm, "install", "--prefix", str(folder), *flags])
+    command = (npm, "install", *flags, "--prefix")
+    return _installed("node", ("package.json", "typescript.mjs"), lambda folder: [*command, str(folder)])
 
 
 def python_peer(name: str) -> Path:
     """A folder to put on Python's path, with the packages that ``peers/<name>.txt`` pins."""
     pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
     pins = f"{name}.txt"
-    return _installed(name, pins, lambda folder: [*pip, "--target", str(folder), "-r", str(folder / pins)])
+    return _installed(name, (pins,), lambda folder: [*pip, "--target", str(folder), "-r", str(folder / pins)])
 
 
-def _installed(name: str, pins: str, command: Callable[[Path], list[str]]) -> Path:
-    wanted, place = PINS / pins, INSTALLED / name
-    if _is_current(place / pins, wanted):
-        return place
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    # Two test runs may install at the same time: each into a folder of its own, and one of them is kept.
-    with _scratch() as scratch:
-        shutil.copy(wanted, scratch)
-        _install(name, command(scratch))
-        shutil.rmtree(place, ignore_errors=True)
-        try:
-            scratch.rename(place)
-        except OSError:
-            if not _is_current(place / pins, wanted):
-                raise
+def _installed(name: str, files: tuple[str, ...], command: Callable[[Path], list[str]]) -> Path:
+    """Where ``command`` has installed what these files of ``peers`` say; they lie there, too."""
+    place = INSTALLED / name
+    with _alone():
+        if not all(_same(PINS / file, place / file) for file in files):
+            scratch = Path(tempfile.mkdtemp(dir=INSTALLED))
+            try:
+                for file in files:
+                    shutil.copy(PINS / file, scratch)
+                _install(name, command(scratch))
+                shutil.rmtree(place, ignore_errors=True)
+                scratch.rename(place)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     return place
 
 
-def _is_current(held: Path, wanted: Path) -> bool:
-    return held.is_file() and held.read_bytes() == wanted.read_bytes()
-
-
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=INSTALLED))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _alone() -> Iterator[None]:
+    """Test processes side by side install one after the other, and all but the first find it done."""
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    with (INSTALLED / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _same(wanted: Path, held: Path) -> bool:
+    return held.is_file() and held.read_bytes() == wanted.read_bytes()
 
 
 def _install(name: str, command: list[str]) -> None:

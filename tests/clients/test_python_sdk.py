@@ -1,18 +1,27 @@
 """The official Python SDK's client, as most Python hosts use it."""
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import PromptsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceLink, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from runflow_mcp.protocol.revisions import LATEST, Revision
-from tests.serving import INPUT, KEY, MODEL, Server
+from runflow_mcp.sandbox import Sandbox
+from tests.clients.soon import soon
+from tests.methods.catalogs import entry, script
+from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
 
 pytestmark = pytest.mark.real_time
 
@@ -22,9 +31,11 @@ NEWEST_COMMON = max({*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & 
 
 
 @asynccontextmanager
-async def connected(server: Server, *, key: str = KEY, mode: str = "auto") -> AsyncIterator[Client]:
+async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto") -> AsyncIterator[Client]:
+    """A client of a server, or of whatever is at a URL."""
+    url = server if isinstance(server, str) else server.url
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
-        transport = streamable_http_client(server.url, http_client=http)
+        transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
 
@@ -99,3 +110,66 @@ async def test_a_refused_key_is_shown_with_what_to_do(server: Server, mode: str)
     with pytest.RaisesGroup(refusal, flatten_subgroups=True):
         async with connected(server, key="rf_svc_sandbox", mode=mode):
             pass
+
+
+async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
+    """In the modern era the client closes the stream, which is how it cancels."""
+    async with connected(server) as client:
+        calling = asyncio.create_task(
+            client.call_tool("generate", {"model": "sandbox/slow", "input": {}}, read_timeout_seconds=0.2)
+        )
+        await soon(lambda: len(server.services.waits) == 1)
+        with pytest.raises(MCPError, match=r"[Tt]imed out"):
+            await calling
+        await soon(lambda: len(server.services.waits) == 0)
+        assert (await client.list_tools()).tools
+
+
+async def test_listening_for_changed_prompts(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_CATALOG_TTL_MS="5000")
+    async with (
+        connected(server) as client,
+        client.listen(prompts_list_changed=True, tools_list_changed=True) as subscription,
+    ):
+        assert subscription.honored.model_dump(exclude_none=True) == {"prompts_list_changed": True}
+        assert len((await client.list_prompts()).prompts) > 1
+        script(sandbox, entry("runflow/headshots"))
+        async with asyncio.timeout(5):
+            assert isinstance(await anext(subscription), PromptsListChanged)
+        # Not from the client's cache, although the list's freshness has not passed.
+        assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["headshots"]
+    await soon(lambda: len(server.services.subscriptions) == 0)
+
+
+async def test_a_stop_ends_listening_gracefully(server: Server) -> None:
+    async with connected(server) as client, client.listen(prompts_list_changed=True) as subscription:
+        server.services.subscriptions.drain()
+        async with asyncio.timeout(5):
+            assert [event async for event in subscription] == []
+        # What comes after that is acknowledged and ended in one go.
+        async with client.listen(prompts_list_changed=True) as late, asyncio.timeout(5):
+            assert [event async for event in late] == []
+
+
+async def test_a_process_that_is_stopped_ends_listening_gracefully(tmp_path: Path) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "runflow_mcp", "serve", "--sandbox"),
+        env={**os.environ, "MCP_PORT": str(port)},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline()
+        async with connected(f"http://127.0.0.1:{port}/mcp") as client, client.listen(prompts_list_changed=True) as one:
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(5):
+                # An embedded catalog may arrive only now; what matters is that no loss is reported.
+                assert {type(event) for event in [event async for event in one]} <= {PromptsListChanged}
+                assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -18,11 +18,11 @@ def packages() -> Path:
     return python_peer("python_sdk_1")
 
 
-async def seen(server: Server, packages: Path, home: Path, step: str, key: str = KEY) -> Any:
+async def seen(server: Server, packages: Path, home: Path, step: str) -> Any:
     """What the host saw in a step. It runs without the site's packages, among which there is another SDK."""
     script = str(PINS / "python_sdk_1.py")
     async with talking(
-        sys.executable, "-S", script, server.url, key, step, home=home, PYTHONPATH=str(packages)
+        sys.executable, "-S", script, server.url, KEY, step, home=home, PYTHONPATH=str(packages)
     ) as talk:
         return await talk.hear()
 
@@ -37,15 +37,13 @@ async def test_connecting_and_what_there_is(server: Server, packages: Path, tmp_
     assert met["values"] == ["2K"]
 
 
-async def test_a_run_with_progress(server: Server, packages: Path, tmp_path: Path) -> None:
+async def test_a_run_with_progress_and_an_error_that_keeps_its_envelope(
+    server: Server, packages: Path, tmp_path: Path
+) -> None:
     met = await seen(server, packages, tmp_path, "run")
     assert met["result"]["structuredContent"]["status"] == "succeeded"
     told = [one["progress"] for one in met["told"]]
     assert len(told) > 1
     assert told == sorted(set(told))
-
-
-async def test_an_error_keeps_its_envelope(server: Server, packages: Path, tmp_path: Path) -> None:
-    met = await seen(server, packages, tmp_path, "error", "rf_live_sandbox_no_credit")
-    assert met["result"]["isError"] is True
-    assert met["result"]["structuredContent"]["error"]["code"] == "insufficient_credits"
+    assert met["refused"]["isError"] is True
+    assert met["refused"]["structuredContent"]["error"]["code"] == "model_not_found"

@@ -1,6 +1,5 @@
 """The official TypeScript SDKs, which most editors and desktop hosts use: 1.x, and 2.x in both eras."""
 
-import shutil
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +8,8 @@ import pytest
 
 from runflow_mcp.protocol.revisions import LATEST
 from runflow_mcp.sandbox import Sandbox
-from tests.clients.processes import PINS, Talk, node_peers, talking
+from tests.clients.processes import Talk, node_peers, talking
+from tests.clients.soon import soon
 from tests.methods.catalogs import entry, script
 from tests.services import require
 from tests.serving import KEY, MODERN, Serve, Server
@@ -27,8 +27,7 @@ class Host(Protocol):
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The script, where it finds its packages."""
-    return Path(shutil.copy(PINS / "typescript.mjs", node_peers()))
+    return node_peers() / "typescript.mjs"
 
 
 @pytest.fixture
@@ -93,25 +92,16 @@ async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server
         assert "it starts with rf_live_" in fault
 
 
-async def waits(server: Server, expected: int) -> None:
-    """Return once the server holds so many waiting calls."""
-    for _ in range(100):
-        if len(server.services.waits) == expected:
-            return
-        await server.services.clock.sleep(0.4)
-    raise AssertionError(f"{len(server.services.waits)} calls wait, not {expected}")
-
-
 @one_of_each_era
 async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
     """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
     async with host(server, "leave") as talk:
-        await waits(server, 1)
+        await soon(lambda: len(server.services.waits) == 1)
         assert "timed out" in (await talk.hear())["fault"]
         if era == "auto":
-            await waits(server, 0)
+            await soon(lambda: len(server.services.waits) == 0)
         await talk.say("enough")
-    await waits(server, 0)
+    await soon(lambda: len(server.services.waits) == 0)
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])

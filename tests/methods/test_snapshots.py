@@ -28,13 +28,24 @@ async def result_of(server: Server, method: str, params: dict[str, Any]) -> Any:
     return result
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-async def test_what_clients_read_is_what_was_reviewed(server: Server, name: str) -> None:
-    result = await result_of(server, *REQUESTS[name])
+def assert_reviewed(name: str, result: Any) -> None:
     file = FOLDER / f"{name}.json"
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         file.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     assert result == orjson.loads(file.read_bytes()), "UPDATE_SNAPSHOTS=1 rewrites the snapshots; review the diff"
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_what_clients_read_is_what_was_reviewed(server: Server, name: str) -> None:
+    result = await result_of(server, *REQUESTS[name])
+    assert_reviewed(name, result)
+
+
+async def test_what_modern_clients_discover_is_what_was_reviewed(server: Server) -> None:
+    await server.services.clock.sleep(1)
+    result = (await server.modern("server/discover")).result
+    result["_meta"]["io.modelcontextprotocol/serverInfo"]["version"] = "<version>"
+    assert_reviewed("discover", result)
 
 
 async def test_tools_and_instructions_stay_within_their_budget(server: Server) -> None:

@@ -43,16 +43,15 @@ async def run(session: ClientSession, _greeting: InitializeResult) -> Seen:
         told.append({"progress": value, "total": total, "message": message})
 
     result = await session.call_tool("generate", ORDER, timedelta(seconds=10), progress_callback=progress)
-    return {"result": result.model_dump(mode="json", exclude_none=True), "told": told}
+    refused = await session.call_tool("generate", {**ORDER, "model": "no/such-model"})
+    return {
+        "result": result.model_dump(mode="json", exclude_none=True),
+        "told": told,
+        "refused": refused.model_dump(mode="json", exclude_none=True),
+    }
 
 
-async def error(session: ClientSession, _greeting: InitializeResult) -> Seen:
-    await session.list_tools()
-    result = await session.call_tool("generate", ORDER)
-    return {"result": result.model_dump(mode="json", exclude_none=True)}
-
-
-STEPS = {step.__name__: step for step in (meet, run, error)}
+STEPS = {step.__name__: step for step in (meet, run)}
 
 
 async def main(url: str, key: str, step: str) -> None:

@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 # Its extension of the SDK is not installed beside the tests.
-"""A host on fastmcp with its tasks extension: does one step and prints what it saw as one JSON text.
+"""A host on fastmcp with its tasks extension: two runs as tasks, and what it saw of them as one JSON text.
 
-Arguments: the server's URL, the key, the step.
+Arguments: the server's URL, the key.
 """
 
 import asyncio
@@ -12,30 +12,30 @@ import sys
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp_tasks import call_tool_task
+from fastmcp_tasks.client_models import CancelTaskRequest, GetTaskRequest
 
-Seen = dict[str, object]
 ORDER = {"model": "google/nano-banana-2", "input": {"prompt": "a lighthouse"}}
 
-
-async def call(client: Client, order: Seen) -> Seen:
-    """An ordinary call, which the extension drives to its end."""
-    result = await client.call_tool("generate", order, raise_on_error=False)
-    return {"error": result.is_error, "structured": result.structured_content, "text": result.content[0].text}
+# fastmcp-tasks 4.1.2 leaves out the header Mcp-Name, which SEP-2663 obliges clients to send; the SDK adds it by this.
+GetTaskRequest.name_param = CancelTaskRequest.name_param = "taskId"
 
 
-async def handle(client: Client, order: Seen) -> Seen:
-    """A call that returns with the task, to be asked for and cancelled."""
-    task = await call_tool_task(client, "generate", order)
-    first = await task.status()
-    await task.cancel()
-    last = await task.wait(timeout=20)
-    result = await task.result()
-    return {"id": task.task_id, "states": [first.status, last.status], "structured": result.structured_content}
-
-
-async def main(url: str, key: str, step: str, model: str) -> None:
+async def main(url: str, key: str) -> None:
     async with Client(StreamableHttpTransport(url, auth=key)) as client:
-        seen = await {"call": call, "handle": handle}[step](client, {**ORDER, "model": model})
+        # A call that returns with the task, to be asked for, cancelled and waited for.
+        task = await call_tool_task(client, "generate", ORDER)
+        first = await task.status()
+        await task.cancel()
+        last = await task.wait(timeout=20)
+        result = await task.result()
+        # An ordinary call, which the extension drives to its end.
+        failed = await client.call_tool("generate", {**ORDER, "model": "sandbox/failing"}, raise_on_error=False)
+    seen = {
+        "id": task.task_id,
+        "states": [first.status, last.status],
+        "result": result.structured_content,
+        "failed": {"error": failed.is_error, "structured": failed.structured_content, "text": failed.content[0].text},
+    }
     sys.stdout.write(json.dumps(seen) + "\n")
 
 
