@@ -50,7 +50,9 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
             return outcomes.started(run, asked, call.services.config.api_url)
         return outcomes.ended(run, asked) if run.terminal else tasks.created(run, asked, call.services.clock.wall())
     except ToolError as refusal:
-        refusal.details.setdefault("client_ref", order.client_ref)
+        if "client_ref" not in refusal.details:
+            refusal.details["client_ref"] = order.client_ref
+            refusal.hints += (f"client_ref: {order.client_ref}",)
         raise
     except TimeoutError:
         draining = call.services.waits.draining

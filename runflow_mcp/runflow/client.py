@@ -74,7 +74,10 @@ class RunflowClient:
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
         path = run_path(run_id)
-        return self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path)
+        run = self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path, run_id)
+        if run.id != run_id:
+            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
+        return run
 
     async def find_run(
         self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, timeout: float | None = None
@@ -82,20 +85,20 @@ class RunflowClient:
         """The newest run of this caller with that client_ref, or None when upstream knows none.
 
         A run of another model (by its own metadata) does not count, nor does one that upstream returned
-        although its client_ref differs.
+        although its client_ref differs; one that does not tell its model counts when none does.
         """
         path = "/v1/runs"
         query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": LOOKUP_LIMIT, "sort_by": "created_at:desc"}
         runs = parse_runs(await self._call("GET", path, bearer, trace, query=query, timeout=timeout))
         if runs is None:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a list of runs that cannot be read")
-        for run in runs:
-            if run.client_ref == client_ref and run.metadata.get("mcp_model", model) == model:
-                return run
-        return None
+        fitting = [run for run in runs if run.client_ref == client_ref]
+        theirs = (run for run in fitting if run.metadata.get("mcp_model") == model)
+        untold = (run for run in fitting if "mcp_model" not in run.metadata)
+        return next(theirs, None) or next(untold, None)
 
-    def _run(self, payload: JSON, path: str) -> Run:
-        run = parse_run(payload)
+    def _run(self, payload: JSON, path: str, asked_for: str | None = None) -> Run:
+        run = parse_run(payload, asked_for)
         if run is None:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
         return run

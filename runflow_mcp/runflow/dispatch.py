@@ -120,7 +120,7 @@ class Dispatcher:
 
     async def _dispatch(self, order: Order) -> Dispatched:
         deadline = self.clock.monotonic() + BUDGET
-        if order.own_ref and (run := await self._look_before(order)):
+        if order.own_ref and (run := await self._look_before(order, deadline)):
             return Dispatched(run, found=True)
         body = order.body()
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -135,7 +135,7 @@ class Dispatcher:
             else:
                 pause = self._pause(attempt, fault)
                 # A gateway's 503 may hide that the request was passed on; asking costs less than a second bill.
-                if fault.status == UNAVAILABLE and (run := await self._look_before(order)):
+                if fault.status == UNAVAILABLE and (run := await self._look_before(order, deadline)):
                     return Dispatched(run, found=True)
             again = fault.status != CONFLICT and fault.outcome is not Outcome.REFUSED and attempt < MAX_ATTEMPTS
             if not again or self._left(deadline) - pause <= LOOK_UP_RESERVE:
@@ -155,10 +155,10 @@ class Dispatcher:
         )
         return Dispatched(run, found=run.age(self.clock.wall()) > FOUND_AGE)
 
-    async def _look_before(self, order: Order) -> Run | None:
+    async def _look_before(self, order: Order, deadline: float) -> Run | None:
         """A look-up that must not stop the attempt that follows when it cannot be had."""
         try:
-            return await self._find(order, LOOK_UP_TIMEOUT)
+            return await self._find(order, min(LOOK_UP_TIMEOUT, self._left(deadline)))
         except UpstreamError:
             return None
 

@@ -90,9 +90,12 @@ async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:
     elif encoding not in ("", "identity"):
         raise _unreadable(response, path, "an encoding that was not asked for")
     body = bytearray()
+    received = 0
     async for chunk in response.content.iter_any():
+        received += len(chunk)
         body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
-        if len(body) > MAX_RESPONSE_BYTES:
+        # What is received counts too: compressed nothing can go on for ever.
+        if max(received, len(body)) > MAX_RESPONSE_BYTES:
             raise _unreadable(response, path, "an answer over 8 MiB")
     if decoder and not decoder.eof:
         raise _unreadable(response, path, "an answer that was cut short")

@@ -28,6 +28,8 @@ POLL_DELAY_LAST = 10.0
 #: Inline media longer than this is replaced by a note: it would fill the model's context.
 MAX_INLINE_MEDIA = 2048
 MAX_OUTPUT_URLS = 100
+#: A state is a word; what is longer is not repeated in every line about the run.
+MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
 _MAX_STEPS = 1_000_000
 _URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
@@ -113,17 +115,20 @@ class Run:
         return max(0.0, now - created.timestamp()) if created.tzinfo else 0.0
 
 
-def parse_run(payload: JSON) -> Run | None:
-    """Read a run object; None when it has no usable id."""
+def parse_run(payload: JSON, asked_for: str | None = None) -> Run | None:
+    """Read a run object; None when it has no usable id.
+
+    ``asked_for``: the id it was asked for by, which it need not repeat as long as it tells a state.
+    """
     if not isinstance(payload, dict):
         return None
-    id_ = _text(payload, "id", "run_id")
+    id_ = _text(payload, "id", "run_id") or (asked_for if _text(payload, "status_code", "status") else None)
     if not id_ or run_id_fault(id_):
         return None
     error = payload.get("error")
     error = error if isinstance(error, dict) else {}
     metadata = payload.get("metadata")
-    status = (_text(payload, "status_code", "status") or "unknown").strip().lower()
+    status = (_text(payload, "status_code", "status") or "unknown").strip().lower()[:MAX_STATUS_LENGTH]
     return Run(
         id=id_,
         status=_SPELLINGS.get(status, status),

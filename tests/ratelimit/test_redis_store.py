@@ -27,7 +27,7 @@ pytestmark = pytest.mark.real_time
 HITS = (Hit(Scope.ADDRESS, "192.0.2.7"), Hit(Scope.KEY, "0123456789ab"))
 AWAY = "away: this process's own windows are in force"
 #: Seconds that a request may be delayed by a Redis that does not answer; the machine may be busy.
-MOST = 0.8
+MOST = 3.0
 
 
 class ManualClock:
@@ -341,14 +341,14 @@ async def test_a_hanging_redis_delays_one_request_a_second_and_that_one_briefly(
         for later in (0.0, 0.5, 0.4):
             clock.now += later
             took, _ = await timed(store)
-            assert took < 0.1
+            assert took < 0.45
         assert len(connections) == 1
         clock.now += 0.2
         # A second has passed: one asks again, those beside it do not wait with it.
         asking = asyncio.ensure_future(timed(store))
         await asyncio.sleep(0)
         beside = await asyncio.gather(*(timed(store) for _ in range(50)))
-        assert max(took for took, _ in beside) < 0.1
+        assert max(took for took, _ in beside) < 0.45
         assert (await asking)[0] < MOST
         assert len(connections) == 2
         await store.close()
