@@ -80,6 +80,16 @@ async def _run(request: Request, call: Call) -> Run:
     task_id = request.params.get("taskId")
     if not isinstance(task_id, str) or run_id_fault(task_id):
         raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
+    try:
+        async with call.services.waits.until_drained():
+            return await _asked(task_id, call)
+    except TimeoutError:
+        message = "This server is stopping; the task goes on. Ask again in a few seconds, any replica answers."
+        raise ProtocolError(Code.INTERNAL_ERROR, message) from None
+
+
+async def _asked(task_id: str, call: Call) -> Run:
+    """The run from upstream, asked more than once where that can help."""
     clock = call.services.clock
     deadline = clock.monotonic() + BUDGET
     for attempt in range(1, MAX_ATTEMPTS + 1):

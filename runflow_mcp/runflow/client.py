@@ -74,7 +74,7 @@ class RunflowClient:
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
         path = run_path(run_id)
-        run = self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path, run_id)
+        run = self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path)
         if run.id != run_id:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
         return run
@@ -97,8 +97,8 @@ class RunflowClient:
         untold = (run for run in fitting if "mcp_model" not in run.metadata)
         return next(theirs, None) or next(untold, None)
 
-    def _run(self, payload: JSON, path: str, asked_for: str | None = None) -> Run:
-        run = parse_run(payload, asked_for)
+    def _run(self, payload: JSON, path: str) -> Run:
+        run = parse_run(payload)
         if run is None:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
         return run

@@ -115,14 +115,11 @@ class Run:
         return max(0.0, now - created.timestamp()) if created.tzinfo else 0.0
 
 
-def parse_run(payload: JSON, asked_for: str | None = None) -> Run | None:
-    """Read a run object; None when it has no usable id.
-
-    ``asked_for``: the id it was asked for by, which it need not repeat as long as it tells a state.
-    """
+def parse_run(payload: JSON) -> Run | None:
+    """Read a run object; None when it has no usable id."""
     if not isinstance(payload, dict):
         return None
-    id_ = _text(payload, "id", "run_id") or (asked_for if _text(payload, "status_code", "status") else None)
+    id_ = _text(payload, "id", "run_id")
     if not id_ or run_id_fault(id_):
         return None
     error = payload.get("error")

@@ -193,11 +193,12 @@ async def test_a_refused_poll_ends_the_wait_with_the_run(
 async def test_every_terminal_spelling_ends_the_wait(
     server: Server, sandbox: Sandbox, status: str, ends_as: str | None
 ) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"status": status})))
-    answer = await server.generate()
+    run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
+    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"run_id": run_id, "status": status})))
+    answer = await server.generate(client_ref="r")
     assert len(polls(sandbox)) == 1
     if ends_as is None:
-        assert answer.structured["run_id"] == next(iter(sandbox.runs)).id
+        assert answer.structured["run_id"] == run_id
     else:
         assert answer.tool_error["code"] == ends_as
 

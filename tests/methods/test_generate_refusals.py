@@ -135,8 +135,9 @@ async def test_a_cancelled_run(server: Server) -> None:
 
 
 async def test_a_failure_without_reasons_is_one_all_the_same(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(200, b'{"status_code":"failed"}'))
-    error = run_error_of(await server.generate(), "run_failed")
+    run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
+    sandbox.faults.add(Route.GET_RUN, Answer(200, b'{"id":"%b","status_code":"failed"}' % run_id.encode()))
+    error = run_error_of(await server.generate(client_ref="r"), "run_failed")
     assert error["details"]["failure_code"] is None
 
 
