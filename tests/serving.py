@@ -1,6 +1,9 @@
 """A running server for tests: real HTTP on loopback, with one method per thing a client does."""
 
 import base64
+import contextlib
+import itertools
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -30,11 +33,20 @@ META = "io.modelcontextprotocol/"
 TASKS = f"{META}tasks"
 
 
+#: Below the ports that the system gives to outgoing connections (from 32768 on), and another part for each of
+#: the processes that tests run in: nobody takes a port between its being found and its being used.
+PORTS = itertools.cycle(range(20_000, 24_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 3
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port + 4_000 * worker))
+            return port + 4_000 * worker
+    raise AssertionError("the ports have no end")
 
 
 def encoded(text: str) -> str:
