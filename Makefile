@@ -6,7 +6,7 @@ BIN    := .venv/bin
 WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runflow-mcp/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test conformance check format lock clean
+.PHONY: help install run test conformance fuzz check format lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: .venv/dev  ## the whole test-suite, with branch coverage
 
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
 	$(BIN)/python -m tests.conformance.run
+
+fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES random scenarios of faults, drains and kills, then 10,000 drops
+	$(BIN)/python -m tests.chaos.fuzz
 
 check: .venv/dev  ## format check, lint, strict types
 	$(BIN)/ruff format --check .

@@ -5,7 +5,7 @@ Bounded and always the same here; ``make fuzz`` plays it for long and differentl
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.chaos.machine import Chaos
 
@@ -14,6 +14,8 @@ SETTINGS = settings(
     stateful_step_count=25,
     derandomize=True,
     database=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

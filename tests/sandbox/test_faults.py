@@ -76,6 +76,50 @@ async def test_a_delayed_dispatch_takes_effect_when_nobody_waits_any_more(
     assert len(sandbox.runs) == 1
 
 
+async def test_only_the_answer_of_a_dispatch_may_be_late(client: Client, sandbox: Sandbox, clock: VirtualClock) -> None:
+    sandbox.faults.add("create", Delay(30, created=True))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10):
+            await client.create()
+    assert len(sandbox.runs) == 1
+    sandbox.faults.add("create", Delay(30, created=True))
+    reply = await client.create()
+    assert (reply.status, reply.json["created_at"]) == (201, "2026-11-23T12:00:10.000Z")
+    assert clock.monotonic() == pytest.approx(40, abs=0.01)
+
+
+async def test_a_refusal_may_be_late_too(client: Client, sandbox: Sandbox, clock: VirtualClock) -> None:
+    sandbox.faults.add("create", Delay(30, created=True))
+    assert (await client.create(key="rf_live_sandbox_no_credit")).status == 402
+    assert clock.monotonic() == pytest.approx(30, abs=0.01)
+
+
+@pytest.mark.parametrize("created", [True, False])
+async def test_another_answer_may_come_late_and_its_effect_at_once(
+    client: Client, sandbox: Sandbox, clock: VirtualClock, *, created: bool
+) -> None:
+    sandbox.faults.add("create", Answer(503, created=created, after=20))
+    answer = asyncio.create_task(client.create())
+    await clock.sleep(1)
+    assert len(sandbox.runs) == created
+    assert (await answer).status == 503
+    assert clock.monotonic() == pytest.approx(20, abs=0.01)
+
+
+async def test_a_fault_can_be_about_one_request_alone(client: Client, sandbox: Sandbox) -> None:
+    """By what it says, whether in its path, its query or its body."""
+    sandbox.faults.add("create", Answer(501), about="ref-2")
+    sandbox.faults.add("list_runs", Answer(502), about="ref-2")
+    sandbox.faults.add("get_run", Answer(503), about="run-2")
+    assert (await client.create(client_ref="ref-1")).status == 201
+    assert (await client.create(client_ref="ref-2")).status == 501
+    assert (await client.create(client_ref="ref-2")).status == 201
+    assert (await client.get("/v1/runs?q=client_ref.EQ:'ref-1'")).status == 200
+    assert (await client.get("/v1/runs?q=client_ref.EQ%3A%27ref-2%27")).status == 502
+    assert (await client.get("/v1/runs/run-1")).status == 404
+    assert (await client.get("/v1/runs/run-2")).status == 503
+
+
 @pytest.mark.parametrize(
     ("route", "path"),
     [
@@ -113,6 +157,18 @@ def test_faults_strike_in_order_as_often_as_scripted() -> None:
     assert struck == [Reset(), Reset(), Truncate(), Delay(1), Delay(1), Delay(1)]
     faults.clear()
     assert faults.take("get_run") is None
+
+
+def test_what_is_about_something_can_be_forgotten_alone() -> None:
+    faults = Faults()
+    faults.add("create", Reset(), times=None, about="a")
+    faults.add("create", Truncate(), times=None, about="b")
+    assert [faults.take("create", said) for said in ("a", "b", "c")] == [Reset(), Truncate(), None]
+    faults.clear(about="a")
+    assert [faults.take("create", said) for said in ("a", "b")] == [None, Truncate()]
+    assert faults.scripted("create")
+    faults.clear()
+    assert not faults.scripted("create")
 
 
 def test_a_script_that_makes_no_sense_is_refused() -> None:

@@ -1,0 +1,172 @@
+"""More than there is room for: waiting calls past the limit, clients that do not read, answers that are huge."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+import orjson
+import pytest
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.sandbox import Answer, Delay, Route, RunningSandbox, Sandbox
+from runflow_mcp.web.connection import Runner
+from runflow_mcp.web.reply import WRITE_TIMEOUT
+from tests.methods.seen import dispatches, polls
+from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
+from tests.virtual_time import VirtualClock
+
+MIB = 1024 * 1024
+#: What one connection may hold: an answer in its text and its structured form, or the high-water mark and a frame.
+ANSWER_ROOM, FRAME_ROOM = 26 * MIB, MIB
+
+
+@attrs.frozen
+class Open:
+    """A server whose connections can be looked at."""
+
+    server: Server
+    runner: Runner
+
+    def buffered(self) -> list[int]:
+        """Bytes that wait to be sent, for each of its connections that has some."""
+        inner = self.runner.server
+        assert inner is not None
+        transports = [one.transport for one in inner.connections if isinstance(one.transport, asyncio.WriteTransport)]
+        return [size for size in (transport.get_write_buffer_size() for transport in transports) if size]
+
+
+@pytest.fixture
+async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Open]:
+    port = free_port()
+    environ = {
+        "MCP_PORT": str(port),
+        "RUNFLOW_API_URL": upstream.url,
+        "RUNFLOW_CATALOG_URL": f"{upstream.url}/models-catalog.json",
+        "RUNFLOW_SKILL_URL": "",
+    }
+    app = create_app(Config.from_mapping(environ), clock=clock, random=Random(0))
+    runner = Runner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with aiohttp.ClientSession() as session:
+        yield Open(Server(app, f"http://127.0.0.1:{port}", session), runner)
+    await runner.cleanup()
+
+
+@attrs.frozen
+class Deaf:
+    """A connection whose client sends and does not read."""
+
+    server: Server
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, *, accept: str | None, token: str | int = 1, **arguments: object) -> None:
+        params = {"name": "generate", "arguments": {"input": {"prompt": "x"}, **arguments}}
+        body = orjson.dumps(
+            {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params | {"_meta": {"progressToken": token}}}
+        )
+        head = [
+            "POST /mcp HTTP/1.1",
+            f"Host: {urlsplit(self.server.origin).netloc}",
+            f"Authorization: Bearer {KEY}",
+            f"Content-Length: {len(body)}",
+            *([f"Accept: {accept}"] if accept else []),
+            "",
+            "",
+        ]
+        self.writer.write("\r\n".join(head).encode() + body)
+
+
+@asynccontextmanager
+async def deaf(server: Server) -> AsyncIterator[Deaf]:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        address = urlsplit(server.origin)
+        await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        try:
+            yield Deaf(server, reader, writer)
+        finally:
+            writer.transport.abort()
+
+
+def run_of(sandbox: Sandbox, **members: object) -> Answer:
+    [run] = sandbox.runs
+    return Answer(200, orjson.dumps({"id": run.id, "client_ref": run.order.client_ref, **members}))
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
+    opened: Open, sandbox: Sandbox, accept: str | None
+) -> None:
+    server = opened.server
+    clock = server.services.clock
+    await server.generate(client_ref="huge", wait=False)
+    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (7 * MIB)})
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body))
+    before = set(asyncio.all_tasks())
+    async with deaf(server) as client:
+        client.send(accept=accept, model=MODEL, client_ref="huge")
+        await clock.sleep(WRITE_TIMEOUT - 1)
+        [size] = opened.buffered()
+        assert size < ANSWER_ROOM
+        await clock.sleep(2)
+        assert opened.buffered() == []
+    await clock.sleep(1)
+    assert {task for task in asyncio.all_tasks() if task not in before and not task.done()} == set()
+
+
+async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(opened: Open, sandbox: Sandbox) -> None:
+    """Each poll brings a big frame, for it repeats the client's token; they would pile up for all of the wait."""
+    server = opened.server
+    clock = server.services.clock
+    async with deaf(server) as client:
+        client.send(accept=BOTH, token="x" * 250_000, model="sandbox/slow", client_ref="deaf")
+        largest = 0
+        for _ in range(300):
+            await clock.sleep(1)
+            largest = max(largest, *opened.buffered(), 0)
+        assert largest < FRAME_ROOM
+        assert len(server.services.waits) == 0
+        seen = len(polls(sandbox))
+        await clock.sleep(300)
+        assert len(polls(sandbox)) == seen
+    again = await server.generate("sandbox/slow", client_ref="deaf", wait=False)
+    assert again.structured["run_id"] == next(iter(sandbox.runs)).id
+
+
+async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(server: Server, sandbox: Sandbox) -> None:
+    clock = server.services.clock
+    await server.generate(client_ref="huge", wait=False)
+    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * MIB})
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body))
+    async with deaf(server) as client:
+        client.send(accept=None, model=MODEL, client_ref="huge")
+        await clock.sleep(50)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        body = await client.reader.readexactly(length)
+    assert orjson.loads(body)["result"]["structuredContent"]["status"] == "succeeded"
+
+
+async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_MAX_WAITS="10")
+    sandbox.faults.add(Route.CREATE, Delay(2, created=True), times=None)
+    answers = await asyncio.gather(*(server.generate(accept=BOTH, token=number) for number in range(60)))
+    held = [answer for answer in answers if not answer.result["isError"]]
+    busy = [answer.tool_error["code"] for answer in answers if answer.result["isError"]]
+    assert (len(held), busy) == (10, ["server_busy"] * 50)
+    assert len(dispatches(sandbox)) == len(sandbox.runs) == 10
+    assert len(server.services.waits) == 0
+    assert (await server.generate()).structured["status"] == "succeeded"

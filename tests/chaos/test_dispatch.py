@@ -1,0 +1,171 @@
+"""Every fault of a dispatch through the whole server: one run, and its id or at least its client_ref is told."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from runflow_mcp.runflow.dispatch import BUDGET
+from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
+from tests.chaos.world import INPUTS, ROUNDING, Order, World
+from tests.methods.envelopes import tool_error_of
+from tests.methods.seen import dispatches, lookups
+from tests.serving import BOTH, KEY, MODEL, Server
+from tests.virtual_time import VirtualClock
+
+PAGE = b"<html><h1>Bad gateway</h1></html>"
+JSON = {"Content-Type": "application/json"}
+
+
+def either_way(name: str, kind: type[Any], *given: Any, **also: Any) -> dict[str, Fault]:
+    """The fault before and after the run was created."""
+    return {f"{name}, {'after' if made else 'before'}": kind(*given, created=made, **also) for made in (False, True)}
+
+
+#: What is found again or repeated, whatever the upstream knows of idempotency.
+SURVIVED: dict[str, Fault] = {
+    **either_way("reset", Reset),
+    **either_way("silence", Hang, 100.0),
+    **either_way("truncated", Truncate),
+    **either_way("late reset", Hang, 9.0),
+    **either_way("408", Answer, 408),
+    **either_way("500", Answer, 500, b'{"code":"INTERNAL","message":"x"}', JSON),
+    **either_way("500 that names a time", Answer, 500, b"", {"Retry-After": "5"}),
+    **either_way("502", Answer, 502, PAGE, {"Content-Type": "text/html"}),
+    **either_way("503", Answer, 503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}', JSON),
+    **either_way("503 that names a time", Answer, 503, b"", {"Retry-After": "5"}),
+    **either_way("503 page", Answer, 503, PAGE, {"Content-Type": "text/html"}),
+    **either_way("late 503", Answer, 503, after=9.0),
+    **either_way("504", Answer, 504, PAGE, {"Content-Type": "text/html"}),
+    **either_way("599", Answer, 599),
+    **either_way("201 page", Answer, 201, PAGE),
+    **either_way("201 cut short", Answer, 201, b'{"id":"01a2'),
+    **either_way("201 without an id", Answer, 201, b'{"status_code":"queued"}'),
+    **either_way("201 with a null id", Answer, 201, b'{"id":null,"status_code":"queued"}'),
+    **either_way("201 with an id that leads away", Answer, 201, b'{"id":"../../v1/keys"}'),
+    **either_way("201 with a list", Answer, 201, b"[]"),
+    **either_way("201 with null", Answer, 201, b"null"),
+    **either_way("204", Answer, 204),
+    **either_way("late 201 page", Answer, 201, PAGE, after=9.0),
+    "429": Answer(429),
+    "429 that names a time": Answer(429, b'{"code":"RATE_LIMITED"}', {"Retry-After": "3"}),
+    "429 that names nonsense": Answer(429, b"", {"Retry-After": "soon"}),
+    "a late answer": Delay(9.0, created=True),
+    "an answer too late": Delay(50.0, created=True),
+}
+
+
+class TestWithEveryUpstreamsIdempotency:
+    """The upstream may know runs again by header, by client_ref, or not at all."""
+
+    @pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)
+    def sandbox(self, request: pytest.FixtureRequest, clock: VirtualClock) -> Sandbox:
+        return Sandbox(clock=clock, idempotency=request.param)
+
+    @pytest.mark.parametrize("fault", SURVIVED.values(), ids=SURVIVED)
+    async def test_a_fault_leaves_one_run_whose_client_gets_its_result(
+        self, server: Server, sandbox: Sandbox, fault: Fault
+    ) -> None:
+        sandbox.faults.add(Route.CREATE, fault)
+        answer = await server.generate(accept=BOTH, token=1)
+        [run] = sandbox.runs
+        assert answer.structured["status"] == "succeeded"
+        assert answer.structured["run_id"] == run.id
+        assert answer.structured["client_ref"] == run.order.client_ref
+
+    @pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 409, 413, 422, 451])
+    async def test_a_refusal_that_lies_is_found_out_by_the_same_client_ref(
+        self, server: Server, sandbox: Sandbox, status: int
+    ) -> None:
+        sandbox.faults.add(Route.CREATE, Answer(status, PAGE, created=True))
+        answer = await server.generate(wait=False)
+        [run] = sandbox.runs
+        if status == 409:
+            assert answer.structured["run_id"] == run.id
+            return
+        assert answer.tool_error["details"]["client_ref"] == run.order.client_ref
+        again = await server.generate(client_ref=run.order.client_ref)
+        assert again.structured["run_id"] == run.id
+        assert len(sandbox.runs) == 1
+
+    async def test_a_dispatch_that_nobody_can_tell_of_names_its_client_ref(
+        self, server: Server, sandbox: Sandbox
+    ) -> None:
+        sandbox.faults.add(Route.CREATE, Reset(created=True), times=None)
+        sandbox.faults.add(Route.LIST_RUNS, Answer(502, PAGE), times=None)
+        answer = await server.generate()
+        [run] = sandbox.runs
+        error = tool_error_of(answer, "generate_failed")
+        assert error["details"]["client_ref"] == run.order.client_ref
+        assert str(run.order.client_ref) in answer.result["content"][0]["text"]
+        sandbox.faults.clear()
+        again = await server.generate(client_ref=run.order.client_ref)
+        assert again.structured["run_id"] == run.id
+        assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("rule", list(Idempotency), ids=lambda one: one.value)
+@pytest.mark.parametrize("seconds", [0.2, 1.0])
+def test_an_upstream_that_is_away_for_a_moment_gets_one_run(rule: Idempotency, seconds: float) -> None:
+    world = World(rule)
+    world.upstream_down(seconds)
+    call = world.call(0, Order(KEY, MODEL, None, "stream", INPUTS[0]))
+    world.advance(30)
+    assert call.answer is not None
+    assert call.answer.structured["status"] == "succeeded"
+    assert len(world.sandbox.runs) == 1
+    world.end()
+
+
+@pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda one: one.value)
+def test_two_replicas_asked_at_once_make_one_run(rule: Idempotency) -> None:
+    world = World(rule)
+    for number in (0, 1):
+        world.call(number, Order(KEY, MODEL, "both", "stream", INPUTS[number]))
+    world.advance(30)
+    assert len({call.answer.structured["run_id"] for call in world.calls if call.answer}) == 1
+    assert len(world.sandbox.runs) == 1
+    world.end()
+
+
+@pytest.mark.parametrize("first", [429, 502, 503])
+@pytest.mark.parametrize("second", [429, 502, 503])
+async def test_a_dispatch_takes_no_more_than_its_budget_even_where_the_answers_are_late(
+    server: Server, sandbox: Sandbox, first: int, second: int
+) -> None:
+    """Each attempt is answered just before it is given up, and each look-up hangs."""
+    sandbox.faults.add(Route.CREATE, Answer(first, after=27.0))
+    sandbox.faults.add(Route.CREATE, Answer(second, after=11.0), times=None)
+    sandbox.faults.add(Route.LIST_RUNS, Hang(100), times=None)
+    answer = await server.generate(wait=False)
+    assert answer.tool_error["details"]["client_ref"]
+    assert server.services.clock.monotonic() <= BUDGET + ROUNDING
+    assert len(dispatches(sandbox)) <= 3
+
+
+async def test_a_503_that_hides_a_run_is_looked_up_before_it_is_repeated(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(503, created=True))
+    answer = await server.generate(wait=False)
+    assert answer.structured["run_id"] == next(iter(sandbox.runs)).id
+    assert (len(dispatches(sandbox)), len(lookups(sandbox))) == (1, 1)
+
+
+async def test_the_run_of_the_model_that_was_asked_for_is_found_among_runs_that_do_not_tell_theirs(
+    server: Server, sandbox: Sandbox
+) -> None:
+    """A newer run under the same client_ref whose metadata upstream left out is no better match."""
+    first = await server.generate(client_ref="shared")
+    silent = {"id": "of-any-model", "client_ref": "shared", "metadata": None}
+    right = {"id": first.structured["run_id"], "client_ref": "shared", "metadata": {"mcp_model": MODEL}}
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, orjson.dumps({"items": [silent, right]})))
+    again = await server.generate(client_ref="shared", wait=False)
+    assert again.structured["run_id"] == first.structured["run_id"]
+
+
+async def test_what_was_refused_before_it_began_names_its_client_ref_in_text_and_details(server: Server) -> None:
+    server.services.waits.drain(server.services.clock.monotonic())
+    answer = await server.generate(client_ref="refused")
+    error = answer.tool_error
+    assert error["code"] == "server_draining"
+    assert error["details"]["client_ref"] == "refused"
+    assert "client_ref: refused" in answer.result["content"][0]["text"]

@@ -1,0 +1,156 @@
+"""Waiting through an upstream in trouble: no fault ends it, it recovers, and what is known last is told."""
+
+import asyncio
+import itertools
+
+import orjson
+import pytest
+
+from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
+from tests.chaos.world import GRACE, Order, World
+from tests.methods.envelopes import run_error_of
+from tests.methods.seen import dispatches, polls
+from tests.serving import BOTH, KEY, Serve, Server
+
+SLOW = "sandbox/slow"
+TROUBLE: dict[str, Fault] = {
+    "reset": Reset(),
+    "truncated": Truncate(),
+    "silence": Hang(100),
+    "late": Delay(29),
+    "late 502": Answer(502, after=29),
+    "429 that asks for a minute": Answer(429, headers={"Retry-After": "60"}),
+    "429 that asks for a day": Answer(429, headers={"Retry-After": "86400"}),
+    "503 that asks for nonsense": Answer(503, headers={"Retry-After": "-1"}),
+    "500": Answer(500, b'{"code":"RUN_FAILED","message":"not the run, the server"}'),
+    "400": Answer(400, b'{"code":"BAD_REQUEST","message":"x"}'),
+    "402": Answer(402),
+    "409": Answer(409),
+    "422": Answer(422),
+    "301": Answer(301, headers={"Location": "https://example.com/"}),
+    "304": Answer(304),
+    "204": Answer(204),
+    "page": Answer(200, b"<html>", {"Content-Type": "text/html"}),
+    "half": Answer(200, b'{"id":"01a2","status_code":"succ'),
+    "no id": Answer(200, b'{"status_code":"succeeded"}'),
+}
+
+
+@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+async def test_the_ceiling_is_exact_and_names_the_run_whatever_the_polls_meet(
+    serve: Serve, sandbox: Sandbox, fault: Fault
+) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="47300")
+    sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    answer = await server.generate(SLOW, client_ref="long", accept=BOTH, token=1)
+    assert server.services.clock.monotonic() == pytest.approx(47.3, abs=0.01)
+    error = run_error_of(answer, "polling_timeout")
+    assert error["details"]["run_id"] == next(iter(sandbox.runs)).id
+    late = isinstance(fault, Delay)
+    assert error["details"]["run"]["status_code"] == ("running" if late else "queued")
+
+
+@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+async def test_a_run_that_ends_in_the_middle_of_trouble_brings_its_result(
+    server: Server, sandbox: Sandbox, fault: Fault
+) -> None:
+    sandbox.faults.add(Route.GET_RUN, fault, times=3)
+    answer = await server.generate(accept=BOTH, token=1)
+    assert answer.structured["status"] == "succeeded"
+    assert len(sandbox.runs) == 1
+
+
+async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(502), times=4)
+    waiting = asyncio.create_task(server.generate(SLOW))
+    await server.services.clock.sleep(80)
+    waiting.cancel()
+    times = [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
+    gaps = [following - one for one, following in itertools.pairwise(times)]
+    assert gaps[2] > gaps[1] > gaps[0]
+    assert all(gap <= 5.0 for gap in gaps[4:])
+
+
+async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="300000")
+    waiting = asyncio.create_task(server.generate(SLOW, client_ref="seen"))
+    await server.services.clock.sleep(200)
+    sandbox.faults.add(Route.GET_RUN, Answer(502), times=None)
+    error = run_error_of(await waiting, "polling_timeout")
+    # A node of the seven takes 171 s: the first was seen, a second is not yet.
+    assert error["details"]["run"]["status_code"] == "running"
+    assert error["details"]["run"]["nodes_completed"] == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_refusal_in_the_end_tells_the_latest_state_too(server: Server, sandbox: Sandbox, status: int) -> None:
+    waiting = asyncio.create_task(server.generate(SLOW, client_ref="refused"))
+    await server.services.clock.sleep(200)
+    sandbox.faults.add(Route.GET_RUN, Answer(status, b"<html>"), times=None)
+    error = (await waiting).tool_error
+    assert error["upstream_status"] == status
+    assert error["details"]["run"]["nodes_completed"] == 1
+    assert error["details"]["client_ref"] == "refused"
+
+
+async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(503), times=None)
+    calls = [asyncio.create_task(server.generate(SLOW)) for _ in range(20)]
+    await server.services.clock.sleep(100)
+    for call in calls:
+        call.cancel()
+    late = sorted(one.at for one in polls(sandbox) if one.at > 20)
+    assert len(late) > 20
+    assert len({round(at, 2) for at in late}) > 0.8 * len(late)
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
+    server: Server, sandbox: Sandbox, accept: str | None
+) -> None:
+    waiting = asyncio.create_task(server.generate(SLOW, accept=accept, token=1))
+    await server.services.clock.sleep(3)
+    sandbox.faults.add(Route.GET_RUN, Hang(29), times=None)
+    await server.services.clock.sleep(3)
+    server.services.waits.drain(server.services.clock.monotonic() + 8)
+    error = run_error_of(await waiting, "server_draining")
+    assert server.services.clock.monotonic() == pytest.approx(14)
+    assert error["details"]["run"]["status_code"] == "running"
+
+
+async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="20000")
+    sandbox.faults.add(Route.CREATE, Reset(), about="sandbox/failing")
+
+    def entry(number: int, model: str) -> dict[str, object]:
+        arguments = {"model": model, "input": {"prompt": "x"}}
+        return {
+            "jsonrpc": "2.0",
+            "id": number,
+            "method": "tools/call",
+            "params": {"name": "generate", "arguments": arguments, "_meta": {"progressToken": number}},
+        }
+
+    models = ["google/nano-banana-2", SLOW, "sandbox/failing", "sandbox/unavailable"]
+    batch = [entry(number, model) for number, model in enumerate(models)]
+    answer = await server.post(batch, accept=BOTH, headers={"MCP-Protocol-Version": "2025-03-26"})
+    finals = {event["id"]: event["result"]["structuredContent"] for event in answer.events if "id" in event}
+    assert finals[0]["status"] == "succeeded"
+    codes = [finals[number]["error"]["code"] for number in (1, 2, 3)]
+    assert codes == ["polling_timeout", "run_failed", "model_unavailable"]
+    assert orjson.dumps(finals[2])
+
+
+@pytest.mark.parametrize("fault", [Hang(9.0), Delay(6.0), Answer(429, headers={"Retry-After": "30"})], ids=repr)
+def test_a_question_for_a_task_that_is_under_way_at_a_drain_is_answered_before_the_process_ends(fault: Fault) -> None:
+    world = World(Idempotency.HEADER)
+    order = Order(KEY, SLOW, "task", "task", {})
+    started = world.call(0, order)
+    assert started.answer is not None
+    world.sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    asking = world.tasks_get(0, order, started.answer.result["taskId"])
+    world.drain(0)
+    world.advance(GRACE + 2)
+    assert asking.broken is None, "the connection was closed without an answer"
+    assert asking.answer is not None
+    world.end()
