@@ -14,7 +14,7 @@ from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.client import run_path
 from runflow_mcp.runflow.dispatch import DispatchFailed
-from runflow_mcp.runflow.http import UpstreamError
+from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
 from runflow_mcp.runflow.runs import (
     CANCELLED,
@@ -169,7 +169,9 @@ def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | Non
     details, hints = _refusal_details(cause, None, asked)
     if failed.uncertain:
         message = f"{cause.reason}, and asking whether the run exists failed too: it may exist under this client_ref."
-        return ToolError(ToolErrorCode.GENERATE_FAILED, message, cause.status, details, hints)
+        # "Later" keeps its name; every other answer in doubt must not read as upstream's last word.
+        code = _code(cause) if cause.outcome is Outcome.BUSY else ToolErrorCode.GENERATE_FAILED
+        return ToolError(code, message, cause.status, details, hints)
     if cause.status == NOT_FOUND:
         near = _suggestions(asked.model, catalog)
         details["suggestions"] = near

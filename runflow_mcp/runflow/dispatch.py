@@ -1,8 +1,8 @@
 """Starting a run so that at most one exists per client_ref, whatever the network does.
 
 Owns the retry policy of dispatch and the sharing of one dispatch among equal calls of this process. The
-rules: a caller's client_ref is looked up before the first attempt; an attempt whose outcome is unknown is
-looked up before it is repeated; body and Idempotency-Key never change between attempts.
+rules: a caller's client_ref is looked up before the first attempt; an attempt that reached upstream and was
+not refused is looked up before it is repeated; body and Idempotency-Key never change between attempts.
 """
 
 import asyncio
@@ -24,13 +24,16 @@ from runflow_mcp.runflow.runs import Run, input_digest
 MAX_ATTEMPTS = 3
 #: Seconds that all attempts and look-ups of one dispatch may take together.
 BUDGET = 45.0
-#: Seconds that one look-up may take, and what is kept of the budget for the last one.
+#: Seconds that one look-up may take (all of those before the first attempt together), and what is kept of the
+#: budget for the last one.
 LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
 #: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
 FIRST_BACKOFF = 0.5
+#: Seconds before a look-up after a lost answer: what was cut off may still be at work, and lists may lag.
+SETTLE = 1.0
 #: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
 FOUND_AGE = 5.0
-CONFLICT, UNAVAILABLE = 409, 503
+CONFLICT = 409
 
 
 @attrs.frozen
@@ -120,7 +123,7 @@ class Dispatcher:
 
     async def _dispatch(self, order: Order) -> Dispatched:
         deadline = self.clock.monotonic() + BUDGET
-        if order.own_ref and (run := await self._look_before(order, deadline)):
+        if order.own_ref and (run := await self._look_before(order)):
             return Dispatched(run, found=True)
         body = order.body()
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -128,20 +131,15 @@ class Dispatcher:
                 return await self._attempt(order, body, deadline)
             except UpstreamError as caught:
                 fault = caught
-            if fault.status == CONFLICT or fault.outcome is Outcome.UNKNOWN:
-                if run := await self._look_after(order, fault, attempt, deadline):
-                    return Dispatched(run, found=True)
-                pause = 0.0  # the look-up has taken it
-            else:
-                pause = self._pause(attempt, fault)
-                # A gateway's 503 may hide that the request was passed on; asking costs less than a second bill.
-                if fault.status == UNAVAILABLE and (run := await self._look_before(order, deadline)):
-                    return Dispatched(run, found=True)
-            again = fault.status != CONFLICT and fault.outcome is not Outcome.REFUSED and attempt < MAX_ATTEMPTS
-            if not again or self._left(deadline) - pause <= LOOK_UP_RESERVE:
-                raise DispatchFailed(fault, uncertain=False) from fault
+            if fault.outcome is Outcome.REFUSED and fault.status != CONFLICT:
+                break
+            pause, again = self._what_next(attempt, fault, deadline)
             await self.clock.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+            if fault.outcome is not Outcome.NOT_SENT and (run := await self._look_after(order, fault, deadline)):
+                return Dispatched(run, found=True)
+            if not again or self._left(deadline) <= LOOK_UP_RESERVE:
+                break
+        raise DispatchFailed(fault, uncertain=False) from fault
 
     async def _attempt(self, order: Order, body: bytes, deadline: float) -> Dispatched:
         run = await self.client.create_run(
@@ -155,32 +153,46 @@ class Dispatcher:
         )
         return Dispatched(run, found=run.age(self.clock.wall()) > FOUND_AGE)
 
-    async def _look_before(self, order: Order, deadline: float) -> Run | None:
-        """A look-up that must not stop the attempt that follows when it cannot be had."""
+    def _what_next(self, attempt: int, fault: UpstreamError, deadline: float) -> tuple[float, bool]:
+        """Seconds to wait before asking what became of an attempt, and whether another one may follow."""
+        if fault.status == CONFLICT:  # the run exists
+            return 0.0, False
+        room = max(0.0, self._left(deadline) - LOOK_UP_RESERVE)
+        settle = SETTLE if fault.outcome is Outcome.UNKNOWN else 0.0
+        pause = max(self._pause(attempt, fault), settle)
+        return (pause, True) if attempt < MAX_ATTEMPTS and pause < room else (min(settle, room), False)
+
+    async def _look_before(self, order: Order) -> Run | None:
+        """Whether a caller's client_ref has its run already; a look-up that cannot be had stops nothing."""
         try:
-            return await self._find(order, min(LOOK_UP_TIMEOUT, self._left(deadline)))
+            return await self._look_up(order, self.clock.monotonic() + LOOK_UP_TIMEOUT)
         except UpstreamError:
             return None
 
-    async def _look_after(self, order: Order, fault: UpstreamError, attempt: int, deadline: float) -> Run | None:
-        """Whether the attempt made a run; asked until upstream says, since a repeat without knowing may bill twice.
+    async def _look_after(self, order: Order, fault: UpstreamError, deadline: float) -> Run | None:
+        """Whether the attempt made a run; when upstream does not say, a repeat might bill twice, so none is made.
 
-        Asked after a pause, unless upstream itself says that the run exists: what was cut off may still be at work.
+        Asked after 429 and 503 too: they mean "later", but a gateway's may hide that the request was passed on.
         """
-        if fault.status != CONFLICT:
-            await self.clock.sleep(min(self._pause(attempt, fault), max(0.0, self._left(deadline) - LOOK_UP_RESERVE)))
-        for look_up in range(1, MAX_ATTEMPTS + 1):
-            try:
-                return await self._find(order, min(LOOK_UP_TIMEOUT, self._left(deadline)))
-            except UpstreamError as unknown:
-                pause = self._pause(look_up, unknown)
-                if unknown.outcome is Outcome.REFUSED or pause >= self._left(deadline):
-                    break
-                if look_up < MAX_ATTEMPTS:
-                    await self.clock.sleep(pause)
-        raise DispatchFailed(fault, uncertain=True) from fault
+        try:
+            return await self._look_up(order, deadline)
+        except UpstreamError:
+            raise DispatchFailed(fault, uncertain=True) from fault
 
-    async def _find(self, order: Order, timeout: float) -> Run | None:
+    async def _look_up(self, order: Order, deadline: float) -> Run | None:
+        """The run of this order, if there is one; asked again when upstream does not say, then its last fault."""
+        for look_up in range(1, MAX_ATTEMPTS):
+            try:
+                return await self._find(order, deadline)
+            except UpstreamError as fault:
+                pause = self._pause(look_up, fault)
+                if fault.outcome is Outcome.REFUSED or pause >= self._left(deadline):
+                    raise
+            await self.clock.sleep(pause)
+        return await self._find(order, deadline)
+
+    async def _find(self, order: Order, deadline: float) -> Run | None:
+        timeout = min(LOOK_UP_TIMEOUT, self._left(deadline))
         return await self.client.find_run(order.bearer, order.model, order.client_ref, order.trace, timeout=timeout)
 
     def _left(self, deadline: float) -> float:

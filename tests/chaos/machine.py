@@ -26,7 +26,6 @@ MODELS = (
 )
 #: Client references that are used again and again.
 REFS = ("ref-a", "ref-b")
-UNAVAILABLE = 503
 #: What was played in this process, for the report of a long run.
 PLAYED: Counter[str] = Counter()
 
@@ -78,13 +77,9 @@ class Chaos(RuleBasedStateMachine):
                 elsewhere = replica is not world.replicas[number] and replica.state in ("up", "draining")
                 if world.upstream is None or (elsewhere and world.now < at + BUDGET + ROUNDING):
                     return
-            if any(getattr(fault, "status", None) == 503 for fault in script):
-                # 503 is documented to mean "later"; that it is looked up is a favour that may fail.
-                blind = ()
         elif self.forgetful:
-            # The faults cannot be told to meet this call alone: none of them may need a look-up that works.
+            # The faults cannot be told to meet this call alone: they might meet the look-up of a client_ref in use.
             blind = ()
-            script = [fault for fault in script if getattr(fault, "status", None) != UNAVAILABLE]
         for fault in script:
             world.sandbox.faults.add(Route.CREATE, fault, about=ref or "")
         for fault in blind:

@@ -44,25 +44,16 @@ lost: st.SearchStrategy[Fault] = st.one_of(
     answers(500, 502, 504, 408, 599, effect=created, content=bodies),
     answers(200, 201, 202, 204, effect=created, content=no_runs),
 )
-busy_503 = answers(503, effect=created, content=bodies)
+busy = answers(429, 503, effect=created, content=bodies)
 refusals = answers(301, 400, 401, 402, 403, 404, 409, 413, 422, effect=created, content=bodies)
 #: The answer is late, but what was asked for has happened.
 slow: st.SearchStrategy[Fault] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0]), st.just(True))  # noqa: FBT003
 
-#: What a dispatch can meet where an upstream knows no idempotency whatever. Left out is what no client can see:
-#: - an effect that comes after the look-up has said that there is no run (a late effect: ``Delay``);
-#: - 429, which is documented to mean "nothing happened" and is repeated without asking, in spite of an effect.
-for_create_without_idempotency = st.one_of(
-    lost,
-    lost,
-    busy_503,
-    refusals,
-    slow,
-    answers(429, effect=st.just(False), content=bodies),  # noqa: FBT003
-)
+#: What a dispatch can meet where an upstream knows no idempotency whatever. Left out is what no client can see: an
+#: effect that comes after the look-up has said that there is no run (a ``Delay`` without its effect at once).
+for_create_without_idempotency = st.one_of(lost, lost, busy, refusals, slow)
 for_create = st.one_of(
     for_create_without_idempotency,
-    answers(429, effect=created, content=bodies),
     st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0, 100.0])),
 )
 for_reading: st.SearchStrategy[Fault] = st.one_of(

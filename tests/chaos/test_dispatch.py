@@ -9,7 +9,7 @@ from runflow_mcp.runflow.dispatch import BUDGET
 from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
 from tests.chaos.world import INPUTS, ROUNDING, Order, World
 from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import dispatches, lookups
+from tests.methods.seen import dispatches
 from tests.serving import BOTH, KEY, MODEL, Server
 from tests.virtual_time import VirtualClock
 
@@ -47,9 +47,9 @@ SURVIVED: dict[str, Fault] = {
     **either_way("201 with null", Answer, 201, b"null"),
     **either_way("204", Answer, 204),
     **either_way("late 201 page", Answer, 201, PAGE, after=9.0),
-    "429": Answer(429),
-    "429 that names a time": Answer(429, b'{"code":"RATE_LIMITED"}', {"Retry-After": "3"}),
-    "429 that names nonsense": Answer(429, b"", {"Retry-After": "soon"}),
+    **either_way("429", Answer, 429),
+    **either_way("429 that names a time", Answer, 429, b'{"code":"RATE_LIMITED"}', {"Retry-After": "3"}),
+    **either_way("429 that names nonsense", Answer, 429, b"", {"Retry-After": "soon"}),
     "a late answer": Delay(9.0, created=True),
     "an answer too late": Delay(50.0, created=True),
 }
@@ -88,14 +88,26 @@ class TestWithEveryUpstreamsIdempotency:
         assert again.structured["run_id"] == run.id
         assert len(sandbox.runs) == 1
 
+    @pytest.mark.parametrize(
+        ("fault", "code"),
+        [
+            (Reset(created=True), "generate_failed"),
+            (Answer(500, b'{"code":"INTERNAL"}', created=True), "generate_failed"),
+            (Answer(503, created=True), "generate_failed"),
+            (Answer(503, b'{"code":"MODEL_UNAVAILABLE"}', created=True), "model_unavailable"),
+            (Answer(429, b'{"code":"RATE_LIMITED"}', created=True), "rate_limited"),
+        ],
+        ids=repr,
+    )
     async def test_a_dispatch_that_nobody_can_tell_of_names_its_client_ref(
-        self, server: Server, sandbox: Sandbox
+        self, server: Server, sandbox: Sandbox, fault: Fault, code: str
     ) -> None:
-        sandbox.faults.add(Route.CREATE, Reset(created=True), times=None)
+        sandbox.faults.add(Route.CREATE, fault, times=None)
         sandbox.faults.add(Route.LIST_RUNS, Answer(502, PAGE), times=None)
         answer = await server.generate()
         [run] = sandbox.runs
-        error = tool_error_of(answer, "generate_failed")
+        error = tool_error_of(answer, code, upstream_status=getattr(fault, "status", None))
+        assert "it may exist under this client_ref" in error["message"]
         assert error["details"]["client_ref"] == run.order.client_ref
         assert str(run.order.client_ref) in answer.result["content"][0]["text"]
         sandbox.faults.clear()
@@ -141,13 +153,6 @@ async def test_a_dispatch_takes_no_more_than_its_budget_even_where_the_answers_a
     assert answer.tool_error["details"]["client_ref"]
     assert server.services.clock.monotonic() <= BUDGET + ROUNDING
     assert len(dispatches(sandbox)) <= 3
-
-
-async def test_a_503_that_hides_a_run_is_looked_up_before_it_is_repeated(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(503, created=True))
-    answer = await server.generate(wait=False)
-    assert answer.structured["run_id"] == next(iter(sandbox.runs)).id
-    assert (len(dispatches(sandbox)), len(lookups(sandbox))) == (1, 1)
 
 
 async def test_the_run_of_the_model_that_was_asked_for_is_found_among_runs_that_do_not_tell_theirs(

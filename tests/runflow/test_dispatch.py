@@ -24,6 +24,8 @@ RULES = list(Idempotency)
 BUDGET = 45.0
 #: aiohttp rounds time-outs of some seconds up to whole ones.
 ROUNDING = 1.0
+#: How often a look-up is tried.
+LOOK_UPS = 3
 PAGE = b"<html><h1>502</h1></html>"
 
 #: Ways to lose the answer to a dispatch that leave open whether it took effect.
@@ -39,12 +41,13 @@ UNKNOWN: dict[str, Fault] = {
     "a run without an id": Answer(201, b'{"status_code":"queued"}'),
     "an answer too long": Answer(201, b"x" * (8 * 1024 * 1024 + 1)),
 }
-#: Ways to be told that nothing happened.
+#: Ways to be told to come later, which a gateway may say of a request that it has passed on.
 RETRIED: dict[str, Fault] = {
     "429": Answer(429, b'{"code":"RATE_LIMITED","message":"x"}'),
     "503": Answer(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
     "a bare 503": Answer(503),
 }
+AMBIGUOUS = UNKNOWN | RETRIED
 #: Ways to be told no.
 REFUSED: dict[str, Fault] = {str(status): Answer(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
 
@@ -64,7 +67,7 @@ async def failure(desk: Desk, order: Order) -> DispatchFailed:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeated(
     open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, own: bool
@@ -100,10 +103,10 @@ async def test_a_dispatch_that_is_told_later_comes_again_later(
 ) -> None:
     desk = await open_desk(rule)
     desk.sandbox.faults.add("create", fault, times=2)
-    dispatched = await desk.dispatcher.start(desk.order())
+    dispatched = await desk.dispatcher.start(desk.order(None))
     assert not dispatched.found
-    assert desk.runs("ref-1") == 1
-    assert len(desk.requests("POST")) == 3
+    assert len(desk.sandbox.runs) == 1
+    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST", "GET", "POST"]
 
 
 @pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
@@ -180,8 +183,8 @@ async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rul
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("created", [True, False])
-@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
-async def test_without_a_look_up_nothing_of_unknown_outcome_is_repeated(
+@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
+async def test_without_a_look_up_nothing_that_may_have_taken_effect_is_repeated(
     open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, created: bool
 ) -> None:
     desk = await open_desk(rule, timeout=5.0)
@@ -189,7 +192,7 @@ async def test_without_a_look_up_nothing_of_unknown_outcome_is_repeated(
     desk.sandbox.faults.add("list_runs", Answer(502, PAGE), times=None)
     failed = await failure(desk, desk.order(None))
     assert failed.uncertain
-    assert failed.cause.outcome is Outcome.UNKNOWN
+    assert failed.cause.outcome in (Outcome.UNKNOWN, Outcome.BUSY)
     assert len(desk.requests("POST")) == 1
     assert len(desk.sandbox.runs) == created
 
@@ -201,6 +204,23 @@ async def test_a_look_up_that_fails_is_asked_again(desk: Desk, fault: Fault) -> 
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert len(desk.sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+async def test_a_look_up_that_is_refused_is_not_asked_again(desk: Desk, status: int) -> None:
+    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.faults.add("list_runs", Answer(status), times=None)
+    failed = await failure(desk, desk.order(None))
+    assert failed.uncertain
+    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("fault", [Reset(), Answer(502), Answer(201, PAGE)], ids=repr)
+async def test_a_lost_dispatch_has_a_second_to_take_effect_before_it_is_looked_up(desk: Desk, fault: Fault) -> None:
+    desk.sandbox.faults.add("create", fault)
+    await desk.dispatcher.start(desk.order(None))
+    attempt, look_up, _ = desk.sandbox.requests
+    assert look_up.at - attempt.at == pytest.approx(1, abs=0.1)
 
 
 # Giving up
@@ -261,6 +281,16 @@ async def test_a_pause_beyond_the_budget_is_not_waited_for(desk: Desk, clock: Vi
     assert (failed.cause.code, failed.uncertain) == ("model_unavailable", False)
     assert clock.monotonic() < 1
     assert len(desk.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_run_hidden_behind_a_pause_beyond_the_budget_is_found(
+    desk: Desk, clock: VirtualClock, status: int
+) -> None:
+    desk.sandbox.faults.add("create", Answer(status, headers={"Retry-After": "3600"}, created=True))
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    assert dispatched.found
+    assert clock.monotonic() < 2
 
 
 async def test_without_a_word_the_pauses_grow(desk: Desk) -> None:
@@ -385,6 +415,27 @@ async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, 
     assert len(desk.sandbox.runs) == 1
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+@pytest.mark.parametrize("fault", [Answer(500), Answer(429), Answer(200, b"{}"), Reset(), Truncate()], ids=repr)
+async def test_a_first_look_up_that_fails_is_asked_again(open_desk: OpenDesk, rule: Idempotency, fault: Fault) -> None:
+    desk = await open_desk(rule)
+    first = await desk.dispatcher.start(desk.order())
+    desk.sandbox.faults.add("list_runs", fault, times=LOOK_UPS - 1)
+    again = await desk.dispatcher.start(desk.order())
+    assert (again.run.id, again.found) == (first.run.id, True)
+    assert len(desk.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("fault", [Hang(100), Answer(503, headers={"Retry-After": "60"})], ids=repr)
+async def test_first_look_ups_hold_a_dispatch_up_for_ten_seconds_at_most(
+    desk: Desk, clock: VirtualClock, fault: Fault
+) -> None:
+    desk.sandbox.faults.add("list_runs", fault, times=None)
+    dispatched = await desk.dispatcher.start(desk.order())
+    assert not dispatched.found
+    assert clock.monotonic() <= 10 + ROUNDING
+
+
 @pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda rule: rule.value)
 async def test_an_old_run_that_a_dispatch_returns_was_found(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
@@ -392,7 +443,7 @@ async def test_an_old_run_that_a_dispatch_returns_was_found(
     desk = await open_desk(rule)
     first = await desk.dispatcher.start(desk.order())
     await clock.sleep(6)
-    desk.sandbox.faults.add("list_runs", Answer(500))
+    desk.sandbox.faults.add("list_runs", Answer(500), times=LOOK_UPS)
     again = await desk.dispatcher.start(desk.order())
     assert (again.run.id, again.found) == (first.run.id, True)
     assert len(desk.requests("POST")) == 2
@@ -401,8 +452,9 @@ async def test_an_old_run_that_a_dispatch_returns_was_found(
 async def test_another_input_under_a_used_client_ref_finds_the_run_even_without_a_first_look_up(desk: Desk) -> None:
     """Upstream calls it a conflict: the same Idempotency-Key with another body."""
     first = await desk.dispatcher.start(desk.order())
-    desk.sandbox.faults.add("list_runs", Answer(500))
+    desk.sandbox.faults.add("list_runs", Answer(500), times=LOOK_UPS)
     again = await desk.dispatcher.start(desk.order(run_input={"prompt": "something else"}))
+    assert len(desk.requests("POST")) == 2
     assert (again.run.id, again.found) == (first.run.id, True)
     assert len(desk.sandbox.runs) == 1
 
