@@ -48,14 +48,15 @@ class RedisStore:
     fallbacks: int = 0
 
     @classmethod
-    def make(cls, config: Config, clock: Clock) -> "RedisStore":
+    def make(cls, config: Config, clock: Clock, *, timeout: float = TIMEOUT) -> "RedisStore":
+        """A store that counts Redis as away after ``timeout`` seconds; it connects when it is first asked."""
         url = config.rate_limit_store
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
         )
         redis = Redis.from_pool(pool)
         scripts = files("runflow_mcp.ratelimit")

@@ -15,7 +15,7 @@ from redis import Redis
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.config import Config
 from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict
-from runflow_mcp.ratelimit.redis import RedisStore
+from runflow_mcp.ratelimit.redis import TIMEOUT, RedisStore
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 from tests.ratelimit.conftest import RedisServer
 from tests.services import require
@@ -28,6 +28,8 @@ HITS = (Hit(Scope.ADDRESS, "192.0.2.7"), Hit(Scope.KEY, "0123456789ab"))
 AWAY = "away: this process's own windows are in force"
 #: Seconds that a request may be delayed by a Redis that does not answer; the machine may be busy.
 MOST = 3.0
+#: Seconds that a Redis which does answer may take on a busy machine.
+PATIENT = 30.0
 
 
 class ManualClock:
@@ -53,10 +55,10 @@ async def make() -> AsyncIterator[Make]:
     """A store at a URL, with the limits 3 by address and 5 by key."""
     async with AsyncExitStack() as stack:
 
-        def store(url: str, clock: Clock | None = None, **changes: str) -> RedisStore:
+        def store(url: str, clock: Clock | None = None, timeout: float = PATIENT, **changes: str) -> RedisStore:
             limits = {"MCP_RATE_LIMIT_PER_IP": "3", "MCP_RATE_LIMIT_PER_KEY": "5", **changes}
             config = Config.from_mapping({"MCP_RATE_LIMIT_STORE": url, **limits})
-            made = RedisStore.make(config, clock or SystemClock())
+            made = RedisStore.make(config, clock or SystemClock(), timeout=timeout)
             stack.push_async_callback(made.close)
             return made
 
@@ -334,7 +336,7 @@ async def timed(store: RedisStore) -> tuple[float, Verdict]:
 async def test_a_hanging_redis_delays_one_request_a_second_and_that_one_briefly(make: Make) -> None:
     clock = ManualClock()
     async with listening() as (url, connections):
-        store = make(url, clock, MCP_RATE_LIMIT_PER_IP="1000")
+        store = make(url, clock, TIMEOUT, MCP_RATE_LIMIT_PER_IP="1000")
         took, verdict = await timed(store)
         assert (verdict.wait, len(connections)) == (0, 1)
         assert 0.2 < took < MOST
@@ -356,7 +358,7 @@ async def test_a_hanging_redis_delays_one_request_a_second_and_that_one_briefly(
 
 async def test_a_redis_that_begins_to_hang_delays_everybody_only_once(make: Make) -> None:
     async with listening() as (url, _):
-        store = make(url)
+        store = make(url, timeout=TIMEOUT)
         first = await asyncio.gather(*(timed(store) for _ in range(200)))
         assert max(took for took, _ in first) < 2 * MOST
         assert store.state()["outages"] == 1
