@@ -6,7 +6,7 @@ BIN    := .venv/bin
 WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runflow-mcp/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test conformance fuzz check format lock clean
+.PHONY: help install run test coverage conformance fuzz check format lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,9 +16,12 @@ install: .venv/dev  ## make .venv with everything the other targets need
 run: .venv/runtime  ## serve on 127.0.0.1:8080 with the embedded sandbox; LIVE=1 for the real Runflow
 	MCP_PORT=$(PORT) $(BIN)/python -m runflow_mcp serve $(if $(LIVE),,--sandbox)
 
-test: .venv/dev  ## the whole test-suite, with branch coverage
+test: .venv/dev  ## the whole test-suite
+	$(BIN)/python -m pytest -n 3 $(ARGS)
+
+coverage: .venv/dev  ## the same, and which branches it did not see
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	$(BIN)/coverage run -m pytest -n 3 $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

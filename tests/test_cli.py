@@ -207,7 +207,7 @@ async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
     began = time.monotonic()
     server.signal(signal.SIGINT)
     assert await server.ended() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10  # the grace is a minute
 
 
 @pytest.mark.real_time

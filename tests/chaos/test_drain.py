@@ -26,6 +26,8 @@ SLOW = "sandbox/slow"
 GRACE = 1.5
 #: Seconds after which something that should happen does not.
 PATIENCE = 20.0
+#: Seconds that a process may take to end "at once" on a busy machine; its waits would have lasted for a minute.
+SOON = 10.0
 UNLIMITED = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
 
 
@@ -301,7 +303,7 @@ async def test_a_second_signal_stops_at_once(run: Run, sandbox: Sandbox) -> None
     began = time.monotonic()
     server.signal(signal.SIGINT)
     assert await server.ended() == 0
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < SOON
     await asyncio.gather(*calls, return_exceptions=True)
 
 
