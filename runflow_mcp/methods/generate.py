@@ -40,15 +40,17 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
-    asked = Asked(order.model, order.client_ref, order.input)
-    wait = _Wait(call, order, asked)
+    wait = _Wait(call, order, Asked(order.model, order.client_ref, order.input))
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
-            return outcomes.ended(await wait.ended(), asked)
+            run = await wait.ended()
+            return outcomes.ended(run, wait.asked)
         run = await wait.begun()
         if not wanted.wait:
-            return outcomes.started(run, asked, call.services.config.api_url)
-        return outcomes.ended(run, asked) if run.terminal else tasks.created(run, asked, call.services.clock.wall())
+            return outcomes.started(run, wait.asked, call.services.config.api_url)
+        if run.terminal:
+            return outcomes.ended(run, wait.asked)
+        return tasks.created(run, wait.asked, call.services.clock.wall())
     except ToolError as refusal:
         if "client_ref" not in refusal.details:
             refusal.details["client_ref"] = order.client_ref
@@ -57,10 +59,10 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     except TimeoutError:
         draining = call.services.waits.draining
         code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
-        raise outcomes.given_up(code, wait.latest, asked) from None
+        raise outcomes.given_up(code, wait.latest, wait.asked) from None
     except Exception as fault:
         log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
-        raise outcomes.broken(wait.latest, asked) from fault
+        raise outcomes.broken(wait.latest, wait.asked) from fault
 
 
 @attrs.define
@@ -125,9 +127,11 @@ class _Wait:
     async def _dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
         """What a dispatch brought; it goes on by itself when this call is cut short."""
         try:
-            return await asyncio.shield(flight)
+            dispatched = await asyncio.shield(flight)
         except DispatchFailed as failed:
             raise outcomes.not_dispatched(failed, self.asked, self.call.services.catalog.current) from failed
+        self.asked = attrs.evolve(self.asked, made_from=dispatched.made_from)
+        return dispatched
 
     async def _poll(self, run_id: str, waited: float) -> Run:
         try:

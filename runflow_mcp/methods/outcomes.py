@@ -20,6 +20,7 @@ from runflow_mcp.runflow.runs import (
     CANCELLED,
     FAILED,
     Run,
+    input_digest,
     media_type,
     output_urls,
     without_inline_media,
@@ -36,21 +37,30 @@ _CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
 
 @attrs.frozen
 class Asked:
-    """What a run was asked for, as far as the answer must say it. ``input`` is None where it is not known."""
+    """What a run was asked for, as far as the answer must say it. ``input`` is None where it is not known.
+
+    ``made_from``: the input that this process made the run from, if it did.
+    """
 
     model: str
     client_ref: str
     input: JSONObject | None
+    made_from: JSONObject | None = None
 
     @classmethod
     def remembered(cls, run: Run) -> "Asked":
         """As the run itself remembers it, for whoever only knows its id."""
-        model = run.metadata.get("mcp_model")
-        return cls(model if isinstance(model, str) else "", run.client_ref or "", None)
+        return cls(run.model or "", run.client_ref or "", None)
 
     def ignored_by(self, run: Run) -> bool:
-        """Whether the run was made from another input."""
-        return self.input is not None and not run.used_input(self.input)
+        """Whether the run was made from another input, by whatever is known of it."""
+        if self.input is None:
+            return False
+        if run.input_digest is not None:
+            return run.input_digest != input_digest(self.input)
+        if self.made_from is not None:
+            return self.made_from != self.input
+        return not run.echoes(self.input)
 
 
 # Successes
@@ -168,9 +178,9 @@ def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | Non
     cause = failed.cause
     details, hints = _refusal_details(cause, None, asked)
     if failed.uncertain:
-        message = f"{cause.reason}, and asking whether the run exists failed too: it may exist under this client_ref."
-        # "Later" keeps its name; every other answer in doubt must not read as upstream's last word.
-        code = _code(cause) if cause.outcome is Outcome.BUSY else ToolErrorCode.GENERATE_FAILED
+        message = f"{cause.reason}, and Runflow did not show whether the run exists: it may, under this client_ref."
+        # What Runflow itself said keeps its name; a fault on the way must not read as its word.
+        code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
         return ToolError(code, message, cause.status, details, hints)
     if cause.status == NOT_FOUND:
         near = _suggestions(asked.model, catalog)

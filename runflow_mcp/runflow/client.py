@@ -11,20 +11,17 @@ from urllib.parse import urlencode
 
 import aiohttp
 import attrs
-import orjson
 from yarl import URL
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.runflow import http
+from runflow_mcp.runflow import http, lenient
 from runflow_mcp.runflow.http import Outcome, UpstreamError
-from runflow_mcp.runflow.runs import Run, parse_run, parse_runs
+from runflow_mcp.runflow.runs import Run, Unclear, parse_run, pick
 
 #: A Retry-After beyond this is not waited for.
 MAX_RETRY_AFTER = 60.0
-#: Runs that one client_ref can plausibly have, over several models.
-LOOKUP_LIMIT = 20
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
 _CODE = re.compile(r"[a-z0-9_]{1,64}")
 _MAX_MESSAGE = 500
@@ -68,40 +65,33 @@ class RunflowClient:
         path = runs_path(model)
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
         payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
-        return self._run(payload, path)
+        return _run(parse_run(payload), path)
 
     async def get_run(
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
         path = run_path(run_id)
-        run = self._run(await self._call("GET", path, bearer, trace, timeout=timeout), path)
-        if run.id != run_id:
+        payload = await self._call("GET", path, bearer, trace, timeout=timeout)
+        run = _run(parse_run(payload), path)
+        if run.id.lower() != run_id.lower():  # a UUID may change its case
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
         return run
 
     async def find_run(
-        self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, timeout: float | None = None
+        self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, limit: int, timeout: float
     ) -> Run | None:
-        """The newest run of this caller with that client_ref, or None when upstream knows none.
+        """The newest of at most ``limit`` runs of this caller with that model and client_ref; None: there is none.
 
-        A run of another model (by its own metadata) does not count, nor does one that upstream returned
-        although its client_ref differs; one that does not tell its model counts when none does.
+        Raises ``UpstreamError`` also when the answer does not show whether there is one.
         """
         path = "/v1/runs"
-        query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": LOOKUP_LIMIT, "sort_by": "created_at:desc"}
-        runs = parse_runs(await self._call("GET", path, bearer, trace, query=query, timeout=timeout))
-        if runs is None:
-            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a list of runs that cannot be read")
-        fitting = [run for run in runs if run.client_ref == client_ref]
-        theirs = (run for run in fitting if run.metadata.get("mcp_model") == model)
-        untold = (run for run in fitting if "mcp_model" not in run.metadata)
-        return next(theirs, None) or next(untold, None)
-
-    def _run(self, payload: JSON, path: str) -> Run:
-        run = parse_run(payload)
-        if run is None:
-            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
-        return run
+        query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": limit, "sort_by": "created_at:desc"}
+        payload = await self._call("GET", path, bearer, trace, query=query, timeout=timeout)
+        try:
+            return pick(payload, model, client_ref, limit)
+        except Unclear as fault:
+            reason = "Runflow sent a list of runs that does not show whether this one exists"
+            raise UpstreamError(Outcome.UNKNOWN, path, reason) from fault
 
     async def _call(
         self,
@@ -160,11 +150,17 @@ class RunflowClient:
         )
 
 
+def _run(run: Run | None, path: str) -> Run:
+    if run is None:
+        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
+    return run
+
+
 def _loads(text: bytes, bearer: Bearer) -> JSON:
     """The JSON in a body, None where there is none; without the caller's key, should upstream echo it."""
     try:
-        payload = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        payload = lenient.loads(text)
+    except ValueError:
         return None
     # Nearly every answer is shallow and free of escapes and of the key, and needs no walk.
     plain = b"\\" not in text and text.count(b"[") + text.count(b"{") <= MAX_DEPTH

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
+from itertools import count
 from random import Random
 
 import attrs
@@ -17,7 +18,7 @@ import orjson
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.runflow.client import RunflowClient
+from runflow_mcp.runflow.client import RunflowClient, runs_path
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run, input_digest
 
@@ -27,13 +28,19 @@ BUDGET = 45.0
 #: Seconds that one look-up may take (all of those before the first attempt together), and what is kept of the
 #: budget for the last one.
 LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
+#: How many runs the tries of one look-up ask for: many, since a client_ref may have runs of many models; then few,
+#: since with inline media many are more than an answer may hold.
+LOOK_UP_LIMITS = (50, 10, 1)
 #: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
 FIRST_BACKOFF = 0.5
 #: Seconds before a look-up after a lost answer: what was cut off may still be at work, and lists may lag.
 SETTLE = 1.0
 #: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
 FOUND_AGE = 5.0
-CONFLICT = 409
+#: Answers which say that the run exists, elsewhere: See Other, Conflict.
+EXISTS = frozenset({303, 409})
+#: Seconds for which such a run is looked for.
+CLAIM_PATIENCE = 10.0
 
 
 @attrs.frozen
@@ -73,10 +80,15 @@ class Order:
 
 @attrs.frozen
 class Dispatched:
-    """A run that exists upstream. ``found``: it existed before this call."""
+    """A run that exists upstream. ``made_from``: the input, where this dispatch made the run; else it was found."""
 
     run: Run
-    found: bool
+    made_from: JSONObject | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether the run existed before."""
+        return self.made_from is None
 
 
 @attrs.define
@@ -124,19 +136,21 @@ class Dispatcher:
     async def _dispatch(self, order: Order) -> Dispatched:
         deadline = self.clock.monotonic() + BUDGET
         if order.own_ref and (run := await self._look_before(order)):
-            return Dispatched(run, found=True)
+            return Dispatched(run)
         body = order.body()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return await self._attempt(order, body, deadline)
             except UpstreamError as caught:
                 fault = caught
-            if fault.outcome is Outcome.REFUSED and fault.status != CONFLICT:
+            if fault.status in EXISTS:
+                return await self._existing(order, fault, deadline)
+            if fault.outcome is Outcome.REFUSED:
                 break
             pause, again = self._what_next(attempt, fault, deadline)
             await self.clock.sleep(pause)
             if fault.outcome is not Outcome.NOT_SENT and (run := await self._look_after(order, fault, deadline)):
-                return Dispatched(run, found=True)
+                return Dispatched(run)
             if not again or self._left(deadline) <= LOOK_UP_RESERVE:
                 break
         raise DispatchFailed(fault, uncertain=False) from fault
@@ -151,16 +165,33 @@ class Dispatcher:
             # What is left must do for asking what became of it.
             timeout=self._left(deadline) - LOOK_UP_RESERVE,
         )
-        return Dispatched(run, found=run.age(self.clock.wall()) > FOUND_AGE)
+        path = runs_path(order.model)
+        if run.client_ref not in (None, order.client_ref):
+            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
+        if run.model not in (None, order.model):
+            message = f"This client_ref belongs to a run of {run.model}; nothing was started."
+            raise UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
+        found = run.age(self.clock.wall()) > FOUND_AGE
+        return Dispatched(run, None if found else order.input)
 
     def _what_next(self, attempt: int, fault: UpstreamError, deadline: float) -> tuple[float, bool]:
         """Seconds to wait before asking what became of an attempt, and whether another one may follow."""
-        if fault.status == CONFLICT:  # the run exists
-            return 0.0, False
         room = max(0.0, self._left(deadline) - LOOK_UP_RESERVE)
         settle = SETTLE if fault.outcome is Outcome.UNKNOWN else 0.0
         pause = max(self._pause(attempt, fault), settle)
         return (pause, True) if attempt < MAX_ATTEMPTS and pause < room else (min(settle, room), False)
+
+    async def _existing(self, order: Order, fault: UpstreamError, deadline: float) -> Dispatched:
+        """The run that upstream says exists: it may be in the making, by another replica, and be listed later."""
+        deadline = min(deadline, self.clock.monotonic() + CLAIM_PATIENCE)
+        for look_up in count(1):
+            if run := await self._look_after(order, fault, deadline):
+                return Dispatched(run)
+            pause = self._pause(look_up, fault)
+            if pause >= self._left(deadline):
+                break
+            await self.clock.sleep(pause)
+        raise DispatchFailed(fault, uncertain=True) from fault
 
     async def _look_before(self, order: Order) -> Run | None:
         """Whether a caller's client_ref has its run already; a look-up that cannot be had stops nothing."""
@@ -181,19 +212,26 @@ class Dispatcher:
 
     async def _look_up(self, order: Order, deadline: float) -> Run | None:
         """The run of this order, if there is one; asked again when upstream does not say, then its last fault."""
-        for look_up in range(1, MAX_ATTEMPTS):
+        *limits, last = LOOK_UP_LIMITS
+        for look_up, limit in enumerate(limits, 1):
             try:
-                return await self._find(order, deadline)
+                return await self._find(order, limit, deadline)
             except UpstreamError as fault:
                 pause = self._pause(look_up, fault)
                 if fault.outcome is Outcome.REFUSED or pause >= self._left(deadline):
                     raise
             await self.clock.sleep(pause)
-        return await self._find(order, deadline)
+        return await self._find(order, last, deadline)
 
-    async def _find(self, order: Order, deadline: float) -> Run | None:
-        timeout = min(LOOK_UP_TIMEOUT, self._left(deadline))
-        return await self.client.find_run(order.bearer, order.model, order.client_ref, order.trace, timeout=timeout)
+    async def _find(self, order: Order, limit: int, deadline: float) -> Run | None:
+        return await self.client.find_run(
+            order.bearer,
+            order.model,
+            order.client_ref,
+            order.trace,
+            limit=limit,
+            timeout=min(LOOK_UP_TIMEOUT, self._left(deadline)),
+        )
 
     def _left(self, deadline: float) -> float:
         return deadline - self.clock.monotonic()

@@ -10,6 +10,7 @@ import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import model_fault
+from runflow_mcp.runflow import lenient
 from runflow_mcp.runflow.derived import Source
 
 SOLUTION = "solution"
@@ -92,8 +93,8 @@ def parse_catalog(body: bytes) -> Snapshot:
     Raises ``CatalogUnreadable`` when the document as a whole is no catalog.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as fault:
+        document = lenient.loads(body)
+    except ValueError as fault:
         raise CatalogUnreadable("the catalog is not JSON") from fault
     entries = document
     if isinstance(document, dict):

@@ -77,7 +77,7 @@ def input_digest(run_input: JSONObject) -> str:
 
 @attrs.frozen
 class Run:
-    """One run. ``raw`` is upstream's object without its bulk (input, logs, node_runs)."""
+    """One run. ``raw`` is upstream's object with its id and without its bulk (input, logs, node_runs)."""
 
     id: str
     status: str
@@ -99,12 +99,21 @@ class Run:
     def terminal(self) -> bool:
         return self.status in TERMINAL
 
-    def used_input(self, run_input: JSONObject) -> bool:
-        """Whether this run was made from that input, as far as it tells."""
-        digest = self.metadata.get("mcp_input_sha256")
-        if isinstance(digest, str):
-            return digest == input_digest(run_input)
-        return self.input is None or self.input == run_input
+    @property
+    def model(self) -> str | None:
+        """The model that this proxy made the run for, where upstream kept it."""
+        return _text(self.metadata, "mcp_model")
+
+    @property
+    def input_digest(self) -> str | None:
+        """The digest of the input that this proxy made the run from, where upstream kept it."""
+        return _text(self.metadata, "mcp_input_sha256")
+
+    def echoes(self, run_input: JSONObject) -> bool:
+        """Whether upstream's account of the run's input agrees with that input; it may have added defaults."""
+        if not isinstance(self.input, dict):
+            return True
+        return all(name in self.input and self.input[name] == value for name, value in run_input.items())
 
     def age(self, now: float) -> float:
         """Seconds since upstream created it, by upstream's stamp; 0 when that cannot be read."""
@@ -119,7 +128,7 @@ def parse_run(payload: JSON) -> Run | None:
     """Read a run object; None when it has no usable id."""
     if not isinstance(payload, dict):
         return None
-    id_ = _text(payload, "id", "run_id")
+    id_ = _id(payload)
     if not id_ or run_id_fault(id_):
         return None
     error = payload.get("error")
@@ -141,16 +150,51 @@ def parse_run(payload: JSON) -> Run | None:
         failure_code=_text(payload, "failure_code") or _text(error, "code"),
         failure_message=_text(payload, "failure_message", "failure_reason") or _text(error, "message"),
         metadata=metadata if isinstance(metadata, dict) else {},
-        raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")},
+        raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")} | {"id": id_},
     )
 
 
-def parse_runs(payload: JSON) -> list[Run] | None:
-    """Read a page of runs; None when the answer is no page."""
+@attrs.define
+class Unclear(Exception):
+    """A list of runs that does not show whether the one that is looked for exists."""
+
+
+def pick(payload: JSON, model: str, client_ref: str, limit: int) -> Run | None:
+    """The newest run with that model and client_ref in an answer of at most ``limit`` runs; None: there is none.
+
+    A run of another model (by its own metadata) does not count; one that does not tell its model counts when no
+    other fits. Raises ``Unclear`` when none is found though one may exist: the answer is no list, holds what
+    cannot be read, or is not the whole list.
+    """
     items = payload.get("items") if isinstance(payload, dict) else payload
     if not isinstance(items, list):
-        return None
-    return [run for run in map(parse_run, items) if run is not None]
+        raise Unclear
+    readable = (run for run in map(parse_run, items) if run is not None)
+    fitting = [run for run in readable if run.client_ref == client_ref]
+    for wanted in (model, None):
+        for run in fitting:
+            if run.model == wanted:
+                return run
+    more = payload["next_pq"] if isinstance(payload, dict) and "next_pq" in payload else len(items) >= limit
+    if more or not all(_is_another(item, model, client_ref) for item in items):
+        raise Unclear
+    return None
+
+
+def _is_another(item: JSON, model: str, client_ref: str) -> bool:
+    """Whether an entry of a list says of itself that it is not the run that is looked for."""
+    if not isinstance(item, dict):
+        return False
+    metadata = item.get("metadata")
+    its_model = _text(metadata, "mcp_model") if isinstance(metadata, dict) else None
+    return _text(item, "client_ref") not in (None, client_ref) or its_model not in (None, model)
+
+
+def _id(payload: JSONObject) -> str | None:
+    """A run's id; a number is taken for its digits."""
+    text = _text(payload, "id", "run_id")
+    number = payload.get("id", payload.get("run_id"))
+    return text or (str(number) if isinstance(number, int) and not isinstance(number, bool) else None)
 
 
 def _text(payload: JSONObject, *names: str) -> str | None:
@@ -207,9 +251,10 @@ def _urls(value: JSON) -> Iterator[str]:
 def without_inline_media(value: JSON) -> JSON:
     """The same value with every long ``data:`` URI replaced by a short note."""
     if isinstance(value, str):
-        if len(value) <= MAX_INLINE_MEDIA or value[:5].lower() != "data:":
+        head = value[:200].lstrip()
+        if len(value) <= MAX_INLINE_MEDIA or head[:5].lower() != "data:":
             return value
-        kind = value[5:100].partition(",")[0].partition(";")[0] or "media"
+        kind = head[5:100].partition(",")[0].partition(";")[0] or "media"
         return f"[inline {kind} of {len(value)} characters left out; run again without sync_mode to get a URL]"
     if isinstance(value, list):
         return [without_inline_media(item) for item in value]

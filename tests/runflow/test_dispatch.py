@@ -127,10 +127,41 @@ async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: I
     assert len(desk.sandbox.runs) == 1
 
 
-async def test_a_conflict_without_a_run_is_a_refusal(desk: Desk) -> None:
+@pytest.mark.parametrize("status", [303, 409])
+async def test_a_run_that_upstream_speaks_of_may_be_listed_later(desk: Desk, status: int) -> None:
+    """Another replica is making it, or the list lags."""
+    desk.sandbox.faults.add("create", Answer(status, created=True))
+    desk.sandbox.faults.add("list_runs", Answer(200, b'{"items":[]}'), times=3)
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    assert dispatched.found
+    assert [seen.method for seen in desk.sandbox.requests] == ["POST"] + ["GET"] * 4
+
+
+async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_seconds(
+    desk: Desk, clock: VirtualClock
+) -> None:
     desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}'), times=None)
+    failed = await failure(desk, desk.order(None))
+    assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", True)
+    assert len(desk.requests("POST")) == 1
+    assert 5 < clock.monotonic() <= 10
+
+
+async def test_a_run_under_another_client_ref_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
+    """As when an answer to somebody else arrives late on the same connection."""
+    desk.sandbox.faults.add("create", Answer(201, b'{"id":"r-1","client_ref":"another","status_code":"queued"}'))
+    dispatched = await desk.dispatcher.start(desk.order())
+    assert desk.sandbox.runs.with_client_ref("ref-1")[0].id == dispatched.run.id
+    assert [seen.method for seen in desk.sandbox.requests] == ["GET", "POST", "GET", "POST"]
+
+
+async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
+    """As when upstream knows runs again by their client_ref alone."""
+    theirs = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
+    desk.sandbox.faults.add("create", Answer(200, orjson.dumps(theirs)))
     failed = await failure(desk, desk.order())
-    assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", False)
+    assert (failed.cause.outcome, failed.cause.code, failed.uncertain) == (Outcome.REFUSED, "conflict", False)
+    assert "a run of other/model" in (failed.cause.message or "")
     assert len(desk.requests("POST")) == 1
 
 
@@ -204,6 +235,31 @@ async def test_a_look_up_that_fails_is_asked_again(desk: Desk, fault: Fault) -> 
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert len(desk.sandbox.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[{"id": "r-1", "client_ref": None}], [{"id": None, "client_ref": "ref-1"}], ["r-1"], [{"id": "r-1"}]],
+    ids=repr,
+)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
+async def test_a_list_that_does_not_show_whether_the_run_exists_is_no_empty_one(
+    open_desk: OpenDesk, rule: Idempotency, items: list[object]
+) -> None:
+    desk = await open_desk(rule)
+    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.faults.add("list_runs", Answer(200, orjson.dumps({"items": items, "next_pq": None})), times=None)
+    failed = await failure(desk, desk.order("ref-1"))
+    assert failed.uncertain
+    assert desk.runs("ref-1") == 1
+
+
+async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(desk: Desk) -> None:
+    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.faults.add("list_runs", Answer(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
+    dispatched = await desk.dispatcher.start(desk.order(None))
+    assert dispatched.found
+    assert [seen.query["limit"] for seen in desk.requests("GET")] == ["50", "10", "1"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
@@ -390,7 +446,7 @@ async def test_the_same_client_ref_returns_to_the_run_whatever_the_input(
     await clock.sleep(60)
     again = await desk.dispatcher.start(desk.order(run_input=run_input))
     assert (again.run.id, again.found) == (first.run.id, True)
-    assert again.run.used_input(run_input) == (run_input == INPUT)
+    assert (again.run.input_digest == input_digest(run_input)) == (run_input == INPUT)
     assert len(desk.sandbox.runs) == 1
 
 

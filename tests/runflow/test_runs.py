@@ -1,5 +1,6 @@
 """A run read from whatever upstream sends, and when it is asked for again."""
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from runflow_mcp.runflow.runs import (
     MAX_OUTPUT_URLS,
     Run,
+    Unclear,
     input_digest,
     media_type,
     output_urls,
     parse_run,
-    parse_runs,
+    pick,
     poll_delay,
     without_inline_media,
 )
@@ -62,7 +64,9 @@ def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
     run = parse_run(payload)
     assert run is not None
     run.age(0.0)
-    run.used_input({})
+    run.echoes({"a": 1})
+    assert isinstance(run.model, str | None)
+    assert isinstance(run.input_digest, str | None)
     orjson.dumps([run.raw, without_inline_media(run.output), output_urls(run.output)])
 
 
@@ -73,7 +77,9 @@ def test_what_is_no_run_is_none(payload: object) -> None:
         assert parse_run(payload) is None
 
 
-@pytest.mark.parametrize("id_", [None, "", 5, "x" * 129, ".", "..", "a/b", "a?b", "a#", "a b", "a%2f", "a\n", [], {}])
+@pytest.mark.parametrize(
+    "id_", [None, "", 5.5, True, "x" * 129, ".", "..", "a/b", "a?b", "a#", "a b", "a%2f", "a\n", [], {}]
+)
 def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
     assert parse_run({"id": id_, "status_code": "queued"}) is None
 
@@ -188,16 +194,27 @@ def test_no_stamp_makes_the_age_fail(stamp: str) -> None:
 # Whether a run was made from an input
 
 
-def test_a_run_knows_its_input_by_its_digest() -> None:
-    run = read(metadata={"mcp_input_sha256": input_digest({"a": 1})}, input={"a": 1, "filled_in": 2})
-    assert run.used_input({"a": 1})
-    assert not run.used_input({"a": 2})
+def test_a_run_keeps_what_it_was_made_for_and_from() -> None:
+    run = read(metadata={"mcp_model": "a/b", "mcp_input_sha256": "abc"})
+    assert (run.model, run.input_digest) == ("a/b", "abc")
+    nothings: list[Any] = [
+        None,
+        {},
+        {"mcp_model": None, "mcp_input_sha256": None},
+        {"mcp_model": 5, "mcp_input_sha256": ""},
+    ]
+    for nothing in nothings:
+        run = read(metadata=nothing)
+        assert (run.model, run.input_digest) == (None, None)
 
 
-def test_a_run_of_another_client_is_judged_by_its_input() -> None:
-    assert read(input={"a": 1}).used_input({"a": 1})
-    assert not read(input={"a": 1}).used_input({"a": 2})
-    assert read(input=None).used_input({"a": 2})
+def test_an_echoed_input_agrees_when_it_holds_the_given_one() -> None:
+    assert read(input={"a": 1}).echoes({"a": 1})
+    assert read(input={"a": 1, "filled_in": 2}).echoes({"a": 1})
+    assert not read(input={"a": 1}).echoes({"a": 2})
+    assert not read(input={"a": 1}).echoes({"a": 1, "b": None})
+    assert read(input=None).echoes({"a": 2})
+    assert read(input="x").echoes({"a": 2})
 
 
 def _turned(value: object) -> object:
@@ -223,17 +240,92 @@ def test_a_digest_depends_on_everything_else() -> None:
 # Pages of runs
 
 
-@pytest.mark.parametrize("wrap", [lambda runs: runs, lambda runs: {"items": runs, "next_pq": None}])
-def test_a_page_of_runs_keeps_its_order_and_drops_what_is_none(wrap: Any) -> None:
-    runs = parse_runs(wrap([{"id": "b"}, None, {"no": "id"}, 5, {"id": "a"}]))
-    assert runs is not None
-    assert [run.id for run in runs] == ["b", "a"]
+LIMIT = 5
+OURS = {"id": "ours", "client_ref": "ref"}
 
 
-@pytest.mark.parametrize("payload", [None, {}, {"items": None}, {"items": {}}, "x", 5, {"code": "X"}])
-def test_what_is_no_page_is_told_from_an_empty_one(payload: object) -> None:
-    assert parse_runs(payload) is None
-    assert parse_runs({"items": []}) == []
+def listed(*items: object, **around: object) -> dict[str, object]:
+    return {"items": list(items), "next_pq": None, **around}
+
+
+def made_for(model: object) -> dict[str, object]:
+    return {"metadata": {"mcp_model": model}}
+
+
+@pytest.mark.parametrize(
+    ("payload", "id_"),
+    [
+        (listed(OURS), "ours"),
+        ([OURS], "ours"),
+        (listed(OURS, {**OURS, "id": "older"}), "ours"),
+        (listed(None, 5, {"no": "id"}, OURS, next_pq="more"), "ours"),
+        (listed({**OURS, **made_for("a/b")}), "ours"),
+        (listed({**OURS, **made_for(None)}), "ours"),
+        (listed({**OURS, "metadata": None}), "ours"),
+        (listed({**OURS, "id": 7}), "7"),
+        (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), "ours"),
+        (listed({**OURS, "id": "other", **made_for("c/d")}, {**OURS, "metadata": {}}), "ours"),
+        (listed({"id": "x", "client_ref": "REF"}, OURS), "ours"),
+    ],
+)
+def test_the_newest_run_that_fits_is_picked(payload: Any, id_: str) -> None:
+    run = pick(payload, "a/b", "ref", LIMIT)
+    assert run is not None
+    assert run.id == id_
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        listed(),
+        [],
+        {"items": []},
+        listed({"id": "x", "client_ref": "other"}),
+        listed({"id": None, "client_ref": "other"}),
+        listed({**OURS, **made_for("c/d")}),
+        listed({"id": "x", **made_for("c/d")}),
+        listed(*[{"id": "x", "client_ref": "other"}] * LIMIT),
+    ],
+)
+def test_a_whole_list_of_other_runs_shows_that_there_is_none(payload: Any) -> None:
+    assert pick(payload, "a/b", "ref", LIMIT) is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        {},
+        {"items": None},
+        {"items": {}},
+        "x",
+        5,
+        {"code": "X"},
+        listed(None),
+        listed("ours"),
+        listed({**OURS, "id": None}),
+        listed({**OURS, "id": "a/b"}),
+        listed({**OURS, "client_ref": None}),
+        listed({"id": "x"}),
+        listed({"id": "x", "client_ref": 5}),
+        listed({"id": "x", "client_ref": "other"}, {}),
+        listed(next_pq="more"),
+        listed({**OURS, **made_for("c/d")}, next_pq="more"),
+        {"items": [{"id": "x", "client_ref": "other"}] * LIMIT},
+        [{"id": "x", "client_ref": "other"}] * LIMIT,
+    ],
+)
+def test_any_other_list_shows_nothing(payload: Any) -> None:
+    with pytest.raises(Unclear):
+        pick(payload, "a/b", "ref", LIMIT)
+
+
+@law
+@given(json_values)
+def test_no_list_makes_the_picking_fail(payload: Any) -> None:
+    for one in (payload, [payload], {"items": [payload]}):
+        with contextlib.suppress(Unclear):
+            assert pick(one, "a/b", "ref", LIMIT) is None
 
 
 # When to ask again
