@@ -116,7 +116,7 @@ class Config:
         "5000",
         "integer",
         values.integer(1, 100_000),
-        "Waiting generate calls held at once; past it a waiting call is answered server_busy.",
+        "Waiting generate calls held at once, until their answers are read; past it a waiting call is server_busy.",
     )
     catalog_ttl_ms: int = setting(
         "MCP_CATALOG_TTL_MS", "300000", "ms", values.integer(100, _DAY_MS), "How long a catalog snapshot is fresh."

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Services
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 
@@ -23,6 +24,8 @@ BACKLOG = 1024
 WAIT_SHARE = 0.8
 #: Seconds that handlers get to end once nothing waits any more.
 CLOSING = 1.0
+#: Seconds between two looks at what clients have still to take.
+LOOK_AGAIN = 0.05
 
 
 async def serve(config: Config, *, announce: str = "") -> None:
@@ -48,20 +51,29 @@ async def serve(config: Config, *, announce: str = "") -> None:
         if announce:
             print(announce, flush=True)
         await stop.wait()
-        await _drain(app, config, stop_at_once)
+        await drain(runner, app, config, stop_at_once)
     finally:
         await runner.cleanup()
     log.info("stopped")
 
 
-async def _drain(app: web.Application, config: Config, stop_at_once: asyncio.Event) -> None:
-    waits = app[SERVICES].waits
-    app[SERVICES].subscriptions.drain()
+async def drain(runner: Runner, app: web.Application, config: Config, stop_at_once: asyncio.Event) -> None:
+    """Let every call end and its answer be read, within the grace time or until told to stop at once."""
+    services = app[SERVICES]
+    services.subscriptions.drain()
     grace = config.shutdown_grace_ms / 1000
-    log.info("draining", waits=len(waits), grace_seconds=grace)
-    loop = asyncio.get_running_loop()
-    waits.drain(loop.time() + grace * WAIT_SHARE)
-    ended = [asyncio.ensure_future(event.wait()) for event in (waits.idle, stop_at_once)]
+    log.info("draining", waits=len(services.waits), grace_seconds=grace)
+    services.waits.drain(asyncio.get_running_loop().time() + grace * WAIT_SHARE)
+    ended = [asyncio.ensure_future(one) for one in (_answered(runner, services), stop_at_once.wait())]
     await asyncio.wait(ended, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     for one in ended:
         one.cancel()
+    if stop_at_once.is_set():
+        runner.hurry()
+
+
+async def _answered(runner: Runner, services: Services) -> None:
+    await services.waits.idle.wait()
+    # What a transport still holds for a client that reads slowly would go with the process.
+    while runner.unsent:
+        await services.clock.sleep(LOOK_AGAIN)

@@ -11,7 +11,7 @@ from runflow_mcp.config import Config
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.subscribers import Subscriptions
-from runflow_mcp.methods.waits import Waits
+from runflow_mcp.methods.waits import Answering, Waits
 from runflow_mcp.protocol.jsonrpc import Id
 from runflow_mcp.protocol.revisions import Spoken
 from runflow_mcp.runflow.catalog import Catalog
@@ -62,6 +62,7 @@ class Call:
     #: traceparent and tracestate, to go upstream as they came.
     trace: Mapping[str, str]
     channel: Channel
+    answering: Answering
     services: Services
     #: Where the client wants progress told, if it does.
     progress_token: Id | None = None

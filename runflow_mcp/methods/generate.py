@@ -91,7 +91,8 @@ class _Wait:
 
     async def ended(self) -> Run:
         """The run once it has ended. Raises ``TimeoutError`` at the deadline."""
-        async with self.call.services.waits.hold(self.deadline):
+        self.call.answering.take_place()
+        async with self.call.services.waits.until_drained(self.deadline):
             return await self._result()
 
     async def _result(self) -> Run:

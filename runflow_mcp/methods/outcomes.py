@@ -27,6 +27,8 @@ from runflow_mcp.runflow.runs import (
 )
 
 MAX_SUGGESTIONS = 5
+#: Characters of upstream's reason for a failure that are told in a sentence; details.run has all of it.
+MAX_REASON = 2000
 PAYMENT_REQUIRED, UNAUTHORIZED, NOT_FOUND = 402, 401, 404
 INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
@@ -144,7 +146,7 @@ def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str
 def _failed(run: Run, asked: Asked) -> ToolError:
     details, hints = _with_run(run, asked)
     code = run.failure_code.lower() if run.failure_code else None
-    reason = ": ".join(filter(None, (code, run.failure_message))) or "Runflow gave no reason"
+    reason = ": ".join(filter(None, (code, run.failure_message)))[:MAX_REASON] or "Runflow gave no reason"
     details["failure_code"] = code
     return ToolError(ToolErrorCode.RUN_FAILED, f"The run failed: {reason}", details=details, hints=hints)
 

@@ -26,6 +26,10 @@ FIRST_BACKOFF = 0.5
 ATTEMPT_TIMEOUT, BUDGET = 10.0, 25.0
 NOT_FOUND = 404
 CANNOT_STOP = "Runflow has no way to stop a run: it goes on and is billed; tasks/get still brings its result."
+_NO_SUCH_TASK = (
+    "There is no such task for this API key (Runflow answered HTTP {status}). Use the key that started it; a run "
+    "that exists is also found by calling generate with the same model and client_ref."
+)
 #: Upstream's refusals that say this caller has no such run.
 _NOT_THEIRS = frozenset({401, 403, 404})
 
@@ -101,8 +105,7 @@ async def _asked(task_id: str, call: Call) -> Run:
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
             # A run that was just made may not be readable yet, and its task is promised to be there.
             if fault.status in _NOT_THEIRS and (last or fault.status != NOT_FOUND):
-                message = "There is no such task for this API key. Start a new one, or check which key was used."
-                raise ProtocolError(Code.INVALID_PARAMS, message) from fault
+                raise ProtocolError(Code.INVALID_PARAMS, _NO_SUCH_TASK.format(status=fault.status)) from fault
             if last or (fault.outcome is Outcome.REFUSED and fault.status != NOT_FOUND):
                 message = f"The task goes on, but its state cannot be had now: {fault.reason}. Ask again shortly."
                 raise ProtocolError(Code.INTERNAL_ERROR, message) from fault

@@ -1,8 +1,9 @@
-"""The calls that wait for a run: how many there may be, until when each waits, and how all end at a drain."""
+"""The calls under way: how many may wait for a run, until when each does, and how all are answered at a drain."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 import attrs
 
@@ -11,17 +12,19 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 
 @attrs.define
 class Waits:
-    """Every call that must not be cut off unanswered holds a deadline here; draining brings all of them forward."""
+    """Every call that waits for upstream holds a deadline here; draining brings all of them forward."""
 
     limit: int
     _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
-    _waiting: int = 0
+    #: Places taken, and answers that are being made.
+    places: int = 0
+    answers: int = 0
     _cutoff: float | None = None
-    #: Set when a drain has begun and the last of the calls has ended.
+    #: Set when a drain has begun and the last of the answers has been written.
     idle: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
 
     def __len__(self) -> int:
-        return self._waiting
+        return self.places
 
     @property
     def draining(self) -> bool:
@@ -34,32 +37,16 @@ class Waits:
             when = deadline.when()
             if (when is None or when > cutoff) and not deadline.expired():
                 deadline.reschedule(cutoff)
-        if not self._deadlines:
+        if not self.answers:
             self.idle.set()
 
-    @asynccontextmanager
-    async def hold(self, deadline: float) -> AsyncIterator[None]:
-        """A place among the waiting calls until ``deadline`` (event-loop time), when ``TimeoutError`` is raised.
-
-        Raises ``ToolError`` when there is no place; nothing has been started then.
-        """
-        if self.draining:
-            raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
-        if self._waiting >= self.limit:
-            raise ToolError(
-                ToolErrorCode.SERVER_BUSY,
-                f"This server already holds {self.limit} waiting calls, so nothing was started.",
-            )
-        self._waiting += 1
-        try:
-            async with self.until_drained(deadline):
-                yield
-        finally:
-            self._waiting -= 1
+    def answering(self) -> "Answering":
+        """One HTTP answer, from when its request has been read until it is written."""
+        return Answering(self)
 
     @asynccontextmanager
     async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
-        """Go on until ``deadline``, if any, or the end of a drain, when ``TimeoutError`` is raised; takes no place."""
+        """Go on until ``deadline`` (event-loop time), if any, or the end of a drain; then ``TimeoutError``."""
         ends = [when for when in (deadline, self._cutoff) if when is not None]
         async with asyncio.timeout_at(min(ends, default=None)) as scope:
             self._deadlines.add(scope)
@@ -67,5 +54,39 @@ class Waits:
                 yield
             finally:
                 self._deadlines.discard(scope)
-                if self.draining and not self._deadlines:
-                    self.idle.set()
+
+
+@attrs.define
+class Answering:
+    """Keeps a drain from ending before the answer is written, and the places of its waits until then.
+
+    A result may be megabytes, and is held until its client has read it: a wait that still weighs is one that
+    still counts.
+    """
+
+    _waits: Waits
+    _places: int = 0
+
+    def __enter__(self) -> Self:
+        self._waits.answers += 1
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        waits = self._waits
+        waits.answers -= 1
+        waits.places -= self._places
+        if waits.draining and not waits.answers:
+            waits.idle.set()
+
+    def take_place(self) -> None:
+        """Count as a call that waits. Raises ``ToolError`` when there is no place; nothing has been started then."""
+        waits = self._waits
+        if waits.draining:
+            raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
+        if len(waits) >= waits.limit:
+            raise ToolError(
+                ToolErrorCode.SERVER_BUSY,
+                f"This server already holds {waits.limit} waiting calls, so nothing was started.",
+            )
+        self._places += 1
+        waits.places += 1

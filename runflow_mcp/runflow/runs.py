@@ -27,7 +27,7 @@ POLL_DELAY_LAST = 10.0
 
 #: Inline media longer than this is replaced by a note: it would fill the model's context.
 MAX_INLINE_MEDIA = 2048
-MAX_OUTPUT_URLS = 100
+MAX_OUTPUT_URLS = 1000
 #: A state is a word; what is longer is not repeated in every line about the run.
 MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.

@@ -15,7 +15,6 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
 from runflow_mcp.web.middlewares.access import SERVER, make_request_id
-from runflow_mcp.web.reply import writing
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +22,11 @@ log = structlog.get_logger(__name__)
 HEAD_TIMEOUT = 15.0
 #: Seconds in which the rest of a refused body is read and thrown away, so that the refusal is seen.
 LINGERING = 2.0
-#: Bytes that a transport takes without waiting for the client (asyncio's default is 64 KiB).
-FITS_A_BUFFER = 32 * 1024
 #: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
 #: keeps its upstream connections for 60 s.
 KEEPALIVE_TIMEOUT = 75.0
+#: Seconds; aiohttp takes 0 for ever.
+AT_ONCE = 0.01
 
 
 class Connection(RequestHandler):
@@ -87,17 +86,10 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer, for no longer than a client may take to read it.
-
-        aiohttp refuses an unknown ``Expect`` before any middleware sees it, in plain text: put right here.
-        """
+        """aiohttp refuses an unknown ``Expect`` before any middleware sees it, in plain text: put right here."""
         if isinstance(resp, web.HTTPException):
             resp = _refusal(HTTPStatus.BAD_REQUEST)
-        if (resp.content_length or 0) < FITS_A_BUFFER:
-            return await super().finish_response(request, resp, start_time)
-        async with writing(request):
-            return await super().finish_response(request, resp, start_time)
-        return resp, True
+        return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """A fault of aiohttp's own; its text may quote what was sent."""
@@ -147,6 +139,20 @@ class Runner(web.AppRunner):
             # A compressed body is refused by its header; it must not be inflated before that.
             auto_decompress=False,
         )
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that clients have not taken yet."""
+        transports = (connection.transport for connection in self.server.connections) if self.server else ()
+        return sum(
+            transport.get_write_buffer_size()
+            for transport in transports
+            if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing()
+        )
+
+    def hurry(self) -> None:
+        """Give handlers that are still at work no time to end when this is cleaned up."""
+        self._shutdown_timeout = AT_ONCE
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()

@@ -45,8 +45,7 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         return await _answer_batch(message, request, spoken, arrived)
     if not isinstance(message, Request):
         return web.Response(status=202)
-    reply = Reply(request)
-    try:
+    with Reply(request, services.waits.answering()) as reply:
         call = _call(message, request, reply, spoken, arrived)
         try:
             body = jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
@@ -55,8 +54,6 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
                 return _error(fault, message.id, spoken.era)
             body = jsonrpc.render_error(message.id, fault)
         return await reply.finish([body], body)
-    finally:
-        reply.close()
 
 
 def _routing_headers(request: web.Request) -> RoutingHeaders:
@@ -82,6 +79,7 @@ def _call(message: Request, request: web.Request, reply: Reply, spoken: Spoken, 
         arrived=arrived,
         trace=_trace(message, request),
         channel=reply,
+        answering=reply.answering,
         services=request.app[SERVICES],
         progress_token=token_of(message.params),
     )
@@ -101,30 +99,29 @@ def _trace(message: Request, request: web.Request) -> dict[str, str]:
 
 async def _answer_batch(batch: Batch, request: web.Request, spoken: Spoken, arrived: float) -> web.StreamResponse:
     """An array of responses; or, once a wait has opened a stream, one event for each as it is ready."""
-    reply = Reply(request)
-    ready: list[bytes] = []
-    sent = 0
+    with Reply(request, request.app[SERVICES].waits.answering()) as reply:
+        ready: list[bytes] = []
+        sent = 0
 
-    async def answer(message: Message) -> bytes | None:
-        nonlocal sent
-        response = await _entry(message, request, reply, spoken, arrived)
-        if response is not None:
-            ready.append(response)
-            while reply.streaming and sent < len(ready):
-                sent += 1
-                await reply.send(ready[sent - 1])
-        return response
+        async def answer(message: Message) -> bytes | None:
+            nonlocal sent
+            response = await _entry(message, request, reply, spoken, arrived)
+            if response is not None:
+                ready.append(response)
+                while reply.streaming and sent < len(ready):
+                    sent += 1
+                    await reply.send(ready[sent - 1])
+            return response
 
-    tasks = [asyncio.ensure_future(answer(message)) for message in batch.messages]
-    try:
-        responses = [one for one in await asyncio.gather(*tasks) if one is not None]
-        if not responses:
-            return web.Response(status=202)
-        return await reply.finish(ready[sent:], b"[" + b",".join(responses) + b"]")
-    finally:
-        for task in tasks:
-            task.cancel()
-        reply.close()
+        tasks = [asyncio.ensure_future(answer(message)) for message in batch.messages]
+        try:
+            responses = [one for one in await asyncio.gather(*tasks) if one is not None]
+            if not responses:
+                return web.Response(status=202)
+            return await reply.finish(ready[sent:], b"[" + b",".join(responses) + b"]")
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 async def _entry(message: Message, request: web.Request, reply: Reply, spoken: Spoken, arrived: float) -> bytes | None:

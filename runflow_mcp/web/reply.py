@@ -7,16 +7,20 @@ one ``data`` line, no ``id`` (there is nothing to resume on this server; the run
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 from aiohttp import web
 
 from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.methods.waits import Answering
 from runflow_mcp.protocol.jsonrpc import render_notification
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0
 #: Seconds in which a client must take what is written before more is held in memory for it.
 WRITE_TIMEOUT = 60.0
+#: Bytes that a transport takes without waiting for the client (asyncio's default is 64 KiB).
+FITS_A_BUFFER = 32 * 1024
 _SSE_HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
@@ -58,9 +62,10 @@ async def writing(request: web.BaseRequest) -> AsyncIterator[None]:
 class Reply:
     """Implements ``methods.call.Channel``; nothing is committed until ``open`` or ``finish``."""
 
-    __slots__ = ("_beat", "_last_write", "_loop", "_opened", "_request", "_response", "_timer", "streams")
+    __slots__ = ("_beat", "_last_write", "_loop", "_opened", "_request", "_response", "_timer", "answering", "streams")
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, answering: Answering) -> None:
+        self.answering = answering
         self.streams = accepts_events(request.headers.getall("Accept", []))
         self._request = request
         self._loop = asyncio.get_running_loop()
@@ -109,11 +114,24 @@ class Reply:
         """End the answer: with these messages on an open stream, else with ``body``."""
         await self.settle()
         if self._response is None:
-            return web.Response(body=body, content_type="application/json")
+            response = web.Response(body=body, content_type="application/json")
+            if len(body) >= FITS_A_BUFFER:  # or else aiohttp writes it on return, and need not wait for the client
+                async with writing(self._request):
+                    await response.prepare(self._request)
+                    await response.write_eof()
+            return response
         last = b"".join(map(_event, messages)) if self.streams else body
         async with writing(self._request):
             await self._response.write_eof(last)
         return self._response
+
+    def __enter__(self) -> Self:
+        self.answering.__enter__()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
+        self.answering.__exit__(*fault)
 
     def close(self) -> None:
         """Start breaking no more silences."""

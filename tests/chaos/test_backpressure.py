@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,6 +17,7 @@ from aiohttp import web
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
 from runflow_mcp.sandbox import Answer, Delay, Route, RunningSandbox, Sandbox
+from runflow_mcp.server import drain
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from tests.methods.seen import dispatches, polls
@@ -25,6 +27,8 @@ from tests.virtual_time import VirtualClock
 MIB = 1024 * 1024
 #: What one connection may hold: an answer in its text and its structured form, or the high-water mark and a frame.
 ANSWER_ROOM, FRAME_ROOM = 26 * MIB, MIB
+#: Seconds that a stop may take by default.
+GRACE = 10.0
 
 
 @attrs.frozen
@@ -33,6 +37,13 @@ class Open:
 
     server: Server
     runner: Runner
+
+    async def drain(self, *, at_once: bool = False) -> None:
+        """What a signal starts, or a first one and a second."""
+        second = asyncio.Event()
+        if at_once:
+            second.set()
+        await drain(self.runner, self.server.app, self.server.services.config, second)
 
     def buffered(self) -> list[int]:
         """Bytes that wait to be sent, for each of its connections that has some."""
@@ -84,6 +95,19 @@ class Deaf:
         ]
         self.writer.write("\r\n".join(head).encode() + body)
 
+    async def result(self) -> Any:
+        """Begin to read after all, and read the whole of the answer."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        if b"content-length" in head:
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            return orjson.loads(await self.reader.readexactly(length))["result"]
+        body = b""
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            body += (await self.reader.readexactly(size + 2))[:-2]
+        assert body.endswith(b"\n\n")
+        return orjson.loads(body.split(b"data: ")[-1])["result"]
+
 
 @asynccontextmanager
 async def deaf(server: Server) -> AsyncIterator[Deaf]:
@@ -120,8 +144,10 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
         await clock.sleep(WRITE_TIMEOUT - 1)
         [size] = opened.buffered()
         assert size < ANSWER_ROOM
+        assert len(server.services.waits) == 1, "what weighs must count"
         await clock.sleep(2)
         assert opened.buffered() == []
+        assert len(server.services.waits) == 0
     await clock.sleep(1)
     assert {task for task in asyncio.all_tasks() if task not in before and not task.done()} == set()
 
@@ -145,19 +171,63 @@ async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(op
     assert again.structured["run_id"] == next(iter(sandbox.runs)).id
 
 
-async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(server: Server, sandbox: Sandbox) -> None:
-    clock = server.services.clock
+@asynccontextmanager
+async def slow_reader(server: Server, sandbox: Sandbox, accept: str | None) -> AsyncIterator[Deaf]:
+    """A client whose answer, of megabytes, is ready for it to read."""
     await server.generate(client_ref="huge", wait=False)
-    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * MIB})
+    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
     sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body))
     async with deaf(server) as client:
-        client.send(accept=None, model=MODEL, client_ref="huge")
-        await clock.sleep(50)
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        head = await client.reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        body = await client.reader.readexactly(length)
-    assert orjson.loads(body)["result"]["structuredContent"]["status"] == "succeeded"
+        client.send(accept=accept, model=MODEL, client_ref="huge")
+        await server.services.clock.sleep(1)
+        yield client
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
+    opened: Open, sandbox: Sandbox, accept: str | None
+) -> None:
+    server = opened.server
+    async with slow_reader(server, sandbox, accept) as client:
+        await server.services.clock.sleep(WRITE_TIMEOUT - 10)
+        assert (await client.result())["structuredContent"]["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_it(
+    opened: Open, sandbox: Sandbox, accept: str | None
+) -> None:
+    server = opened.server
+    async with slow_reader(server, sandbox, accept) as client:
+        stopping = asyncio.create_task(opened.drain())
+        await server.services.clock.sleep(GRACE - 1)
+        assert not stopping.done()
+        assert (await client.result())["structuredContent"]["status"] == "succeeded"
+        await stopping
+        assert opened.buffered() == []
+    assert server.services.clock.monotonic() <= 1 + GRACE
+
+
+async def test_a_stop_waits_no_longer_than_the_grace_for_a_client_that_does_not_read(
+    opened: Open, sandbox: Sandbox
+) -> None:
+    clock = opened.server.services.clock
+    async with slow_reader(opened.server, sandbox, BOTH):
+        began = clock.monotonic()
+        await opened.drain()
+        assert clock.monotonic() - began == pytest.approx(GRACE)
+
+
+async def test_a_second_signal_stops_at_once_whoever_waits(opened: Open) -> None:
+    clock = opened.server.services.clock
+    waiting = asyncio.create_task(opened.server.generate("sandbox/slow"))
+    await clock.sleep(1)
+    began = clock.monotonic()
+    await opened.drain(at_once=True)
+    await opened.runner.cleanup()
+    assert clock.monotonic() - began < 0.1
+    with pytest.raises(aiohttp.ClientError):
+        await waiting
 
 
 async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: Sandbox) -> None:

@@ -23,7 +23,7 @@ from runflow_mcp.methods.call import Services
 from runflow_mcp.sandbox import Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.keys import fingerprint
 from runflow_mcp.sandbox.runs import Run
-from runflow_mcp.server import CLOSING, _drain
+from runflow_mcp.server import CLOSING, drain
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 from tests.serving import BOTH, TASKS, Answer, free_port, modern
@@ -250,7 +250,7 @@ class World:
             self.loop.run_until_complete(self._settle())
 
     async def _drained(self, replica: Replica) -> None:
-        await _drain(replica.app, replica.services.config, asyncio.Event())
+        await drain(replica.runner, replica.app, replica.services.config, asyncio.Event())
         await replica.runner.cleanup()
         replica.state = "gone"
         self.replicas[replica.number] = await self._boot(replica.number, replica.port)

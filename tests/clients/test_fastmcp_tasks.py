@@ -24,11 +24,10 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, str(PINS / "tasks_host.py"), server.url, KEY)
-    async with (
-        server.services.waits.hold(server.services.clock.monotonic() + 60),  # a full house
-        talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk,
-    ):
-        met = await talk.hear()
+    with server.services.waits.answering() as somebody:
+        somebody.take_place()  # a full house
+        async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
+            met = await talk.hear()
     made, failed = sandbox.runs
     assert len(dispatches(sandbox)) == 2
     assert met["id"] == met["result"]["run_id"] == made.id

@@ -101,7 +101,7 @@ async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str 
     error = run_error_of(answer, "server_draining")
     assert error["details"]["client_ref"] == "cut"
     assert "client_ref" in error["next_action"]
-    assert server.services.waits.idle.is_set()
+    await server.services.waits.idle.wait()
 
 
 async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
@@ -109,7 +109,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     await server.services.clock.sleep(1)
     drain(server, 8)
     assert (await waiting).structured["status"] == "succeeded"
-    assert server.services.waits.idle.is_set()
+    await server.services.waits.idle.wait()
 
 
 async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:

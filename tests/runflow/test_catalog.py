@@ -178,6 +178,14 @@ async def test_poisoned_entries_are_skipped_and_counted(catalog: Catalog, sandbo
     assert snapshot.skipped == 6
 
 
+async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: Sandbox) -> None:
+    """As JavaScript writes a description that it has cut; orjson takes none of the document then."""
+    body = b'[{"provider_slug":"a","model_slug":"b","description":"nice \\ud83d","price":NaN}]'
+    sandbox.faults.add("catalog", Answer(200, body))
+    [model] = (await catalog.snapshot()).models
+    assert (model.name, model.description) == ("a/b", "nice ?")
+
+
 # Redirects: these documents carry no bearer
 
 

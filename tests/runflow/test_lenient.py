@@ -1,0 +1,52 @@
+"""JSON read with all indulgence, and always writable again."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.runflow import lenient
+from tests.protocol.laws import json_values, law
+
+
+@law
+@given(json_values)
+def test_what_is_json_is_read_as_ever(value: Any) -> None:
+    text = orjson.dumps(value)
+    assert lenient.loads(text) == orjson.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+        (b'{"a":NaN,"b":Infinity,"c":-Infinity,"d":1e999}', {"a": None, "b": None, "c": None, "d": None}),
+        (b'{"a":"\\ud83d","b":"\\ud83d\\ude00"}', {"a": "?", "b": "\N{GRINNING FACE}"}),
+        (b'{"\\ud83d":1}', {"?": 1}),
+        (b'"caf\xe9"', "caf\N{REPLACEMENT CHARACTER}"),
+        (b'{"n":123456789012345678901234567890,"x":NaN}', {"n": 123456789012345678901234567890.0, "x": None}),
+        (b'{"a":1,"a":NaN}', {"a": None}),
+    ],
+)
+def test_what_is_nearly_json_is_read_too(text: bytes, value: object) -> None:
+    assert lenient.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b" ", b"<html>", b"{", b'{"a":}', b"{}{}", b"nan", b"[" * 100_000, b"\xff", b"NaN" + b"9" * 5000]
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        lenient.loads(text)
+
+
+@law
+@given(st.binary() | st.text().map(lambda text: f'{{"a":NaN,"b":"{text}"}}'.encode("utf-8", "surrogatepass")))
+def test_whatever_is_read_can_be_written(text: bytes) -> None:
+    try:
+        value = lenient.loads(text)
+    except ValueError:
+        return
+    assert orjson.loads(orjson.dumps(value)) == value
