@@ -98,7 +98,7 @@ NEXT_ACTION: Mapping[str, str] = {
     "email_not_verified": "Verify the e-mail address of the Runflow account, then retry.",
     "conflict": "Call again with the same client_ref for the run that exists, or with a new one for a new run.",
     "rate_limited": "Wait a little, then call again with the same client_ref.",
-    "model_unavailable": "Try again later, or choose another model with list_models.",
+    "model_unavailable": "Try again later with the same client_ref, or choose another model with list_models.",
 }
 #: What to do about an upstream code that the table does not know.
 OTHER_NEXT_ACTION = "Read the message and details, correct the cause and call again with the same client_ref."
