@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import attrs
 import orjson
@@ -33,6 +34,7 @@ MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
 _MAX_STEPS = 1_000_000
 _URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
+_HOST = re.compile(r"[\w.-]*\w[\w.-]*|[0-9a-f:.]+")
 #: Members of an output that repeat what went in or how it was made.
 _NOT_OUTPUT = frozenset({"input", "inputs", "request", "metadata", "logs", "timing"})
 
@@ -237,7 +239,7 @@ def output_urls(output: JSON) -> list[str]:
 
 def _urls(value: JSON) -> Iterator[str]:
     if isinstance(value, str):
-        if _URL.fullmatch(value):
+        if _is_url(value):
             yield value
     elif isinstance(value, list):
         for item in value:
@@ -246,6 +248,17 @@ def _urls(value: JSON) -> Iterator[str]:
         for name, item in value.items():
             if name not in _NOT_OUTPUT:
                 yield from _urls(item)
+
+
+def _is_url(text: str) -> bool:
+    """Whether a text can be a link: some clients throw the whole result away for one link that they cannot parse."""
+    if not _URL.fullmatch(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return _HOST.fullmatch(parts.hostname or "") is not None and parts.port != 0
+    except ValueError:  # brackets that do not fit, a port that is none
+        return False
 
 
 def without_inline_media(value: JSON) -> JSON:

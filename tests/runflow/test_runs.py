@@ -383,6 +383,35 @@ def test_urls_are_told_up_to_a_limit() -> None:
     assert len(output_urls([f"https://a/{number}" for number in range(MAX_OUTPUT_URLS + 5)])) == MAX_OUTPUT_URLS
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("https://", "https:///x", "https://?", "https://user:@/x", "https://[oops/x.png", "https://[::1/x"),
+        *("https://h:99999/x", "https://h:0/x", "http://%zz/", "https://a|b/x", "https://a^b/", "https://a\x00b/x"),
+        *("https://a b/x", "ftp://a/x", "//a/x", "a.png", "javascript:alert(1)"),
+    ],
+)
+def test_what_a_client_cannot_parse_is_no_link(text: str) -> None:
+    """The Python SDK 1.x throws the whole result away for one such link."""
+    assert output_urls({"url": text}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "HTTPS://A/x",
+            "https://a.b-c_d.example:8443/x?y=%20&z#f",
+            "http://[::1]:80/x",
+            "https://m\u00fcnchen.de/\u00e9",
+        ),
+        *("https://user:word@a/x", "http://127.0.0.1:1/x", "https://a", "https://a/x|y^z"),
+    ],
+)
+def test_what_a_client_can_parse_is_a_link(text: str) -> None:
+    assert output_urls({"url": text}) == [text]
+
+
 @law
 @given(json_values)
 def test_no_output_makes_the_search_fail(output: object) -> None:
