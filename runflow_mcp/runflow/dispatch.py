@@ -187,7 +187,7 @@ class Dispatcher:
         for look_up in count(1):
             if run := await self._look_after(order, fault, deadline):
                 return Dispatched(run)
-            pause = self._pause(look_up, fault)
+            pause = self._backoff(look_up)
             if pause >= self._left(deadline):
                 break
             await self.clock.sleep(pause)
@@ -237,5 +237,7 @@ class Dispatcher:
         return deadline - self.clock.monotonic()
 
     def _pause(self, attempt: int, fault: UpstreamError) -> float:
-        backoff = FIRST_BACKOFF * 2.0 ** (attempt - 1)
-        return fault.retry_after if fault.retry_after is not None else backoff * self.random.uniform(0.5, 1.0)
+        return fault.retry_after if fault.retry_after is not None else self._backoff(attempt)
+
+    def _backoff(self, attempt: int) -> float:
+        return FIRST_BACKOFF * 2.0 ** (attempt - 1) * self.random.uniform(0.5, 1.0)

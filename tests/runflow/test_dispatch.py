@@ -137,14 +137,16 @@ async def test_a_run_that_upstream_speaks_of_may_be_listed_later(desk: Desk, sta
     assert [seen.method for seen in desk.sandbox.requests] == ["POST"] + ["GET"] * 4
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "60"}], ids=str)
 async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_seconds(
-    desk: Desk, clock: VirtualClock
+    desk: Desk, clock: VirtualClock, headers: dict[str, str]
 ) -> None:
-    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}'), times=None)
+    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}', headers), times=None)
     failed = await failure(desk, desk.order(None))
     assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", True)
     assert len(desk.requests("POST")) == 1
-    assert 5 < clock.monotonic() <= 10
+    assert 4 <= len(desk.requests("GET")) <= 7
+    assert 3 < clock.monotonic() <= 10
 
 
 async def test_a_run_under_another_client_ref_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
