@@ -22,9 +22,10 @@ from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
 from runflow_mcp.runflow.skill import Skill
 from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import LIMITS, MCP_ROUTE, METHODS, SERVICES
+from runflow_mcp.web.keys import LIMITS, MCP_ROUTE, METHODS, SERVICES, UNREAD
 from runflow_mcp.web.middlewares import access, cors, stack
 from runflow_mcp.web.middlewares.body import expect_later
+from runflow_mcp.web.unread import Unread
 
 
 def create_app(
@@ -37,6 +38,7 @@ def create_app(
     """The server as an aiohttp application. ``table``: other methods than the product's, for tests."""
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or methods(*TOOLS)
+    app[UNREAD] = Unread()
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random()))

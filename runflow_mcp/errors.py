@@ -96,7 +96,8 @@ NEXT_ACTION: Mapping[str, str] = {
     "validation_error": "Correct the named inputs and call again.",
     "permission_denied": "Use an API key that is allowed to run this model.",
     "email_not_verified": "Verify the e-mail address of the Runflow account, then retry.",
-    "conflict": "Call again with the same client_ref for the run that exists, or with a new one for a new run.",
+    "conflict": "Call again with the same model and client_ref for the run that exists, "
+    "or with a new client_ref for a new run.",
     "rate_limited": "Wait a little, then call again with the same client_ref.",
     "model_unavailable": "Try again later with the same client_ref, or choose another model with list_models.",
 }

@@ -19,10 +19,11 @@ from runflow_mcp.web.keys import SERVICES
 log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: The share of the grace time after which the waits that remain are answered ``server_draining``; the rest
 #: is for writing those answers.
 WAIT_SHARE = 0.8
-#: Seconds that handlers get to end once nothing waits any more.
+#: Seconds that short calls under way get to end once every answer that counts is written; aiohttp waits twice as long.
 CLOSING = 1.0
 #: Seconds between two looks at what clients have still to take.
 LOOK_AGAIN = 0.05
@@ -40,7 +41,7 @@ async def serve(config: Config, *, announce: str = "") -> None:
     def on_signal() -> None:
         (stop_at_once if stop.is_set() else stop).set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in SIGNALS:
         loop.add_signal_handler(name, on_signal)
     app = create_app(config)
     runner = Runner(app, shutdown_timeout=CLOSING)
@@ -54,6 +55,11 @@ async def serve(config: Config, *, announce: str = "") -> None:
         await drain(runner, app, config, stop_at_once)
     finally:
         await runner.cleanup()
+        # One more signal while the process ends must not change how it ends.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for name in SIGNALS:
+            loop.remove_signal_handler(name)
+            signal.signal(name, signal.SIG_IGN)
     log.info("stopped")
 
 
@@ -62,18 +68,17 @@ async def drain(runner: Runner, app: web.Application, config: Config, stop_at_on
     services = app[SERVICES]
     services.subscriptions.drain()
     grace = config.shutdown_grace_ms / 1000
-    log.info("draining", waits=len(services.waits), grace_seconds=grace)
+    log.info("draining", waits=services.waits.places, grace_seconds=grace)
     services.waits.drain(asyncio.get_running_loop().time() + grace * WAIT_SHARE)
-    ended = [asyncio.ensure_future(one) for one in (_answered(runner, services), stop_at_once.wait())]
-    await asyncio.wait(ended, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-    for one in ended:
-        one.cancel()
-    if stop_at_once.is_set():
+    answered, told = asyncio.ensure_future(_answered(runner, services)), asyncio.ensure_future(stop_at_once.wait())
+    await asyncio.wait((answered, told), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    if not answered.done():  # the time is over, or a second signal has come
         runner.hurry()
+    for one in (answered, told):
+        one.cancel()
 
 
 async def _answered(runner: Runner, services: Services) -> None:
-    await services.waits.idle.wait()
     # What a transport still holds for a client that reads slowly would go with the process.
-    while runner.unsent:
+    while services.waits.pending or runner.unsent:
         await services.clock.sleep(LOOK_AGAIN)

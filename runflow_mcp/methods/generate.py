@@ -86,13 +86,13 @@ class _Wait:
 
     async def begun(self) -> Run:
         """The run as soon as it exists. Raises ``TimeoutError`` when this server stops first."""
-        async with self.call.services.waits.until_drained():
+        async with self.call.answering.until_drained():
             return (await self._dispatched(self.call.services.dispatcher.start(self.order))).run
 
     async def ended(self) -> Run:
         """The run once it has ended. Raises ``TimeoutError`` at the deadline."""
         self.call.answering.take_place()
-        async with self.call.services.waits.until_drained(self.deadline):
+        async with self.call.answering.until_drained(self.deadline):
             return await self._result()
 
     async def _result(self) -> Run:

@@ -24,11 +24,7 @@ async def list_models(arguments: JSONObject, call: Call) -> Result:
     """The entries that fit. Raises ``ToolError`` ``catalog_fetch_failed`` when no catalog was ever had."""
     wanted = read_arguments(ListModelsArguments, arguments)
     catalog = call.services.catalog
-    try:
-        snapshot = await catalog.snapshot()
-    except CatalogUnavailable as fault:
-        message = f"The model catalog cannot be had: {fault.reason}."
-        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, fault.status) from fault
+    snapshot = catalog.current or await _first(call)
     positions = select(snapshot, category=wanted.category, provider=wanted.provider, query=wanted.query)
     shown = positions[: wanted.limit]
     counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}
@@ -43,6 +39,18 @@ async def list_models(arguments: JSONObject, call: Call) -> Result:
         "structuredContent": orjson.Fragment(plain),
         "isError": False,
     }
+
+
+async def _first(call: Call) -> Snapshot:
+    try:
+        async with call.answering.until_drained():
+            return await call.services.catalog.snapshot()
+    except CatalogUnavailable as fault:
+        message = f"The model catalog cannot be had: {fault.reason}."
+        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, fault.status) from fault
+    except TimeoutError:
+        message = "This server stops, and its model catalog has not arrived."
+        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message) from None
 
 
 def _escape(json: bytes) -> bytes:

@@ -85,7 +85,7 @@ async def _run(request: Request, call: Call) -> Run:
     if not isinstance(task_id, str) or run_id_fault(task_id):
         raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
     try:
-        async with call.services.waits.until_drained():
+        async with call.answering.until_drained():
             return await _asked(task_id, call)
     except TimeoutError:
         message = "This server is stopping; the task goes on. Ask again in a few seconds, any replica answers."

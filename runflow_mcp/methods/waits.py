@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
 
 import attrs
 
@@ -12,19 +11,15 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 
 @attrs.define
 class Waits:
-    """Every call that waits for upstream holds a deadline here; draining brings all of them forward."""
+    """What is under way in this process. Calls that wait for upstream have deadlines, which a drain brings forward."""
 
     limit: int
-    _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
-    #: Places taken, and answers that are being made.
+    #: Waiting calls, each with a place of its own.
     places: int = 0
-    answers: int = 0
+    #: Answers that a drain must not cut off.
+    pending: int = 0
+    _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
     _cutoff: float | None = None
-    #: Set when a drain has begun and the last of the answers has been written.
-    idle: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
-
-    def __len__(self) -> int:
-        return self.places
 
     @property
     def draining(self) -> bool:
@@ -37,15 +32,9 @@ class Waits:
             when = deadline.when()
             if (when is None or when > cutoff) and not deadline.expired():
                 deadline.reschedule(cutoff)
-        if not self.answers:
-            self.idle.set()
-
-    def answering(self) -> "Answering":
-        """One HTTP answer, from when its request has been read until it is written."""
-        return Answering(self)
 
     @asynccontextmanager
-    async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
+    async def until(self, deadline: float | None) -> AsyncIterator[None]:
         """Go on until ``deadline`` (event-loop time), if any, or the end of a drain; then ``TimeoutError``."""
         ends = [when for when in (deadline, self._cutoff) if when is not None]
         async with asyncio.timeout_at(min(ends, default=None)) as scope:
@@ -58,7 +47,7 @@ class Waits:
 
 @attrs.define
 class Answering:
-    """Keeps a drain from ending before the answer is written, and the places of its waits until then.
+    """One HTTP answer in the making, and what it counts for until it has been written.
 
     A result may be megabytes, and is held until its client has read it: a wait that still weighs is one that
     still counts.
@@ -66,27 +55,35 @@ class Answering:
 
     _waits: Waits
     _places: int = 0
-
-    def __enter__(self) -> Self:
-        self._waits.answers += 1
-        return self
-
-    def __exit__(self, *_fault: object) -> None:
-        waits = self._waits
-        waits.answers -= 1
-        waits.places -= self._places
-        if waits.draining and not waits.answers:
-            waits.idle.set()
+    _pending: bool = False
 
     def take_place(self) -> None:
         """Count as a call that waits. Raises ``ToolError`` when there is no place; nothing has been started then."""
         waits = self._waits
         if waits.draining:
             raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
-        if len(waits) >= waits.limit:
+        if waits.places >= waits.limit:
             raise ToolError(
                 ToolErrorCode.SERVER_BUSY,
                 f"This server already holds {waits.limit} waiting calls, so nothing was started.",
             )
         self._places += 1
         waits.places += 1
+
+    @asynccontextmanager
+    async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
+        """Go on until ``deadline`` (event-loop time), if any, or the end of a drain; then ``TimeoutError``.
+
+        From now on a drain does not end before the answer is written.
+        """
+        if not self._pending:
+            self._pending = True
+            self._waits.pending += 1
+        async with self._waits.until(deadline):
+            yield
+
+    def end(self) -> None:
+        """The answer has been written, or nobody is there to read it."""
+        self._waits.places -= self._places
+        self._waits.pending -= self._pending
+        self._places, self._pending = 0, False

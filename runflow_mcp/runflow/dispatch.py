@@ -19,7 +19,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.runflow.client import RunflowClient, runs_path
-from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.http import Outcome, TooLong, UpstreamError
 from runflow_mcp.runflow.runs import Run, input_digest
 
 MAX_ATTEMPTS = 3
@@ -28,9 +28,9 @@ BUDGET = 45.0
 #: Seconds that one look-up may take (all of those before the first attempt together), and what is kept of the
 #: budget for the last one.
 LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
-#: How many runs the tries of one look-up ask for: many, since a client_ref may have runs of many models; then few,
-#: since with inline media many are more than an answer may hold.
-LOOK_UP_LIMITS = (50, 10, 1)
+#: How many runs a look-up asks for: many, since a client_ref may have runs of many models; and how many when these
+#: are more than an answer may hold, as with inline media.
+LOOK_UP_LIMIT, FEWER = 50, 5
 #: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
 FIRST_BACKOFF = 0.5
 #: Seconds before a look-up after a lost answer: what was cut off may still be at work, and lists may lag.
@@ -201,9 +201,9 @@ class Dispatcher:
             return None
 
     async def _look_after(self, order: Order, fault: UpstreamError, deadline: float) -> Run | None:
-        """Whether the attempt made a run; when upstream does not say, a repeat might bill twice, so none is made.
+        """Whether an attempt made a run; when upstream does not say, a repeat might bill twice, so none is made.
 
-        Asked after 429 and 503 too: they mean "later", but a gateway's may hide that the request was passed on.
+        A 429 or 503 means "later", but a gateway's may hide that the request was passed on.
         """
         try:
             return await self._look_up(order, deadline)
@@ -212,16 +212,18 @@ class Dispatcher:
 
     async def _look_up(self, order: Order, deadline: float) -> Run | None:
         """The run of this order, if there is one; asked again when upstream does not say, then its last fault."""
-        *limits, last = LOOK_UP_LIMITS
-        for look_up, limit in enumerate(limits, 1):
+        limit = LOOK_UP_LIMIT
+        for look_up in range(1, MAX_ATTEMPTS):
             try:
                 return await self._find(order, limit, deadline)
             except UpstreamError as fault:
                 pause = self._pause(look_up, fault)
                 if fault.outcome is Outcome.REFUSED or pause >= self._left(deadline):
                     raise
+                if isinstance(fault, TooLong):
+                    limit = FEWER
             await self.clock.sleep(pause)
-        return await self._find(order, last, deadline)
+        return await self._find(order, limit, deadline)
 
     async def _find(self, order: Order, limit: int, deadline: float) -> Run | None:
         return await self.client.find_run(

@@ -3,6 +3,7 @@
 The only module, with ``client`` and ``documents``, that touches the aiohttp client.
 """
 
+import math
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,10 @@ class UpstreamError(Exception):
     retry_after: float | None = None
 
 
+class TooLong(UpstreamError):
+    """An answer past the cap: asking for less may help."""
+
+
 def open_session(max_waits: int) -> aiohttp.ClientSession:
     """The session for all upstream traffic: no cookies, no transparent decompression, a pool that fits."""
     connector = aiohttp.TCPConnector(limit=max_waits + SPARE_CONNECTIONS, ttl_dns_cache=60)
@@ -64,7 +69,12 @@ def open_session(max_waits: int) -> aiohttp.ClientSession:
 
 def timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Limits of one request: in all, and for connecting."""
-    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_TIMEOUT, seconds))
+    return aiohttp.ClientTimeout(
+        total=seconds,
+        sock_connect=min(CONNECT_TIMEOUT, seconds),
+        # aiohttp rounds longer ones up to whole seconds, to save wake-ups that are few here.
+        ceil_threshold=math.inf,
+    )
 
 
 @asynccontextmanager
@@ -96,12 +106,14 @@ async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:
         body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
         # What is received counts too: compressed nothing can go on for ever.
         if max(received, len(body)) > MAX_RESPONSE_BYTES:
-            raise _unreadable(response, path, "an answer over 8 MiB")
+            raise _unreadable(response, path, "an answer over 8 MiB", TooLong)
     if decoder and not decoder.eof:
         raise _unreadable(response, path, "an answer that was cut short")
     return bytes(body)
 
 
-def _unreadable(response: aiohttp.ClientResponse, path: str, what: str) -> UpstreamError:
+def _unreadable(
+    response: aiohttp.ClientResponse, path: str, what: str, kind: type[UpstreamError] = UpstreamError
+) -> UpstreamError:
     response.close()  # the rest of the body must not be read to reuse the connection
-    return UpstreamError(Outcome.UNKNOWN, path, f"Runflow sent {what}", status=response.status)
+    return kind(Outcome.UNKNOWN, path, f"Runflow sent {what}", status=response.status)

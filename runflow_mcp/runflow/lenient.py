@@ -13,7 +13,10 @@ from runflow_mcp.jsontypes import JSON
 
 
 def loads(text: bytes) -> JSON:
-    """The value, which can always be written again. Raises ``ValueError`` for what is no JSON with all indulgence."""
+    """The value, in texts and numbers that can be written again. Raises ``ValueError`` for what is no JSON at all.
+
+    It may be nested more deeply than orjson writes.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as fault:

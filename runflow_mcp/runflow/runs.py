@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
 import attrs
@@ -29,12 +30,16 @@ POLL_DELAY_LAST = 10.0
 #: Inline media longer than this is replaced by a note: it would fill the model's context.
 MAX_INLINE_MEDIA = 2048
 MAX_OUTPUT_URLS = 1000
+#: Signed URLs run to some kilobytes.
+MAX_URL_LENGTH = 8192
 #: A state is a word; what is longer is not repeated in every line about the run.
 MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
 _MAX_STEPS = 1_000_000
 _URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
-_HOST = re.compile(r"[\w.-]*\w[\w.-]*|[0-9a-f:.]+")
+_HOST = re.compile(r"[^\W_](?:[\w.-]{0,251}[^\W_])?\.?")
+#: By the URL standard such a host is an IPv4 address or none.
+_ENDS_IN_NUMBER = re.compile(r"(?:^|\.)\d+\.?$")
 #: Members of an output that repeat what went in or how it was made.
 _NOT_OUTPUT = frozenset({"input", "inputs", "request", "metadata", "logs", "timing"})
 
@@ -194,9 +199,12 @@ def _is_another(item: JSON, model: str, client_ref: str) -> bool:
 
 def _id(payload: JSONObject) -> str | None:
     """A run's id; a number is taken for its digits."""
-    text = _text(payload, "id", "run_id")
-    number = payload.get("id", payload.get("run_id"))
-    return text or (str(number) if isinstance(number, int) and not isinstance(number, bool) else None)
+    for value in (payload.get("id"), payload.get("run_id")):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def _text(payload: JSONObject, *names: str) -> str | None:
@@ -252,13 +260,22 @@ def _urls(value: JSON) -> Iterator[str]:
 
 def _is_url(text: str) -> bool:
     """Whether a text can be a link: some clients throw the whole result away for one link that they cannot parse."""
-    if not _URL.fullmatch(text):
+    if len(text) > MAX_URL_LENGTH or not _URL.fullmatch(text):
         return False
     try:
         parts = urlsplit(text)
-        return _HOST.fullmatch(parts.hostname or "") is not None and parts.port != 0
+        return parts.port != 0 and _is_host(parts.hostname or "")
     except ValueError:  # brackets that do not fit, a port that is none
         return False
+
+
+def _is_host(host: str) -> bool:
+    """Raises ``ValueError`` for some that are none."""
+    if ":" in host:
+        return bool(IPv6Address(host))
+    if _ENDS_IN_NUMBER.search(host):
+        return bool(IPv4Address(host))
+    return _HOST.fullmatch(host) is not None and bool(host.encode("idna").decode("idna"))
 
 
 def without_inline_media(value: JSON) -> JSON:

@@ -143,12 +143,9 @@ class Runner(web.AppRunner):
     @property
     def unsent(self) -> int:
         """Bytes of answers that clients have not taken yet."""
-        transports = (connection.transport for connection in self.server.connections) if self.server else ()
-        return sum(
-            transport.get_write_buffer_size()
-            for transport in transports
-            if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing()
-        )
+        connections = self.server.connections if self.server else ()
+        # uvloop's transports have the method and none of asyncio's classes.
+        return sum(one.transport.get_write_buffer_size() for one in connections if one.transport is not None)
 
     def hurry(self) -> None:
         """Give handlers that are still at work no time to end when this is cleaned up."""

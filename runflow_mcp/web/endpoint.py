@@ -6,6 +6,7 @@ from aiohttp import web
 
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.dispatch import dispatch
+from runflow_mcp.methods.waits import Answering
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.jsonrpc import Batch, Code, Malformed, Message, ProtocolError, Request
 from runflow_mcp.protocol.progress import token_of
@@ -45,7 +46,7 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         return await _answer_batch(message, request, spoken, arrived)
     if not isinstance(message, Request):
         return web.Response(status=202)
-    with Reply(request, services.waits.answering()) as reply:
+    with Reply(request, Answering(services.waits)) as reply:
         call = _call(message, request, reply, spoken, arrived)
         try:
             body = jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
@@ -99,7 +100,7 @@ def _trace(message: Request, request: web.Request) -> dict[str, str]:
 
 async def _answer_batch(batch: Batch, request: web.Request, spoken: Spoken, arrived: float) -> web.StreamResponse:
     """An array of responses; or, once a wait has opened a stream, one event for each as it is ready."""
-    with Reply(request, request.app[SERVICES].waits.answering()) as reply:
+    with Reply(request, Answering(request.app[SERVICES].waits)) as reply:
         ready: list[bytes] = []
         sent = 0
 

@@ -43,7 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
         "reasons": reasons,
         "catalog": state,
         "limits": request.app[LIMITS].store.state(),
-        "waits": len(services.waits),
+        "waits": services.waits.places,
     }
     return _json(503 if reasons else 200, body)
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.waits import Answering
 from runflow_mcp.protocol.jsonrpc import render_notification
+from runflow_mcp.web.keys import UNREAD
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0
@@ -27,6 +28,7 @@ _SSE_HEADERS = {
     # nginx and its like pass events on at once.
     "X-Accel-Buffering": "no",
 }
+_JSON_HEADERS = {"Content-Type": "application/json"}
 _COMMENT = b": keepalive\n\n"
 #: JSON allows white space before the value.
 _LINE_FEED = b"\n"
@@ -113,25 +115,26 @@ class Reply:
     async def finish(self, messages: list[bytes], body: bytes) -> web.StreamResponse:
         """End the answer: with these messages on an open stream, else with ``body``."""
         await self.settle()
-        if self._response is None:
-            response = web.Response(body=body, content_type="application/json")
-            if len(body) >= FITS_A_BUFFER:  # or else aiohttp writes it on return, and need not wait for the client
-                async with writing(self._request):
-                    await response.prepare(self._request)
-                    await response.write_eof()
-            return response
-        last = b"".join(map(_event, messages)) if self.streams else body
-        async with writing(self._request):
-            await self._response.write_eof(last)
-        return self._response
+        response = self._response
+        if response is None:
+            if len(body) < FITS_A_BUFFER:  # aiohttp writes it on return, and need not wait for the client
+                return web.Response(body=body, content_type="application/json")
+            response = web.StreamResponse(headers=_JSON_HEADERS)
+            response.content_length = len(body)
+        elif self.streams:
+            body = b"".join(map(_event, messages))
+        with self._request.app[UNREAD].holding(self._request.transport, len(body)):
+            async with writing(self._request):
+                await response.prepare(self._request)
+                await response.write_eof(body)
+        return response
 
     def __enter__(self) -> Self:
-        self.answering.__enter__()
         return self
 
-    def __exit__(self, *fault: object) -> None:
+    def __exit__(self, *_fault: object) -> None:
         self.close()
-        self.answering.__exit__(*fault)
+        self.answering.end()
 
     def close(self) -> None:
         """Start breaking no more silences."""
@@ -140,8 +143,7 @@ class Reply:
             self._timer = None
 
     async def _prepare(self) -> web.StreamResponse:
-        headers = _SSE_HEADERS if self.streams else {"Content-Type": "application/json"}
-        response = web.StreamResponse(headers=headers)
+        response = web.StreamResponse(headers=_SSE_HEADERS if self.streams else _JSON_HEADERS)
         await response.prepare(self._request)
         self._response = response
         return response

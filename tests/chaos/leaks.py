@@ -61,7 +61,7 @@ async def held(server: Server) -> Held:
     return Held(
         tasks=len(asyncio.all_tasks()),
         files=open_files(),
-        waits=len(server.services.waits),
+        waits=server.services.waits.places,
         kilobytes=resident_kilobytes(),
     )
 

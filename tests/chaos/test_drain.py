@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +305,41 @@ async def test_a_second_signal_stops_at_once(run: Run, sandbox: Sandbox) -> None
     assert await server.ended() == 0
     assert time.monotonic() - began < SOON
     await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_signals_without_end_still_end_in_zero(run: Run) -> None:
+    """Also while the interpreter is being torn down."""
+    server = await run()
+    while server.process.returncode is None:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ProcessLookupError):
+                server.signal(name)
+        await asyncio.sleep(0.002)
+    assert server.process.returncode == 0
+
+
+async def test_of_answers_that_were_asked_for_all_at_once_none_is_cut_in_half(run: Run) -> None:
+    server = await run(MCP_SHUTDOWN_GRACE_MS="10000")
+    await server.ready()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    call = {"name": "list_models", "arguments": {"limit": 200}}
+    asked = server.request(orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}))
+    writer.write(asked * 200)
+    await asyncio.sleep(0.5)
+    server.signal()
+    await asyncio.sleep(1)  # every buffer on the way is full, and nobody reads
+    data = await reader.read()
+    writer.close()
+    assert await server.ended() == 0
+    whole = 0
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?im)^content-length: (\d+)", head)
+        assert length is not None
+        body, data = data[: int(length[1])], data[int(length[1]) :]
+        assert orjson.loads(body)["result"]["isError"] is False
+        whole += 1
+    assert whole > 10
 
 
 async def test_after_a_kill_another_replica_finds_the_runs_and_goes_on(run: Run, sandbox: Sandbox) -> None:

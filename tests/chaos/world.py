@@ -424,7 +424,7 @@ class World:
         self.check()
         assert all(call.ended is not None for call in self.calls)
         for replica in self.replicas:
-            assert len(replica.services.waits) == 0
+            assert replica.services.waits.places == 0
         names = Counter(task.get_name() for task in asyncio.all_tasks(self.loop))
         assert names["dispatch"] == 0
         seen = len(self.sandbox.requests)

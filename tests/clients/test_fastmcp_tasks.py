@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from runflow_mcp.methods.waits import Answering
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, python_peer, talking
 from tests.methods.seen import dispatches
@@ -24,10 +25,11 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, str(PINS / "tasks_host.py"), server.url, KEY)
-    with server.services.waits.answering() as somebody:
-        somebody.take_place()  # a full house
-        async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
-            met = await talk.hear()
+    somebody = Answering(server.services.waits)
+    somebody.take_place()  # a full house
+    async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
+        met = await talk.hear()
+    somebody.end()
     made, failed = sandbox.runs
     assert len(dispatches(sandbox)) == 2
     assert met["id"] == met["result"]["run_id"] == made.id

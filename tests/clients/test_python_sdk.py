@@ -118,10 +118,10 @@ async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
         calling = asyncio.create_task(
             client.call_tool("generate", {"model": "sandbox/slow", "input": {}}, read_timeout_seconds=0.2)
         )
-        await soon(lambda: len(server.services.waits) == 1)
+        await soon(lambda: server.services.waits.places == 1)
         with pytest.raises(MCPError, match=r"[Tt]imed out"):
             await calling
-        await soon(lambda: len(server.services.waits) == 0)
+        await soon(lambda: server.services.waits.places == 0)
         assert (await client.list_tools()).tools
 
 

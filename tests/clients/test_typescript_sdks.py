@@ -96,12 +96,12 @@ async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server
 async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
     """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
     async with host(server, "leave") as talk:
-        await soon(lambda: len(server.services.waits) == 1)
+        await soon(lambda: server.services.waits.places == 1)
         assert "timed out" in (await talk.hear())["fault"]
         if era == "auto":
-            await soon(lambda: len(server.services.waits) == 0)
+            await soon(lambda: server.services.waits.places == 0)
         await talk.say("enough")
-    await soon(lambda: len(server.services.waits) == 0)
+    await soon(lambda: server.services.waits.places == 0)
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runflow_mcp.sandbox import Delay, Route, Sandbox
+from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.seen import asked, dispatches, polls
 from tests.serving import BOTH, Serve, Server
@@ -84,7 +84,7 @@ async def test_a_wait_that_was_cut_short_gives_its_place_back(serve: Serve) -> N
         run_error_of(await server.generate(SLOW), "polling_timeout")
     for key in ("rf_live_sandbox_no_credit", "rf_live_sandbox_revoked"):
         assert (await server.generate(key=key)).tool_error["code"] != "server_busy"
-    assert len(server.services.waits) == 0
+    assert server.services.waits.places == 0
 
 
 def drain(server: Server, seconds: float) -> None:
@@ -101,7 +101,8 @@ async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str 
     error = run_error_of(answer, "server_draining")
     assert error["details"]["client_ref"] == "cut"
     assert "client_ref" in error["next_action"]
-    await server.services.waits.idle.wait()
+    await server.services.clock.sleep(0.01)
+    assert server.services.waits.pending == 0
 
 
 async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
@@ -109,7 +110,8 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     await server.services.clock.sleep(1)
     drain(server, 8)
     assert (await waiting).structured["status"] == "succeeded"
-    await server.services.waits.idle.wait()
+    await server.services.clock.sleep(0.01)
+    assert server.services.waits.pending == 0
 
 
 async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:
@@ -158,7 +160,7 @@ async def test_a_client_that_leaves_stops_the_polling_and_not_the_run(
     await asyncio.wait([leaving])
     await server.services.clock.sleep(0.1)
     seen = len(polls(sandbox))
-    assert len(server.services.waits) == 0
+    assert server.services.waits.places == 0
     await server.services.clock.sleep(300)
     assert len(polls(sandbox)) == seen
     again = await server.generate(SLOW, client_ref="left", wait=False)
@@ -175,3 +177,15 @@ async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(ser
     assert polls(sandbox) == []
     assert (await server.generate(client_ref="left")).structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
+
+
+async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
+    server = await serve()
+    waiting = asyncio.create_task(server.call("list_models"))
+    await server.services.clock.sleep(1)
+    assert server.services.waits.pending == 1
+    drain(server, 8)
+    error = tool_error_of(await waiting, "catalog_fetch_failed")
+    assert "This server stops" in error["message"]
+    assert server.services.clock.monotonic() == pytest.approx(9)

@@ -325,11 +325,11 @@ async def test_closing_the_stream_ends_the_wait_at_once_and_not_the_run(
     params = {"name": "generate", "arguments": {"model": SLOW, "input": INPUT, "client_ref": "left"}}
     leaving = asyncio.create_task(server.modern("tools/call", params, accept=accept, meta={"progressToken": 1}))
     await server.services.clock.sleep(after)
-    assert len(server.services.waits) == 1
+    assert server.services.waits.places == 1
     leaving.cancel()
     await asyncio.wait([leaving])
     await server.services.clock.sleep(0.1)
-    assert len(server.services.waits) == 0
+    assert server.services.waits.places == 0
     seen = len(polls(sandbox))
     await server.services.clock.sleep(300)
     assert len(polls(sandbox)) == seen

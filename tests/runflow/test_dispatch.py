@@ -261,7 +261,16 @@ async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(desk: Desk
     desk.sandbox.faults.add("list_runs", Answer(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
-    assert [seen.query["limit"] for seen in desk.requests("GET")] == ["50", "10", "1"]
+    assert [seen.query["limit"] for seen in desk.requests("GET")] == ["50", "5", "5"]
+
+
+async def test_a_look_up_that_fails_otherwise_asks_for_as_many_again(desk: Desk) -> None:
+    """Fewer might not hold the run of this model."""
+    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.faults.add("list_runs", Answer(500))
+    desk.sandbox.faults.add("list_runs", Hang(100))
+    assert (await desk.dispatcher.start(desk.order(None))).found
+    assert [seen.query["limit"] for seen in desk.requests("GET")] == ["50", "50", "50"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

@@ -21,6 +21,7 @@ from runflow_mcp.runflow.runs import (
     without_inline_media,
 )
 from tests.protocol.laws import json_values, law
+from tests.virtual_time import real_seconds
 
 URL = "https://cdn.example.com/a.png?sig=1"
 OTHER = "https://cdn.example.com/b.png"
@@ -263,6 +264,7 @@ def made_for(model: object) -> dict[str, object]:
         (listed({**OURS, **made_for(None)}), "ours"),
         (listed({**OURS, "metadata": None}), "ours"),
         (listed({**OURS, "id": 7}), "7"),
+        (listed({**OURS, "id": None, "run_id": 7}), "7"),
         (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), "ours"),
         (listed({**OURS, "id": "other", **made_for("c/d")}, {**OURS, "metadata": {}}), "ours"),
         (listed({"id": "x", "client_ref": "REF"}, OURS), "ours"),
@@ -388,7 +390,16 @@ def test_urls_are_told_up_to_a_limit() -> None:
     [
         *("https://", "https:///x", "https://?", "https://user:@/x", "https://[oops/x.png", "https://[::1/x"),
         *("https://h:99999/x", "https://h:0/x", "http://%zz/", "https://a|b/x", "https://a^b/", "https://a\x00b/x"),
-        *("https://a b/x", "ftp://a/x", "//a/x", "a.png", "javascript:alert(1)"),
+        *("https://a b/x", "ftp://a/x", "//a/x", "a.png", "javascript:alert(1)", "http://080/", "http://a.0/"),
+        *(
+            "http://h1.2/",
+            "http://.1.2/",
+            "https://256.1.1.1/x",
+            "https://1.2.3.4.5/x",
+            "https://xn--/x",
+            "https://xn--a/x",
+        ),
+        *("http://\u0663.com.\u0663/", "https://a..b/x", "https://-/x", f"https://{'a' * 300}.com/x"),
     ],
 )
 def test_what_a_client_cannot_parse_is_no_link(text: str) -> None:
@@ -410,6 +421,14 @@ def test_what_a_client_cannot_parse_is_no_link(text: str) -> None:
 )
 def test_what_a_client_can_parse_is_a_link(text: str) -> None:
     assert output_urls({"url": text}) == [text]
+
+
+@pytest.mark.parametrize("text", ["https://" + "a" * 3_000_000 + "!", "https://" + "a." * 1_000_000, "h" * 3_000_000])
+def test_a_text_of_megabytes_that_is_no_link_is_told_by_its_length(text: str) -> None:
+    """A pattern that tries every way to match would be at it for hours."""
+    began = real_seconds()
+    assert output_urls({"text": text}) == []
+    assert real_seconds() - began < 5
 
 
 @law
