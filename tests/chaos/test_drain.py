@@ -327,7 +327,7 @@ async def test_of_answers_that_were_asked_for_all_at_once_none_is_cut_in_half(ru
     writer.write(asked * 200)
     await asyncio.sleep(0.5)
     server.signal()
-    await asyncio.sleep(1)  # every buffer on the way is full, and nobody reads
+    await asyncio.sleep(3)  # every buffer on the way is full, and nobody reads
     data = await reader.read()
     writer.close()
     assert await server.ended() == 0
