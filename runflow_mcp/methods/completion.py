@@ -15,7 +15,7 @@ async def complete(request: Request, call: Call) -> Result:
         raise ProtocolError(Code.INVALID_PARAMS, 'The param ref must be {"type": "ref/prompt", "name": …}.')
     if not isinstance(argument, dict) or not all(isinstance(argument.get(key), str) for key in ("name", "value")):
         raise ProtocolError(Code.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
-    model = find(await book_of(call.services), ref["name"])
+    model = find(await book_of(call), ref["name"])
     typed = argument["value"].casefold()
     allowed = next((one.texts for one in model.inputs if one.name == argument["name"]), ())
     values = [text for text in allowed if text.casefold().startswith(typed)]

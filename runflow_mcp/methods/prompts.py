@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 import attrs
 import orjson
 import structlog
 
 from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods.call import Call, Services
+from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
 from runflow_mcp.runflow.models import Input, Model, Snapshot
@@ -66,16 +67,20 @@ def _describe(one: Input) -> str:
     return f"{one.description} ({kind}{allowed})" if one.description else f"{kind}{allowed}"
 
 
-async def book_of(services: Services) -> PromptBook:
+async def book_of(call: Call) -> PromptBook:
     """The prompts at hand; none while the catalog cannot be had, since a client must still connect."""
-    snapshot = await services.catalog.at_hand()
-    return PromptBook({}, b"[]") if snapshot is None else snapshot.derive(prompt_book)
+    catalog = call.services.catalog
+    if catalog.current is None:
+        with suppress(TimeoutError):
+            async with call.answering.until_drained():
+                await catalog.first_attempt()
+    return PromptBook({}, b"[]") if catalog.current is None else catalog.current.derive(prompt_book)
 
 
 async def prompts_list(request: Request, call: Call) -> Result:
     """``prompts/list``: everything on one page."""
     refuse_cursor(request.params)
-    book = await book_of(call.services)
+    book = await book_of(call)
     fresh_ms = int(call.services.catalog.fresh_for() * 1000)
     return cacheable({"prompts": orjson.Fragment(book.listed)}, call.spoken, fresh_ms)
 
@@ -88,7 +93,7 @@ async def prompts_get(request: Request, call: Call) -> Result:
     arguments = {} if arguments is None else arguments
     if not isinstance(arguments, dict) or not all(isinstance(one, str) for one in arguments.values()):
         raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object of strings.")
-    model = find(await book_of(call.services), name)
+    model = find(await book_of(call), name)
     unknown = sorted(set(arguments) - {one.name for one in model.inputs})
     if unknown:
         takes = ", ".join(one.name for one in model.inputs) or "none"

@@ -57,13 +57,11 @@ class Catalog:
         """The snapshot at hand, however old; the first callers share one fetch and wait for it."""
         return self.current if self.current is not None else await self._refresh()
 
-    async def at_hand(self) -> Snapshot | None:
-        """The snapshot at hand; while the very first attempt is under way it is waited for, but not for long."""
-        if self.current is None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self.attempted.wait()
-        return self.current
+    async def first_attempt(self) -> None:
+        """Wait while the very first attempt is under way, but not for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self.attempted.wait()
 
     def stale_seconds(self) -> int | None:
         """Whole seconds by which the snapshot has outlived its freshness, rounded up; None while fresh."""

@@ -182,10 +182,12 @@ async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(ser
 async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
     server = await serve()
-    waiting = asyncio.create_task(server.call("list_models"))
+    models = asyncio.create_task(server.call("list_models"))
+    prompts = asyncio.create_task(server.rpc("prompts/list"))
     await server.services.clock.sleep(1)
-    assert server.services.waits.pending == 1
-    drain(server, 8)
-    error = tool_error_of(await waiting, "catalog_fetch_failed")
+    assert server.services.waits.pending == 2
+    drain(server, 2)
+    error = tool_error_of(await models, "catalog_fetch_failed")
     assert "This server stops" in error["message"]
-    assert server.services.clock.monotonic() == pytest.approx(9)
+    assert (await prompts).result["prompts"] == []
+    assert server.services.clock.monotonic() == pytest.approx(3)
