@@ -7,8 +7,11 @@ its next timer, so a ten-minute wait takes milliseconds and always takes the sam
 import asyncio
 import selectors
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: Loopback data normally arrives within the send call; this is the grace for a busy kernel.
 SETTLE_SECONDS = 0.001
@@ -26,6 +29,7 @@ class _SettlingSelector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
         self.skipped = 0.0
+        self.threads = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._inner.register(fileobj, events, data)
@@ -53,6 +57,12 @@ class _SettlingSelector(selectors.BaseSelector):
             if not events:
                 raise TimeoutError("the test waits for something that can never happen")
             return events
+        if self.threads:
+            # What runs in a thread takes real time, and its end comes as an event.
+            events = self._inner.select(DEADLOCK_SECONDS)
+            if not events:
+                raise TimeoutError("a thread does not end")
+            return events
         events = self._inner.select(SETTLE_SECONDS)
         if not events:
             self.skipped += timeout
@@ -71,6 +81,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._settling.skipped
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *args)
+        self._settling.threads += 1
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    def _thread_ended(self, _: "asyncio.Future[Any]") -> None:
+        self._settling.threads -= 1
 
 
 class VirtualClock:
