@@ -41,7 +41,7 @@ format: .venv/dev  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 
 lock: .venv/dev  ## renew the pinned requirements from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group build --extra redis pyproject.toml -o deploy/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group build --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o tests/requirements.txt
 
 clean:  ## remove .venv and caches
