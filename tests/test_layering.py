@@ -67,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
 TOP = {"app", "server", "cli", "check", "__main__"}
 PURE = {"jsontypes", "names", "config", "errors", "credentials", "protocol"}
 IO_PACKAGES = {"aiohttp", "asyncio", "socket", "ssl", "uvloop", "redis", "http", "requests", "httpx"}
+PAINTING = {"brush", "caption", "landmarks", "media", "painting"}
 HTTP_CLIENT_LAYERS = {"runflow", "web", "sandbox", *TOP}
 
 
@@ -151,6 +152,13 @@ def test_the_pure_part_knows_no_network(path: Path) -> None:
 def test_aiohttp_is_known_at_the_edges_alone(path: Path) -> None:
     if any(name.partition(".")[0] == "aiohttp" for name in imported(path)):
         assert layer_of(path) in HTTP_CLIENT_LAYERS
+
+
+@each_module
+def test_pillow_is_known_to_the_painting_alone(path: Path) -> None:
+    """It is optional: whoever else needs a picture imports one of these when it is asked for."""
+    if any(name.partition(".")[0] == "PIL" for name in imported(path)):
+        assert name_of(path) in {f"sandbox/{name}.py" for name in PAINTING}
 
 
 @each_module

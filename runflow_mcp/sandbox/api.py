@@ -3,6 +3,7 @@
 What the handlers decide lives in the pure modules beside it; must not know about sockets.
 """
 
+import asyncio
 from collections import deque
 
 import attrs
@@ -12,12 +13,14 @@ from aiohttp import web
 from runflow_mcp.clock import Clock
 from runflow_mcp.sandbox import listing, orders, outputs
 from runflow_mcp.sandbox.behaviour import behaviour_of, find_model
+from runflow_mcp.sandbox.downloads import respond
 from runflow_mcp.sandbox.edge import SeenRequest, answer_problems, inject_faults, record_requests
 from runflow_mcp.sandbox.faults import Faults, Route
 from runflow_mcp.sandbox.idempotency import Idempotency, mark
 from runflow_mcp.sandbox.keys import authenticate
 from runflow_mcp.sandbox.ledger import Ledger
 from runflow_mcp.sandbox.orders import Order
+from runflow_mcp.sandbox.payload import JsonObject
 from runflow_mcp.sandbox.problems import Problem, run_not_found
 from runflow_mcp.sandbox.publications import catalog_page, health, public_models, skill_page
 from runflow_mcp.sandbox.rendering import render
@@ -65,7 +68,7 @@ class Sandbox:
                 web.post("/v1/models/{provider}/{slug:.+}/runs", self._create, name=Route.CREATE),
                 web.get("/v1/runs/{run_id}", self._get_run, name=Route.GET_RUN),
                 web.get("/v1/runs", self._list_runs, name=Route.LIST_RUNS),
-                web.get(r"/outputs/{run_id}/{number:\d{1,2}}.{kind:png|wav}", self._get_output),
+                web.get(r"/outputs/{run_id}/{number:\d{1,2}}.{kind:png|webm|wav}", self._get_output),
                 web.get("/v1/health", health),
                 web.get("/v1/public/models", public_models),
                 web.get("/models-catalog.json", catalog_page, name=Route.CATALOG),
@@ -84,13 +87,13 @@ class Sandbox:
         if original is None:
             run = self._begin(order, caller.organisation)
             self.runs.add(run, repeat, now=run.created)
-            return _rendered(request, run, run.created, status=201)
+            return await _rendered(request, run, run.created, status=201)
         if self._idempotency is Idempotency.CLIENT_REF:
-            return _rendered(request, original, self.clock.monotonic())
+            return await _rendered(request, original, self.clock.monotonic())
         if original.order != order:
             raise Problem(409, "CONFLICT", "Idempotency-Key was used with another request body")
         # The replay is the first answer again, however far the run has come since.
-        return _rendered(request, original, original.created, status=201)
+        return await _rendered(request, original, original.created, status=201)
 
     def _begin(self, order: Order, owner: str) -> Run:
         behaviour = behaviour_of(order.model, order.input)
@@ -109,7 +112,7 @@ class Sandbox:
         run = self.runs.get(request.match_info["run_id"])
         if run is None or run.owner != caller.organisation:
             raise run_not_found()
-        return _rendered(request, run, self.clock.monotonic())
+        return await _rendered(request, run, self.clock.monotonic())
 
     async def _list_runs(self, request: web.Request) -> web.Response:
         caller = authenticate(request.headers.get("Authorization"))
@@ -119,7 +122,7 @@ class Sandbox:
         if wanted.newest_first:
             own.reverse()
         now = self.clock.monotonic()
-        items = [render(run, now, _origin(request)) for run in own[: wanted.limit]]
+        items = [await _render(run, now, _origin(request)) for run in own[: wanted.limit]]
         return _json({"items": items, "next_pq": None, "prev_pq": None})
 
     async def _get_output(self, request: web.Request) -> web.Response:
@@ -128,14 +131,21 @@ class Sandbox:
         run = self.runs.get(request.match_info["run_id"])
         if run is None or not run.at(self.clock.monotonic()).succeeded or number >= outputs.count(run):
             raise web.HTTPNotFound
-        file = outputs.file(run, number)
-        if file.name != request.path.rpartition("/")[2]:
+        if outputs.file_name(run, number) != request.path.rpartition("/")[2]:
             raise web.HTTPNotFound
-        return web.Response(body=file.content, content_type=file.content_type)
+        content = await asyncio.to_thread(outputs.draw, run, number)
+        return respond(request, content, outputs.content_type(run))
 
 
-def _rendered(request: web.Request, run: Run, now: float, *, status: int = 200) -> web.Response:
-    return _json(render(run, now, _origin(request)), status=status)
+async def _rendered(request: web.Request, run: Run, now: float, *, status: int = 200) -> web.Response:
+    return _json(await _render(run, now, _origin(request)), status=status)
+
+
+async def _render(run: Run, now: float, origin: str) -> JsonObject:
+    # Inline media are drawn, which would hold the event loop.
+    if run.behaviour.inline and run.at(now).succeeded:
+        return await asyncio.to_thread(render, run, now, origin)
+    return render(run, now, origin)
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:

@@ -25,9 +25,10 @@ class Input:
 
 @attrs.frozen
 class Model:
-    """What a run needs to know about its model; ``name`` is ``provider/slug``."""
+    """What a run needs to know about its model; ``name`` is ``provider/slug``, ``title`` is for people."""
 
     name: str
+    title: str = ""
     category: str = "text-to-image"
     price: str | None = None
     inputs: tuple[Input, ...] = ()
@@ -59,6 +60,7 @@ def models() -> dict[str, Model]:
     listed = (
         Model(
             name=f"{entry['provider_slug']}/{entry['model_slug']}",
+            title=entry["model_name"],
             category=entry["category"],
             price=entry["price"],
             inputs=tuple(

@@ -1,71 +1,87 @@
-"""Small real media files, drawn from a seed: the same seed gives the same bytes, another one looks different.
+"""The media files of runs: pictures, videos and sounds, the same bytes for the same request.
 
-Pure; needs no imaging library.
+Draws when asked and remembers a few. Pillow is an optional dependency and takes a while to import, so what
+needs it is imported when the first picture is asked for. Drawing takes from 0.1 to 1 second: not for an event loop.
 """
 
 import io
-import struct
-import wave
-import zlib
 from functools import lru_cache
-from math import pi, sin
+from typing import TYPE_CHECKING
 
-SIDE = 128
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOUR_TYPE_PALETTE = 3
-SAMPLE_RATE = 8000
-TONE_SECONDS = 0.5
-#: As many files as a burst of polls may ask for again; each is a few kilobytes.
-CACHED_FILES = 256
+import attrs
+
+from runflow_mcp.sandbox import melody
+from runflow_mcp.sandbox.scenery import choose
+from runflow_mcp.sandbox.sizes import Size
+from runflow_mcp.sandbox.webm import vp8_frame, webm
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: As many files as polls and viewers may soon ask for again; the largest are about half a megabyte.
+CACHED_FILES = 32
+FRAMES, FRAME_RATE = 30, 12
+#: WebP quality, which keeps a video under 400 KB, and effort, which keeps it fast.
+FRAME_QUALITY, FRAME_EFFORT = 60, 2
+#: zlib's level: beyond it a picture gets little smaller and takes much longer.
+PNG_LEVEL = 4
+
+
+@attrs.frozen
+class Motif:
+    """What is to be seen: ``prompt`` decides and captions the scene, ``title`` stands in where it cannot."""
+
+    seed: bytes
+    prompt: str
+    title: str
+    model: str
+
+    @property
+    def small_print(self) -> str:
+        return f"{self.model} · simulated by the Runflow sandbox"
 
 
 @lru_cache(CACHED_FILES)
-def png(seed: bytes) -> bytes:
-    """A square of rings in a gradient of two colours; the seed has at least 8 bytes."""
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, COLOUR_TYPE_PALETTE, 0, 0, 0)
-    chunks = (
-        _chunk(b"IHDR", header),
-        _chunk(b"PLTE", _gradient(seed[:3])),
-        _chunk(b"IDAT", zlib.compress(_pattern(*seed[3:8]))),
-        _chunk(b"IEND", b""),
-    )
-    return PNG_SIGNATURE + b"".join(chunks)
+def png(motif: Motif, size: Size) -> bytes:
+    """A landscape with the first words of the prompt in it."""
+    from runflow_mcp.sandbox import caption, painting  # noqa: PLC0415 - see above
+
+    picture = painting.paint(choose(motif.seed, motif.prompt), size)
+    caption.write(picture, caption.legible(motif.prompt, motif.title), motif.small_print)
+    return _encoded(picture)
+
+
+@lru_cache(CACHED_FILES)
+def cut_out(motif: Motif, size: Size) -> bytes:
+    """A PNG with one thing on a transparent ground: what the removal of a background leaves."""
+    from runflow_mcp.sandbox import landmarks  # noqa: PLC0415 - see above
+
+    return _encoded(landmarks.alone(choose(motif.seed, motif.prompt), size))
+
+
+@lru_cache(CACHED_FILES)
+def video(motif: Motif, size: Size) -> bytes:
+    """A WebM of 2.5 seconds: the sun sinks, the water moves."""
+    from runflow_mcp.sandbox import caption, painting  # noqa: PLC0415 - see above
+
+    scene, words = choose(motif.seed, motif.prompt), caption.legible(motif.prompt, motif.title)
+    frames = []
+    for number in range(FRAMES):
+        picture = painting.paint(scene, size, number / (FRAMES - 1))
+        caption.write(picture, words, motif.small_print)
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=FRAME_QUALITY, method=FRAME_EFFORT)
+        frames.append(vp8_frame(buffer.getvalue()))
+    return webm(frames, size=size, rate=FRAME_RATE)
 
 
 @lru_cache(CACHED_FILES)
 def wav(seed: bytes) -> bytes:
-    """Half a second of one tone, 8 bit mono."""
-    pitch = 220 + seed[0] * 2
-    samples = bytes(
-        128 + int(80 * sin(2 * pi * pitch * tick / SAMPLE_RATE)) for tick in range(int(SAMPLE_RATE * TONE_SECONDS))
-    )
+    """A short melody."""
+    return melody.wav(seed)
+
+
+def _encoded(picture: "Image.Image") -> bytes:
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(1)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples)
+    picture.save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
-
-
-def _gradient(colour: bytes) -> bytes:
-    """256 steps from one colour to the one that differs from it by half the range in every channel."""
-    return bytes(a + ((a ^ 128) - a) * step // 255 for step in range(256) for a in colour)
-
-
-def _pattern(x_pull: int, y_pull: int, x_centre: int, y_centre: int, rings: int) -> bytes:
-    """The scan lines, each behind a filter byte."""
-    x_pull, y_pull = x_pull % 4, y_pull % 4
-    x_centre, y_centre = x_centre % SIDE, y_centre % SIDE
-    shift = 2 + rings % 4
-    columns = [x * x_pull + ((x - x_centre) ** 2 >> shift) for x in range(SIDE)]
-    lines = bytearray()
-    for y in range(SIDE):
-        row = y * y_pull + ((y - y_centre) ** 2 >> shift)
-        lines.append(0)
-        lines.extend((column + row) & 255 for column in columns)
-    return bytes(lines)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

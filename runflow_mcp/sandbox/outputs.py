@@ -5,42 +5,52 @@ Pure; the files are drawn anew from the run's input whenever they are asked for.
 
 from base64 import b64encode
 
-import attrs
-
-from runflow_mcp.sandbox import media
+from runflow_mcp.sandbox import media, sizes
+from runflow_mcp.sandbox.media import Motif
 from runflow_mcp.sandbox.payload import JsonObject, digest
 from runflow_mcp.sandbox.pricing import image_count
 from runflow_mcp.sandbox.runs import Run
 
-
-@attrs.frozen
-class File:
-    name: str
-    content_type: str
-    content: bytes
+#: By what the model makes: the suffix of a file's name, and its content type.
+FORMATS = {"image": ("png", "image/png"), "video": ("webm", "video/webm"), "audio": ("wav", "audio/wav")}
+#: Models that return one thing on a transparent ground.
+BACKGROUND_REMOVERS = {"runflow/background-removal", "bria/background/remove"}
+LANDSCAPE = 16 / 9
 
 
 def file_name(run: Run, number: int) -> str:
-    # A video model returns a still: a playable clip would need an encoder, and nobody looks at it here.
-    return f"{number}.wav" if run.order.model.medium == "audio" else f"{number}.png"
+    return f"{number}.{FORMATS[run.order.model.medium][0]}"
 
 
-def file(run: Run, number: int) -> File:
-    """The media file ``number``, counted from 0."""
-    seed = digest(run.order.model.name, run.order.input, number)
-    if run.order.model.medium == "audio":
-        return File(file_name(run, number), "audio/wav", media.wav(seed))
-    return File(file_name(run, number), "image/png", media.png(seed))
+def content_type(run: Run) -> str:
+    return FORMATS[run.order.model.medium][1]
 
 
 def count(run: Run) -> int:
     return image_count(run.order.model, run.order.input)
 
 
+def draw(run: Run, number: int) -> bytes:
+    """The media file ``number``, counted from 0. Takes up to a second: not for an event loop."""
+    model, values = run.order.model, run.order.input
+    seed = digest(model.name, values, number)
+    if model.medium == "audio":
+        return media.wav(seed)
+    prompt = values.get("prompt")
+    motif = Motif(
+        seed=seed, prompt=prompt if isinstance(prompt, str) else "", title=model.title or model.name, model=model.name
+    )
+    if model.medium == "video":
+        return media.video(motif, sizes.size(sizes.proportions(values, LANDSCAPE), sizes.VIDEO))
+    shorter = sizes.INLINE_PICTURE if run.behaviour.inline else sizes.PICTURE
+    picture = media.cut_out if model.name in BACKGROUND_REMOVERS else media.png
+    return picture(motif, sizes.size(sizes.proportions(values, 1.0), shorter))
+
+
 def output(run: Run, origin: str) -> JsonObject:
-    """The ``output`` of a succeeded run; a model always answers in the same shape."""
+    """The ``output`` of a succeeded run; a model always answers in the same shape. Draws where media are inline."""
     if run.behaviour.inline:
-        urls = [_data_uri(file(run, number)) for number in range(count(run))]
+        urls = [_data_uri(run, number) for number in range(count(run))]
     else:
         urls = [f"{origin}/outputs/{run.id}/{file_name(run, number)}" for number in range(count(run))]
     model = run.order.model
@@ -56,5 +66,5 @@ def output(run: Run, origin: str) -> JsonObject:
     }
 
 
-def _data_uri(media_file: File) -> str:
-    return f"data:{media_file.content_type};base64,{b64encode(media_file.content).decode()}"
+def _data_uri(run: Run, number: int) -> str:
+    return f"data:{content_type(run)};base64,{b64encode(draw(run, number)).decode()}"

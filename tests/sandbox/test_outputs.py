@@ -1,37 +1,19 @@
 """What runs return: URLs of real files that differ from run to run and are the same every time."""
 
+import asyncio
 import io
-import struct
 import wave
-import zlib
 from base64 import b64decode
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from runflow_mcp.sandbox import Sandbox
-from runflow_mcp.sandbox.media import PNG_SIGNATURE, SIDE
+from runflow_mcp.sandbox import Sandbox, media
 from tests.sandbox.client import MODEL, PROMPT, Client, Serve
 from tests.virtual_time import VirtualClock
 
 IMAGE = {"image_url": "https://example.com/cat.png"}
-
-
-def decode_png(content: bytes) -> tuple[int, int, bytes]:
-    """Width, height and the unpacked scan lines; every checksum is verified."""
-    assert content.startswith(PNG_SIGNATURE)
-    chunks: dict[bytes, bytes] = {}
-    position = len(PNG_SIGNATURE)
-    while position < len(content):
-        length, kind = struct.unpack_from(">I4s", content, position)
-        data = content[position + 8 : position + 8 + length]
-        assert struct.unpack_from(">I", content, position + 8 + length) == (zlib.crc32(kind + data),)
-        chunks[kind] = data
-        position += 12 + length
-    assert list(chunks) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
-    width, height, depth, colour_type = struct.unpack_from(">IIBB", chunks[b"IHDR"])
-    assert (depth, colour_type) == (8, 3)
-    return width, height, zlib.decompress(chunks[b"IDAT"])
 
 
 def only_url(run: Any) -> str:
@@ -40,11 +22,46 @@ def only_url(run: Any) -> str:
     return url
 
 
+def urls_in(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [url for item in value.values() for url in urls_in(item)]
+    if isinstance(value, list):
+        return [url for item in value for url in urls_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
 async def test_an_output_is_a_real_png_that_needs_no_key(client: Client) -> None:
     reply = await client.get(only_url(await client.finished()), key=None)
     assert (reply.status, reply.headers["Content-Type"]) == (200, "image/png")
-    width, height, lines = decode_png(reply.content)
-    assert (width, height, len(lines)) == (SIDE, SIDE, SIDE * (SIDE + 1))
+    picture = Image.open(io.BytesIO(reply.content))
+    picture.load()
+    assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (768, 768))
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "size"),
+    [
+        (MODEL, {"aspect_ratio": "16:9"}, (1366, 768)),
+        (MODEL, {"aspect_ratio": "auto"}, (768, 768)),
+        ("openai/gpt-image-2", {"image_size": {"width": 1024, "height": 1536}}, (768, 1152)),
+    ],
+)
+async def test_a_picture_has_the_proportions_that_were_asked_for(
+    client: Client, model: str, values: dict[str, object], size: tuple[int, int]
+) -> None:
+    reply = await client.get(only_url(await client.finished(model, {**PROMPT, **values})))
+    assert Image.open(io.BytesIO(reply.content)).size == size
+
+
+@pytest.mark.parametrize("model", ["runflow/background-removal", "bria/background/remove"])
+async def test_the_removal_of_a_background_leaves_a_transparent_one(client: Client, model: str) -> None:
+    [url] = urls_in((await client.finished(model, IMAGE))["output"])
+    picture = Image.open(io.BytesIO((await client.get(url)).content))
+    assert (picture.mode, picture.getpixel((0, 0)), picture.getchannel("A").getextrema()) == (
+        "RGBA",
+        (0, 0, 0, 0),
+        (0, 255),
+    )
 
 
 async def test_two_inputs_give_two_pictures_and_the_same_input_gives_the_same(client: Client) -> None:
@@ -66,7 +83,7 @@ async def test_as_many_pictures_come_as_were_asked_for_up_to_four(client: Client
     [
         ("runflow/background-removal", IMAGE, {"image_urls": ["0.png"]}),
         ("runflow/skin-fix", IMAGE, {"image": {"url": "0.png"}}),
-        ("google/veo3.1/fast", PROMPT, {"video": {"url": "0.png"}}),
+        ("google/veo3.1/fast", PROMPT, {"video": {"url": "0.webm"}}),
         ("elevenlabs/tts/eleven-v3", {"text": "hello"}, {"audio": {"url": "0.wav"}}),
     ],
 )
@@ -90,7 +107,47 @@ async def test_speech_is_a_real_wav(client: Client) -> None:
     reply = await client.get(run["output"]["audio"]["url"])
     assert reply.headers["Content-Type"] == "audio/wav"
     with wave.open(io.BytesIO(reply.content)) as file:
-        assert (file.getframerate(), file.getnframes()) == (8000, 4000)
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 22_050)
+        assert 2 <= file.getnframes() / file.getframerate() <= 3
+    assert len(reply.content) < 300_000
+
+
+async def test_a_video_is_a_webm(client: Client) -> None:
+    run = await client.finished("google/veo3.1/fast", PROMPT)
+    reply = await client.get(run["output"]["video"]["url"], key=None)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "video/webm")
+    assert reply.content.startswith(b"\x1aE\xdf\xa3")
+    assert len(reply.content) < 400_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-99", 206, slice(0, 100)),
+        ("bytes=100-", 206, slice(100, None)),
+        ("bytes=-7", 206, slice(-7, None)),
+        ("bytes=0-99999999", 206, slice(None)),
+        ("bytes=0-1,5-6", 200, slice(None)),
+        ("bytes=9-1", 200, slice(None)),
+        ("lines=1-2", 200, slice(None)),
+    ],
+)
+async def test_a_file_is_served_in_parts_to_players_that_ask_for_them(
+    client: Client, asked: str, status: int, part: slice
+) -> None:
+    url = (await client.finished("elevenlabs/tts/eleven-v3", {"text": "hello"}))["output"]["audio"]["url"]
+    whole = (await client.get(url)).content
+    reply = await client.get(url, headers={"Range": asked})
+    assert (reply.status, reply.headers["Accept-Ranges"], reply.content) == (status, "bytes", whole[part])
+    first, last, _ = part.indices(len(whole))
+    assert reply.headers.get("Content-Range") == (f"bytes {first}-{last - 1}/{len(whole)}" if status == 206 else None)
+
+
+async def test_a_part_beyond_the_end_is_refused_with_the_length(client: Client) -> None:
+    url = (await client.finished("elevenlabs/tts/eleven-v3", {"text": "hello"}))["output"]["audio"]["url"]
+    length = len((await client.get(url)).content)
+    reply = await client.get(url, headers={"Range": f"bytes={length}-"})
+    assert (reply.status, reply.headers["Content-Range"]) == (416, f"bytes */{length}")
 
 
 async def test_sync_mode_returns_the_media_inline(client: Client) -> None:
@@ -99,7 +156,26 @@ async def test_sync_mode_returns_the_media_inline(client: Client) -> None:
     assert only_url(plain).startswith(client.url)
     kind, _, encoded = only_url(inline).partition(",")
     assert kind == "data:image/png;base64"
-    decode_png(b64decode(encoded))
+    assert Image.open(io.BytesIO(b64decode(encoded))).size == (192, 192)
+
+
+async def test_inline_media_are_drawn_once_for_all_polls(client: Client) -> None:
+    run = await client.finished("sandbox/inline", {"prompt": "drawn once"})
+    drawn = media.png.cache_info().misses
+    assert (await client.run(run["id"])).json == run
+    assert (await client.get("/v1/runs")).json["items"] == [run]
+    assert media.png.cache_info().misses == drawn
+
+
+async def test_other_requests_are_answered_while_a_video_is_drawn(client: Client, clock: VirtualClock) -> None:
+    url = (await client.finished("google/veo3.1/fast", {"prompt": "nobody waits for this"}))["output"]["video"]["url"]
+    began = clock.monotonic()
+    drawing = asyncio.ensure_future(client.get(url))
+    for _ in range(3):
+        assert (await client.get("/v1/health")).status == 200
+    assert not drawing.done()
+    assert (await drawing).status == 200
+    assert clock.monotonic() == began
 
 
 async def test_there_is_no_file_before_the_run_has_succeeded_nor_beyond_its_outputs(client: Client) -> None:
@@ -109,7 +185,8 @@ async def test_there_is_no_file_before_the_run_has_succeeded_nor_beyond_its_outp
     failed = list(client.sandbox.runs)[-1].id
     new = (await client.create()).json["id"]
     assert (await client.get(f"/outputs/{created}/0.png")).status == 200
-    for path in (f"{new}/0.png", f"{finished}/1.png", f"{finished}/0.wav", f"{failed}/0.png", "none/0.png"):
+    wrong_kinds = (f"{finished}/0.wav", f"{finished}/0.webm")
+    for path in (f"{new}/0.png", f"{finished}/1.png", *wrong_kinds, f"{failed}/0.png", "none/0.png"):
         assert (await client.get(f"/outputs/{path}")).refusal == (404, "NOT_FOUND")
 
 
