@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -28,7 +29,10 @@ from runflow_mcp.server import serve
 log = structlog.get_logger(__name__)
 
 SANDBOX_KEY = "rf_live_sandbox"
+#: Fixed, so that links to the sandbox's media can be allowed in a firewall or a content security policy.
 SANDBOX_PORT = 8090
+#: How many ports from there on are tried for a second sandbox on the same machine.
+SANDBOX_PORTS = 20
 WRONG_SETTINGS = 2
 
 
@@ -142,6 +146,8 @@ def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    if arguments.sandbox and not _can_draw():
+        return WRONG_SETTINGS
     environ = environment()
     config = load_config(environ)
     if config is None:
@@ -156,7 +162,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             fix="name the hosts in MCP_ALLOWED_HOSTS",
         )
     try:
-        _run(_serve_sandboxed(environ) if arguments.sandbox else serve(config))
+        _run(_serve_sandboxed(environ, config.port) if arguments.sandbox else serve(config))
     except OSError as fault:
         where = f"{config.host}:{config.port}"
         print(f"Cannot listen on {where}: {_why(fault)}. Change MCP_HOST or MCP_PORT.", file=sys.stderr)
@@ -169,8 +175,33 @@ def _why(fault: OSError) -> str:
     return os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault.strerror or fault)
 
 
-async def _serve_sandboxed(environ: Mapping[str, str]) -> None:
-    sandbox = await start_sandbox(Sandbox(clock=SystemClock()))
+def _can_draw() -> bool:
+    """Whether Pillow is installed; one message where it is not."""
+    if find_spec("PIL") is not None:
+        return True
+    extra = "install the extra \"sandbox\" (in a clone: pip install '.[sandbox]')"
+    print(f"The sandbox draws its pictures with Pillow, which is missing: {extra}.", file=sys.stderr)
+    return False
+
+
+async def start_embedded_sandbox(server_port: int) -> RunningSandbox:
+    """Start the sandbox on its fixed port, or on the next one that is free and is not the server's."""
+    for port in range(SANDBOX_PORT, SANDBOX_PORT + SANDBOX_PORTS):
+        if port == server_port:
+            continue
+        with suppress(OSError):
+            running = await start_sandbox(Sandbox(clock=SystemClock()), port=port)
+            break
+    else:
+        running = await start_sandbox(Sandbox(clock=SystemClock()))
+    if not running.url.endswith(f":{SANDBOX_PORT}"):
+        why = f"port {SANDBOX_PORT} is in use"
+        log.warning("sandbox_on_another_port", wanted=SANDBOX_PORT, url=running.url, why=why)
+    return running
+
+
+async def _serve_sandboxed(environ: Mapping[str, str], port: int) -> None:
+    sandbox = await start_embedded_sandbox(port)
     try:
         config = Config.from_mapping({**environ, **_sandbox_urls(sandbox)})
         await serve(config, announce=_welcome(config))
@@ -214,6 +245,9 @@ Claude Code:
 
 
 def _sandbox(arguments: argparse.Namespace) -> int:
+    if not _can_draw():
+        return WRONG_SETTINGS
+
     async def run() -> None:
         sandbox = Sandbox(clock=SystemClock(), speed=arguments.speed)
         running = await start_sandbox(sandbox, host=arguments.host, port=arguments.port)

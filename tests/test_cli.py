@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+import structlog
 
 from runflow_mcp import __version__, cli
 from runflow_mcp.config import Config
@@ -232,6 +233,60 @@ async def test_wrong_settings_are_all_named_and_nothing_starts(run: Run) -> None
     assert "MCP_PORT='0': expected a whole number from 1 to 65535" in server.stderr
     assert "geheim" not in server.stderr
     assert server.stdout == ""
+
+
+@pytest.fixture
+def sandbox_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Stands for the fixed port, which another server on this machine may have."""
+    port = free_port()
+    monkeypatch.setattr(cli, "SANDBOX_PORT", port)
+    return port
+
+
+async def test_the_embedded_sandbox_takes_its_fixed_port(sandbox_port: int) -> None:
+    sandbox = await cli.start_embedded_sandbox(server_port=8080)
+    assert sandbox.url == f"http://127.0.0.1:{sandbox_port}"
+    await sandbox.close()
+
+
+async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox_port: int) -> None:
+    first = await cli.start_embedded_sandbox(server_port=8080)
+    with structlog.testing.capture_logs() as logs:
+        second = await cli.start_embedded_sandbox(server_port=8080)
+    assert int(second.url.rpartition(":")[2]) > sandbox_port
+    assert [(entry["event"], entry["wanted"], entry["url"]) for entry in logs] == [
+        ("sandbox_on_another_port", sandbox_port, second.url)
+    ]
+    await first.close()
+    await second.close()
+
+
+async def test_the_embedded_sandbox_leaves_the_port_of_the_server_free(sandbox_port: int) -> None:
+    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    assert int(sandbox.url.rpartition(":")[2]) > sandbox_port
+    await sandbox.close()
+
+
+async def test_without_a_port_in_reach_the_embedded_sandbox_takes_any(
+    sandbox_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "SANDBOX_PORTS", 1)
+    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    assert not sandbox.url.endswith(f":{sandbox_port}")
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--sandbox"], ["sandbox"]], ids=" ".join)
+@pytest.mark.usefixtures("settings")
+def test_a_sandbox_without_pillow_is_one_line_that_names_the_extra(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    [line] = shown.err.splitlines()
+    assert "pip install '.[sandbox]'" in line
 
 
 # the other commands
