@@ -195,8 +195,7 @@ async def start_embedded_sandbox(server_port: int) -> RunningSandbox:
     else:
         running = await start_sandbox(Sandbox(clock=SystemClock()))
     if not running.url.endswith(f":{SANDBOX_PORT}"):
-        why = f"port {SANDBOX_PORT} is in use"
-        log.warning("sandbox_on_another_port", wanted=SANDBOX_PORT, url=running.url, why=why)
+        log.warning("sandbox_port_in_use", port=SANDBOX_PORT, sandbox=running.url)
     return running
 
 

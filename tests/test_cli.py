@@ -254,8 +254,8 @@ async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox
     with structlog.testing.capture_logs() as logs:
         second = await cli.start_embedded_sandbox(server_port=8080)
     assert int(second.url.rpartition(":")[2]) > sandbox_port
-    assert [(entry["event"], entry["wanted"], entry["url"]) for entry in logs] == [
-        ("sandbox_on_another_port", sandbox_port, second.url)
+    assert [(entry["event"], entry["port"], entry["sandbox"]) for entry in logs] == [
+        ("sandbox_port_in_use", sandbox_port, second.url)
     ]
     await first.close()
     await second.close()

@@ -17,6 +17,8 @@ T = TypeVar("T")
 SETTLE_SECONDS = 0.001
 #: A loop with no timer and no traffic is a deadlocked test: fail rather than hang.
 DEADLOCK_SECONDS = 20.0
+#: The same for what runs in a thread, which has a processor to wait for.
+THREAD_SECONDS = 60.0
 #: Background tasks would let a test that waits in vain leap for ever.
 HORIZON_SECONDS = 7 * 86_400.0
 #: Where virtual Unix time starts: 2026-11-23T12:00:00Z.
@@ -59,7 +61,7 @@ class _SettlingSelector(selectors.BaseSelector):
             return events
         if self.threads:
             # What runs in a thread takes real time, and its end comes as an event.
-            events = self._inner.select(DEADLOCK_SECONDS)
+            events = self._inner.select(THREAD_SECONDS)
             if not events:
                 raise TimeoutError("a thread does not end")
             return events

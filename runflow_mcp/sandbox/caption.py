@@ -78,5 +78,5 @@ def write(picture: Image.Image, text: str, small_print: str) -> None:
     top = height - margin * 1.55 - step * len(lines)
     for number, line in enumerate(lines):
         draw.text((margin, top + number * step), line, font=large, fill=(255, 255, 255))
-    [print_line] = wrap(small_print, lambda line: small.getlength(line) <= room)[:1] or [""]
-    draw.text((margin, height - margin * 1.2), print_line, font=small, fill=(225, 228, 236))
+    first_line = wrap(small_print, lambda line: small.getlength(line) <= room)[0]
+    draw.text((margin, height - margin * 1.2), first_line, font=small, fill=(225, 228, 236))

@@ -16,6 +16,8 @@ FORMATS = {"image": ("png", "image/png"), "video": ("webm", "video/webm"), "audi
 #: Models that return one thing on a transparent ground.
 BACKGROUND_REMOVERS = {"runflow/background-removal", "bria/background/remove"}
 LANDSCAPE = 16 / 9
+#: More characters than the widest caption holds; a prompt may have megabytes, which nobody measures and keeps.
+MAX_PROMPT = 400
 
 
 def file_name(run: Run, number: int) -> str:
@@ -37,9 +39,8 @@ def draw(run: Run, number: int) -> bytes:
     if model.medium == "audio":
         return media.wav(seed)
     prompt = values.get("prompt")
-    motif = Motif(
-        seed=seed, prompt=prompt if isinstance(prompt, str) else "", title=model.title or model.name, model=model.name
-    )
+    words = prompt[:MAX_PROMPT] if isinstance(prompt, str) else ""
+    motif = Motif(seed=seed, prompt=words, title=model.title or model.name, model=model.name)
     if model.medium == "video":
         return media.video(motif, sizes.size(sizes.proportions(values, LANDSCAPE), sizes.VIDEO))
     shorter = sizes.INLINE_PICTURE if run.behaviour.inline else sizes.PICTURE

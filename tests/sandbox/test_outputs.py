@@ -53,6 +53,16 @@ async def test_a_picture_has_the_proportions_that_were_asked_for(
     assert Image.open(io.BytesIO(reply.content)).size == size
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["word " * 40_000, "W" * 200_000, "\u0301" * 100_000, "", None, 5, ["a"], "\x00\n"],
+    ids=lambda p: repr(p)[:12],
+)
+async def test_any_prompt_gives_a_picture(client: Client, prompt: object) -> None:
+    reply = await client.get(only_url(await client.finished("meta/sam-3/image", {**IMAGE, "prompt": prompt})))
+    assert Image.open(io.BytesIO(reply.content)).size == (768, 768)
+
+
 @pytest.mark.parametrize("model", ["runflow/background-removal", "bria/background/remove"])
 async def test_the_removal_of_a_background_leaves_a_transparent_one(client: Client, model: str) -> None:
     [url] = urls_in((await client.finished(model, IMAGE))["output"])
