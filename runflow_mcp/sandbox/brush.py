@@ -70,7 +70,7 @@ def brush(
 
 
 def gradient(size: tuple[int, int], colours: Sequence[RGB], *, start: int = 0, end: int | None = None) -> Image.Image:
-    """From top to bottom; the first colour reigns above row ``start``, the last below row ``end``."""
+    """From top to bottom; rows above ``start`` have the first colour, rows below ``end`` the last."""
     column = _column(size[1], tuple(colours), start, size[1] if end is None else end)
     return column.resize(size, Image.Resampling.NEAREST)
 

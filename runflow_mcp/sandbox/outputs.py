@@ -16,7 +16,7 @@ FORMATS = {"image": ("png", "image/png"), "video": ("webm", "video/webm"), "audi
 #: Models that return one thing on a transparent ground.
 BACKGROUND_REMOVERS = {"runflow/background-removal", "bria/background/remove"}
 LANDSCAPE = 16 / 9
-#: More characters than the widest caption holds; a prompt may have megabytes, which nobody measures and keeps.
+#: Characters, more than the widest caption holds: the cost of wrapping grows with the square of the length.
 MAX_PROMPT = 400
 
 

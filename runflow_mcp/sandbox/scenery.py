@@ -131,7 +131,7 @@ def choose(seed: bytes, text: str) -> Scene:
 
 
 def _first_named(named: Sequence[tuple[frozenset[str], Chosen]], said: frozenset[str], random: Random) -> Chosen:
-    """The choice that the text names; drawn by lot where it names none."""
-    # The lot is drawn in any case, so that what is drawn later does not depend on the words.
-    lot = int(random.random() * len(named))
-    return next((choice for words, choice in named if words & said), named[lot][1])
+    """The choice that the text names; a random one where it names none."""
+    # Drawn even if it is not used, so that the numbers drawn later do not depend on the text.
+    index = int(random.random() * len(named))
+    return next((choice for words, choice in named if words & said), named[index][1])

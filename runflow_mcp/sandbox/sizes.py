@@ -12,7 +12,7 @@ Size: TypeAlias = tuple[int, int]
 
 #: The shorter side of a picture, of one that is sent inline with every poll, and of a video; pixels.
 PICTURE, INLINE_PICTURE, VIDEO = 768, 192, 270
-#: Longer formats are cut to this: nobody needs a strip.
+#: Longer formats are clipped to this ratio, which bounds the number of pixels.
 MOST = 21 / 9
 _PAIR = re.compile(r"(portrait|landscape)?_?(\d{1,5})[:x_](\d{1,5})")
 
