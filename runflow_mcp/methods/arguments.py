@@ -7,6 +7,7 @@ digits; enum values are accepted in any case, with ``_`` for ``-``; a text that 
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NewType, TypeVar
 
 import attrs
@@ -85,7 +86,7 @@ def _boolean(value: JSON, _: object = None) -> bool:
 def _model(value: JSON, _: object = None) -> ModelName:
     if not isinstance(value, str):
         raise TypeError("must be a string")
-    model = strip_runs_endpoint(value.strip().strip(_QUOTES).strip()).removeprefix("/").removesuffix("/")
+    model = strip_runs_endpoint(value.strip().strip(_QUOTES).strip()).removeprefix("/")
     if problem := model_fault(model):
         raise ValueError(problem)
     return ModelName(model)
@@ -152,28 +153,43 @@ for _type, _hook in (
 Arguments = TypeVar("Arguments", GenerateArguments, ListModelsArguments)
 
 
+Hook = Callable[[JSON, Any], object]
+
+
+def _hooks(kind: type) -> dict[str, tuple[Hook, Any, bool]]:
+    """For each argument what reads it, as what type, and whether it is required."""
+    return {
+        field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
+        for field in attrs.fields(kind)
+    }
+
+
+_HOOKS: dict[type, dict[str, tuple[Hook, Any, bool]]] = {
+    kind: _hooks(kind) for kind in (GenerateArguments, ListModelsArguments)
+}
+
+
 def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
     """The arguments as ``kind``. Raises ``ToolError`` ``invalid_arguments`` that names every error.
 
     Fields are read one by one: an exception group of all of them keeps their frames, and so the whole request,
     alive in reference cycles.
     """
-    fields = {field.name: field for field in attrs.fields(kind)}
+    hooks = _HOOKS[kind]
     read: dict[str, Any] = {}
     problems: dict[str, str] = {}
-    for name, field in fields.items():
-        required = field.default is attrs.NOTHING
+    for name, (hook, type_, required) in hooks.items():
         if name not in arguments or (not required and _is_absent(arguments[name])):
             if required:
                 problems[name] = "is required"
             continue
         try:
-            read[name] = _converter.structure(arguments[name], field.type)
+            read[name] = hook(arguments[name], type_)
         except (TypeError, ValueError) as error:
             problems[name] = str(error)
-    unknown = [name for name in arguments if name not in fields and name not in ADDED_BY_HOSTS]
+    unknown = [name for name in arguments if name not in hooks and name not in ADDED_BY_HOSTS]
     if problems or unknown:
-        raise _refusal(problems, unknown, tuple(fields))
+        raise _refusal(problems, unknown, tuple(hooks))
     return kind(**read)
 
 
