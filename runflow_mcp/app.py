@@ -22,7 +22,7 @@ from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
 from runflow_mcp.runflow.skill import Skill
 from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import LIMITS, MCP_ROUTE, METHODS, SERVICES, UNREAD
+from runflow_mcp.web.keys import LIMITS, MCP_ROUTES, METHODS, SERVICES, UNREAD
 from runflow_mcp.web.middlewares import access, cors, stack
 from runflow_mcp.web.middlewares.body import expect_later
 from runflow_mcp.web.unread import Unread
@@ -44,11 +44,12 @@ def create_app(
     app.cleanup_ctx.append(_services(config, clock, random or Random()))
     app.on_response_prepare.append(access.stamp)
     app.on_response_prepare.append(cors.allow)
-    app.router.add_route("*", "/mcp", endpoint.endpoint, name=MCP_ROUTE, expect_handler=expect_later)
+    for name, path in MCP_ROUTES.items():
+        app.router.add_route("*", path, endpoint.endpoint, name=name, expect_handler=expect_later)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
-    app.router.add_get(wellknown.PATH, wellknown.protected_resource)
-    app.router.add_get(f"{wellknown.PATH}/mcp", wellknown.protected_resource)
+    for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one
+        app.router.add_get(f"{wellknown.PATH}{path}", wellknown.protected_resource)
     return app
 
 

@@ -60,8 +60,8 @@ class Config:
         "",
         "list",
         values.origins,
-        "Origins that browsers may call from. Default: the origins of the allowed hosts. "
-        "A request without Origin passes; null never does.",
+        "Origins that browsers may call from, of any scheme (https://…, chrome-extension://…, vscode-webview://…). "
+        "Default: the origins of the allowed hosts. A request without Origin passes; null never does.",
     )
     max_body_bytes: int = setting(
         "MCP_MAX_BODY_BYTES", "262144", "bytes", values.integer(1024, 64 * 1024 * 1024), "Cap of one POST body."

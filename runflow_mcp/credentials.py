@@ -10,9 +10,13 @@ from collections.abc import Sequence
 import attrs
 
 from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.key_mistakes import KeyMistake, key_mistake
 
 #: 8 to 512 visible ASCII characters, the scheme in any case, any run of spaces or tabs between.
 _AUTHORIZATION = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{8,512})[ \t]*")
+#: What no key has although all of it is visible: a variable that was not replaced, a quotation mark, bracket or
+#: comma taken along at the end, a key shortened for display.
+_UNUSABLE = re.compile(r"\$\{|\{\{|\}\}|[\"'`>,;]$|\.\.\.|\*\*")
 
 
 def _digest(key: str) -> str:
@@ -61,24 +65,23 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Beare
     if not values:
         raise _refusal(RejectionCode.MISSING_AUTHORIZATION, "No API key came with this request.", prefixes)
     if len(values) > 1:
-        fault = f"The request has {len(values)} Authorization headers. Send exactly one."
-        raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
+        raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, KeyMistake.SEVERAL_HEADERS, prefixes)
     match = _AUTHORIZATION.fullmatch(values[0])
-    if match is None:
-        fault = "The Authorization header is not a bearer token of 8 to 512 visible characters."
-        raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
-    key = match[1]
-    for prefix in prefixes:
-        if key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1:
-            return Bearer(key)
-    fault = "This key is of a kind that this server does not accept (service keys cannot start runs)."
-    raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
+    if match and _is_accepted(match[1], prefixes):
+        return Bearer(match[1])
+    raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, key_mistake(values[0], prefixes), prefixes)
 
 
-def _refusal(code: RejectionCode, fault: str, prefixes: Sequence[str]) -> Rejection:
+def _is_accepted(key: str, prefixes: Sequence[str]) -> bool:
+    return any(
+        key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1 for prefix in prefixes
+    ) and not _UNUSABLE.search(key)
+
+
+def _refusal(code: RejectionCode, problem: str, prefixes: Sequence[str]) -> Rejection:
     wanted = " or ".join(f"{prefix}_" for prefix in prefixes)
     return Rejection(
         code,
-        f"{fault} Send your Runflow API key (it starts with {wanted}) as a bearer token: "
+        f"{problem} Send your Runflow API key (it starts with {wanted}) as a bearer token: "
         "header Authorization: Bearer <key>",
     )

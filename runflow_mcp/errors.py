@@ -10,6 +10,7 @@ from enum import StrEnum
 import attrs
 import orjson
 
+from runflow_mcp.bounds import bounded
 from runflow_mcp.jsontypes import JSON
 
 
@@ -22,6 +23,7 @@ class RejectionCode(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     BODY_TIMEOUT = "body_timeout"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    HEAD_TOO_LARGE = "head_too_large"
     MISSING_AUTHORIZATION = "missing_authorization"
     MALFORMED_AUTHORIZATION = "malformed_authorization"
     RATE_LIMITED = "rate_limited"
@@ -34,6 +36,7 @@ HTTP_STATUS: Mapping[RejectionCode, int] = {
     RejectionCode.BODY_TOO_LARGE: 413,
     RejectionCode.BODY_TIMEOUT: 408,
     RejectionCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    RejectionCode.HEAD_TOO_LARGE: 431,
     RejectionCode.MISSING_AUTHORIZATION: 401,
     RejectionCode.MALFORMED_AUTHORIZATION: 401,
     RejectionCode.RATE_LIMITED: 429,
@@ -126,14 +129,14 @@ class ToolError(Exception):
         """The ``tools/call`` result of this error."""
         error = {
             "code": str(self.code),
-            "message": self.message,
+            "message": bounded(self.message),
             "upstream_status": self.upstream_status,
             "next_action": self.next_action,
             "details": {**self.details, "request_id": request_id},
         }
         text = "\n".join((f"[{self.code}] {self.message}", self.next_action, *self.hints))
         return {
-            "content": [{"type": "text", "text": text}],
+            "content": [{"type": "text", "text": bounded(text)}],
             "structuredContent": {"error": error},
             "isError": True,
         }

@@ -14,11 +14,11 @@ RUN_ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,127}"
 _MODEL = re.compile(MODEL_PATTERN)
 _CLIENT_REF = re.compile(CLIENT_REF_PATTERN)
 _RUN_ID = re.compile(RUN_ID_PATTERN)
-_RUNS_ENDPOINT = re.compile(r"/v1/models/(.+)/runs", re.DOTALL)
+_RUNS_ENDPOINT = re.compile(r"(?:https?://[^/?#]+)?/?v1/models/([^/].*?)(?:/runs)?/?", re.DOTALL | re.IGNORECASE)
 
 
 def strip_runs_endpoint(model: str) -> str:
-    """The model of a ``runs_endpoint``; anything else as it is."""
+    """The model of a ``runs_endpoint``, as a path or a whole URL; anything else as it is."""
     match = _RUNS_ENDPOINT.fullmatch(model)
     return match[1] if match else model
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::\d{1,5})?")
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
@@ -91,7 +92,21 @@ def hosts(value: str) -> tuple[str, ...]:
 
 
 def origins(value: str) -> tuple[str, ...]:
-    return tuple(item if item == "*" else origin(item) for item in _items(value))
+    return tuple(item if item == "*" else _any_origin(item) for item in _items(value))
+
+
+def _any_origin(value: str) -> str:
+    """An origin of any scheme: browser extensions and desktop programs have schemes of their own."""
+    scheme = value.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        return origin(value)
+    plain = value.lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(plain):
+        raise ValueError(
+            "a comma list of origins such as https://app.example.com or chrome-extension://<id>: scheme://host[:port] "
+            "without a path, as browsers send them (never null), or *"
+        )
+    return plain
 
 
 def prefixes(value: str) -> tuple[str, ...]:

@@ -358,7 +358,47 @@ def test_set_origins_replace_the_derived_ones() -> None:
     assert config.allowed_origins == ("https://app.example.com", "http://localhost:6274")
 
 
-@pytest.mark.parametrize("value", ["null", "app.example.com", "https://app.example.com/x", "https://a.example,null"])
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("moz-extension://0A1B2C3D-0000-4000", "moz-extension://0a1b2c3d-0000-4000"),
+        ("vscode-webview://1a2b3c/", "vscode-webview://1a2b3c"),
+        ("app://-", "app://-"),
+        ("app://obsidian.md", "app://obsidian.md"),
+        ("tauri://localhost:1420", "tauri://localhost:1420"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("custom+scheme.1://[::1]:80", "custom+scheme.1://[::1]:80"),
+        ("*", "*"),
+    ],
+)
+def test_an_allowed_origin_has_any_scheme(value: str, origin: str) -> None:
+    assert read(MCP_ALLOWED_ORIGINS=value).allowed_origins == (origin,)
+    if value != "*":
+        assert len(faults_of(MCP_PUBLIC_URL=value)) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null",
+        "NULL",
+        "app.example.com",
+        "https://app.example.com/x",
+        "https://a.example,null",
+        "chrome-extension://abc/page.html",
+        "chrome-extension://abc?x=1",
+        "chrome-extension://",
+        "chrome-extension:abc",
+        "://abc",
+        "app://me@host",
+        "app://host:port",
+        "1app://host",
+        "file://",
+        "app://a b",
+        "app://*",
+    ],
+)
 def test_an_origin_entry_is_an_origin(value: str) -> None:
     assert len(faults_of(MCP_ALLOWED_ORIGINS=value)) == 1
 

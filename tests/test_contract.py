@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp import cli
+from runflow_mcp import bounds, cli
 from runflow_mcp.config import Config
 from runflow_mcp.errors import HTTP_STATUS, NEXT_ACTION, OTHER_NEXT_ACTION, RejectionCode, ToolErrorCode
 from runflow_mcp.methods import arguments
@@ -63,6 +63,7 @@ REJECTIONS = {
     "body_too_large": 413,
     "body_timeout": 408,
     "unsupported_media_type": 415,
+    "head_too_large": 431,
     "missing_authorization": 401,
     "malformed_authorization": 401,
     "rate_limited": 429,
@@ -167,6 +168,9 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (POLL_SCHEDULE, ((30, 2), (120, 5))),
         (POLL_DELAY_LAST, 10),
         (MAX_BATCH, 50),
+        (bounds.MAX_VALUES, 20_000),
+        (bounds.MAX_ID_BYTES, 1024),
+        (bounds.MAX_ERROR_TEXT, 8192),
         (MAX_INLINE_MEDIA, 2048),
         (arguments.MAX_INPUT_DEPTH, 200),
         (http.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),

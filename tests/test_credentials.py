@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runflow_mcp.credentials import Bearer, parse_authorization
 from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.key_mistakes import KeyMistake
 from tests.protocol.laws import law
 
 KEY = "rf_live_1234567890abcdef"
@@ -68,6 +69,15 @@ def test_space_around_the_key_does_not_matter(value: str) -> None:
         "Bearer rfk_1234567890",
         "Bearer ${RUNFLOW_API_KEY}",
         f'Bearer "{KEY}"',
+        f"Bearer {KEY},",
+        f"Bearer {KEY};",
+        f"Bearer {KEY}'",
+        f"Bearer {KEY}>",
+        "Bearer rf_live_...",
+        "Bearer rf_live_12345...cdef",
+        "Bearer rf_live_********",
+        "Bearer rf_live_${KEY}",
+        "Bearer rf_live_{{key}}",
     ],
 )
 def test_anything_else_is_malformed(value: str) -> None:
@@ -109,7 +119,88 @@ def test_a_refusal_says_what_to_send(values: tuple[str, ...]) -> None:
     )
 
 
-EVERY_REFUSAL = ((), ("",), ("Bearer rf_svc_1234567890",), ("a", "b"), ("a", "b", "c"))
+HINT = "Send your Runflow API key (it starts with rf_live_) as a bearer token: header Authorization: Bearer <key>"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "values"),
+    [
+        (KeyMistake.EMPTY_HEADER, ["", " ", "\t"]),
+        (KeyMistake.EMPTY_KEY, ["Bearer", "bearer ", "Bearer  \t"]),
+        (
+            KeyMistake.VARIABLE,
+            [
+                "Bearer ${RUNFLOW_API_KEY}",
+                "Bearer ${RUNFLOW_API_KEY:-}",
+                "Bearer $RUNFLOW_API_KEY",
+                "Bearer $(RUNFLOW_API_KEY)",
+                "Bearer ${env:RUNFLOW_API_KEY}",
+                "Bearer ${input:runflow-key}",
+                "Bearer {env:RUNFLOW_API_KEY}",
+                "Bearer $env:RUNFLOW_API_KEY",
+                "Bearer {{RUNFLOW_API_KEY}}",
+                "Bearer {{ $env.KEY }}",
+                "Bearer {RUNFLOW_API_KEY}",
+                "Bearer %RUNFLOW_API_KEY%",
+                "Bearer process.env.RUNFLOW_API_KEY",
+                "Bearer RUNFLOW_API_KEY",
+                "Bearer rf_live_${REST}",
+                "${RUNFLOW_API_KEY}",
+                "${AUTHORIZATION_HEADER}",
+                "Bearer undefined",
+                "Bearer null",
+                "Bearer None",
+            ],
+        ),
+        (
+            KeyMistake.QUOTED,
+            [
+                f'Bearer "{KEY}"',
+                f"Bearer '{KEY}'",
+                f"Bearer `{KEY}`",
+                f'"Bearer {KEY}"',
+                f'Bearer {KEY}"',
+                f"Bearer “{KEY}”",
+            ],
+        ),
+        (KeyMistake.BRACKETS, [f"Bearer <{KEY}>", "Bearer <key>", "Bearer <your key>", f"<{KEY}>", f"Bearer {KEY}>"]),
+        (
+            KeyMistake.SHORTENED,
+            [
+                "Bearer rf_live_…",
+                "Bearer rf_live_...",
+                "rf_live_…",
+                "Bearer rf_live_12…",
+                "Bearer rf_live_****",
+                "Bearer •••",
+            ],
+        ),
+        (KeyMistake.TWICE, [f"Bearer Bearer {KEY}", f"bearer BEARER {KEY}", "Bearer Bearer"]),
+        (KeyMistake.NAME_REPEATED, [f"Authorization: Bearer {KEY}", f"authorization=Bearer {KEY}"]),
+        (KeyMistake.BASIC, [f"Basic {KEY}", "basic cmZfbGl2ZV86", "Basic"]),
+        (KeyMistake.OTHER_SCHEME, [f"Token {KEY}", f"ApiKey {KEY}", "Digest a=b, c=d"]),
+        (KeyMistake.NO_SCHEME, [KEY, "rfk_1234567890", "x"]),
+        (KeyMistake.NO_SPACE, [f"Bearer{KEY}", f"Bearer:{KEY}", f"Bearer: {KEY}", f"Bearer={KEY}"]),
+        (KeyMistake.SERVICE_KEY, ["Bearer rf_svc_1234567890", "rf_svc_1234567890", "Bearer RF_SVC_1"]),
+        (KeyMistake.WRONG_CASE, ["Bearer RF_LIVE_12345678", "Bearer Rf_live_12345678", "RF_LIVE_12345678"]),
+        (KeyMistake.PREFIX_ALONE, ["Bearer rf_live_", "Bearer rf_live", "Bearer RF_LIVE_"]),
+        (KeyMistake.COMMA, [f"Bearer {KEY},", f"Bearer {KEY};", f"Bearer {KEY}, Bearer {KEY}", f"Bearer {KEY} ,"]),
+        (
+            KeyMistake.INNER_SPACE,
+            [f"Bearer {KEY} {KEY}", "Bearer rf_live_1234\n5678", f"Bearer my {KEY}x"[:7] + f"{KEY} x"],
+        ),
+        (KeyMistake.NOT_ASCII, ["Bearer rf_live_schlüssel", "Bearer rf_live_\udcff1", "Bearer rf_live_1234\u200b"]),
+        (KeyMistake.CONTROL, [f"Bearer {KEY}\x00", "Bearer rf_live_\x7f1234"]),
+        (KeyMistake.TOO_LONG, ["Bearer " + "rf_live_".ljust(513, "x")]),
+        (KeyMistake.TOO_SHORT, ["Bearer sk-1"]),
+        (KeyMistake.PLACEHOLDER, ["Bearer YOUR-RUNFLOW", "Bearer your_key_here", "Bearer api-key-here"]),
+        (KeyMistake.OTHER_KEY, ["Bearer rf_livex_12345678", "Bearer rfk_1234567890", "Bearer sk-proj-12345678"]),
+    ],
+    ids=lambda one: one.name if isinstance(one, KeyMistake) else "",
+)
+def test_each_mistake_has_a_sentence_of_its_own(mistake: KeyMistake, values: list[str]) -> None:
+    for value in values:
+        assert refused(value).message == f"{mistake} {HINT}", value
 
 
 @law
@@ -124,7 +215,19 @@ def test_any_headers_are_a_key_or_a_refusal(values: list[str]) -> None:
         return
     assert refused_.status == 401
     # Nothing of what was sent stands in it: it is one of these, whatever was sent.
-    assert refused_.message in {refused(*others).message for others in EVERY_REFUSAL}
+    assert refused_.message in {f"{one} {HINT}" for one in ("No API key came with this request.", *KeyMistake)}
+
+
+@law
+@given(st.text(max_size=40).map(lambda text: f"Bearer rf_live_{text}"))
+def test_any_key_of_an_accepted_kind_is_taken_or_has_its_mistake_named(value: str) -> None:
+    try:
+        read(value)
+    except Rejection as refusal:
+        said = refusal.message
+    else:
+        return
+    assert KeyMistake.OTHER_KEY not in said
 
 
 # A key that does not show itself

@@ -19,10 +19,23 @@ ALLOWED: dict[str, set[str]] = {
     "clock": set(),
     "setting_values": set(),
     "config": {"setting_values"},
-    "errors": {"jsontypes"},
-    "credentials": {"errors"},
-    "protocol": {"jsontypes", "errors"},
-    "runflow": {"__init__", "jsontypes", "names", "clock", "errors", "credentials", "observability"},
+    "bounds": set(),
+    "lenient_json": {"jsontypes"},
+    "errors": {"jsontypes", "bounds"},
+    "key_mistakes": set(),
+    "credentials": {"errors", "key_mistakes"},
+    "protocol": {"__init__", "jsontypes", "bounds", "lenient_json", "errors"},
+    "runflow": {
+        "__init__",
+        "jsontypes",
+        "bounds",
+        "lenient_json",
+        "names",
+        "clock",
+        "errors",
+        "credentials",
+        "observability",
+    },
     "ratelimit": {
         "jsontypes",
         "clock",
@@ -36,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": {
         "__init__",
         "jsontypes",
+        "bounds",
         "names",
         "clock",
         "config",
@@ -48,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": {
         "__init__",
         "jsontypes",
+        "bounds",
         "names",
         "clock",
         "setting_values",
@@ -65,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 #: Where everything is put together; nothing else may import these.
 TOP = {"app", "server", "cli", "check", "__main__"}
-PURE = {"jsontypes", "names", "config", "errors", "credentials", "protocol"}
+PURE = {"jsontypes", "bounds", "key_mistakes", "lenient_json", "names", "config", "errors", "credentials", "protocol"}
 IO_PACKAGES = {"aiohttp", "asyncio", "socket", "ssl", "uvloop", "redis", "http", "requests", "httpx"}
 PAINTING = {"brush", "caption", "landmarks", "media", "painting"}
 HTTP_CLIENT_LAYERS = {"runflow", "web", "sandbox", *TOP}

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from runflow_mcp.bounds import quote
 from runflow_mcp.methods import completion, lifecycle, prompts, schemas, subscriptions, tasks
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.generate import generate
@@ -47,7 +48,7 @@ async def dispatch(table: Methods, request: Request, call: Call) -> Result:
     """The result of a request. Raises ``ProtocolError``; an unexpected fault shows nothing of itself."""
     handler = table[call.spoken.era].get(request.method)
     if handler is None:
-        raise ProtocolError(Code.METHOD_NOT_FOUND, f"Unknown method: {request.method[:100]}.")
+        raise ProtocolError(Code.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
     try:
         return dress(await handler(request, call), call.spoken, lifecycle.SERVER_INFO)
     except ProtocolError:

@@ -9,7 +9,8 @@ import attrs
 import orjson
 import structlog
 
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.bounds import has_too_many_values, quote, quote_all
+from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
@@ -19,6 +20,10 @@ log = structlog.get_logger(__name__)
 
 #: Hosts show prompts as ``/<server>:<prompt>``, and some people type the whole of it.
 NAME_PREFIX = "runflow:"
+#: What an argument that is read as JSON may nest; ``generate`` takes no more of its whole input.
+MAX_ARGUMENT_DEPTH = 199
+#: Floats below this are exact integers.
+_EXACT = 2.0**53
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
@@ -90,18 +95,35 @@ async def prompts_get(request: Request, call: Call) -> Result:
     name, arguments = request.params.get("name"), request.params.get("arguments")
     if not isinstance(name, str):
         raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a prompt.")
-    arguments = {} if arguments is None else arguments
-    if not isinstance(arguments, dict) or not all(isinstance(one, str) for one in arguments.values()):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object of strings.")
+    arguments = _texts({} if arguments is None else arguments)
     model = find(await book_of(call), name)
-    unknown = sorted(set(arguments) - {one.name for one in model.inputs})
+    known = {one.name for one in model.inputs}
+    unknown = [name for name in arguments if name not in known]
     if unknown:
         takes = ", ".join(one.name for one in model.inputs) or "none"
-        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {', '.join(unknown)}; it takes {takes}.")
+        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {quote_all(unknown)}; it takes {takes}.")
     return {
         "description": model.description or model.model_name,
         "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
     }
+
+
+def _texts(arguments: JSON) -> dict[str, str]:
+    """The given arguments as the texts that the specification wants; null is how some hosts leave one out."""
+    if isinstance(arguments, dict):
+        texts = {name: _text(value) for name, value in arguments.items() if value is not None}
+        if all(text is not None for text in texts.values()):
+            return {name: text for name, text in texts.items() if text is not None}
+    raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object of strings.")
+
+
+def _text(value: JSON) -> str | None:
+    """A string as it is, a number or boolean as it is written in JSON, anything else as None."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
+    if isinstance(value, bool | int | float):
+        return orjson.dumps(value).decode()
+    return value if isinstance(value, str) else None
 
 
 def find(book: PromptBook, name: str) -> Model:
@@ -109,7 +131,7 @@ def find(book: PromptBook, name: str) -> Model:
     model = book.solutions.get(name.removeprefix(NAME_PREFIX))
     if model is None:
         raise ProtocolError(
-            Code.INVALID_PARAMS, f"Unknown prompt: {name[:100]}. prompts/list names the ones there are."
+            Code.INVALID_PARAMS, f"Unknown prompt: {quote(name)}. prompts/list names the ones there are."
         )
     return model
 
@@ -153,6 +175,8 @@ def _value(one: Input, text: str) -> JSON:
     try:
         value = _read(one.type, text)
         orjson.dumps(value)
+        if deeper_than(value, MAX_ARGUMENT_DEPTH):  # it is written inside other objects, and orjson writes 254 levels
+            return text
     except (ValueError, TypeError):  # no such value, or one that JSON cannot carry
         return text
     return value
@@ -166,7 +190,9 @@ def _read(kind: str, text: str) -> JSON:
         return _WORDS.get(text.lower(), text)
     if kind.endswith("_list") and not text.startswith("["):
         return text.split()
-    return orjson.loads(text) if kind in _JSON_KINDS or kind.endswith("_list") else text
+    if (kind in _JSON_KINDS or kind.endswith("_list")) and not has_too_many_values(text.encode()):
+        return orjson.loads(text)
+    return text
 
 
 def refuse_cursor(params: JSONObject) -> None:

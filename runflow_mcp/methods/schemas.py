@@ -35,7 +35,6 @@ GENERATE: dict[str, JSON] = {
         "For runs of many minutes (video) use wait=false."
     ),
     "inputSchema": {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
             "model": {
@@ -48,6 +47,7 @@ GENERATE: dict[str, JSON] = {
             },
             "input": {
                 "type": "object",
+                "additionalProperties": True,
                 "description": "The model's own inputs, as its list_models entry names them. Media as public URLs.",
             },
             "wait": {
@@ -68,7 +68,6 @@ GENERATE: dict[str, JSON] = {
         "additionalProperties": False,
     },
     "outputSchema": {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
             "run_id": {"type": "string"},
@@ -111,7 +110,6 @@ LIST_MODELS: dict[str, JSON] = {
         "its inputs and price. Without filters it lists everything, Solutions first."
     ),
     "inputSchema": {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
             "category": {
@@ -137,7 +135,6 @@ LIST_MODELS: dict[str, JSON] = {
         "additionalProperties": False,
     },
     "outputSchema": {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
             "models": {

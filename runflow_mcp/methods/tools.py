@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 import orjson
 
+from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.call import Call
@@ -52,7 +53,7 @@ class Tools:
         tool = self._by_name.get(name)
         if tool is None:
             known = ", ".join(self._by_name)
-            raise ProtocolError(Code.INVALID_PARAMS, f"Unknown tool: {name[:100]}. There are {known}.")
+            raise ProtocolError(Code.INVALID_PARAMS, f"Unknown tool: {quote(name)}. There are {known}.")
         try:
             return await tool.run(arguments or {}, call)
         except ToolError as fault:

@@ -10,6 +10,8 @@ from enum import IntEnum
 import attrs
 import orjson
 
+from runflow_mcp import lenient_json
+from runflow_mcp.bounds import MAX_ID_BYTES, bounded
 from runflow_mcp.jsontypes import JSON, JSONObject
 
 Id = str | int
@@ -17,7 +19,7 @@ Id = str | int
 #: What a call answers: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
 Result = Mapping[str, JSON]
 
-#: orjson refuses deeper texts by itself; this is the documented bound for what is let in.
+#: Entries of one batch; each counts in the windows of the rate limits.
 MAX_BATCH = 50
 
 
@@ -91,9 +93,11 @@ class Batch:
 def parse(body: bytes) -> Message | Batch:
     """Read one POST body."""
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as fault:
-        return Malformed(ProtocolError(Code.PARSE_ERROR, f"The body is not JSON: {fault.msg} at byte {fault.pos}."))
+        value = lenient_json.loads_message(body)
+    except UnicodeDecodeError:
+        return Malformed(ProtocolError(Code.PARSE_ERROR, "The body is not UTF-8 text; JSON is sent as UTF-8."))
+    except orjson.JSONDecodeError as error:
+        return Malformed(ProtocolError(Code.PARSE_ERROR, f"The body is not JSON: {error.msg} at byte {error.pos}."))
     if not isinstance(value, list):
         return _message(value)
     if not value:
@@ -109,7 +113,9 @@ def _invalid(message: str, id_: Id | None = None) -> Malformed:
 
 def is_id(value: JSON) -> bool:
     """Whether a value can be a request id; booleans are integers to Python, but not here."""
-    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace")) <= MAX_ID_BYTES
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _message(value: JSON) -> Message:
@@ -128,7 +134,7 @@ def _message(value: JSON) -> Message:
     if "id" not in value:
         return Notification(method, params if isinstance(params, dict) else {})
     if known_id is None:
-        return _invalid('The member "id" must be a string or an integer.')
+        return _invalid(f'The member "id" must be an integer, or a string of at most {MAX_ID_BYTES} bytes.')
     if params is not None and not isinstance(params, dict):
         return Malformed(ProtocolError(Code.INVALID_PARAMS, 'The member "params" must be an object.'), known_id)
     return Request(known_id, method, params or {})
@@ -144,7 +150,7 @@ def render_error(id_: Id | None, error: ProtocolError) -> bytes:
     envelope: dict[str, JSON] = {"jsonrpc": "2.0"}
     if id_ is not None:
         envelope["id"] = id_
-    body: dict[str, JSON] = {"code": int(error.code), "message": error.message}
+    body: dict[str, JSON] = {"code": int(error.code), "message": bounded(error.message)}
     if error.data is not None:
         body["data"] = error.data
     envelope["error"] = body

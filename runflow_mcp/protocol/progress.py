@@ -7,8 +7,9 @@ import math
 
 import attrs
 
+from runflow_mcp.bounds import MAX_ID_BYTES
 from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.protocol.jsonrpc import Id, is_id
+from runflow_mcp.protocol.jsonrpc import Code, Id, ProtocolError, is_id
 
 METHOD = "notifications/progress"
 #: Seconds after which the moving fraction of the current step stands at one half.
@@ -16,10 +17,17 @@ HALF_STEP_SECONDS = 20.0
 
 
 def token_of(params: JSONObject) -> Id | None:
-    """The progress token of a request's params, if it asks for progress. 0 is a token."""
+    """The progress token of a request's params, if it asks for progress. 0 is a token.
+
+    Raises ``ProtocolError`` for a string that is too long to be repeated in every notification.
+    """
     meta = params.get("_meta")
     token = meta.get("progressToken") if isinstance(meta, dict) else None
-    return token if is_id(token) else None
+    if is_id(token):
+        return token
+    if isinstance(token, str):
+        raise ProtocolError(Code.INVALID_PARAMS, f"The progressToken must be at most {MAX_ID_BYTES} bytes.")
+    return None
 
 
 @attrs.define

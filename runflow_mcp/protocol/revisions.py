@@ -13,6 +13,7 @@ from enum import Enum, StrEnum, auto
 
 import attrs
 
+from runflow_mcp.bounds import quote
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import Batch, Code, Message, ProtocolError, Request, Result
 
@@ -100,17 +101,19 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> Spoken:
     ``Mcp-Method`` and ``Mcp-Name`` are no markers of the modern era: a widely used bridge sends them on
     legacy requests too.
     """
-    version = headers.version[0].strip() if len(headers.version) == 1 else None
-    foreign = bool(headers.version) and version not in set(LEGACY)
-    if isinstance(message, Request) and _is_modern(message, foreign=foreign):
+    version = _version(headers)
+    initializes = isinstance(message, Request) and message.method == "initialize"
+    if isinstance(message, Request) and (_is_marked(message) or (version in MODERN and not initializes)):
         return _modern(message, headers)
-    if foreign and not (isinstance(message, Request) and message.method == "initialize"):
-        if version not in MODERN:
-            raise _unspoken(version)
-        revision = Revision.V2026_07_28
+    if initializes:
+        # It names its revision in the body, and an unknown one in the header is none of its business.
+        revision = Revision(version) if version in LEGACY else ASSUMED
+    elif version is None:
+        revision = ASSUMED
+    elif version in SUPPORTED:
+        revision = Revision(version)
     else:
-        # ``initialize`` names its revision in the body.
-        revision = ASSUMED if foreign or version is None else Revision(version)
+        raise _unspoken(version)
     if isinstance(message, Batch) and revision not in BATCHING:
         raise ProtocolError(
             Code.INVALID_REQUEST, "This revision takes one message a request; arrays ended with 2025-03-26."
@@ -118,10 +121,15 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> Spoken:
     return Spoken(revision)
 
 
-def _is_modern(request: Request, *, foreign: bool) -> bool:
+def _version(headers: RoutingHeaders) -> str | None:
+    """What MCP-Protocol-Version says; sent more than once it says nothing that is known."""
+    return ", ".join(map(_trimmed, headers.version)) if headers.version else None
+
+
+def _is_marked(request: Request) -> bool:
+    """Whether a request carries what only the modern era has."""
     meta = _meta(request)
-    marked = META_VERSION in meta or META_CAPABILITIES in meta
-    return marked or (foreign and request.method != "initialize")
+    return META_VERSION in meta or META_CAPABILITIES in meta
 
 
 def _meta(request: Request) -> JSONObject:
@@ -134,6 +142,10 @@ def _modern(request: Request, headers: RoutingHeaders) -> Spoken:
     meta = _meta(request)
     version, capabilities = meta.get(META_VERSION), meta.get(META_CAPABILITIES)
     if not isinstance(version, str) or not isinstance(capabilities, dict):
+        stated = _version(headers)
+        if stated is not None and stated not in SUPPORTED:
+            # A client of another revision must learn which ones there are; its ``_meta`` is not ours to judge.
+            raise _unspoken(stated)
         raise ProtocolError(
             Code.INVALID_PARAMS,
             f"The request's params._meta needs {META_VERSION} (a string) and {META_CAPABILITIES} (an object).",
@@ -177,12 +189,17 @@ def _decoded(value: str) -> str | None:
         return None
 
 
-def _unspoken(version: str | None) -> ProtocolError:
+def _unspoken(version: str) -> ProtocolError:
     return ProtocolError(
         Code.UNSUPPORTED_PROTOCOL_VERSION,
         f"This server does not speak the protocol version of this request. It speaks {', '.join(SUPPORTED)}.",
-        {"supported": list(SUPPORTED), "requested": version or ""},
+        {"supported": list(SUPPORTED), "requested": _repeatable(version)},
     )
+
+
+def _repeatable(version: str) -> str:
+    """A version that is not spoken, in short; empty where it may be a key in the wrong header."""
+    return "" if "_" in version and any(map(str.isalpha, version)) else quote(version)
 
 
 def require_extension(spoken: Spoken, extension: str) -> None:

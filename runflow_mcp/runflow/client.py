@@ -13,10 +13,11 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from runflow_mcp import lenient_json
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.runflow import http, lenient
+from runflow_mcp.runflow import http
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run, Unclear, parse_run, pick
 
@@ -159,7 +160,7 @@ def _run(run: Run | None, path: str) -> Run:
 def _loads(text: bytes, bearer: Bearer) -> JSON:
     """The JSON in a body, None where there is none; without the caller's key, should upstream echo it."""
     try:
-        payload = lenient.loads(text)
+        payload = lenient_json.loads(text)
     except ValueError:
         return None
     # Nearly every answer is shallow and free of escapes and of the key, and needs no walk.

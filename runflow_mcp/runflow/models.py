@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 import attrs
 import orjson
 
+from runflow_mcp import lenient_json
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import model_fault
-from runflow_mcp.runflow import lenient
 from runflow_mcp.runflow.derived import Source
 
 SOLUTION = "solution"
@@ -93,7 +93,7 @@ def parse_catalog(body: bytes) -> Snapshot:
     Raises ``CatalogUnreadable`` when the document as a whole is no catalog.
     """
     try:
-        document = lenient.loads(body)
+        document = lenient_json.loads(body)
     except ValueError as fault:
         raise CatalogUnreadable("the catalog is not JSON") from fault
     entries = document

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import HttpVersion10, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
@@ -25,6 +26,8 @@ LINGERING = 2.0
 #: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
 #: keeps its upstream connections for 60 s.
 KEEPALIVE_TIMEOUT = 75.0
+#: What aiohttp says of a head with more lines than it reads.
+_TOO_MANY_LINES = "Too many headers received"
 #: Seconds; aiohttp takes 0 for ever.
 AT_ONCE = 0.01
 
@@ -80,6 +83,8 @@ class Connection(RequestHandler):
         """Answer what never reached the application, or fell out of it."""
         if request.writer.output_size > 0:
             raise ConnectionError("a response is under way already")
+        if status == HTTPStatus.BAD_REQUEST and _is_head_too_large(exc):
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         log.info("request", status=int(status), fault=type(exc).__name__)
         return _refusal(status)
 
@@ -96,14 +101,28 @@ class Connection(RequestHandler):
         log.error("connection_fault", fault=type(exc_info).__name__)
 
 
+def _is_head_too_large(error: BaseException | None) -> bool:
+    """Whether aiohttp gave up a request for the length or number of its lines; for the number it has no type."""
+    return isinstance(error, LineTooLong) or (isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_LINES)
+
+
+_REJECTIONS = {
+    HTTPStatus.BAD_REQUEST: Rejection(
+        RejectionCode.BAD_REQUEST,
+        "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
+        "body's length is given.",
+    ),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Rejection(
+        RejectionCode.HEAD_TOO_LARGE,
+        "The request line or the headers are too large: each line may have about 8,000 bytes and there may be "
+        "128 headers. Send fewer or shorter ones; a key or cookie that was pasted twice is a usual cause.",
+    ),
+}
+
+
 def _refusal(status: int) -> web.Response:
     request_id = make_request_id()
-    if status == HTTPStatus.BAD_REQUEST:
-        rejection = Rejection(
-            RejectionCode.BAD_REQUEST,
-            "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
-            "body's length is given.",
-        )
+    if rejection := _REJECTIONS.get(HTTPStatus(status)):
         body = rejection.envelope(request_id)
     else:
         body = render_error(None, ProtocolError(Code.INTERNAL_ERROR, f"An internal error happened here: {request_id}."))

@@ -4,6 +4,7 @@ import asyncio
 
 from aiohttp import web
 
+from runflow_mcp.bounds import has_too_many_values
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.dispatch import dispatch
 from runflow_mcp.methods.waits import Answering
@@ -12,7 +13,7 @@ from runflow_mcp.protocol.jsonrpc import Batch, Code, Malformed, Message, Protoc
 from runflow_mcp.protocol.progress import token_of
 from runflow_mcp.protocol.revisions import Era, RoutingHeaders, Spoken, classify, http_status
 from runflow_mcp.web.keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
-from runflow_mcp.web.middlewares.body import read_body
+from runflow_mcp.web.middlewares.body import read_body, too_many_values
 from runflow_mcp.web.middlewares.rejections import plain_error
 from runflow_mcp.web.reply import Reply
 
@@ -30,7 +31,10 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         return response
     services = request.app[SERVICES]
     arrived = services.clock.monotonic()
-    message = jsonrpc.parse(await read_body(request, services.config.max_body_bytes))
+    body = await read_body(request, services.config.max_body_bytes)
+    if has_too_many_values(body):
+        raise too_many_values()
+    message = jsonrpc.parse(body)
     if isinstance(message, Request):
         known = any(message.method in methods for methods in request.app[METHODS].values())
         # Whatever else a caller calls a method must not fill the log.
@@ -47,8 +51,8 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
     if not isinstance(message, Request):
         return web.Response(status=202)
     with Reply(request, Answering(services.waits)) as reply:
-        call = _call(message, request, reply, spoken, arrived)
         try:
+            call = _call(message, request, reply, spoken, arrived)
             body = jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
         except ProtocolError as fault:
             if not await reply.settle():
@@ -133,8 +137,8 @@ async def _entry(message: Message, request: web.Request, reply: Reply, spoken: S
     if message.method == "initialize":
         fault = ProtocolError(Code.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
         return jsonrpc.render_error(message.id, fault)
-    call = _call(message, request, reply, spoken, arrived)
     try:
+        call = _call(message, request, reply, spoken, arrived)
         return jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
     except ProtocolError as fault:
         return jsonrpc.render_error(message.id, fault)

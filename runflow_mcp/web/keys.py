@@ -24,10 +24,12 @@ ORIGIN = web.RequestKey("origin", str)
 #: The JSON-RPC method, for the access line.
 RPC_METHOD = web.RequestKey("rpc_method", str)
 
-#: The name of the one JSON-RPC route.
-MCP_ROUTE = "mcp"
+#: The path of the JSON-RPC endpoint.
+MCP_PATH = "/mcp"
+#: The names of its routes, and their paths: a slash at the end makes no difference.
+MCP_ROUTES = {"mcp": MCP_PATH, "mcp-slash": f"{MCP_PATH}/"}
 
 
 def is_mcp(request: web.Request) -> bool:
-    """Whether the request is for the JSON-RPC route, which alone the body and bearer guards protect."""
-    return request.match_info.route.name == MCP_ROUTE
+    """Whether the request is for the JSON-RPC endpoint, which alone the body and bearer guards protect."""
+    return request.match_info.route.name in MCP_ROUTES

@@ -5,6 +5,7 @@ one ``data`` line, no ``id`` (there is nothing to resume on this server; the run
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -30,17 +31,20 @@ _SSE_HEADERS = {
 }
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _COMMENT = b": keepalive\n\n"
+_ZERO_WEIGHT = re.compile(r"q\s*=\s*(?:0+\.?0*|\.0+)")
 #: JSON allows white space before the value.
 _LINE_FEED = b"\n"
 
 
 def accepts_events(accept: list[str]) -> bool:
-    """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON."""
-    ranges = (one for value in accept for one in value.lower().split(","))
-    for one in ranges:
-        kind, *parameters = (part.strip() for part in one.split(";"))
-        if kind == "text/event-stream":
-            return not any(part.replace(" ", "") in ("q=0", "q=0.0", "q=0.00") for part in parameters)
+    """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON.
+
+    A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
+    """
+    for media_range in ",".join(accept).lower().split(","):
+        kind, *parameters = (part.strip() for part in media_range.split(";"))
+        if kind == "text/event-stream" and not any(_ZERO_WEIGHT.fullmatch(part) for part in parameters):
+            return True
     return False
 
 
@@ -89,7 +93,9 @@ class Reply:
             return
         self._opened = True
         if self.streams:
-            await self._prepare()
+            # A client that has gone by now is nothing unusual; the handler is cancelled soon.
+            async with writing(self._request):
+                await self._prepare()
             self._last_write = self._loop.time()
         self._timer = self._loop.call_at(self._last_write + KEEPALIVE, self._silence)
 

@@ -1,6 +1,7 @@
 """The site file in a real nginx, in front of two real servers: what clients see of it, and what its log keeps."""
 
 import asyncio
+import contextlib
 import http.client
 import socket
 import time
@@ -164,17 +165,111 @@ async def test_every_answer_keeps_clients_on_tls_and_names_no_version(client: Cl
     assert answer.headers["Server"] == "nginx"
 
 
-async def test_plain_http_is_redirected_with_its_method(client: Client) -> None:
-    url = f"http://{HOST}:{client.stack.http}/mcp?a=b"
-    async with client.session.post(url, data=b"{}", allow_redirects=False) as response:
+async def test_a_slash_after_the_endpoint_makes_no_difference(client: Client) -> None:
+    assert (await client.post(PING, path="/mcp/")).result == {}
+    async with client.open(order(), path="/mcp/") as response:
+        arrived = [(time.monotonic(), event) async for event in events(response)]
+    assert arrived[-1][1]["result"]["structuredContent"]["status"] == "succeeded"
+    assert arrived[-1][0] - arrived[0][0] > AHEAD
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/", "/healthz?a=b"])
+async def test_a_page_that_is_asked_for_without_tls_is_redirected(client: Client, method: str, path: str) -> None:
+    url = f"http://{HOST}:{client.stack.http}{path}"
+    async with client.session.request(method, url, allow_redirects=False) as response:
         assert response.status == 308
-        assert response.headers["Location"] == f"https://{HOST}/mcp?a=b"
+        assert response.headers["Location"] == f"https://{HOST}{path}"
 
 
-def test_what_is_no_request_gets_json_too(stack: Stack) -> None:
-    status, given, answer = ask(stack, b"{}", {"Host": "no host, this"})
-    assert status == 400
-    assert answer["error"]["data"] == {"code": "bad_request", "request_id": given["X-Request-Id"]}
+@pytest.mark.parametrize(
+    ("method", "path", "keyed"),
+    [
+        ("POST", "/mcp", True),
+        ("POST", "/mcp", False),
+        ("POST", "/mcp/", True),
+        ("GET", "/mcp", True),
+        ("GET", "/mcp", False),
+        ("DELETE", "/mcp", True),
+        ("OPTIONS", "/mcp", False),
+        ("POST", "/register", False),
+        ("GET", "/healthz", True),
+    ],
+)
+async def test_a_call_without_tls_is_refused_with_words_and_not_redirected(
+    client: Client, method: str, path: str, *, keyed: bool
+) -> None:
+    url = f"http://{HOST}:{client.stack.http}{path}?a=b"
+    headers = {"Authorization": f"Bearer {KEY}"} if keyed else {}
+    async with client.session.request(method, url, headers=headers, data=b"{}", allow_redirects=False) as response:
+        assert_https_required(response.status, response.headers, await response.json())
+        assert "Location" not in response.headers
+
+
+def assert_https_required(status: int, headers: Mapping[str, str] | Message, answer: Any) -> None:
+    assert (status, headers["Content-Type"]) == (403, "application/json")
+    assert (answer["jsonrpc"], answer["id"], answer["error"]["code"]) == ("2.0", None, 403)
+    assert answer["error"]["data"] == {"code": "https_required", "request_id": headers["X-Request-Id"]}
+    assert "https://" in answer["error"]["message"]
+    assert "unencrypted" in answer["error"]["message"]
+    assert "replace it" in answer["error"]["message"]
+
+
+def wire(stack: Stack, data: bytes, *, port: int, tls: bool) -> tuple[int, Message, Any]:
+    """The answer to these bytes: status, headers and JSON."""
+    with socket.create_connection((HOST, port), timeout=5) as plain, contextlib.ExitStack() as opened:
+        connection = opened.enter_context(stack.tls().wrap_socket(plain, server_hostname=HOST)) if tls else plain
+        connection.sendall(data)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.headers, orjson.loads(answer.read())
+
+
+def request(line: bytes, *headers: bytes) -> bytes:
+    return b"\r\n".join([line, b"Host: here", *headers, b"Connection: close", b"", b""])
+
+
+POST = b"POST /mcp HTTP/1.1"
+#: What nginx refuses by itself, with the status and code that clients get.
+REFUSED_BY_NGINX: dict[str, tuple[bytes, int, str]] = {
+    "a host that is none": (b"POST /mcp HTTP/1.1\r\nHost: no host, this\r\n\r\n", 400, "bad_request"),
+    "no host": (b"POST /mcp HTTP/1.1\r\n\r\n", 400, "bad_request"),
+    "no request": (b"hello\r\n\r\n", 400, "bad_request"),
+    "a method in lower case": (request(b"post /mcp HTTP/1.1"), 400, "bad_request"),
+    "a tunnel": (request(b"CONNECT a:1 HTTP/1.1"), 400, "bad_request"),
+    "another version": (request(b"POST /mcp HTTP/3.0"), 400, "bad_request"),
+    "HTTP/2 in plain": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "bad_request"),
+    "a path that leads out": (request(b"POST /../x HTTP/1.1"), 400, "bad_request"),
+    "a negative length": (request(POST, b"Content-Length: -1"), 400, "bad_request"),
+    "an unknown encoding": (request(POST, b"Transfer-Encoding: gzip"), 400, "bad_request"),
+    "a broken chunk": (request(POST, b"Transfer-Encoding: chunked") + b"zz\r\n", 400, "bad_request"),
+    "a length over the cap": (request(POST, b"Content-Length: 999999999"), 413, "body_too_large"),
+    "a line too long": (request(b"POST /" + b"a" * 9000 + b" HTTP/1.1"), 431, "head_too_large"),
+    "a header too long": (request(POST, b"Cookie: " + b"a" * 9000), 431, "head_too_large"),
+    "headers too many": (request(POST, *[b"Cookie: " + b"a" * 1000] * 60), 431, "head_too_large"),
+    "no method of ours": (request(b"TRACE /mcp HTTP/1.1"), 405, "method_not_allowed"),
+}
+
+
+@pytest.mark.parametrize(("data", "status", "code"), REFUSED_BY_NGINX.values(), ids=REFUSED_BY_NGINX)
+def test_nginx_s_own_refusals_have_the_shape_of_the_server_s(stack: Stack, data: bytes, status: int, code: str) -> None:
+    given, headers, answer = wire(stack, data, port=stack.https, tls=True)
+    assert (given, headers["Content-Type"]) == (status, "application/json")
+    if code == "method_not_allowed":
+        assert (answer["error"], headers["Allow"]) == (code, "POST, OPTIONS")
+        return
+    assert (answer["id"], answer["error"]["code"]) == (None, status)
+    assert answer["error"]["data"] == {"code": code, "request_id": headers["X-Request-Id"]}
+
+
+@pytest.mark.parametrize("data", [one for one, _, _ in REFUSED_BY_NGINX.values()], ids=REFUSED_BY_NGINX)
+def test_without_tls_they_all_say_that_tls_is_missing(stack: Stack, data: bytes) -> None:
+    assert_https_required(*wire(stack, data, port=stack.http, tls=False))
+
+
+def test_plain_http_on_the_tls_port_says_so_too(stack: Stack) -> None:
+    key = b"Authorization: Bearer " + KEY.encode()
+    assert_https_required(*wire(stack, request(POST, key), port=stack.https, tls=False))
 
 
 def test_connections_to_the_replicas_are_kept(stack: Stack) -> None:
@@ -202,5 +297,5 @@ async def test_the_log_has_the_path_and_neither_query_nor_key(client: Client) ->
         return [line for line in client.stack.accesses if line["address"] == client.source]
 
     eventually(lambda: len(own()) == 3, "three requests are logged")
-    assert [(line["uri"], line["status"]) for line in own()] == [("/mcp", 200), ("/mcp/***", 404), ("/mcp", 308)]
+    assert [(line["uri"], line["status"]) for line in own()] == [("/mcp", 200), ("/mcp/***", 404), ("/mcp", 403)]
     assert "rf_live" not in client.stack.access_log.read_text()

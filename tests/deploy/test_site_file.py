@@ -50,10 +50,10 @@ def test_slow_clients_get_no_longer_than_the_server_gives_them(server: Directive
 
 
 def test_only_the_endpoint_may_be_silent_for_long(server: Directive) -> None:
-    endpoint = server.inside("location", "= /mcp")
+    endpoint = server.inside("location", "~ ^/mcp/?$")
     assert seconds(endpoint.one("proxy_read_timeout")) > DEFAULTS.poll_timeout_ms / 1000
     assert endpoint.one("proxy_buffering") == server.one("gzip") == "off"
-    others = [one for one in server.all("location") if one.value != "= /mcp"]
+    others = [one for one in server.all("location") if one.value != "~ ^/mcp/?$"]
     assert not any(one.values("proxy_read_timeout") or one.values("proxy_buffering") for one in others)
     assert KEEPALIVE < seconds(server.one("proxy_read_timeout")) <= 60
 
@@ -103,11 +103,19 @@ def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive
         assert server.one("access_log").split()[1] == form.words[1]
 
 
-@pytest.mark.parametrize("code", [RejectionCode.BAD_REQUEST, RejectionCode.BODY_TOO_LARGE, RejectionCode.RATE_LIMITED])
+@pytest.mark.parametrize(
+    "code",
+    [
+        RejectionCode.BAD_REQUEST,
+        RejectionCode.BODY_TOO_LARGE,
+        RejectionCode.HEAD_TOO_LARGE,
+        RejectionCode.RATE_LIMITED,
+    ],
+)
 def test_refusals_of_nginx_have_the_shape_of_the_server_s(server: Directive, code: RejectionCode) -> None:
     status = HTTP_STATUS[code]
-    (handler,) = [one.words[-1] for one in server.all("error_page") if str(status) in one.words]
-    location = server.inside("location", handler)
+    (handler,) = [one.words[-1] for one in server.all("error_page") if {str(status), f"={status}"} & set(one.words)]
+    location = server.inside("location", handler if handler.startswith("@") else f"= {handler}")
     (answer,) = location.all("return")
     _, sent, body = answer.words
     written = orjson.loads(body)

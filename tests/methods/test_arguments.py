@@ -1,6 +1,9 @@
 """Tool arguments: what fits, what is forgiven, and that every fault is named by its path."""
 
+import contextlib
+import gc
 import re
+import weakref
 from typing import Any
 
 import orjson
@@ -66,9 +69,16 @@ def test_everything_can_be_given() -> None:
         (f"  {MODEL}\n", MODEL),
         ("runflow/object-removal/prompt", "runflow/object-removal/prompt"),
         ("/v1/models/runflow/object-removal/prompt/runs", "runflow/object-removal/prompt"),
+        (f"https://api.runflow.io/v1/models/{MODEL}/runs", MODEL),
+        (f"v1/models/{MODEL}/runs/", MODEL),
+        (f"/v1/models/{MODEL}", MODEL),
+        (f"/{MODEL}", MODEL),
+        (f"`{MODEL}`", MODEL),
+        (f'"{MODEL}"', MODEL),
+        (f" '{MODEL}' ", MODEL),
     ],
 )
-def test_a_model_may_be_a_runs_endpoint(given_: str, model: str) -> None:
+def test_a_model_may_be_a_runs_endpoint_or_be_quoted(given_: str, model: str) -> None:
     assert generate(model=given_).model == model
 
 
@@ -83,6 +93,12 @@ def test_a_model_may_be_a_runs_endpoint(given_: str, model: str) -> None:
         "a/b?c",
         "a/b#c",
         "a b/c",
+        "//a/b",
+        "a/b/",
+        "https://api.runflow.io/v1/models/a/../../keys/runs",
+        "https://api.runflow.io/v2/models/a/b/runs",
+        "https://api.runflow.io/v1/models/a/b/runs?x=1",
+        "https://example.com/a/b",
         "a/" + "b" * 255,
         5,
         None,
@@ -128,14 +144,77 @@ def test_depth_is_counted_in_arrays_and_objects(value: Any, levels: int) -> None
     assert deeper_than(value, levels) == (depth(value) > levels)
 
 
-@pytest.mark.parametrize("wait", ["true", "false", 0, 1, 1.0, [], {}])
+def test_an_input_text_holds_a_bounded_number_of_values() -> None:
+    for text in ('{"a":[' + "{}," * 25_000 + "{}]}", '{"a":[' + "1," * 25_000 + "1]}"):
+        named = faults(GenerateArguments, {**GIVEN, "input": text})
+        assert named == {"input": "must not hold more than 20,000 JSON values"}
+    commas = orjson.dumps({"prompt": "," * 100_000}).decode()
+    assert generate(input=commas).input == {"prompt": "," * 100_000}
+
+
+@pytest.mark.parametrize(
+    ("wait", "read"),
+    [("true", True), ("false", False), ("False", False), ("TRUE", True), (" false ", False), ("", True), ("  ", True)],
+)
+def test_wait_may_be_a_boolean_in_words(wait: str, *, read: bool) -> None:
+    assert generate(wait=wait).wait is read
+
+
+@pytest.mark.parametrize("wait", ["yes", "0", "1", "null", "falsee", 0, 1, 1.0, [], {}])
 def test_wait_is_a_boolean(wait: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "wait": wait})) == {"wait"}
 
 
-@pytest.mark.parametrize("client_ref", ["", "x" * 256, "it's", "a b", "a\n", "é", 5, True, [], {}])
+@pytest.mark.parametrize("client_ref", ["x" * 256, "it's", "a b", "a\n", "é", "<client_ref>", True, False, [], {}])
 def test_a_client_ref_is_harmless(client_ref: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "client_ref": client_ref})) == {"client_ref"}
+
+
+@pytest.mark.parametrize(
+    ("number", "digits"),
+    [(5, "5"), (0, "0"), (-7, "-7"), (5.0, "5"), (1.25, "1.25"), (20261127, "20261127"), (2**64 - 1, str(2**64 - 1))],
+)
+def test_a_number_as_client_ref_is_its_digits(number: float, digits: str) -> None:
+    assert generate(client_ref=number).client_ref == digits
+
+
+@pytest.mark.parametrize(
+    "number", [1e22, 2.0**53, -1e300, 123456789012345678901234567890.0, float("inf"), float("nan")]
+)
+def test_a_number_that_lost_digits_is_not_a_client_ref(number: float) -> None:
+    """Two different ones would name one run."""
+    assert set(faults(GenerateArguments, {**GIVEN, "client_ref": number})) == {"client_ref"}
+
+
+@pytest.mark.parametrize(
+    "client_ref",
+    [
+        "null",
+        "NULL",
+        "Null",
+        "none",
+        "None",
+        "undefined",
+        "nil",
+        "NaN",
+        "nan",
+        "N/A",
+        "string",
+        "client_ref",
+        "-",
+        "...",
+    ],
+)
+def test_a_client_ref_that_means_no_value_is_refused_with_the_reason(client_ref: str) -> None:
+    named = faults(GenerateArguments, {**GIVEN, "client_ref": client_ref})
+    assert set(named) == {"client_ref"}
+    assert "placeholder" in named["client_ref"]
+    assert "leave client_ref out" in named["client_ref"]
+
+
+@pytest.mark.parametrize("client_ref", ["nullable", "none-1", "job-null", "string1", "0", "a", "_1"])
+def test_a_client_ref_that_only_looks_like_no_value_is_a_name(client_ref: str) -> None:
+    assert generate(client_ref=client_ref).client_ref == client_ref
 
 
 # list_models
@@ -151,7 +230,23 @@ def test_every_category_is_taken(category: str) -> None:
     assert listing(category=category).category == category
 
 
-@pytest.mark.parametrize("category", ["", "image", "Text-To-Image", "text_to_image", 5, True, []])
+@pytest.mark.parametrize(
+    ("category", "read"),
+    [
+        ("Text-To-Image", "text-to-image"),
+        ("TEXT_TO_IMAGE", "text-to-image"),
+        ("Text_To_Image", "text-to-image"),
+        ("image to video", "image-to-video"),
+        (" Solution ", "solution"),
+        ("", None),
+        (" ", None),
+    ],
+)
+def test_a_category_is_taken_in_any_case_and_with_any_separator(category: str, read: str | None) -> None:
+    assert listing(category=category).category == read
+
+
+@pytest.mark.parametrize("category", ["image", "texttoimage", "text-to-imag", "null", 5, True, []])
 def test_anything_else_is_no_category(category: object) -> None:
     named = faults(ListModelsArguments, {"category": category})
     assert set(named) == {"category"}
@@ -159,13 +254,50 @@ def test_anything_else_is_no_category(category: object) -> None:
         assert all(one in named["category"] for one in CATEGORIES)
 
 
-@pytest.mark.parametrize(("limit", "read"), [(1, 1), (200, 200), (5.0, 5), (None, 50)])
+@pytest.mark.parametrize(
+    ("limit", "read"),
+    [
+        (1, 1),
+        (200, 200),
+        (5.0, 5),
+        (None, 50),
+        ("5", 5),
+        (" 5 ", 5),
+        ("5.0", 5),
+        ("+5", 5),
+        ("005", 5),
+        ("", 50),
+        (" ", 50),
+    ],
+)
 def test_a_limit_is_a_whole_number(limit: object, read: int) -> None:
     found = listing(limit=limit).limit
     assert (found, type(found)) == (read, int)
 
 
-@pytest.mark.parametrize("limit", [0, 201, -1, 5.5, 0.0, 1e300, float("inf"), float("nan"), "5", True, False, [], {}])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        0,
+        201,
+        -1,
+        5.5,
+        0.0,
+        1e300,
+        float("inf"),
+        float("nan"),
+        "0",
+        "201",
+        "5.5",
+        "five",
+        "٥",
+        "1" * 5000,
+        True,
+        False,
+        [],
+        {},
+    ],
+)
 def test_anything_else_is_no_limit(limit: object) -> None:
     named = faults(ListModelsArguments, {"limit": limit})
     assert named == {"limit": "must be a whole number from 1 to 200"}
@@ -173,9 +305,12 @@ def test_anything_else_is_no_limit(limit: object) -> None:
 
 @pytest.mark.parametrize("name", ["provider", "query"])
 def test_a_filter_is_any_text(name: str) -> None:
-    for text in ("", "x", "é" * 1000):
+    for text in ("x", "é" * 1000, "null"):
         assert getattr(listing(**{name: text}), name) == text
-    others: tuple[object, ...] = (5, True, [], {})
+    for absent in ("", "  "):
+        assert getattr(listing(**{name: absent}), name) is None
+    assert getattr(listing(**{name: 5}), name) == "5"
+    others: tuple[object, ...] = (True, [], {})
     for other in others:
         assert faults(ListModelsArguments, {name: other}) == {name: "must be a string"}
 
@@ -186,6 +321,91 @@ def test_a_filter_is_any_text(name: str) -> None:
 def test_an_optional_argument_given_as_null_counts_as_absent() -> None:
     assert generate(wait=None, client_ref=None) == generate()
     assert listing(category=None, provider=None, query=None, limit=None) == listing()
+
+
+def test_an_optional_argument_given_as_blank_text_counts_as_absent() -> None:
+    for blank in ("", " ", "\t\n"):
+        assert generate(wait=blank, client_ref=blank) == generate()
+        assert listing(category=blank, provider=blank, query=blank, limit=blank) == listing()
+
+
+@pytest.mark.parametrize("name", ["toolCallId", "sessionId", "action", "chatInput", "security_risk", "random_string"])
+@pytest.mark.parametrize("value", ["x", None, {}, 1])
+def test_names_that_hosts_add_are_ignored(name: str, value: object) -> None:
+    assert generate(**{name: value}) == generate()
+    assert listing(**{name: value}) == listing()
+
+
+@pytest.mark.parametrize("name", ["toolcallid", "tool_call_id", "SessionId", "actions", "input_", "securityRisk"])
+def test_names_that_only_look_like_those_are_refused(name: str) -> None:
+    assert set(faults(GenerateArguments, {**GIVEN, name: "x"})) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("client_reference", "client_ref"),
+        ("clientRef", "client_ref"),
+        ("Client_Ref", "client_ref"),
+        ("client-ref", "client_ref"),
+        ("CLIENT_REF", "client_ref"),
+        ("clientref", "client_ref"),
+        ("cleint_ref", "client_ref"),
+        ("ref", "client_ref"),
+        ("run_ref", "client_ref"),
+        ("reference", "client_ref"),
+        ("client_id", "client_ref"),
+        ("idempotency_key", "client_ref"),
+        ("Model", "model"),
+        ("model_name", "model"),
+        ("modelId", "model"),
+        ("inputs", "input"),
+        ("parameters", "input"),
+        ("Wait", "wait"),
+        ("waits", "wait"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_right_one(name: str, meant: str) -> None:
+    named = faults(GenerateArguments, {**GIVEN, name: "x"})
+    assert set(named) == {name}
+    assert f"did you mean {meant}?" in named[name]
+
+
+def test_a_name_that_is_near_to_none_is_refused_without_a_guess() -> None:
+    named = faults(GenerateArguments, {**GIVEN, "zzz": 1, "prompt": "x"})
+    assert "did you mean" not in named["zzz"]
+    assert "inputs go inside input" in named["prompt"]
+
+
+def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
+    many: dict[str, Any] = {f"{number}\n" + "x" * 1000: number for number in range(29_000)}
+    with pytest.raises(ToolError) as caught:
+        read_arguments(GenerateArguments, {"input": 5, **many})
+    error = caught.value
+    assert [one["path"] for one in error.details["faults"]][:2] == ["model", "input"]
+    assert len(error.details["faults"]) == 10
+    assert error.details["faults_omitted"] == 28_992
+    assert "29,002 arguments do not fit: model, input, 0?x" in error.message
+    assert error.message.endswith("and 28,992 more.")
+    assert len(orjson.dumps(error.result("r"))) < 8192
+
+
+class _Arguments(dict[str, Any]):
+    """Arguments whose end can be seen."""
+
+
+def test_a_refusal_keeps_nothing_of_the_arguments_alive() -> None:
+    """Reference cycles would keep a request until the next full collection, which memory may not last for."""
+    gc.disable()
+    try:
+        arguments = _Arguments({"model": 1, "input": {"a": [1]}, "wait": "x", "zzz": 1})
+        seen = weakref.ref(arguments)
+        with contextlib.suppress(ToolError):
+            read_arguments(GenerateArguments, arguments)
+        del arguments
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["model", "input"])

@@ -13,12 +13,35 @@ from tests.serving import BOTH, KEY, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"
 COMMENT = b": keepalive\n\n"
-PLAIN = [None, "*/*", "application/json", "application/json, text/event-stream;q=0"]
+PLAIN = [
+    None,
+    "*/*",
+    "application/json",
+    "application/json, text/event-stream;q=0",
+    "text/event-stream;q=0.000",
+    "text/event-stream; Q = 0.0",
+    "text/event-stream;charset=utf-8;q=0.00",
+    "text/event-stream;q=0.",
+    "text/*",
+    "application/json;x=text/event-stream",
+    "",
+]
 
 
 @pytest.mark.parametrize(
     "accept",
-    [BOTH, "text/event-stream", "text/event-stream; q=0.5, application/json", "TEXT/EVENT-STREAM", "*/*, " + BOTH],
+    [
+        BOTH,
+        "text/event-stream",
+        "text/event-stream; q=0.5, application/json",
+        "TEXT/EVENT-STREAM",
+        "*/*, " + BOTH,
+        "application/json;q=0.000,text/event-stream;q=0.001",
+        "text/event-stream ; charset=utf-8",
+        " ,text/event-stream,",
+        "text/event-stream;q=",
+        "text/event-stream;q=0, text/event-stream",
+    ],
 )
 @pytest.mark.parametrize("token", [None, "t"], ids=["silent", "progress"])
 async def test_a_client_that_lists_event_streams_gets_one_at_dispatch(
@@ -208,3 +231,13 @@ async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server:
     await writer.wait_closed()
     assert received.count(b"HTTP/1.1 200 OK") == 1
     assert received.count(b"server_draining") >= 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", BOTH])
+async def test_a_progress_token_over_a_kilobyte_is_refused_before_anything_starts(
+    server: Server, sandbox: Sandbox, accept: str
+) -> None:
+    answer = await server.generate(token="t" * 250_000, accept=accept)
+    assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32602, 1)
+    assert len(answer.content) < 500
+    assert not any(one.path.endswith("/runs") for one in sandbox.requests)

@@ -80,6 +80,43 @@ async def test_an_optional_argument_appears_when_it_is_given(server: Server) -> 
     assert call_in(text)["input"]["prompt"] == "on the sleeve, please"
 
 
+async def test_an_argument_given_as_null_counts_as_absent(server: Server) -> None:
+    absent = await message(server, "logo-inpaint", {"image_url": URL})
+    given: dict[str, Any] = {"image_url": URL, "logo_url": None, "prompt": None, "unheard_of": None}
+    assert await message(server, "logo-inpaint", given) == absent
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(12, 12), (12.0, 12), ("12", 12), (0, 0), (True, "true"), (0.5, "0.5"), (1e300, "1e+300")]
+)
+async def test_a_number_or_boolean_is_taken_as_its_text(server: Server, value: object, shown: object) -> None:
+    given: dict[str, Any] = {"image_url": URL, "color_red": value}
+    assert call_in(await message(server, "eye-color", given))["input"]["color_red"] == shown
+
+
+@pytest.mark.parametrize("levels", [200, 252, 253, 254, 255, 1000])
+@pytest.mark.parametrize("pair", ["[]", "{}"])
+async def test_json_that_is_nested_too_deeply_is_shown_as_text(server: Server, levels: int, pair: str) -> None:
+    nested = "[" * levels + "]" * levels if pair == "[]" else '{"a":' * (levels - 1) + "{}" + "}" * (levels - 1)
+    shown = call_in(await message(server, "tag-removal", {"config": nested}))
+    assert shown["input"]["config"] == nested
+
+
+async def test_json_of_too_many_values_is_shown_as_text(server: Server) -> None:
+    many = "[" + "{}," * 20_000 + "{}]"
+    shown = call_in(await message(server, "tag-removal", {"config": many}))
+    assert shown["input"]["config"] == many
+
+
+async def test_many_unknown_arguments_are_named_in_part(server: Server) -> None:
+    given = {f"{number}\n{'x' * 100}": "" for number in range(1000)}
+    error = (await server.rpc("prompts/get", {"name": "headshots", "arguments": given})).error
+    assert error["code"] == -32602
+    assert "and 990 more" in error["message"]
+    assert len(error["message"]) < 1500
+    assert "\n" not in error["message"]
+
+
 async def test_a_call_as_shown_is_accepted(server: Server) -> None:
     text = await message(server, "eye-color", {"image_url": URL, "eye_color": "green", "color_red": "12"})
     call = call_in(text)
@@ -123,7 +160,9 @@ async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:
         {"name": 7},
         {},
         {"name": "headshots", "arguments": []},
-        {"name": "headshots", "arguments": {"image_url": 1}},
+        {"name": "headshots", "arguments": {"image_url": [URL]}},
+        {"name": "headshots", "arguments": {"image_url": {"url": URL}}},
+        {"name": "headshots", "arguments": {"unheard_of": 1}},
         {"name": "headshots", "arguments": {"unheard_of": "x"}},
     ],
     ids=str,

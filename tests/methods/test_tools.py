@@ -1,5 +1,7 @@
 """``tools/list`` and ``tools/call``: two tools, always the same bytes, and calls that are none."""
 
+from typing import Any
+
 import pytest
 
 from tests.methods.schema_check import is_schema
@@ -18,11 +20,49 @@ async def test_each_tool_says_what_it_does_and_takes(server: Server) -> None:
         assert tool["description"]
         for schema in (tool["inputSchema"], tool["outputSchema"]):
             assert is_schema(schema)
-            assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+            assert "$schema" not in schema
             assert schema["type"] == "object"
         assert tool["inputSchema"]["additionalProperties"] is False
         assert "required" not in tool["outputSchema"]
         assert "error" in tool["outputSchema"]["properties"]
+
+
+#: What every converter of tool definitions reads (OpenAI, Gemini, zod) and what means the same in every draft.
+PORTABLE = {
+    "type",
+    "description",
+    "properties",
+    "required",
+    "additionalProperties",
+    "enum",
+    "default",
+    "minimum",
+    "maximum",
+    "maxLength",
+    "pattern",
+}
+
+
+async def test_the_input_schemas_use_what_every_client_reads(server: Server) -> None:
+    for tool in (await server.rpc("tools/list")).result["tools"]:
+        whole = tool["inputSchema"]
+        for schema in (whole, *whole["properties"].values()):
+            assert set(schema) <= PORTABLE
+            assert isinstance(schema["type"], str)
+        # A converter that drops what no schema names would otherwise send an empty input.
+        assert whole["properties"].get("input", {}).get("additionalProperties", True) is True
+
+
+@pytest.mark.parametrize("schema", ["inputSchema", "outputSchema"])
+async def test_the_schemas_mean_the_same_in_draft_07_and_2020_12(server: Server, schema: str) -> None:
+    def keywords(value: Any) -> set[str]:
+        if not isinstance(value, dict):
+            return set()
+        inner = [*value.get("properties", {}).values(), value.get("items")]
+        return set(value) | {word for one in inner for word in keywords(one)}
+
+    for tool in (await server.rpc("tools/list")).result["tools"]:
+        assert keywords(tool[schema]) <= PORTABLE | {"items"}
 
 
 async def test_the_annotations_are_the_promised_ones(server: Server) -> None:
@@ -73,3 +113,10 @@ async def test_a_call_that_is_none_is_invalid_params(server: Server, params: obj
 @pytest.mark.parametrize("params", [{"name": "list_models"}, {"name": "list_models", "arguments": None}], ids=str)
 async def test_arguments_may_be_left_out(server: Server, params: object) -> None:
     assert (await server.rpc("tools/call", params)).structured["total"] > 0
+
+
+async def test_an_unknown_tool_is_repeated_in_part_alone(server: Server) -> None:
+    error = (await server.rpc("tools/call", {"name": "\x1b[31m" + "x" * 200_000})).error
+    assert error["code"] == -32602
+    assert len(error["message"]) < 200
+    assert error["message"].isprintable()

@@ -129,10 +129,18 @@ def test_an_id_comes_back_with_its_type(id_: str | int, method: str) -> None:
         b"{",
         b'{"jsonrpc":"2.0",}',
         b"\xff\xfe",
-        b'\xef\xbb\xbf{"jsonrpc":"2.0"}',
+        b"\xfe\xff\x00{\x00}",
+        b'{"a":"\xff"}',
+        b'{"a":"caf\xe9"}',
         b"{'jsonrpc':'2.0'}",
         b'{"a":NaN}',
-        b'{"a":"\\ud800"}',
+        b'{"a":"\\ud800",}',
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b'{"a":Infinity}',
+        b'{"a":1e999}',
+        b'{"a":"\\ud800","b":NaN}',
+        b'{"a":"\\ud800","b":1e999}',
         b"[" * 2000,
         b'{"jsonrpc":"2.0"} {}',
     ],
@@ -142,6 +150,36 @@ def test_a_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
     message = parse(body)
     assert isinstance(message, Malformed)
     assert (message.error.code, message.id) == (Code.PARSE_ERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [
+        (b'"a dog \\ud83d"', "a dog ?"),
+        (b'"\\ude00 a dog"', "? a dog"),
+        (b'"\\ud83d\\ud83d\\ude00"', "?\N{GRINNING FACE}"),
+        (b'"\\uD83D"', "?"),
+        (b'"\xed\xa0\xbd"', "?"),
+        (b'"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+def test_half_characters_and_a_byte_order_mark_are_read_as_from_upstream(
+    text: bytes, read_as: str, mark: bytes
+) -> None:
+    message = parse(mark + b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"text":%s}}' % text)
+    assert message == Request(1, "ping", {"text": read_as})
+
+
+def test_a_byte_order_mark_may_stand_before_a_batch() -> None:
+    batch = parse(b"\xef\xbb\xbf" + orjson.dumps([PING, PING]))
+    assert isinstance(batch, Batch)
+
+
+def test_bytes_that_are_not_utf_8_are_named_as_such() -> None:
+    message = parse('{"text":"café"}'.encode("latin-1"))
+    assert isinstance(message, Malformed)
+    assert "UTF-8" in message.error.message
 
 
 def test_a_parse_error_repeats_nothing_of_the_body() -> None:
@@ -184,6 +222,26 @@ def test_an_id_beyond_64_bits_is_no_id() -> None:
     message = parse(b'{"jsonrpc":"2.0","id":123456789012345678901234567890,"method":"ping"}')
     assert isinstance(message, Malformed)
     assert message.error.code == Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("id_", ["x" * 1024, "é" * 512])
+def test_an_id_of_one_kilobyte_is_an_id(id_: str) -> None:
+    assert read(PING | {"id": id_}) == Request(id_, "ping", {})
+
+
+@pytest.mark.parametrize("id_", ["x" * 1025, "é" * 513, "x" * 250_000])
+@pytest.mark.parametrize("change", [{}, {"jsonrpc": "1.0"}, {"method": 5}, {"params": []}], ids=str)
+def test_a_longer_id_is_not_an_id_and_is_never_repeated(id_: str, change: dict[str, object]) -> None:
+    message = read(PING | {"id": id_} | change)
+    assert isinstance(message, Malformed)
+    assert (message.error.code, message.id) == (Code.INVALID_REQUEST, None)
+    assert len(message.error.message) < 200
+
+
+def test_an_error_text_is_at_most_8_kilobytes() -> None:
+    for text in ("x" * 300_000, "é" * 300_000):
+        rendered = orjson.loads(jsonrpc.render_error(1, ProtocolError(Code.INVALID_PARAMS, text)))
+        assert 8000 < len(rendered["error"]["message"].encode()) <= 8192
 
 
 @pytest.mark.parametrize("id_", [7, 0, -1, "7", ""])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError
 from runflow_mcp.protocol.progress import Progress, token_of
 from tests.protocol.laws import json_values, law
 
@@ -118,6 +119,15 @@ def test_a_string_or_an_integer_is_a_token(token: str | int) -> None:
     found = token_of({"_meta": {"progressToken": token}})
     assert found == token
     assert type(found) is type(token)
+
+
+@pytest.mark.parametrize("token", ["x" * 1025, "é" * 513, "x" * 250_000])
+def test_a_token_that_is_too_long_to_be_repeated_is_refused(token: str) -> None:
+    assert token_of({"_meta": {"progressToken": "x" * 1024}}) == "x" * 1024
+    with pytest.raises(ProtocolError) as caught:
+        token_of({"_meta": {"progressToken": token}})
+    assert caught.value.code == Code.INVALID_PARAMS
+    assert len(caught.value.message) < 200
 
 
 @pytest.mark.parametrize("token", [None, True, False, 0.0, 1.5, [], {}, ["a"]])

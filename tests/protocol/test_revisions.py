@@ -154,8 +154,38 @@ def test_a_modern_request_without_its_meta_has_invalid_params(meta: object) -> N
     assert refused(modern(meta=meta), headers(MODERN, "nonsense")).code == Code.INVALID_PARAMS
 
 
-def test_an_unknown_version_header_alone_is_a_modern_request_without_meta() -> None:
-    assert refused(ping(), headers("2099-01-01", "ping")).code == Code.INVALID_PARAMS
+@pytest.mark.parametrize("version", ["2099-01-01", "2024-11-05", "2025-06-18x", "latest", "DRAFT-2026-v1", "1", ""])
+@pytest.mark.parametrize(
+    "meta",
+    [None, {}, {"progressToken": 1}, {CAPABILITIES: {}}, {VERSION: 1, CAPABILITIES: {}}, {VERSION: "2099-01-01"}],
+)
+def test_an_unknown_version_header_is_answered_with_the_known_ones_whatever_the_meta(
+    version: str, meta: object
+) -> None:
+    for method in ("ping", "tools/list", "tools/call", "server/discover"):
+        refusal = refused(Request(1, method, {"_meta": meta}), headers(version, method))
+        assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
+        assert refusal.data == {"supported": [*LEGACY, MODERN], "requested": version}
+
+
+def test_a_long_unknown_version_is_repeated_in_part_alone() -> None:
+    long = "2099-01-01\x00" + "x" * 5000
+    for refusal in (
+        refused(ping(), headers(long)),
+        refused(modern(meta=META | {VERSION: long}), headers(long, "tools/list")),
+    ):
+        assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
+        assert len(refusal.data["requested"]) <= 65
+        assert refusal.data["requested"].isprintable()
+
+
+def test_an_unknown_version_that_may_be_a_key_is_not_repeated() -> None:
+    assert refused(ping(), headers("rf_live_1234567890")).data["requested"] == ""
+    assert refused(ping(), headers("2099_01_01")).data["requested"] == "2099_01_01"
+
+
+def test_a_modern_request_whose_header_is_right_is_told_of_its_meta() -> None:
+    assert refused(ping(), headers(MODERN, "ping")).code == Code.INVALID_PARAMS
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,15 @@ async def test_no_type_at_all_is_let_pass(server: Server) -> None:
         assert response.status == 200
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity", "x"])
-async def test_any_content_encoding_is_refused(server: Server, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x", "identity, gzip", "gzip, identity"])
+async def test_a_content_encoding_is_refused(server: Server, encoding: str) -> None:
     body = gzip.compress(PING) if encoding == "gzip" else PING
     rejection_of(await server.post(body, headers={"Content-Encoding": encoding}), "unsupported_media_type")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", " identity ", "", "identity,identity"])
+async def test_an_encoding_that_changes_nothing_passes(server: Server, encoding: str) -> None:
+    assert (await server.post(PING, headers={"Content-Encoding": encoding})).result == {}
 
 
 async def test_a_body_as_large_as_the_cap_is_read(server: Server) -> None:
@@ -151,11 +156,41 @@ async def test_without_a_bearer_the_body_is_not_waited_for(server: Server) -> No
         b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
         b'{"a":NaN}',
         b"{}{}",
-        b"\xef\xbb\xbf{}",
-        b"[" * 100_000,
+        b"\xef\xbb\xbf{",
+        b"[" * 20_000,
         b'{"jsonrpc":"2.0","id":1,"method":"ping"',
     ],
     ids=lambda body: repr(body[:12]),
 )
 async def test_what_is_no_json_is_a_parse_error(server: Server, body: bytes) -> None:
     protocol_error_of(await server.post(body), -32700, status=400)
+
+
+def holding(values: bytes) -> bytes:
+    """A ping with these JSON values in its params."""
+    return PING[:-1] + b',"params":{"a":[' + values + b"]}}"
+
+
+@pytest.mark.parametrize(
+    "value", [b"{}", b"[]", b"0", b'""', b'"x"', b"null", b"[[]]", b'{"a":{}}', b" { } ", b'{"\\"":"\\\\"}'], ids=repr
+)
+async def test_a_body_of_more_than_20_000_values_is_refused_before_it_is_read(server: Server, value: bytes) -> None:
+    each = value.count(b"[") + value.count(b"{") or 1
+    each += value == b'{"\\"":"\\\\"}'
+    # The message, its three other members, the object and the list come on top.
+    fitting = (20_000 - 6) // each
+    assert (await server.post(holding(b",".join([value] * fitting)))).result == {}
+    answer = await server.post(holding(b",".join([value] * (fitting + 1 + 6))))
+    error = rejection_of(answer, "body_too_large")
+    assert "20,000" in error["message"]
+    assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("text", [b",", b"{", b"[", b"{},", b'\\",', b"\\\\", b"[],"], ids=repr)
+async def test_a_text_is_one_value_whatever_it_says(server: Server, text: bytes) -> None:
+    assert (await server.post(holding(b'"' + text * (200_000 // len(text)) + b'"'))).result == {}
+
+
+async def test_a_batch_of_many_values_is_refused_as_a_whole(server: Server) -> None:
+    entry = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[' + b"{}," * 500 + b"{}]}}"
+    rejection_of(await server.post(b"[" + b",".join([entry] * 45) + b"]"), "body_too_large")

@@ -39,6 +39,8 @@ class Counted:
         ("GET", "/mcp", KEYED, None, 405),
         ("DELETE", "/mcp", {}, None, 401),
         ("OPTIONS", "/mcp", {}, None, 204),
+        ("POST", "/mcp/", KEYED, PING, 200),
+        ("POST", "/mcp", {**KEYED, "Content-Encoding": "identity"}, PING, 200),
         ("POST", "/register", KEYED, PING, 404),
         ("POST", "/healthz", KEYED, PING, 405),
         ("POST", "/mcp", KEYED, b"{", 400),

@@ -63,6 +63,7 @@ async def test_options_without_an_origin_tells_the_methods(server: Server) -> No
     [
         ("POST", "/mcp", b'{"jsonrpc":"2.0","id":1,"method":"ping"}'),
         ("POST", "/mcp", b"{"),
+        ("POST", "/mcp/", b'{"jsonrpc":"2.0","id":1,"method":"ping"}'),
         ("GET", "/mcp", None),
         ("GET", "/.well-known/oauth-protected-resource", None),
         ("GET", "/nowhere", None),
@@ -94,3 +95,10 @@ async def test_a_json_answer_that_took_long_can_be_read_too(server: Server, sand
 async def test_an_answer_to_no_page_says_nothing_of_cors(server: Server) -> None:
     answer = await server.rpc("ping")
     assert not any(name.startswith("Access-Control") for name in answer.headers)
+
+
+async def test_a_preflight_of_the_endpoint_with_a_slash_is_the_same(server: Server) -> None:
+    first, second = [await server.request("OPTIONS", path, headers={"Origin": PAGE}) for path in ("/mcp", "/mcp/")]
+    assert (first.status, second.status) == (204, 204)
+    cors = [{name: value for name, value in one.headers.items() if "Control" in name} for one in (first, second)]
+    assert cors[0] == cors[1]

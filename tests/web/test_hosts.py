@@ -94,7 +94,6 @@ async def test_the_origins_of_the_allowed_hosts_pass(server: Server, value: str)
     [
         "null",
         "NULL",
-        "",
         "http://localhost",
         "http://evil.example",
         "http://localhost:{port}.evil.example",
@@ -121,6 +120,26 @@ async def test_any_other_origin_is_rejected(server: Server, value: str) -> None:
         ("https://app.example.com", "https://app.example.com:8443", 403),
         ("https://app.example.com", "http://localhost:{port}", 403),
         ("https://a.example,https://b.example", "https://b.example", 200),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop", 200),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://ponmlkjihgfedcba", 403),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop:80", 403),
+        (
+            "moz-extension://0A1B2C3D-0000-4000-8000-000000000000",
+            "moz-extension://0a1b2c3d-0000-4000-8000-000000000000",
+            200,
+        ),
+        ("safari-web-extension://AB-CD", "safari-web-extension://AB-CD", 200),
+        ("vscode-webview://1a2b3c", "vscode-webview://1a2b3c", 200),
+        ("vscode-webview://123456", "vscode-webview://123456", 200),
+        ("app://obsidian.md, tauri://localhost", "tauri://localhost", 200),
+        ("capacitor://localhost,ionic://localhost", "ionic://localhost", 200),
+        ("app://-", "app://-", 200),
+        ("app://localhost:3000", "app://localhost:3000", 200),
+        ("app://localhost:3000", "app://localhost", 403),
+        ("tauri://localhost", "http://localhost", 403),
+        ("vscode-webview://1a2b3c", "null", 403),
+        ("vscode-webview://1a2b3c", "", 200),
+        ("*", "chrome-extension://abcdefghijklmnop", 200),
         ("*", "https://anything.example", 200),
         ("*", "null", 403),
     ],
@@ -128,6 +147,20 @@ async def test_any_other_origin_is_rejected(server: Server, value: str) -> None:
 async def test_a_list_of_origins_of_ones_own(serve: Serve, allowed: str, value: str, status: int) -> None:
     server = await serve(MCP_ALLOWED_ORIGINS=allowed)
     assert await origin(server, value.replace("{port}", str(server.services.config.port))) == status
+
+
+@pytest.mark.parametrize("value", ["", " "])
+async def test_an_empty_origin_passes_as_none_does(server: Server, value: str) -> None:
+    answer = await server.post(PING, headers={"Origin": value})
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("value", ["chrome-extension://abc", "app://x", "null"])
+async def test_a_rejected_origin_is_told_what_to_add_and_is_not_repeated(server: Server, value: str) -> None:
+    error = rejection_of(await server.post(PING, headers={"Origin": value}), "origin_rejected")
+    assert "MCP_ALLOWED_ORIGINS" in error["message"]
+    assert value == "null" or value not in error["message"]
 
 
 @pytest.mark.parametrize("value", ["https://mcp.example.com", "http://mcp.example.com", "https://mcp.example.com:443"])

@@ -1,7 +1,12 @@
 """JSON-RPC over HTTP: which message gets which status, and how its id comes back."""
 
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -10,11 +15,12 @@ from runflow_mcp.config import Config
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.dispatch import methods
-from runflow_mcp.methods.tools import Tool
+from runflow_mcp.methods.tools import Tool, ToolHandler
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.web.connection import Runner
-from tests.serving import Server, free_port
+from runflow_mcp.web.reply import Reply
+from tests.serving import BOTH, Server, free_port
 from tests.virtual_time import VirtualClock
 from tests.web.refusals import protocol_error_of
 
@@ -124,22 +130,119 @@ async def _broken(_arguments: JSONObject, _call: Call) -> Result:
     raise RuntimeError("internals")
 
 
-async def test_a_fault_of_a_method_is_an_internal_error_that_shows_nothing(
-    upstream: RunningSandbox, clock: VirtualClock, server: Server
-) -> None:
+async def _gone(_arguments: JSONObject, call: Call) -> Result:
+    """As the client's connection breaks in the moment that its stream is opened, before anybody was told."""
+    assert isinstance(call.channel, Reply)
+    transport = call.channel._request.transport  # noqa: SLF001 - no client can hit this moment
+    assert transport is not None
+    transport.abort()
+    await call.channel.open()
+    await call.channel.notify("notifications/progress", {})
+    return {"content": []}
+
+
+@asynccontextmanager
+async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Server]:
+    """A server whose one tool is this."""
     port = free_port()
     config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
-    table = methods(Tool({"name": "broken"}, _broken))
+    table = methods(Tool({"name": "own"}, run))
     runner = Runner(create_app(config, clock=clock, table=table), shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        other = Server(runner.app, f"http://127.0.0.1:{port}", server.session)
-        answer = await other.call("broken", headers={"X-Request-Id": "find-me"})
+        async with aiohttp.ClientSession() as session:
+            yield Server(runner.app, f"http://127.0.0.1:{port}", session)
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("accept", [BOTH, "application/json"])
+async def test_a_client_that_goes_as_its_stream_opens_is_nothing_to_log_as_an_error(
+    upstream: RunningSandbox, clock: VirtualClock, capsys: pytest.CaptureFixture[str], accept: str
+) -> None:
+    async with serving_tool(_gone, upstream, clock) as server:
+        with pytest.raises(aiohttp.ClientError):
+            await server.call("own", accept=accept)
+        assert (await server.rpc("ping")).result == {}
+    logged = "".join(capsys.readouterr())
+    assert "status=" in logged
+    assert "Traceback" not in logged
+    assert "[error" not in logged
+
+
+async def test_a_fault_of_a_method_is_an_internal_error_that_shows_nothing(
+    upstream: RunningSandbox, clock: VirtualClock
+) -> None:
+    async with serving_tool(_broken, upstream, clock) as server:
+        answer = await server.call("own", headers={"X-Request-Id": "find-me"})
     assert answer.status == 200
     assert answer.error["code"] == -32603
     assert answer.json["id"] == 1
     assert "find-me" in answer.error["message"]
     assert b"internals" not in answer.content
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("x" * 250_000, {}),
+        ("\x1b[2J\n", {}),
+        ("tools/call", {"name": "x" * 250_000}),
+        ("tools/call", {"name": "generate", "arguments": {f"{number}{'x' * 50}": 1 for number in range(4_000)}}),
+        ("tools/call", {"name": "generate", "arguments": {"x" * 250_000: 1}}),
+        ("tools/call", {"name": "generate", "arguments": {"model": "x" * 250_000, "input": {}}}),
+        ("tools/call", {"name": "list_models", "arguments": {"category": "x" * 250_000}}),
+        ("tools/list", {"cursor": "x" * 250_000}),
+        ("prompts/get", {"name": "x" * 250_000}),
+        ("prompts/get", {"name": "headshots", "arguments": {f"{number}{'x' * 50}": "" for number in range(4_000)}}),
+        ("prompts/get", {"name": "headshots", "arguments": {"x" * 250_000: ""}}),
+        (
+            "completion/complete",
+            {"ref": {"type": "ref/prompt", "name": "x" * 250_000}, "argument": {"name": "", "value": ""}},
+        ),
+        ("initialize", {"protocolVersion": "x" * 250_000, "clientInfo": {"name": "x"}}),
+        ("ping", {"_meta": {"progressToken": "x" * 250_000}}),
+        ("ping", {"_meta": {"traceparent": "x" * 250_000}}),
+    ],
+    ids=lambda one: str(one)[:40],
+)
+@pytest.mark.parametrize("id_", [1, "i" * 1024])
+async def test_no_error_says_more_than_8_kilobytes_whatever_was_sent(
+    server: Server, method: str, params: dict[str, object], id_: str | int
+) -> None:
+    answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": method, "params": params})
+    if "result" in answer.json and not answer.result.get("isError"):
+        return
+    assert len(answer.content) < 8192 + 1024
+    texts = answer.error["message"] if "error" in answer.json else answer.result["content"][0]["text"]
+    assert len(texts) < 2000
+    assert texts.replace("\n", " ").isprintable()
+
+
+@pytest.mark.parametrize("version", ["x" * 8_000, "2099-01-01"])
+async def test_an_unknown_version_header_is_answered_with_the_known_ones(server: Server, version: str) -> None:
+    for body in ({"jsonrpc": "2.0", "id": 7, "method": "tools/list"}, {"jsonrpc": "2.0", "id": 7, "method": "ping"}):
+        answer = await server.post(body, headers={"MCP-Protocol-Version": version})
+        assert (answer.status, answer.error["code"], answer.json["id"]) == (400, -32022, 7)
+        assert "2026-07-28" in answer.error["data"]["supported"]
+        assert answer.error["data"]["requested"][:64] == version[:64]
+        assert len(answer.content) < 1000
+
+
+async def test_refused_arguments_hold_no_memory_until_a_collection(server: Server) -> None:
+    """Reference cycles that hold a request are memory until the next full collection, which may come too late."""
+    arguments = {f"name{number}": number for number in range(5_000)}
+    await server.call("generate", **arguments)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(10):
+            assert (await server.call("generate", **arguments)).tool_error["code"] == "invalid_arguments"
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < 2_000_000

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -282,3 +283,19 @@ async def test_a_full_window_refuses_before_the_body_is_read(serve: Serve) -> No
     assert (await ping(server)).status == 200
     assert (await server.post(b"{")).status == 429
     assert (await server.post(b" " * 300_000)).status == 413  # its declared length comes first
+
+
+# The endpoint with a slash at its end
+
+
+async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve) -> None:
+    server = await serve(MCP_RATE_LIMIT_PER_KEY="3", MCP_RATE_LIMIT_PRE_AUTH_PER_IP="1")
+    keyed = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    body = orjson.dumps(PING)
+    paths = ("/mcp", "/mcp/", "/mcp/", "/mcp", "/mcp/")
+    answers = [await server.request("POST", path, headers=keyed, data=body) for path in paths]
+    assert [one.status for one in answers] == [200, 200, 200, 429, 429]
+    assert [(await server.request("POST", path, data=body)).status for path in ("/mcp/", "/mcp")] == [415, 415]
+    unkeyed = {"Content-Type": "application/json"}
+    answers = [await server.request("POST", path, headers=unkeyed, data=body) for path in ("/mcp/", "/mcp")]
+    assert [one.status for one in answers] == [401, 429]

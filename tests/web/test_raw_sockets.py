@@ -190,7 +190,8 @@ REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
     "origin of another scheme": (origin(b"file://@HOST"), ORIGIN),
     "origin without a scheme": (origin(b"@HOST"), ORIGIN),
     "origin with a path": (origin(b"http://@HOST/"), ORIGIN),
-    "empty origin": (origin(b""), ORIGIN),
+    "two origins, one empty": (origin(b"http://@HOST", b""), ORIGIN),
+    "origin of an extension": (origin(b"chrome-extension://abcdefghijklmnop"), ORIGIN),
     "wildcard origin": (origin(b"*"), ORIGIN),
     "two origins": (origin(b"http://@HOST", b"http://@HOST"), ORIGIN),
     "two origins, the second null": (origin(b"http://@HOST", b"null"), ORIGIN),
@@ -205,8 +206,9 @@ REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
     "two in one header": (content_type(b"application/json, text/plain"), MEDIA),
     "media type twice": (content_type(b"application/json", b"application/json"), BAD),
     "gzip": (message(b"Content-Encoding: gzip"), MEDIA),
-    "identity": (message(b"Content-Encoding: identity"), MEDIA),
-    "empty encoding": (message(b"Content-Encoding:"), MEDIA),
+    "gzip in upper case": (message(b"Content-Encoding: GZIP"), MEDIA),
+    "identity and gzip": (message(b"Content-Encoding: identity, gzip"), MEDIA),
+    "identity, then gzip": (message(b"Content-Encoding: identity", b"Content-Encoding: gzip"), MEDIA),
     "length over the cap": (message(b"Content-Length: 262145", without=["Content-Length"]), LARGE),
     "length far over the cap": (message(b"Content-Length: 999999999999", without=["Content-Length"]), LARGE),
     "chunks over the cap": (
@@ -254,6 +256,14 @@ ACCEPTED: dict[str, bytes] = {
     "query": target(b"/mcp?key=1#2"),
     "own origin": origin(b"http://@HOST"),
     "own origin, behind TLS, upper case": origin(b"HTTPS://@HOST"),
+    "empty origin": origin(b""),
+    "identity": message(b"Content-Encoding: identity"),
+    "identity in upper case": message(b"Content-Encoding: Identity"),
+    "identity twice": message(b"Content-Encoding: identity, identity"),
+    "empty encoding": message(b"Content-Encoding:"),
+    "a slash at the end": target(b"/mcp/"),
+    "a slash at the end, and a query": target(b"/mcp/?a=b"),
+    "a byte order mark": message(body=b"\xef\xbb\xbf" + PING),
     "no media type at all": message(without=["Content-Type"]),
     "media type in upper case": content_type(b"Application/JSON"),
     "charset": content_type(b"application/json; charset=utf-8"),
@@ -390,9 +400,6 @@ NO_REQUEST: dict[str, bytes] = {
     "a target with half an IPv6 address": message(line=b"POST http://[::1/mcp HTTP/1.1"),
     "a target with an impossible port": message(line=b"POST http://localhost:99999/mcp HTTP/1.1"),
     "a star for no OPTIONS": message(line=b"GET * HTTP/1.1"),
-    "a line too long": message(line=b"POST /" + b"a" * 9000 + b" HTTP/1.1"),
-    "a header too long": message(b"X-Long: " + b"a" * 9000),
-    "headers too many": message(*(b"X-%d: 1" % number for number in range(200))),
     "a zero in a header": message(b"X-Odd: a\x00b"),
     "a control character in the key": authorization(b"Bearer rf_live_san\x01dbox"),
     "a carriage return in a header": message(b"X-Odd: a\rb"),
@@ -415,6 +422,33 @@ NO_REQUEST: dict[str, bytes] = {
         b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(PING[:9]) + b"zz\r\n"
     ),
 }
+
+
+TOO_LARGE: dict[str, bytes] = {
+    "a line too long": message(line=b"POST /" + b"a" * 9000 + b" HTTP/1.1"),
+    "a query too long": message(line=b"POST /mcp?" + b"a" * 9000 + b" HTTP/1.1"),
+    "a header too long": message(b"X-Long: " + b"a" * 9000),
+    "a header name too long": message(b"X-" + b"a" * 9000 + b": 1"),
+    "cookies": message(b"Cookie: " + b"a=b; " * 5000),
+    "headers too many": message(*(b"X-%d: 1" % number for number in range(200))),
+    "a line without an end": b"POST /" + b"a" * 70_000,
+    "a header without an end": b"POST /mcp HTTP/1.1\r\nX-Long: " + b"a" * 70_000,
+}
+
+
+@pytest.mark.parametrize("data", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_a_head_over_the_limit_is_a_431_and_the_connection_ends(
+    server: Server, clock: VirtualClock, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(server) as wire:
+        await wire.send(at(server, data))
+        answer = await wire.answer()
+        assert_rejected(answer, 431, "head_too_large")
+        assert "aaa" not in answer.json["error"]["message"]
+        assert await wire.closed()
+    assert clock.monotonic() < SLACK
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (await exchange(server, message())).status == 200
 
 
 @pytest.mark.parametrize("data", NO_REQUEST.values(), ids=NO_REQUEST)
@@ -453,7 +487,9 @@ async def test_a_broken_chunk_after_a_while_ends_the_request_that_is_being_read(
         (b"GET / HTTP/1.1", 404, "not_found"),
         (b"POST /register HTTP/1.1", 404, "not_found"),
         (b"GET /.well-known/oauth-authorization-server HTTP/1.1", 404, "not_found"),
-        (b"POST /mcp/ HTTP/1.1", 404, "not_found"),
+        (b"POST /mcp// HTTP/1.1", 404, "not_found"),
+        (b"GET /mcp/ HTTP/1.1", 405, "method_not_allowed"),
+        (b"DELETE /mcp/ HTTP/1.1", 405, "method_not_allowed"),
         (b"POST //mcp HTTP/1.1", 404, "not_found"),
         (b"POST //evil.example.com/mcp HTTP/1.1", 404, "not_found"),
         (b"POST /MCP HTTP/1.1", 404, "not_found"),
@@ -472,7 +508,7 @@ async def test_other_paths_and_methods_get_json_too(server: Server, line: bytes,
     if status == 404:
         assert "no OAuth flow" in answer.json["error_description"]
         assert "Authorization: Bearer <key>" in answer.json["error_description"]
-    elif b" /mcp " in line:
+    elif b" /mcp " in line or b" /mcp/ " in line:
         assert answer.headers["Allow"] == "POST, OPTIONS"
     else:
         assert answer.headers["Allow"] == "GET, HEAD"

@@ -5,6 +5,7 @@ import pytest
 from tests.serving import Serve, Server
 
 PATHS = ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"]
+PATHS += [f"{PATHS[-1]}/"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -44,7 +45,8 @@ async def test_other_methods_on_the_document_are_405(server: Server, path: str) 
     ("method", "path"),
     [
         ("GET", "/"),
-        ("GET", "/mcp/"),
+        ("GET", "/mcp//"),
+        ("POST", "/mcp/x"),
         ("GET", "/sse"),
         ("GET", "/favicon.ico"),
         ("GET", "/.well-known/oauth-authorization-server"),

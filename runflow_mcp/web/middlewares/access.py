@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.config import Config
-from runflow_mcp.web.keys import ADDRESS, BEARER, REQUEST_ID, RPC_METHOD, SERVICES
+from runflow_mcp.web.keys import ADDRESS, BEARER, MCP_PATH, REQUEST_ID, RPC_METHOD, SERVICES, is_mcp
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def access_log(config: Config) -> Middleware:
                 request_id=request_id,
                 http_method=request.method,
                 # The path as routed: what the caller wrote could hold anything, a key for one.
-                route=getattr(request.match_info.route.resource, "canonical", None),
+                route=_route(request),
                 status=status,
                 ms=round((clock.monotonic() - began) * 1000, 1),
                 rpc=request.get(RPC_METHOD),
@@ -58,6 +58,10 @@ def access_log(config: Config) -> Middleware:
             )
 
     return middleware
+
+
+def _route(request: web.Request) -> str | None:
+    return MCP_PATH if is_mcp(request) else getattr(request.match_info.route.resource, "canonical", None)
 
 
 async def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:

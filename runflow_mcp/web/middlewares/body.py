@@ -5,12 +5,15 @@ import asyncio
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
+from runflow_mcp.bounds import MAX_VALUES
 from runflow_mcp.config import Config
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.web.keys import is_mcp
 
 #: Seconds for the whole body to arrive.
 BODY_TIMEOUT = 10.0
+#: Content codings that change nothing (RFC 9110, 12.5.3).
+_UNENCODED = frozenset({"", "identity"})
 
 
 def too_large(cap: int) -> Rejection:
@@ -18,6 +21,14 @@ def too_large(cap: int) -> Rejection:
         RejectionCode.BODY_TOO_LARGE,
         f"The body is over {cap} bytes. Send media as URLs instead of inline data, "
         "or have the operator raise MCP_MAX_BODY_BYTES.",
+    )
+
+
+def too_many_values() -> Rejection:
+    return Rejection(
+        RejectionCode.BODY_TOO_LARGE,
+        f"The body holds more than {MAX_VALUES:,} JSON values (objects, arrays, texts, numbers). Send less at once; "
+        "data for a model belongs at a URL.",
     )
 
 
@@ -35,7 +46,7 @@ def body_guard(config: Config) -> Middleware:
                     RejectionCode.UNSUPPORTED_MEDIA_TYPE,
                     "Send the JSON-RPC message with Content-Type: application/json.",
                 )
-            if "Content-Encoding" in headers:
+            if "Content-Encoding" in headers and not _unencoded(headers.getall("Content-Encoding")):
                 raise Rejection(
                     RejectionCode.UNSUPPORTED_MEDIA_TYPE,
                     "Send the body uncompressed, without Content-Encoding.",
@@ -45,6 +56,10 @@ def body_guard(config: Config) -> Middleware:
         return await handler(request)
 
     return middleware
+
+
+def _unencoded(values: list[str]) -> bool:
+    return all(coding.strip().lower() in _UNENCODED for coding in ",".join(values).split(","))
 
 
 async def expect_later(_request: web.Request) -> None:

@@ -11,18 +11,19 @@ from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.web.health import PROBES
 from runflow_mcp.web.keys import ORIGIN
 
-_DEFAULT_PORTS = ("80", "443")
+_DEFAULT_PORT = {"http": "80", "https": "443"}
 
 
 def has_port(host: str) -> bool:
     """Whether ``host`` ends in a port; the colons of ``[::1]`` are none."""
-    return host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    _, colon, port = host.rpartition(":")
+    return bool(colon) and port.isdigit()
 
 
 def expand_hosts(hosts: tuple[str, ...]) -> frozenset[str]:
     """Every Host header that the entries allow: one without a port also allows 80 and 443."""
     expanded = {host.lower() for host in hosts}
-    expanded |= {f"{host}:{port}" for host in expanded if not has_port(host) for port in _DEFAULT_PORTS}
+    expanded |= {f"{host}:{port}" for host in expanded if not has_port(host) for port in _DEFAULT_PORT.values()}
     return frozenset(expanded)
 
 
@@ -58,7 +59,9 @@ def expand_origins(origins: tuple[str, ...]) -> frozenset[str]:
     expanded = {origin.lower() for origin in origins}
     for origin in tuple(expanded):
         scheme, _, host = origin.partition("://")
-        default = "443" if scheme == "https" else "80"
+        default = _DEFAULT_PORT.get(scheme)
+        if default is None:  # what browser extensions and desktop programs send has no port
+            continue
         if has_port(host):
             expanded |= {origin.removesuffix(f":{default}")}
         else:
@@ -73,15 +76,17 @@ def origin_guard(config: Config) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origins = request.headers.getall("Origin", ())
-        if origins and request.path not in PROBES:
+        # An empty one names nobody, as none does.
+        if origins and any(map(str.strip, origins)) and request.path not in PROBES:
             origin = origins[0].strip().lower()
             known = any_origin or origin in allowed
             # A sandboxed page or a file sends null; it could be anybody's.
             if len(origins) > 1 or origin == "null" or not known:
                 raise Rejection(
                     RejectionCode.ORIGIN_REJECTED,
-                    "Pages from this Origin may not call this server. "
-                    "Have its operator add the origin to MCP_ALLOWED_ORIGINS.",
+                    "Pages and programs of this Origin may not call this server. Have its operator add the value of "
+                    "the Origin header, such as https://app.example.com or chrome-extension://<id>, to "
+                    "MCP_ALLOWED_ORIGINS (null is never allowed).",
                 )
             request[ORIGIN] = origins[0].strip()
         return await handler(request)

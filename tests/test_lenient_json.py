@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow import lenient
+from runflow_mcp import lenient_json
 from tests.protocol.laws import json_values, law
 
 
@@ -15,7 +15,7 @@ from tests.protocol.laws import json_values, law
 @given(json_values)
 def test_what_is_json_is_read_as_ever(value: Any) -> None:
     text = orjson.dumps(value)
-    assert lenient.loads(text) == orjson.loads(text)
+    assert lenient_json.loads(text) == orjson.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_what_is_json_is_read_as_ever(value: Any) -> None:
     ],
 )
 def test_what_is_nearly_json_is_read_too(text: bytes, value: object) -> None:
-    assert lenient.loads(text) == value
+    assert lenient_json.loads(text) == value
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_what_is_nearly_json_is_read_too(text: bytes, value: object) -> None:
 )
 def test_what_is_no_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        lenient.loads(text)
+        lenient_json.loads(text)
 
 
 @law
 @given(st.binary() | st.text().map(lambda text: f'{{"a":NaN,"b":"{text}"}}'.encode("utf-8", "surrogatepass")))
 def test_whatever_is_read_can_be_written(text: bytes) -> None:
     try:
-        value = lenient.loads(text)
+        value = lenient_json.loads(text)
     except ValueError:
         return
     assert orjson.loads(orjson.dumps(value)) == value
