@@ -19,12 +19,23 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+@attrs.define(eq=False)
+class Source:
+    """Where one request with a key came from."""
+
+    #: What the request is limited by; empty for a key that no request brought.
+    address: str = ""
+    #: Whether the request has been counted as one whose key Runflow does not accept.
+    rejected: bool = False
+
+
 @attrs.frozen(repr=False)
 class Bearer:
     """An API key that prints as its fingerprint."""
 
     # Printers that go by fields and not by repr (rich tracebacks do) must not find it either.
     _key: str = attrs.field(repr=False)
+    source: Source = attrs.field(factory=Source, eq=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process, is never logged whole.
     digest: str = attrs.field(init=False, repr=False)
 
@@ -52,10 +63,11 @@ class Bearer:
         return f"Bearer({self.fingerprint})"
 
 
-def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Bearer:
+def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address: str = "") -> Bearer:
     """Read the key from the Authorization header values of one request.
 
-    ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``).
+    ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``); ``address`` is what the
+    request is limited by.
     Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
     """
     if not values:
@@ -70,7 +82,7 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Beare
     key = match[1]
     for prefix in prefixes:
         if key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1:
-            return Bearer(key)
+            return Bearer(key, Source(address))
     fault = "This key is of a kind that this server does not accept (service keys cannot start runs)."
     raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, fault, prefixes)
 
