@@ -14,8 +14,9 @@ import pytest
 
 from runflow_mcp.web.client_address import client_address
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
-from tests.deploy.conftest import PING, Client, events, order
+from tests.deploy.conftest import PING, Client, call, events, order
 from tests.deploy.stack import HOST, Stack, eventually
+from tests.serving import INPUT
 
 pytestmark = pytest.mark.real_time
 
@@ -76,9 +77,7 @@ async def test_bodies_without_end_and_without_a_key_are_refused_at_once(stack: S
 async def test_bodies_without_end_with_an_invented_key_are_cut_after_the_server_s_time(
     stack: Stack, client: Client
 ) -> None:
-    slow = order(client_ref="beside-endless-bodies")
-    slow["params"]["arguments"]["model"] = "sandbox/slow"
-    async with client.open(slow) as response:
+    async with client.open(call("generate", model="sandbox/slow", input=INPUT)) as response:
         sources = [f"127.0.3.{number % 60 + 1}" for number in range(MANY)]
         ended = await asyncio.gather(
             *(endless(stack, source, f"rf_live_invented_{number}") for number, source in enumerate(sources))
