@@ -21,10 +21,12 @@ from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
 from runflow_mcp.runflow.skill import Skill
+from runflow_mcp.runflow.trials import KeyTrials
 from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import LIMITS, MCP_ROUTES, METHODS, SERVICES, UNREAD
+from runflow_mcp.web.keys import LIMITS, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
 from runflow_mcp.web.middlewares import access, cors, stack
 from runflow_mcp.web.middlewares.body import expect_later
+from runflow_mcp.web.refusal_log import RefusalLog
 from runflow_mcp.web.unread import Unread
 
 
@@ -39,6 +41,8 @@ def create_app(
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or methods(*TOOLS)
     app[UNREAD] = Unread()
+    app[REFUSAL_LOG] = RefusalLog()
+    app.on_cleanup.append(_report_refusals)
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random()))
@@ -51,6 +55,10 @@ def create_app(
     for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one
         app.router.add_get(f"{wellknown.PATH}{path}", wellknown.protected_resource)
     return app
+
+
+async def _report_refusals(app: web.Application) -> None:
+    app[REFUSAL_LOG].report()
 
 
 def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -87,7 +95,8 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
         session = open_session(config.max_waits)
         timeout = config.upstream_timeout_ms / 1000
         ttl = config.catalog_ttl_ms / 1000
-        client = RunflowClient(session, config.api_url, timeout, clock)
+        trials = KeyTrials(app[LIMITS])
+        client = RunflowClient(session, config.api_url, timeout, clock, trials)
         subscriptions = Subscriptions()
         services = app[SERVICES] = Services(
             config=config,
@@ -113,6 +122,7 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
         await asyncio.wait(background)
         await services.catalog.close()
         await services.dispatcher.close()
+        await trials.close()
         await session.close()
 
     return context

@@ -14,13 +14,25 @@ from runflow_mcp.key_mistakes import KeyMistake, key_mistake
 
 #: 8 to 512 visible ASCII characters, the scheme in any case, any run of spaces or tabs between.
 _AUTHORIZATION = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{8,512})[ \t]*")
-#: What no key has although all of it is visible: a variable that was not replaced, a quotation mark, bracket or
-#: comma taken along at the end, a key shortened for display.
-_UNUSABLE = re.compile(r"\$\{|\{\{|\}\}|[\"'`>,;]$|\.\.\.|\*\*")
+#: What is no key although all of it is visible: one with a variable that was not replaced, one shortened for display,
+#: or one that a quotation mark, bracket or comma was copied with.
+_UNUSABLE = re.compile(
+    r"""\$\{\w+\} | \{\{.*\}\} | \A [\w-]* (?: \.{3} | \*{2,} ) [\w-]* \Z | \A [\w-]+ ["'`>,;] \Z""", re.VERBOSE
+)
 
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+@attrs.define(eq=False)
+class Source:
+    """Where one request with a key came from."""
+
+    #: What the request is limited by; empty for a key that no request brought.
+    address: str = ""
+    #: Whether the request has been counted as one whose key Runflow does not accept.
+    rejected: bool = False
 
 
 @attrs.frozen(repr=False)
@@ -29,6 +41,7 @@ class Bearer:
 
     # Printers that go by fields and not by repr (rich tracebacks do) must not find it either.
     _key: str = attrs.field(repr=False)
+    source: Source = attrs.field(factory=Source, eq=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process, is never logged whole.
     digest: str = attrs.field(init=False, repr=False)
 
@@ -56,10 +69,11 @@ class Bearer:
         return f"Bearer({self.fingerprint})"
 
 
-def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Bearer:
+def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address: str = "") -> Bearer:
     """Read the key from the Authorization header values of one request.
 
-    ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``).
+    ``prefixes`` are the accepted key prefixes without their underscore (``rf_live``); ``address`` is what the
+    request is limited by.
     Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
     """
     if not values:
@@ -68,14 +82,13 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str]) -> Beare
         raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, KeyMistake.SEVERAL_HEADERS, prefixes)
     match = _AUTHORIZATION.fullmatch(values[0])
     if match and _is_accepted(match[1], prefixes):
-        return Bearer(match[1])
+        return Bearer(match[1], Source(address))
     raise _refusal(RejectionCode.MALFORMED_AUTHORIZATION, key_mistake(values[0], prefixes), prefixes)
 
 
 def _is_accepted(key: str, prefixes: Sequence[str]) -> bool:
-    return any(
-        key.startswith(f"{prefix}_") and len(key) > len(prefix) + 1 for prefix in prefixes
-    ) and not _UNUSABLE.search(key)
+    rest = next((key[len(prefix) + 1 :] for prefix in prefixes if key.startswith(f"{prefix}_")), "")
+    return bool(rest) and not _UNUSABLE.search(rest)
 
 
 def _refusal(code: RejectionCode, problem: str, prefixes: Sequence[str]) -> Rejection:

@@ -32,7 +32,7 @@ from tests.web.test_raw_sockets import connect, exchange, message
 MARK = "MARKED0123456789"
 KEY = f"rf_live_{MARK}"
 #: Characters that JSON, HTML and shells write in other ways than as they are.
-ODD_KEY = f"rf_live_\"{MARK}\\<&>/'x"
+ODD_KEY = f"rf_live_\"{MARK}\\<&>/'"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 

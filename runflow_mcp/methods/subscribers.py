@@ -1,4 +1,4 @@
-"""The open subscriptions of this process: how many there may be, who is told of what, and how all end."""
+"""The open subscriptions of this process: how many there may be, who receives what, and how all end."""
 
 import asyncio
 from collections import Counter
@@ -13,6 +13,10 @@ from runflow_mcp.protocol.jsonrpc import Code, ProtocolError
 MAX_SUBSCRIPTIONS = 2000
 #: One key's share of them; an agent needs one for each of its windows.
 MAX_PER_KEY = 50
+#: One address's share, since keys cost nothing to invent: room for an office, and for ten of them in a process.
+MAX_PER_ADDRESS = 200
+#: Seconds after which a refused client may ask again: places are given back as clients leave.
+RETRY_AFTER = 60
 
 
 @attrs.define(eq=False)
@@ -42,31 +46,45 @@ class Subscriptions:
 
     _open: set[Subscription] = attrs.field(factory=set)
     _by_key: Counter[str] = attrs.field(factory=Counter)
+    _by_address: Counter[str] = attrs.field(factory=Counter)
     _draining: bool = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def subscribe(self, key: str) -> Iterator[Subscription]:
+    def subscribe(self, key: str, address: str) -> Iterator[Subscription]:
         """A place among the subscriptions. Raises ``ProtocolError`` when there is none."""
-        if len(self._open) >= MAX_SUBSCRIPTIONS or self._by_key[key] >= MAX_PER_KEY:
+        if whose := self._taken(key, address):
             raise ProtocolError(
-                Code.INTERNAL_ERROR,
-                "This server holds as many subscriptions as it can; ask for the list again when its ttlMs has passed.",
+                Code.TOO_MANY_REQUESTS,
+                f"All places for subscriptions {whose} are taken. Close one that is not needed any more, or do "
+                "without: ask for prompts/list again when its ttlMs has passed.",
+                data={"code": "rate_limited", "retry_after_seconds": RETRY_AFTER},
             )
         subscription = Subscription()
         self._open.add(subscription)
-        self._by_key[key] += 1
+        shares = ((self._by_key, key), (self._by_address, address))
+        for share, holder in shares:
+            share[holder] += 1
         if self._draining:
             subscription.close()
         try:
             yield subscription
         finally:
             self._open.discard(subscription)
-            self._by_key[key] -= 1
-            if not self._by_key[key]:
-                del self._by_key[key]
+            for share, holder in shares:
+                share[holder] -= 1
+                if not share[holder]:
+                    del share[holder]
+
+    def _taken(self, key: str, address: str) -> str:
+        """Whose places are all taken; empty when there is one left."""
+        if self._by_key[key] >= MAX_PER_KEY:
+            return f"with this API key ({MAX_PER_KEY})"
+        if self._by_address[address] >= MAX_PER_ADDRESS:
+            return f"from your address ({MAX_PER_ADDRESS})"
+        return f"of this server ({MAX_SUBSCRIPTIONS})" if len(self._open) >= MAX_SUBSCRIPTIONS else ""
 
     def prompts_changed(self) -> None:
         for subscription in self._open:

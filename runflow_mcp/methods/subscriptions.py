@@ -24,7 +24,8 @@ async def listen(request: Request, call: Call) -> Result:
     tag: dict[str, JSON] = {"_meta": {META_SUBSCRIPTION: request.id}}
     # The other kinds never change here: tools are fixed, resources there are none, tasks are polled.
     honoured = {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
-    with call.services.subscriptions.subscribe(call.bearer.digest) as subscription:
+    bearer = call.bearer
+    with call.services.subscriptions.subscribe(bearer.digest, bearer.source.address) as subscription:
         await call.channel.open()
         await call.channel.notify(ACKNOWLEDGED, {**tag, "notifications": honoured})
         while await subscription.news():

@@ -24,7 +24,7 @@ MAX_BATCH = 50
 
 
 class Code(IntEnum):
-    """The error codes that this server emits: those of JSON-RPC 2.0, and three of MCP's own."""
+    """The error codes that this server emits: those of JSON-RPC 2.0, three of MCP's own, and one of HTTP."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -35,6 +35,8 @@ class Code(IntEnum):
     HEADER_MISMATCH = -32020
     MISSING_REQUIRED_CLIENT_CAPABILITY = -32021
     UNSUPPORTED_PROTOCOL_VERSION = -32022
+    #: Outside the range that JSON-RPC reserves: the HTTP status, as in the refusals before a handler runs.
+    TOO_MANY_REQUESTS = 429
 
 
 @attrs.define

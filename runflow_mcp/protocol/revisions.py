@@ -231,6 +231,8 @@ def http_status(fault: ProtocolError, era: Era) -> int:
     """The HTTP status of an error that is known before anything was sent."""
     if fault.refused or fault.code in _REFUSED:
         return 400
+    if fault.code is Code.TOO_MANY_REQUESTS:
+        return int(fault.code)
     return 404 if fault.code is Code.METHOD_NOT_FOUND and era is Era.MODERN else 200
 
 

@@ -1,6 +1,7 @@
--- Count hits in every sliding window of KEYS, or, when one of them is full, in none.
+-- Count hits in the sliding windows of KEYS, or, when one of them has no room for them, in none.
 -- KEYS: one list of admitted stamps (microseconds, oldest first) a window.
--- ARGV: window length in microseconds, cost, then the limit of each window.
+-- ARGV: window length in microseconds, cost, then for each window its limit and whether hits are added to it (1) or
+-- it must only have room for them (0).
 -- Returns {microseconds to wait (0: admitted), number of the fullest window, stamp of the admission}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -13,7 +14,7 @@ for i, key in ipairs(KEYS) do
     oldest = redis.call('LINDEX', key, 0)
   end
   local count = redis.call('LLEN', key)
-  local excess = count + cost - tonumber(ARGV[2 + i])
+  local excess = count + cost - tonumber(ARGV[1 + 2 * i])
   if excess > 0 then
     local wait = length
     if excess <= count then
@@ -24,8 +25,10 @@ for i, key in ipairs(KEYS) do
 end
 local stamp = string.format('%.0f', now)
 if longest > 0 then return {string.format('%.0f', longest), fullest, stamp} end
-for _, key in ipairs(KEYS) do
-  for _ = 1, cost do redis.call('RPUSH', key, stamp) end
-  redis.call('PEXPIRE', key, math.ceil(length / 1000))
+for i, key in ipairs(KEYS) do
+  if ARGV[2 + 2 * i] == '1' then
+    for _ = 1, cost do redis.call('RPUSH', key, stamp) end
+    redis.call('PEXPIRE', key, math.ceil(length / 1000))
+  end
 end
 return {0, 1, stamp}

@@ -1,4 +1,4 @@
-"""The three limits of this server, and the store that keeps them: what to count for whom, not how.
+"""The limits of this server, and the store that keeps them: what to count for whom, not how.
 
 A store admits hits in several windows at once or in none; ``memory`` and ``redis`` implement it.
 """
@@ -9,8 +9,10 @@ from typing import Protocol
 import attrs
 
 from runflow_mcp.config import Config
+from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.jsontypes import JSON
+from runflow_mcp.ratelimit.accepted import AcceptedKeys
 from runflow_mcp.ratelimit.windows import MICROSECONDS
 
 
@@ -18,16 +20,20 @@ class Scope(StrEnum):
     """What a window counts by."""
 
     PRE_AUTH = "pre"
+    #: Of the requests in PRE_AUTH those whose key Runflow rejected. A window of its own: a client without a key
+    #: must not keep the customers beside it, whose keys are new to this process, from their first call.
+    REJECTED = "rejected"
     ADDRESS = "ip"
     KEY = "key"
 
 
 @attrs.frozen
 class Hit:
-    """One caller in one scope."""
+    """One caller in one scope. ``counted`` False: the window must have room, and nothing is added to it."""
 
     scope: Scope
     caller: str
+    counted: bool = True
 
 
 @attrs.frozen
@@ -43,7 +49,7 @@ class Store(Protocol):
     """Where the windows live."""
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
-        """Count ``cost`` in every window, or, when one of them is full, in none."""
+        """Count ``cost`` in every window of a counted hit, or, when one of all has no room for it, in none."""
 
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
         """Uncount one hit in each window."""
@@ -59,6 +65,7 @@ class Store(Protocol):
 
 _WHO = {
     Scope.PRE_AUTH: "requests without an acceptable API key from your address",
+    Scope.REJECTED: "requests from your address with an API key that Runflow does not accept",
     Scope.ADDRESS: "requests from your address",
     Scope.KEY: "requests with this API key",
 }
@@ -78,15 +85,46 @@ class Limits:
 
     store: Store
     config: Config
+    accepted: AcceptedKeys = attrs.field(factory=AcceptedKeys)
 
     async def refused_bearer(self, address: str) -> None:
         """Count a request that brought no acceptable key."""
         await self._admit((Hit(Scope.PRE_AUTH, address),), 1)
 
-    async def authenticated(self, address: str, fingerprint: str) -> Admission:
-        """Count a request with an acceptable key, by address and by key."""
-        hits = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, fingerprint))
-        return Admission(hits, (await self._admit(hits, 1)).stamp)
+    async def authenticated(self, bearer: Bearer) -> Admission:
+        """Count a request with an acceptable key, by address and by key.
+
+        A key that Runflow has not accepted may be invented: from an address that tried too many of those, it is
+        refused.
+        """
+        address = bearer.source.address
+        # By the whole digest: two keys with one fingerprint are found within a minute.
+        hits = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, bearer.digest))
+        judged = hits if self.knows(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
+        return Admission(hits, (await self._admit(judged, 1)).stamp)
+
+    def knows(self, bearer: Bearer) -> bool:
+        """Whether Runflow accepted this key when it was last asked by this process."""
+        return bearer.digest in self.accepted
+
+    async def may_try(self, address: str, keys: int) -> bool:
+        """Whether Runflow may be asked about so many unknown keys of an address, should it reject all of them."""
+        return not (await self.store.admit((Hit(Scope.REJECTED, address, counted=False),), keys)).wait
+
+    def accepted_key(self, bearer: Bearer) -> None:
+        """Remember a key that Runflow accepted."""
+        self.accepted.add(bearer.digest)
+
+    async def rejected_key(self, bearer: Bearer) -> None:
+        """Count a request whose key Runflow did not accept: once, however often Runflow was asked for it."""
+        self.accepted.discard(bearer.digest)
+        if bearer.source.rejected:
+            return
+        bearer.source.rejected = True
+        address = bearer.source.address
+        # Each by itself: a window that is full already must not keep the other one from counting.
+        await self.store.admit((Hit(Scope.REJECTED, address),), 1)
+        await self.store.admit((Hit(Scope.PRE_AUTH, address),), 1)
 
     async def batch(self, admission: Admission, entries: int) -> None:
         """Count the further entries of a batch; a refused batch is not counted at all."""
@@ -116,6 +154,7 @@ def limit_of(scope: Scope, config: Config) -> int:
     """The configured limit of a scope."""
     return {
         Scope.PRE_AUTH: config.rate_limit_pre_auth_per_ip,
+        Scope.REJECTED: config.rate_limit_pre_auth_per_ip,
         Scope.ADDRESS: config.rate_limit_per_ip,
         Scope.KEY: config.rate_limit_per_key,
     }[scope]

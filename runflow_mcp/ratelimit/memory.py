@@ -27,7 +27,8 @@ class MemoryStore:
         if wait:
             return Verdict(wait, scope=scope)
         for hit in hits:
-            self.windows[hit.scope].add(hit.caller, cost, now)
+            if hit.counted:
+                self.windows[hit.scope].add(hit.caller, cost, now)
         return Verdict(0, stamp=now)
 
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import attrs
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
@@ -16,6 +16,7 @@ from runflow_mcp.config import Config
 from runflow_mcp.jsontypes import JSON
 from runflow_mcp.ratelimit.limits import Hit, Verdict, limit_of
 from runflow_mcp.ratelimit.memory import MemoryStore
+from runflow_mcp.ratelimit.places import Places
 from runflow_mcp.setting_values import mask_url_password
 
 log = structlog.get_logger(__name__)
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 TIMEOUT = 0.5
 #: Seconds between attempts while it is away: one request then waits for the answer, the others do not.
 RETRY = 1.0
-#: Connections; each is busy for the length of one script.
+#: Connections; each is busy for the length of one script. Who finds none free waits in turn, at most for as long as
+#: the scripts ahead of it may take: a burst is not an outage.
 MAX_CONNECTIONS = 128
 #: The hash tag keeps a caller's windows on one node of a cluster.
 KEY = "runflow-mcp:{{limits}}:{scope}:{caller}"
@@ -43,6 +45,7 @@ class RedisStore:
     _redis: Redis = attrs.field(repr=False)
     _admit: AsyncScript = attrs.field(repr=False)
     _take_back: AsyncScript = attrs.field(repr=False)
+    connections: Places = attrs.field(factory=lambda: Places(MAX_CONNECTIONS), repr=False)
     _away_until: float | None = None
     outages: int = 0
     fallbacks: int = 0
@@ -51,10 +54,9 @@ class RedisStore:
     def make(cls, config: Config, clock: Clock, *, timeout: float = TIMEOUT) -> "RedisStore":
         """A store that counts Redis as away after ``timeout`` seconds; it connects when it is first asked."""
         url = config.rate_limit_store
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
-            timeout=timeout,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
         )
@@ -77,24 +79,32 @@ class RedisStore:
         probing = self._away_until is not None
         if probing:
             self._away_until = now + RETRY  # this request asks; the ones beside it do not wait with it
-        keys = [self._key(hit) for hit in hits]
-        limits = [limit_of(hit.scope, self.config) for hit in hits]
-        try:
-            wait, which, stamp = await self._admit(keys, [self.config.rate_limit_window_ms * 1000, cost, *limits])
-        except _FAULTS as fault:
-            await self._lost(fault)
+        windows = [number for hit in hits for number in (limit_of(hit.scope, self.config), int(hit.counted))]
+        answer = await self._run(self._admit, hits, [self.config.rate_limit_window_ms * 1000, cost, *windows])
+        if answer is None:
             return await self._locally(hits, cost)
+        wait, which, stamp = answer
         if probing:  # an answer to what was asked before the outage says nothing of its end
             self._found()
         return Verdict(int(wait), int(stamp), hits[int(which) - 1].scope)
 
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
         if self._away_until is not None:
-            return await self.local.take_back(hits, stamp)
+            await self.local.take_back(hits, stamp)
+        else:
+            await self._run(self._take_back, hits, [stamp])
+
+    async def _run(self, script: AsyncScript, hits: tuple[Hit, ...], arguments: list[int]) -> JSON:
+        """What the script returns; None when Redis is away."""
+        if not await self.connections.take():
+            return None
         try:
-            await self._take_back([self._key(hit) for hit in hits], [stamp])
+            return await script([self._key(hit) for hit in hits], arguments)
         except _FAULTS as fault:
             await self._lost(fault)
+            return None
+        finally:
+            self.connections.give_back()
 
     async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
         self.fallbacks += 1
@@ -108,6 +118,7 @@ class RedisStore:
             self.outages += 1
             log.warning("limit_store_away", store=mask_url_password(self.url), fault=type(fault).__name__)
         self._away_until = self.clock.monotonic() + RETRY
+        self.connections.send_away()
         # Idle connections broke as well; each would read as an outage of its own when it is used next.
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import urlencode
 
 import aiohttp
@@ -20,6 +21,7 @@ from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.runflow import http
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run, Unclear, parse_run, pick
+from runflow_mcp.runflow.trials import KeyTrials
 
 #: A Retry-After beyond this is not waited for.
 MAX_RETRY_AFTER = 60.0
@@ -51,6 +53,8 @@ class RunflowClient:
     base_url: str
     timeout: float
     clock: Clock = attrs.field(repr=False)
+    #: None: nobody but ourselves calls, with keys that are our own.
+    trials: KeyTrials | None = attrs.field(default=None, repr=False)
 
     async def create_run(
         self,
@@ -104,6 +108,20 @@ class RunflowClient:
         query: Mapping[str, object] | None = None,
         body: bytes | None = None,
         timeout: float | None = None,
+    ) -> JSON:
+        request = partial(self._exchange, method, path, bearer, headers, query=query, body=body, timeout=timeout)
+        return await (request() if self.trials is None else self.trials.ask(bearer, path, request))
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        bearer: Bearer,
+        headers: Mapping[str, str],
+        *,
+        query: Mapping[str, object] | None,
+        body: bytes | None,
+        timeout: float | None,
     ) -> JSON:
         limit = self.timeout if timeout is None else min(self.timeout, timeout)
         if limit <= 0:  # aiohttp reads 0 as no limit at all

@@ -6,6 +6,7 @@ both are replaced here. The hooks are ``RequestHandler.handle_error`` and ``Serv
 
 import asyncio
 from http import HTTPStatus
+from typing import cast
 
 import structlog
 from aiohttp import HttpVersion10, web
@@ -15,7 +16,9 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
+from runflow_mcp.web.keys import REFUSAL_LOG
 from runflow_mcp.web.middlewares.access import SERVER, make_request_id
+from runflow_mcp.web.refusal_log import RefusalLog
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +88,8 @@ class Connection(RequestHandler):
             raise ConnectionError("a response is under way already")
         if status == HTTPStatus.BAD_REQUEST and _is_head_too_large(exc):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        log.info("request", status=int(status), fault=type(exc).__name__)
+        if cast("Listener", self._manager).refusals.has_room():
+            log.info("request", status=int(status), fault=type(exc).__name__)
         return _refusal(status)
 
     async def finish_response(
@@ -139,6 +143,9 @@ def _refusal(status: int) -> web.Response:
 class Listener(web.Server):
     """Makes our connections in place of aiohttp's."""
 
+    #: Bounds the log lines of what never reached the application.
+    refusals: RefusalLog
+
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
 
@@ -172,10 +179,12 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return Listener(
+        listener = Listener(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
             **made._kwargs,  # noqa: SLF001 - what the runner was given, as aiohttp sorted it
         )
+        listener.refusals = self.app[REFUSAL_LOG]
+        return listener

@@ -6,12 +6,14 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.methods.call import Services
 from runflow_mcp.methods.dispatch import Methods
 from runflow_mcp.ratelimit.limits import Admission, Limits
+from runflow_mcp.web.refusal_log import RefusalLog
 from runflow_mcp.web.unread import Unread
 
 SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
 METHODS = web.AppKey("methods", Methods)
 UNREAD = web.AppKey("unread", Unread)
+REFUSAL_LOG = web.AppKey("refusal_log", RefusalLog)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 BEARER = web.RequestKey("bearer", Bearer)

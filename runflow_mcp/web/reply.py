@@ -15,7 +15,7 @@ from aiohttp import web
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods.waits import Answering
 from runflow_mcp.protocol.jsonrpc import render_notification
-from runflow_mcp.web.keys import UNREAD
+from runflow_mcp.web.keys import ADDRESS, UNREAD
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0
@@ -129,7 +129,7 @@ class Reply:
             response.content_length = len(body)
         elif self.streams:
             body = b"".join(map(_event, messages))
-        with self._request.app[UNREAD].holding(self._request.transport, len(body)):
+        with self._request.app[UNREAD].holding(self._request.transport, self._request[ADDRESS], len(body)):
             async with writing(self._request):
                 await response.prepare(self._request)
                 await response.write_eof(body)

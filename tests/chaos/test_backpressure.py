@@ -214,7 +214,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
 ) -> None:
     """Also those of calls that take no place."""
     server = opened.server
-    server.app[UNREAD].limit = 20 * MIB
+    server.app[UNREAD].limit = 16 * MIB  # of each answer of 8 the kernel takes a part
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
     sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body), times=None)

@@ -244,8 +244,16 @@ def _main(folder: Path) -> str:
     places = " ".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
     return f"""
         {user} daemon off; worker_processes 2; pid {folder / "nginx.pid"}; error_log {folder / "error.log"};
-        events {{ worker_connections 512; }}
-        http {{ {places} include {folder / "site.conf"}; }}
+        events {{ worker_connections 4096; }}
+        http {{
+            {places} include {folder / "site.conf"};
+            # Shows what a client of any address is counted by.
+            server {{
+                listen unix:{folder / "counted.sock"};
+                set_real_ip_from unix:; real_ip_header X-Forwarded-For; access_log off;
+                location / {{ return 200 $runflow_mcp_client; }}
+            }}
+        }}
     """
 
 

@@ -38,15 +38,16 @@ def test_upstream_connections_end_before_the_server_ends_them(site: Directive) -
     assert int(upstream.one("keepalive")) > 0
 
 
-def test_the_body_cap_is_the_server_s_and_bodies_stay_in_memory(server: Directive) -> None:
+def test_the_body_cap_is_the_server_s_and_bodies_are_not_collected(server: Directive) -> None:
     assert int(server.one("client_max_body_size")) == DEFAULTS.max_body_bytes
-    assert size(server.one("client_body_buffer_size")) >= DEFAULTS.max_body_bytes
+    assert server.one("proxy_request_buffering") == "off"
+    assert size(server.one("client_body_buffer_size")) <= 16 * 1024
 
 
 def test_slow_clients_get_no_longer_than_the_server_gives_them(server: Directive) -> None:
     assert seconds(server.one("client_header_timeout")) <= HEAD_TIMEOUT
     assert seconds(server.one("client_body_timeout")) <= BODY_TIMEOUT
-    assert server.one("proxy_request_buffering") == "on"
+    assert seconds(server.one("lingering_time")) < BODY_TIMEOUT
 
 
 def test_only_the_endpoint_may_be_silent_for_long(server: Directive) -> None:
@@ -64,9 +65,22 @@ def test_a_sent_post_is_never_repeated(server: Directive) -> None:
 
 def test_one_address_may_hold_what_the_limits_let_it(site: Directive, server: Directive) -> None:
     zone, count = server.one("limit_conn").split()
-    assert site.one("limit_conn_zone") == f"$binary_remote_addr zone={zone}:10m"
-    windows = DEFAULTS.poll_timeout_ms / DEFAULTS.rate_limit_window_ms
-    assert int(count) >= DEFAULTS.rate_limit_per_ip * windows
+    assert site.one("limit_conn_zone") == f"$runflow_mcp_client zone={zone}:10m"
+    five_minutes = 300_000 / DEFAULTS.rate_limit_window_ms
+    assert int(count) == DEFAULTS.rate_limit_per_ip * five_minutes
+
+
+def test_the_rate_of_calls_is_never_stricter_than_the_windows_of_two_replicas(
+    site: Directive, server: Directive
+) -> None:
+    zone, burst, delay = server.inside("location", "= /mcp").one("limit_req").split()
+    rates = {one.split()[1].partition(":")[0]: one.split() for one in site.values("limit_req_zone")}
+    assert all(words[0] == "$runflow_mcp_client" for words in rates.values())
+    assert zone in rates
+    admitted = 2 * (DEFAULTS.rate_limit_per_ip + DEFAULTS.rate_limit_pre_auth_per_ip)
+    assert int(burst.removeprefix("burst=")) >= 2 * admitted  # with a preflight each
+    assert int(rates[zone][2].removeprefix("rate=").removesuffix("r/s")) * 60 >= 2 * admitted
+    assert delay == "nodelay"
 
 
 def test_headers_about_the_caller_are_set_and_not_appended_to(server: Directive) -> None:

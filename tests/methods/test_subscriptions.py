@@ -10,7 +10,13 @@ import attrs
 import orjson
 import pytest
 
-from runflow_mcp.methods.subscribers import MAX_PER_KEY, MAX_SUBSCRIPTIONS, Subscriptions
+from runflow_mcp.methods.subscribers import (
+    MAX_PER_ADDRESS,
+    MAX_PER_KEY,
+    MAX_SUBSCRIPTIONS,
+    RETRY_AFTER,
+    Subscriptions,
+)
 from runflow_mcp.protocol.jsonrpc import ProtocolError
 from runflow_mcp.sandbox import Answer, Delay, Reset, Route, Sandbox
 from tests.methods.catalogs import entry, script
@@ -64,10 +70,13 @@ async def listening(
     *,
     id: str | int = 1,  # noqa: A002 - the message's own word
     key: str = KEY,
+    address: str | None = None,
 ) -> AsyncIterator[Ear]:
     """A subscription that has been acknowledged; leaving the context closes the stream."""
     message, headers = modern("subscriptions/listen", {"notifications": wanted}, id=id)
     headers |= {"Authorization": f"Bearer {key}", "Accept": BOTH}
+    if address is not None:
+        headers["X-Forwarded-For"] = address
     async with server.session.post(server.url, json=message, headers=headers) as response:
         assert response.status == 200
         ear = Ear(response)
@@ -316,8 +325,11 @@ async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
             await stack.enter_async_context(listening(server, id=number))
         answer = await server.modern("subscriptions/listen", {"notifications": PROMPTS})
         assert not answer.is_stream
-        assert answer.error["code"] == -32603
-        assert "ask for the list again" in answer.error["message"]
+        assert answer.json["id"] == 1
+        assert (answer.status, answer.error["code"]) == (429, 429)
+        assert answer.error["data"] == {"code": "rate_limited", "retry_after_seconds": RETRY_AFTER}
+        assert f"with this API key ({MAX_PER_KEY})" in answer.error["message"]
+        assert "ask for prompts/list again" in answer.error["message"]
         await stack.enter_async_context(listening(server, key="rf_live_somebody_else"))
         assert len(server.services.subscriptions) == MAX_PER_KEY + 1
         # Everything else goes on.
@@ -337,17 +349,43 @@ async def test_a_place_that_is_given_back_can_be_had_again(server: Server) -> No
 
 def test_a_process_holds_so_many_in_all() -> None:
     subscriptions = Subscriptions()
-    held = [subscriptions.subscribe(f"key {number // MAX_PER_KEY}") for number in range(MAX_SUBSCRIPTIONS)]
+    held = [
+        subscriptions.subscribe(f"key {number // MAX_PER_KEY}", f"address {number // MAX_PER_ADDRESS}")
+        for number in range(MAX_SUBSCRIPTIONS)
+    ]
     for one in held:
         one.__enter__()
-    with pytest.raises(ProtocolError, match="ask for the list again"), subscriptions.subscribe("a newcomer"):
+    with pytest.raises(ProtocolError, match="of this server"), subscriptions.subscribe("a newcomer", "elsewhere"):
         pass
     held.pop().__exit__(None, None, None)
-    with subscriptions.subscribe("a newcomer"):
+    with subscriptions.subscribe("a newcomer", "elsewhere"):
         assert len(subscriptions) == MAX_SUBSCRIPTIONS
     for one in held:
         one.__exit__(None, None, None)
     assert len(subscriptions) == 0
+
+
+async def test_invented_keys_take_no_more_than_the_share_of_their_address(serve: Serve) -> None:
+    server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32", MCP_RATE_LIMIT_PER_IP="1000")
+    async with AsyncExitStack() as stack:
+        for number in range(MAX_PER_ADDRESS):
+            key = f"rf_live_invented_{number // MAX_PER_KEY}"
+            await stack.enter_async_context(listening(server, id=number, key=key, address="198.51.100.1"))
+        asked = {"notifications": PROMPTS}
+        refused = await server.modern(
+            "subscriptions/listen", asked, key="rf_live_one_more", headers={"X-Forwarded-For": "198.51.100.1"}
+        )
+        assert (refused.status, refused.error["code"]) == (429, 429)
+        assert f"from your address ({MAX_PER_ADDRESS})" in refused.error["message"]
+        async with listening(server, address="198.51.100.2") as ear:
+            assert ear.methods == [ACKNOWLEDGED]
+
+
+def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
+    subscriptions = Subscriptions()
+    with subscriptions.subscribe("a key", "an address"):
+        assert len(subscriptions) == 1
+    assert repr(subscriptions) == repr(Subscriptions())
 
 
 async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:

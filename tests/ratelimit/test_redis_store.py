@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 
+import attrs
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from redis import Redis
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.config import Config
 from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict
-from runflow_mcp.ratelimit.redis import TIMEOUT, RedisStore
+from runflow_mcp.ratelimit.redis import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 from tests.ratelimit.conftest import RedisServer
 from tests.services import require
@@ -128,6 +129,24 @@ async def test_a_batch_counts_its_entries_or_nothing(make: Make, redis_server: R
     assert (await store.admit(HITS, 1)).wait > 0
 
 
+async def test_a_window_that_must_only_have_room_is_not_added_to(make: Make, redis_server: RedisServer) -> None:
+    store = make(redis_server.url, MCP_RATE_LIMIT_PRE_AUTH_PER_IP="2")
+    rejected = Hit(Scope.REJECTED, "192.0.2.7")
+    looked_at = attrs.evolve(rejected, counted=False)
+    key = Hit(Scope.KEY, "a key")
+    for _ in range(3):
+        assert (await store.admit((key, looked_at), 1)).wait == 0
+    assert (await store.admit((looked_at,), 2)).wait == 0
+    assert (await store.admit((looked_at,), 3)).wait > 0
+    await store.admit((rejected,), 1)
+    assert (await store.admit((looked_at,), 2)).wait > 0
+    await store.admit((rejected,), 1)
+    refused = await store.admit((key, looked_at), 1)
+    assert (refused.wait > 0, refused.scope) == (True, Scope.REJECTED)
+    with redis_server.client() as client:
+        assert client.llen("runflow-mcp:{limits}:key:a key") == 3
+
+
 async def test_one_hit_is_taken_back_from_every_window(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     first = await store.admit(HITS, 1)
@@ -192,8 +211,9 @@ def test_the_script_decides_as_brute_force_does(
         for step, caller, cost in steps:
             now += step * 1000
             waits = [addresses[caller].wait(cost, now), one_key.wait(cost, now)]
-            figures = [window, cost, *limits, *divmod(now, 1_000_000)]
-            wait, fullest, stamp = script([f"ip:{caller}", "key"], figures)
+            # The second window of the key is only looked at: it must refuse like the first and count nothing.
+            figures = [window, cost, limits[0], 1, limits[1], 1, limits[1], 0, *divmod(now, 1_000_000)]
+            wait, fullest, stamp = script([f"ip:{caller}", "key", "key"], figures)
             assert int(wait) == max(waits)
             if max(waits):
                 assert waits[int(fullest) - 1] == max(waits)
@@ -281,7 +301,7 @@ async def test_local_windows_are_forgotten_too(make: Make) -> None:
     for _ in range(2):
         clock.now += 61
         store.forget()
-    assert [len(window) for window in store.local.windows.values()] == [0, 0, 0]
+    assert [len(window) for window in store.local.windows.values()] == [0] * len(Scope)
 
 
 def refuse_writes(client: Redis) -> None:
@@ -362,6 +382,77 @@ async def test_a_redis_that_begins_to_hang_delays_everybody_only_once(make: Make
         first = await asyncio.gather(*(timed(store) for _ in range(200)))
         assert max(took for took, _ in first) < 2 * MOST
         assert store.state()["outages"] == 1
+        await store.close()
+
+
+@asynccontextmanager
+async def slowed(port: int, delay: float) -> AsyncIterator[str]:
+    """The URL of the Redis at this port, whose every answer comes so many seconds later."""
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await asyncio.sleep(seconds)
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        pumps.add(asyncio.create_task(pump(reader, inner_writer, 0)))
+        pumps.add(asyncio.create_task(pump(inner_reader, writer, delay)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=256)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        await asyncio.sleep(0)  # the aborted transports close
+
+
+async def test_more_requests_than_connections_at_a_slow_redis_are_no_outage(
+    make: Make, redis_server: RedisServer
+) -> None:
+    async with slowed(redis_server.port, 0.4) as url:
+        limits = {"MCP_RATE_LIMIT_PER_IP": "150", "MCP_RATE_LIMIT_PER_KEY": "600"}
+        # Four turns of 0.4 s and more: longer than one script may take, even on a busy machine.
+        store = make(url, timeout=1.5, **limits)
+        verdicts = await asyncio.gather(*(store.admit(HITS, 1) for _ in range(4 * MAX_CONNECTIONS)))
+        assert sum(not verdict.wait for verdict in verdicts) == 150
+        assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
+        await store.close()
+
+
+async def test_those_who_wait_for_a_connection_fall_back_as_soon_as_redis_is_away(make: Make) -> None:
+    async with listening() as (url, connections):
+        store = make(url, ManualClock(), TIMEOUT)
+        asked = await asyncio.gather(*(timed(store) for _ in range(4 * MAX_CONNECTIONS)))
+        assert max(took for took, _ in asked) < 2 * MOST
+        assert sum(not verdict.wait for _, verdict in asked) == 3
+        assert len(connections) <= MAX_CONNECTIONS
+        assert store.state()["outages"] == 1
+        await store.close()
+
+
+async def test_a_request_that_is_given_up_in_the_queue_takes_no_connection_with_it(
+    make: Make, redis_server: RedisServer
+) -> None:
+    async with slowed(redis_server.port, 0.1) as url:
+        store = make(url, MCP_RATE_LIMIT_PER_IP="1000", MCP_RATE_LIMIT_PER_KEY="1000")
+        for patience in (0.0, 0.05, 0.2, 0.3):
+            tasks = [asyncio.ensure_future(store.admit(HITS, 1)) for _ in range(2 * MAX_CONNECTIONS)]
+            await asyncio.sleep(patience)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert (await store.admit(HITS, 1)).wait == 0
+        assert store.connections.free == MAX_CONNECTIONS
         await store.close()
 
 

@@ -246,7 +246,7 @@ async def test_the_scopes_are_kept_apart_even_for_equal_names(manual: ManualCloc
     for scope in Scope:
         while (await store.admit((Hit(scope, "same"),), 1)).wait == 0:
             counted[scope] += 1
-    assert counted == {Scope.PRE_AUTH: 30, Scope.ADDRESS: 1, Scope.KEY: 1}
+    assert counted == {Scope.PRE_AUTH: 30, Scope.REJECTED: 30, Scope.ADDRESS: 1, Scope.KEY: 1}
 
 
 async def test_forgetting_between_requests_changes_no_verdict(manual: ManualClock) -> None:

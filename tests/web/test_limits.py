@@ -9,12 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runflow_mcp.credentials import Bearer
 from tests.ratelimit.brute_force import BruteForce
 from tests.serving import KEY, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+#: Found by trying for a minute: two keys whose digests begin with the same 48 bits.
+TWINS = ("rf_live_twin_20222583", "rf_live_twin_25124979")
 BEHIND_A_PROXY = {"MCP_TRUSTED_PROXIES": "127.0.0.1/32"}
 
 
@@ -110,6 +113,14 @@ async def test_what_is_refused_before_the_bearer_counts_nowhere(
 
 
 # After the bearer
+
+
+async def test_two_keys_with_one_fingerprint_have_windows_of_their_own(serve: Serve) -> None:
+    server = await serve(MCP_RATE_LIMIT_PER_KEY="3")
+    bearers = [Bearer(key) for key in TWINS]
+    assert len({one.fingerprint for one in bearers}) == 1
+    assert await statuses(server, 4, key=TWINS[0]) == {200: 3, 429: 1}
+    assert await statuses(server, 4, key=TWINS[1]) == {200: 3, 429: 1}
 
 
 async def test_an_address_has_120_requests_whatever_the_keys(serve: Serve, clock: VirtualClock) -> None:

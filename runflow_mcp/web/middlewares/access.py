@@ -1,4 +1,4 @@
-"""The request id and the one log line of every request."""
+"""The request id and the one log line of every request that a key stands behind, and of the first others."""
 
 import re
 import secrets
@@ -8,7 +8,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.config import Config
-from runflow_mcp.web.keys import ADDRESS, BEARER, MCP_PATH, REQUEST_ID, RPC_METHOD, SERVICES, is_mcp
+from runflow_mcp.web.keys import (
+    ADDRESS,
+    ADMISSION,
+    BEARER,
+    MCP_PATH,
+    REFUSAL_LOG,
+    REQUEST_ID,
+    RPC_METHOD,
+    SERVICES,
+    is_mcp,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -43,19 +53,21 @@ def access_log(config: Config) -> Middleware:
             status = response.status
             return response
         finally:
-            bearer = request.get(BEARER)
-            log.info(
-                "request",
-                request_id=request_id,
-                http_method=request.method,
-                # The path as routed: what the caller wrote could hold anything, a key for one.
-                route=_route(request),
-                status=status,
-                ms=round((clock.monotonic() - began) * 1000, 1),
-                rpc=request.get(RPC_METHOD),
-                key=bearer.fingerprint if bearer else None,
-                address=request[ADDRESS],
-            )
+            # The windows bound the lines of admitted requests; of the others there can be thousands a second.
+            if ADMISSION in request or request.app[REFUSAL_LOG].has_room():
+                bearer = request.get(BEARER)
+                log.info(
+                    "request",
+                    request_id=request_id,
+                    http_method=request.method,
+                    # The path as routed: what the caller wrote could hold anything, a key for one.
+                    route=_route(request),
+                    status=status,
+                    ms=round((clock.monotonic() - began) * 1000, 1),
+                    rpc=request.get(RPC_METHOD),
+                    key=bearer.fingerprint if bearer else None,
+                    address=request[ADDRESS],
+                )
 
     return middleware
 

@@ -22,12 +22,13 @@ def bearer_guard(config: Config) -> Middleware:
         limits = request.app[LIMITS]
         address = request[ADDRESS]
         try:
-            bearer = request[BEARER] = parse_authorization(request.headers.getall("Authorization", ()), prefixes)
+            authorization = request.headers.getall("Authorization", ())
+            bearer = request[BEARER] = parse_authorization(authorization, prefixes, address)
         except Rejection:
             # Raises the 429 in place of the 401 once the window is full.
             await limits.refused_bearer(address)
             raise
-        request[ADMISSION] = await limits.authenticated(address, bearer.fingerprint)
+        request[ADMISSION] = await limits.authenticated(bearer)
         return await handler(request)
 
     return middleware

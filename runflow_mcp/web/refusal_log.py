@@ -1,0 +1,45 @@
+"""The log lines of requests that no accepted key stands behind: the first of each second, then their number.
+
+Anybody can send such requests, as fast as the network allows; without a bound they would fill the disk.
+"""
+
+import asyncio
+
+import attrs
+import structlog
+
+log = structlog.get_logger(__name__)
+
+#: Lines a second: enough to see every mistake in a client's configuration, under a megabyte a minute.
+MAX_LINES = 50
+SECOND = 1.0
+
+
+@attrs.define
+class RefusalLog:
+    """Decides which of these lines are written."""
+
+    _until: float = float("-inf")
+    _lines: int = 0
+    _left_out: int = 0
+
+    def has_room(self) -> bool:
+        """Whether one more line may be written; counted either way."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._until:
+            self.report()
+            self._until, self._lines = now + SECOND, 0
+        if self._lines < MAX_LINES:
+            self._lines += 1
+            return True
+        if not self._left_out:
+            loop.call_at(self._until, self.report)
+        self._left_out += 1
+        return False
+
+    def report(self) -> None:
+        """Write how many lines were left out, if any were."""
+        if self._left_out:
+            log.warning("refusals_not_logged", count=self._left_out)
+            self._left_out = 0

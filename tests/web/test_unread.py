@@ -1,0 +1,194 @@
+"""Answers that nobody reads, on real sockets: whose are dropped when there are too many, and whose never are."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+
+import attrs
+import orjson
+import pytest
+from aiohttp import web
+
+from runflow_mcp.app import create_app
+from runflow_mcp.config import Config
+from runflow_mcp.methods.call import Call
+from runflow_mcp.protocol.jsonrpc import Request, Result
+from runflow_mcp.protocol.revisions import Era
+from runflow_mcp.web.connection import Runner
+from runflow_mcp.web.keys import UNREAD
+from runflow_mcp.web.unread import MAX_PER_ADDRESS, MAX_UNREAD, Unread
+from tests.serving import KEY, free_port
+from tests.virtual_time import VirtualClock
+
+MIB = 1024 * 1024
+#: What the kernels of both ends take of an answer, at most, although nobody reads.
+KERNELS = 8 * MIB
+
+
+async def big(request: Request, _call: Call) -> Result:
+    size = request.params["size"]
+    assert isinstance(size, int)
+    return {"text": "x" * size}
+
+
+@attrs.frozen
+class Served:
+    """A server with one method, whose answer is as long as the caller likes."""
+
+    port: int
+    runner: Runner
+    clock: VirtualClock
+    unread: Unread
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait in the transports of all connections."""
+        return self.runner.unsent
+
+
+@pytest.fixture
+async def served(clock: VirtualClock) -> AsyncIterator[Served]:
+    port = free_port()
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    settings = {
+        "MCP_PORT": str(port),
+        "RUNFLOW_API_URL": nowhere,
+        "RUNFLOW_CATALOG_URL": nowhere,
+        "RUNFLOW_SKILL_URL": "",
+    }
+    app = create_app(
+        Config.from_mapping(settings), clock=clock, random=Random(0), table={Era.LEGACY: {"big": big}, Era.MODERN: {}}
+    )
+    runner = Runner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield Served(port, runner, clock, app[UNREAD])
+    await runner.cleanup()
+
+
+@attrs.frozen
+class Reader:
+    """A client that has asked for an answer and reads what it likes of it."""
+
+    clock: VirtualClock
+    stream: asyncio.StreamReader
+    transport: asyncio.Transport
+
+    async def read(self, *, pause: float = 0.0, most: int | None = None) -> int:
+        """Read the answer, or ``most`` bytes of it, piece by piece; how many came before its end or the cut."""
+        received = 0
+        self.transport.resume_reading()  # once: from here on the stream itself pauses the transport when it is full
+        while most is None or received < most:
+            try:
+                data = await asyncio.wait_for(self.stream.read(256 * 1024), 5)
+            except (ConnectionError, TimeoutError):
+                break
+            if not data:
+                break
+            received += len(data)
+            await self.clock.sleep(pause)
+        return received
+
+
+@asynccontextmanager
+async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reader]:
+    """A client at this address whose answer is on its way and who does not read by itself."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+        sock.bind((address, 0))
+        sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", served.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=256 * 1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "big", "params": {"size": size}})
+        head = (
+            f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {KEY}\r\n"
+            f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        try:
+            yield Reader(served.clock, reader, writer.transport)  # type: ignore[arg-type]
+        finally:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize(("theirs", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
+async def test_a_customer_who_reads_steadily_gets_all_of_it_whatever_strangers_leave_unread(
+    served: Served, theirs: int, pause: float
+) -> None:
+    served.unread.limit = 64 * MIB
+    async with AsyncExitStack() as stack:
+        for number in range(20):
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+        await served.clock.sleep(1)
+        customer = await stack.enter_async_context(asking(served, "127.0.0.200", 14 * MIB))
+        reading = asyncio.create_task(customer.read(pause=pause))
+        largest = 0
+        for number in range(20, 60):
+            await served.clock.sleep(0.2)
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+            largest = max(largest, served.held)
+        assert await reading > 14 * MIB
+        assert largest <= served.unread.limit
+
+
+async def test_one_address_leaves_no_more_unread_than_its_share(served: Served) -> None:
+    served.unread.limit_per_address = 20 * MIB
+    async with AsyncExitStack() as stack:
+        neighbour = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
+        for _ in range(8):
+            await stack.enter_async_context(asking(served, "127.0.0.3", 8 * MIB))
+            await served.clock.sleep(1)
+            assert served.held <= (20 + 14) * MIB
+        assert await neighbour.read() > 14 * MIB
+
+
+async def test_of_those_who_do_not_read_the_address_that_holds_most_loses_its_oldest(served: Served) -> None:
+    served.unread.limit = 40 * MIB
+    async with AsyncExitStack() as stack:
+        alone = await stack.enter_async_context(asking(served, "127.0.0.2", 10 * MIB))
+        await served.clock.sleep(1)
+        crowd = []
+        for _ in range(4):
+            crowd.append(await stack.enter_async_context(asking(served, "127.0.0.3", 10 * MIB)))
+            await served.clock.sleep(1)
+        last = await stack.enter_async_context(asking(served, "127.0.0.4", 10 * MIB))
+        await served.clock.sleep(1)
+        assert await crowd[0].read() < KERNELS
+        for one in (alone, last, crowd[-1]):
+            assert await one.read() > 10 * MIB
+
+
+async def test_among_readers_the_slowest_makes_room(served: Served) -> None:
+    async with AsyncExitStack() as stack:
+        slow = await stack.enter_async_context(asking(served, "127.0.0.2", 12 * MIB))
+        fast = await stack.enter_async_context(asking(served, "127.0.0.3", 12 * MIB))
+        await served.clock.sleep(0.5)
+        tasks = [asyncio.create_task(one.read(pause=pause)) for one, pause in ((slow, 0.8), (fast, 0.2))]
+        await served.clock.sleep(2)
+        served.unread.limit = served.held + 10 * MIB
+        async with asking(served, "127.0.0.4", 14 * MIB) as newest:
+            assert await newest.read() > 14 * MIB
+        received = await asyncio.gather(*tasks)
+    assert received[0] < 12 * MIB < received[1]
+
+
+async def test_a_client_that_stops_reading_halfway_counts_as_one_that_does_not_read(served: Served) -> None:
+    served.unread.limit = 30 * MIB
+    async with AsyncExitStack() as stack:
+        lazy = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
+        await served.clock.sleep(0.5)
+        await lazy.read(most=6 * MIB)
+        steady = await stack.enter_async_context(asking(served, "127.0.0.3", 14 * MIB))
+        reading = asyncio.create_task(steady.read(pause=0.2))
+        await served.clock.sleep(3)
+        async with asking(served, "127.0.0.4", 14 * MIB):
+            await served.clock.sleep(3)
+            async with asking(served, "127.0.0.5", 14 * MIB):
+                assert await reading > 14 * MIB
+
+
+def test_the_share_of_an_address_is_a_part_of_the_whole() -> None:
+    assert 4 * MAX_PER_ADDRESS <= MAX_UNREAD
