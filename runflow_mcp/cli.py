@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,11 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(serve=_serve, sandbox=_sandbox, check=_check, config=_config).parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        code = command(arguments)
-    except BrokenPipeError:  # `runflow-mcp config | head`
-        code = 1
-    # What is still unwritten would fail at the interpreter's end, with a message and an exit code of its own.
-    return code if terminal.close_output() else code or 1
+        return command(arguments)
+    except terminal.OutputError as error:
+        if not isinstance(error.__cause__, BrokenPipeError):  # `runflow-mcp config | head` is no error
+            terminal.complain(str(error))
+        return 1
 
 
 def environment() -> dict[str, str]:
@@ -184,17 +183,15 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     async def run() -> None:
         sandbox = Sandbox(clock=SystemClock(), speed=arguments.speed)
         running = await start_sandbox(sandbox, host=arguments.host, port=arguments.port)
-        print(f"The simulated Runflow answers at {running.url} for the key {SANDBOX_KEY}.")
-        print("Settings for the server:")
+        terminal.say(f"The simulated Runflow answers at {running.url} for the key {SANDBOX_KEY}.")
+        terminal.say("Settings for the server:")
         for name, value in _sandbox_urls(running).items():
-            print(f"  {name}={value}", flush=True)
+            terminal.say(f"  {name}={value}")
         await _stopped()
         await running.close()
 
     try:
         _run(run())
-    except BrokenPipeError:
-        raise
     except OSError as fault:
         where = f"{arguments.host}:{arguments.port}"
         terminal.complain(f"Cannot listen on {where}: {_why(fault)}. Change --host or --port.")
@@ -216,8 +213,7 @@ def _check(arguments: argparse.Namespace) -> int:
     environ = environment()
     try:
         key = arguments.key if arguments.key is not None else environ.get(KEY_VARIABLE, "").strip() or _asked_key()
-        say = partial(print, flush=True)
-        run = check(arguments.url, key, arguments.generate, say, ca_file=environ.get("SSL_CERT_FILE"))
+        run = check(arguments.url, key, arguments.generate, terminal.say, ca_file=environ.get("SSL_CERT_FILE"))
         return asyncio.run(run)
     except (KeyboardInterrupt, EOFError):
         return 1
@@ -232,17 +228,17 @@ def _asked_key() -> str:
 
 def _config(arguments: argparse.Namespace) -> int:
     if arguments.markdown:
-        print(settings_report.as_markdown())
+        terminal.say(settings_report.as_markdown())
         return 0
     environ = environment()
     rows = [_with_package(row) for row in survey(environ)]
     wrong = [row.name for row in rows if row.error is not None]
     if arguments.json:
-        print(settings_report.as_json(rows))
+        terminal.say(settings_report.as_json(rows))
     elif arguments.env:
-        print(settings_report.as_env(rows, environ))
+        terminal.say(settings_report.as_env(rows, environ))
     else:
-        print(settings_report.as_text(rows, _warnings(environ) if not wrong else []))
+        terminal.say(settings_report.as_text(rows, _warnings(environ) if not wrong else []))
     if wrong:
         terminal.complain(f"Wrong: {', '.join(wrong)}. The server does not start with these settings.")
     return WRONG_SETTINGS if wrong else 0

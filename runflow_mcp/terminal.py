@@ -27,22 +27,25 @@ def descriptor(stream: TextIO) -> int | None:
     return stream.fileno() if stream.name != os.devnull else None
 
 
+class OutputError(Exception):
+    """What a command prints cannot be written."""
+
+
+def say(text: str) -> None:
+    """Print to the standard output at once; raises ``OutputError``."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError) as error:
+        _give_up(sys.stdout)
+        raise OutputError(f"The output cannot be written: {error}.") from error
+
+
 def complain(*lines: str) -> None:
     """Print to the error stream; one that cannot be written changes neither the exit code nor what happens."""
     try:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
     except (OSError, ValueError):
         _give_up(sys.stderr)
-
-
-def close_output() -> bool:
-    """Write out what was printed; whether all of it has been written."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _give_up(sys.stdout)
-        return False
-    return True
 
 
 def _give_up(stream: TextIO) -> None:

@@ -18,7 +18,7 @@ from runflow_mcp.jsontypes import JSON
 #: 300 bytes a line the two meet near 14,000 lines: some seconds of a busy server.
 MAX_LINES = 20_000
 MAX_BYTES = 4 * 1024 * 1024
-#: Seconds in which lines gather, so that the thread wakes once for many of them and not once for each.
+#: Seconds in which lines gather after a write, so that the thread wakes once for many of them and not once for each.
 GATHER = 0.02
 #: Seconds between two attempts while writing fails. A line that fails twice is dropped, so that the count in the
 #: probe tells what is lost, and what is written later is not old.
@@ -108,6 +108,8 @@ class Sink:
                     self._count += 1
                     self._size += len(notice)
                 self._changed.notify_all()
+            # Not before the write: the first line after a pause is written at once.
+            self._closing.wait(GATHER)
         if self._descriptor is not None:
             os.close(self._descriptor)
 
@@ -134,8 +136,6 @@ class Sink:
             while not self._lines and not self._closing.is_set():
                 self._asleep = True
                 self._changed.wait()
-        self._closing.wait(GATHER)
-        with self._changed:
             batch, self._lines = self._lines, []
             return batch
 

@@ -121,7 +121,10 @@ def test_large_lines_are_bounded_by_their_bytes(pipe: Pipe) -> None:
 
 def test_a_reader_that_goes_on_gets_every_line_that_was_kept_and_how_many_were_not(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
-        for line in lines(0, MAX_LINES + 100):
+        for line in lines(0, 10_000):  # more than the pipe holds
+            sink.write(line)
+        until(lambda: sink.state()["state"] == "failing")
+        for line in lines(10_000, MAX_LINES + 100):
             sink.write(line)
         dropped = sink.state()["dropped"]
         assert isinstance(dropped, int)
