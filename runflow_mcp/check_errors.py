@@ -60,6 +60,10 @@ _FAULTS: tuple[tuple[type[Exception], str], ...] = (
         "The host name is not known. Correct it in the URL, or check this machine's DNS.",
     ),
     (ConnectionRefusedError, "Connection refused. Start the server, or correct host and port in the URL."),
+    (
+        ConnectionResetError,
+        "The connection broke. Write https:// if the server has TLS and http:// if not, else look into its log.",
+    ),
     (aiohttp.ClientConnectorError, "The host cannot be reached. Check the network between here and there."),
     (
         aiohttp.ConnectionTimeoutError,

@@ -61,13 +61,15 @@ class Command:
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
-    async def answers(self, session: aiohttp.ClientSession, path: str, status: int = 200) -> None:
+    async def answers(
+        self, session: aiohttp.ClientSession, path: str, status: int = 200, origin: str | None = None
+    ) -> None:
         """Wait until a GET of ``path`` has this status."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 assert self.process.returncode is None, self.stderr
                 try:
-                    async with session.get(f"{self.url}{path}") as response:
+                    async with session.get(f"{origin or self.url}{path}") as response:
                         if response.status == status:
                             return
                 except aiohttp.ClientConnectorError:
