@@ -7,8 +7,9 @@ import getpass
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from runflow_mcp.welcome import SANDBOX_KEY, welcome
 log = structlog.get_logger(__name__)
 
 WRONG_SETTINGS = 2
+#: Serves with a config and a welcome.
+Start = Callable[[Config, str], Awaitable[None]]
 _NEEDS_REDIS = "expected the package redis; install runflow-mcp[redis]"
 
 
@@ -100,7 +103,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         for one in setting_warnings(config, open_files=allowed, files_needed=needed):
             log.warning("questionable_setting", **attrs.asdict(one))
         try:
-            _run(_serve_sandboxed(environ, sink) if arguments.sandbox else _serve_live(config, sink))
+            start = partial(_serve_telling, sink, allowed)
+            _run(_serve_sandboxed(environ, start) if arguments.sandbox else _serve_live(config, start))
         except ListenError as error:
             terminal.complain(_cannot_listen(error.reason, config))
             return 1
@@ -135,21 +139,21 @@ def _why(fault: OSError) -> str:
     return os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault.strerror or fault)
 
 
-async def _serve_live(config: Config, sink: Sink) -> None:
+async def _serve_live(config: Config, start: Start) -> None:
     text = welcome(config, _program(), sandbox=False) if sys.stdout.isatty() else ""
-    await _serve_telling(config, sink, text)
+    await start(config, text)
 
 
-async def _serve_sandboxed(environ: Mapping[str, str], sink: Sink) -> None:
+async def _serve_sandboxed(environ: Mapping[str, str], start: Start) -> None:
     sandbox = await start_sandbox(Sandbox(clock=SystemClock()))
     try:
         config = Config.from_mapping({**environ, **_sandbox_urls(sandbox)})
-        await _serve_telling(config, sink, welcome(config, _program(), sandbox=True))
+        await start(config, welcome(config, _program(), sandbox=True))
     finally:
         await sandbox.close()
 
 
-async def _serve_telling(config: Config, sink: Sink, text: str) -> None:
+async def _serve_telling(sink: Sink, allowed_files: int, config: Config, text: str) -> None:
     # A sink for this stream too: what is printed must not stop a server whose reader stands still.
     output = Sink(terminal.descriptor(sys.stdout))
 
@@ -157,7 +161,8 @@ async def _serve_telling(config: Config, sink: Sink, text: str) -> None:
         output.write(f"{line}\n".encode())
 
     try:
-        await serve(config, sink=sink, welcome=text, tell=tell, interactive=sys.stdout.isatty())
+        interactive = sys.stdout.isatty()
+        await serve(config, sink=sink, open_files=allowed_files, welcome=text, tell=tell, interactive=interactive)
     finally:
         output.close(logs.FLUSH)
 

@@ -106,7 +106,7 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
     ):
         if value < least:
             warn(name, why, fix)
-    if config.upstream_timeout_ms > config.poll_timeout_ms:
+    if config.upstream_timeout_ms > config.poll_timeout_ms >= SHORT_WAIT_MS:
         warn(
             "RUNFLOW_TIMEOUT_MS",
             "one request to Runflow may take longer than MCP_POLL_TIMEOUT_MS allows for the whole call",

@@ -16,14 +16,18 @@ def raise_limit() -> int:
     if resource is None:
         return UNLIMITED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = UNLIMITED if hard == resource.RLIM_INFINITY else hard
-    if soft in (wanted, resource.RLIM_INFINITY):
-        return min(soft, UNLIMITED) if soft != resource.RLIM_INFINITY else UNLIMITED
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):  # macOS refuses more than its kernel allows, whatever the hard limit
-        return soft
-    return min(wanted, UNLIMITED)
+    if soft == resource.RLIM_INFINITY:
+        return UNLIMITED
+    # macOS has no hard limit and yet refuses more than its kernel allows.
+    for wanted in (UNLIMITED, UNLIMITED // 16, 10_240) if hard == resource.RLIM_INFINITY else (hard,):
+        if wanted <= soft:
+            break
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            continue
+        return wanted
+    return soft
 
 
 def needed(max_waits: int) -> int:

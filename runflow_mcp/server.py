@@ -19,6 +19,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
 from runflow_mcp.observability.sink import Sink
+from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.keys import SERVICES
 
@@ -33,8 +34,10 @@ WAIT_SHARE = 0.8
 CLOSING = 1.0
 #: Seconds between two looks at what clients have still to take.
 LOOK_AGAIN = 0.05
-#: Seconds between two log lines about errors of the event loop: without open files left, accepting fails for ever.
-LOOP_ERROR_INTERVAL = 10.0
+#: Seconds between two log lines about the same trouble: without open files left, accepting fails again and again.
+REPORT_INTERVAL = 10.0
+#: Open files left when the limit counts as reached.
+NEARLY = 8
 
 Tell = Callable[[str], None]
 
@@ -52,9 +55,15 @@ def tell_nobody(_text: str) -> None:
 
 
 async def serve(
-    config: Config, *, sink: Sink | None = None, welcome: str = "", tell: Tell = tell_nobody, interactive: bool = False
+    config: Config,
+    *,
+    sink: Sink | None = None,
+    open_files: int = UNLIMITED,
+    welcome: str = "",
+    tell: Tell = tell_nobody,
+    interactive: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT. ``open_files``: how many this process may have.
 
     ``tell`` takes text for the person who started the server and never blocks: ``welcome`` once clients can
     connect and, when ``interactive``, what a stop waits for. Raises ``ListenError``.
@@ -71,7 +80,9 @@ async def serve(
     app = create_app(config, sink=sink)
     runner = Runner(app, shutdown_timeout=CLOSING)
     await runner.setup()
-    loop.set_exception_handler(LoopErrors(app[SERVICES].clock))
+    trouble = Trouble(app[SERVICES].clock, open_files)
+    loop.set_exception_handler(trouble.loop_error)
+    runner.watch_descriptors(trouble.descriptor_used)
     try:
         await listen(runner, config.host, config.port)
         log.info("listening", host=config.host, port=config.port)
@@ -131,27 +142,34 @@ async def _answered(runner: Runner, services: Services) -> None:
 
 
 @attrs.define
-class LoopErrors:
-    """An exception handler of the event loop: errors that reach no caller, a failed ``accept`` for one.
-
-    One line in ``LOOP_ERROR_INTERVAL``, with the number of those left out since the last.
-    """
+class Trouble:
+    """What goes wrong below any request. Each kind is one line in ``REPORT_INTERVAL``, with what was left out since."""
 
     clock: Clock
-    _quiet_until: float = float("-inf")
-    _left_out: int = 0
+    open_files: int = UNLIMITED
+    _last: dict[str, float] = attrs.field(factory=dict)
+    _left_out: dict[str, int] = attrs.field(factory=dict)
 
-    def __call__(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        now = self.clock.monotonic()
-        if now < self._quiet_until:
-            self._left_out += 1
-            return
+    def loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception handler of the event loop: errors that reach no caller, a failed ``accept`` for one."""
         error = context.get("exception")
-        log.error(
-            "event_loop_error",
-            what=context.get("message"),
-            # The text of a system error names no data; any other could quote what was sent.
-            error=str(error) if isinstance(error, OSError) else type(error).__name__,
-            left_out=self._left_out,
-        )
-        self._quiet_until, self._left_out = now + LOOP_ERROR_INTERVAL, 0
+        # The text of a system error names no data; any other could quote what was sent.
+        shown = str(error) if isinstance(error, OSError) else type(error).__name__
+        self._report("event_loop_error", what=context.get("message"), error=shown)
+
+    def descriptor_used(self, number: int) -> None:
+        """A connection has this file descriptor; the system gives out the lowest free one.
+
+        Without one left, uvloop closes new connections and tells nobody.
+        """
+        if number >= self.open_files - NEARLY:
+            fix = "raise the limit of open files (ulimit -n, LimitNOFILE=, ulimits:)"
+            self._report("open_files_used_up", limit=self.open_files, why="new connections are refused", fix=fix)
+
+    def _report(self, event: str, **values: object) -> None:
+        now = self.clock.monotonic()
+        if now - self._last.get(event, float("-inf")) < REPORT_INTERVAL:
+            self._left_out[event] = self._left_out.get(event, 0) + 1
+            return
+        self._last[event] = now
+        log.error(event, **values, left_out=self._left_out.pop(event, 0))
