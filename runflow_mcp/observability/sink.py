@@ -15,7 +15,7 @@ from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.jsontypes import JSON
 
 #: What is kept while nothing can be written; beyond either bound, new lines are dropped and counted. At
-#: 300 bytes a line the two meet near 14,000 lines: some seconds of a busy server.
+#: 300 bytes a line that is near 14,000 lines: some seconds of a busy server.
 MAX_LINES = 20_000
 MAX_BYTES = 4 * 1024 * 1024
 #: Seconds in which lines gather after a write, so that the thread wakes once for many of them and not once for each.
@@ -108,13 +108,22 @@ class Sink:
                     self._count += 1
                     self._size += len(notice)
                 self._changed.notify_all()
+            self._report_when_it_works()
             # Not before the write: the first line after a pause is written at once.
             self._closing.wait(GATHER)
         if self._descriptor is not None:
             os.close(self._descriptor)
 
+    def _report_when_it_works(self) -> None:
+        """While nothing else is to be written, find out with the report itself when writing works again."""
+        while self._failed and self._unreported and not self._lines and not self._closing.is_set():
+            count = self._unreported
+            if self._deliver([self._notice(count)]):
+                with self._changed:
+                    self._unreported -= count
+
     def _deliver(self, batch: list[bytes]) -> int:
-        """How many of the lines were written, in full; more than two failures in a row are not waited for."""
+        """How many of the lines were written, in full; after two failures in a row the rest is given up."""
         # After half a line the next one begins on a new one.
         data = memoryview(b"".join((b"\n" if self._torn else b"", *batch)))
         ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
