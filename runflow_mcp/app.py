@@ -14,6 +14,7 @@ from runflow_mcp.methods.dispatch import TOOLS, Methods, methods
 from runflow_mcp.methods.subscribers import Subscriptions
 from runflow_mcp.methods.subscriptions import tell_of_changed_prompts
 from runflow_mcp.methods.waits import Waits
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.runflow.catalog import Catalog
@@ -23,7 +24,7 @@ from runflow_mcp.runflow.http import open_session
 from runflow_mcp.runflow.skill import Skill
 from runflow_mcp.runflow.trials import KeyTrials
 from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import LIMITS, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
+from runflow_mcp.web.keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
 from runflow_mcp.web.middlewares import access, cors, stack
 from runflow_mcp.web.middlewares.body import expect_later
 from runflow_mcp.web.refusal_log import RefusalLog
@@ -36,13 +37,18 @@ def create_app(
     clock: Clock | None = None,
     random: Random | None = None,
     table: Methods | None = None,
+    sink: Sink | None = None,
 ) -> web.Application:
-    """The server as an aiohttp application. ``table``: other methods than the product's, for tests."""
+    """The server as an aiohttp application.
+
+    ``table``: other methods than the product's, for tests. ``sink``: where the log goes, for the readiness probe.
+    """
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or methods(*TOOLS)
     app[UNREAD] = Unread()
     app[REFUSAL_LOG] = RefusalLog()
     app.on_cleanup.append(_report_refusals)
+    app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random()))
@@ -65,10 +71,14 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
     async def context(app: web.Application) -> AsyncIterator[None]:
         store = _store(config, clock)
         app[LIMITS] = Limits(store, config)
-        forgetting = asyncio.create_task(_forget(store, config, clock), name="forget windows")
+        background = [
+            asyncio.create_task(store.meet(), name="meet limit store"),
+            asyncio.create_task(_forget(store, config, clock), name="forget windows"),
+        ]
         yield
-        forgetting.cancel()
-        await asyncio.wait([forgetting])
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
         await store.close()
 
     return context

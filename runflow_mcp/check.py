@@ -4,7 +4,8 @@ Speaks HTTP and JSON-RPC from outside, as any client does; must not import what 
 header, and every line that is said has it masked.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import ssl
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import aiohttp
@@ -13,93 +14,76 @@ import orjson
 from yarl import URL
 
 from runflow_mcp import __version__
+from runflow_mcp.check_errors import CONNECT_TIMEOUT, SILENCE_TIMEOUT, explain, refusal, sentence
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.protocol.revisions import LATEST
 
-#: Seconds: the server breaks silences every 15, so a longer one means that nobody is there.
-CONNECT_TIMEOUT, SILENCE_TIMEOUT = 10.0, 45.0
 #: Half of the longest line read: a result with its output stands on one line of a stream.
 READ_BUFFER = 8 * 1024 * 1024
 MAX_LINE = 600
+#: Most lines shown of one refusal.
+MAX_MORE = 20
 OK, INTERNAL_ERROR = 200, -32603
 
 Say = Callable[[str], None]
 
-#: What went wrong below HTTP, and its fix; the first class that fits counts.
-_FAULTS: tuple[tuple[type[Exception], str], ...] = (
-    (
-        aiohttp.ClientConnectorDNSError,
-        "The host name is not known. Correct it in the URL, or check this machine's DNS.",
-    ),
-    (
-        aiohttp.ClientConnectorCertificateError,
-        "The TLS certificate is not valid for this name. Use the name on it, or have the operator renew it.",
-    ),
-    (aiohttp.ClientSSLError, "No TLS is spoken there. Write http:// if the server has no TLS, else correct the port."),
-    (ConnectionRefusedError, "Connection refused. Start the server, or correct host and port in the URL."),
-    (aiohttp.ClientConnectorError, "The host cannot be reached. Check the network between here and there."),
-    (
-        aiohttp.ConnectionTimeoutError,
-        f"No connection within {CONNECT_TIMEOUT:.0f} s. Check host and port, and firewalls on the way.",
-    ),
-    (
-        TimeoutError,
-        f"Nothing came for {SILENCE_TIMEOUT:.0f} s. Look into the server's log; proxies must not buffer streams.",
-    ),
-    (
-        aiohttp.ClientResponseError,
-        "The answer is no HTTP. Write https:// if the server has TLS, else correct the port.",
-    ),
-    (ValueError, "This is no URL to use. Write it like https://mcp.example.com/mcp, without user name."),
-    (
-        aiohttp.ClientError,
-        "The connection broke. Write https:// if the server has TLS, else look into its log.",
-    ),
-)
-#: What to do about an HTTP status that came without a sentence of the server's own.
-_STATUS_FIXES: Mapping[int, str] = {
-    400: "Something on the way spoils the request. Check the URL, and any proxy in front of the server.",
-    401: "The key is not accepted. Check --key; a proxy in front may also want a login of its own.",
-    403: "Something on the way forbids this. Check the URL, and any proxy in front of the server.",
-    404: "There is nothing at this path. Correct the URL; the endpoint ends in /mcp.",
-    405: "This path takes no POST. Correct the URL; the endpoint ends in /mcp.",
-    429: "There were too many requests.",
-    502: "The proxy reaches no server. Start the server, or correct the address that the proxy has of it.",
-    503: "The proxy has no server to ask. Start the server, or wait until it is ready.",
-    504: "The proxy got no answer in time. Look into the log of the server.",
-}
-_OTHER_STATUS = "This is no answer of an MCP server. Correct the URL, or look into the log of the server."
 _NO_MCP = "No MCP server answers here. Correct the URL."
 
 
 class Failed(Exception):
-    """A step did not work; the text is what is wrong and its fix."""
+    """A step did not work; the text is what is wrong and its fix. ``more``: what else the server said of it."""
+
+    def __init__(self, text: str, *more: str) -> None:
+        super().__init__(text)
+        self.more = more
 
 
-async def check(url: str, key: str, order: tuple[str, JSONObject] | None, say: Say = print) -> int:
-    """Run the steps and ``say`` a line for each; 0 when all work, else 1. ``order``: a model to run, its input."""
+async def check(
+    url: str, key: str, order: tuple[str, JSONObject] | None, say: Say = print, *, ca_file: str | None = None
+) -> int:
+    """Run the steps and ``say`` a line for each; 0 when all work, else 1.
+
+    ``order``: a model to run, its input. ``ca_file``: certificate authorities to trust besides the system's.
+    """
 
     def tell(line: str) -> None:
         text = line.replace(key, "[key]") if key else line
         shown = "".join(one if one.isprintable() else " " for one in text).rstrip()
         say(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]} …")
 
-    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
-    async with aiohttp.ClientSession(timeout=timeout, read_bufsize=READ_BUFFER) as session:
-        server = _Server(session, url, key, tell)
-        steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-            ("initialize", server.initialize),
-            ("list_models", server.list_models),
-        ]
-        if order is not None:
-            steps.append(("generate", partial(server.generate, *order)))
-        for name, step in steps:
-            try:
+    name = "initialize"
+    try:
+        address = endpoint(url)
+        if str(address) != url.strip():
+            tell(f"     using {address}")
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
+        connector = aiohttp.TCPConnector(ssl=_trusting(ca_file))
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=READ_BUFFER) as session:
+            server = _Server(session, address, key, tell)
+            steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+                ("initialize", server.initialize),
+                ("list_models", server.list_models),
+            ]
+            if order is not None:
+                steps.append(("generate", partial(server.generate, *order)))
+            for name, step in steps:
                 tell(f"ok   {name}: {await step()}")
-            except Failed as failed:
-                tell(f"FAIL {name}: {failed}")
-                return 1
+    except Failed as failed:
+        tell(f"FAIL {name}: {failed}")
+        for line in failed.more:
+            tell(f"     {line}")
+        return 1
     return 0
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError):
+            raise Failed(f"SSL_CERT_FILE={ca_file} is not a readable file of certificates (PEM).") from None
+    return context
 
 
 @attrs.frozen
@@ -107,13 +91,13 @@ class _Server:
     """The server under test. Each step returns what it found, or raises ``Failed``."""
 
     session: aiohttp.ClientSession
-    url: str
+    url: URL
     key: str = attrs.field(repr=False)
     tell: Say
 
     async def initialize(self) -> str:
         if not self.key or not all("!" <= one <= "~" for one in self.key):
-            raise Failed("The key is empty or has characters that no key has. Give the whole key with --key.")
+            raise Failed("The key is empty or has characters that no key has. Give the whole key.")
         client = {"name": "runflow-mcp check", "version": __version__}
         result = await self._ask("initialize", {"protocolVersion": LATEST, "capabilities": {}, "clientInfo": client})
         match result:
@@ -137,8 +121,11 @@ class _Server:
         params = {"name": tool, "arguments": arguments, "_meta": {"progressToken": tool}}
         result = await self._ask("tools/call", params)
         match result:
-            case {"isError": True, "structuredContent": {"error": {"code": code, "message": said, "next_action": fix}}}:
-                raise Failed(f"[{code}] {_sentence(said)} {fix}")
+            case {
+                "isError": True,
+                "structuredContent": {"error": {"code": code, "message": str(said), "next_action": fix, **rest}},
+            }:
+                raise Failed(f"[{code}] {sentence(said)} {fix}", *what_else(result, rest.get("details")))
             case {"structuredContent": dict(structured)}:
                 return structured
         raise Failed(_NO_MCP)
@@ -156,7 +143,7 @@ class _Server:
         try:
             # A redirect would carry the key to wherever it points.
             async with self.session.post(
-                endpoint(self.url), data=orjson.dumps(request), headers=headers, allow_redirects=False
+                self.url, data=orjson.dumps(request), headers=headers, allow_redirects=False
             ) as response:
                 message = await self._message(response)
         except (aiohttp.ClientError, OSError, ValueError) as fault:
@@ -166,7 +153,7 @@ class _Server:
                 return result
             case {"error": {"code": int(code), "message": str(said)}}:
                 fix = "" if code == INTERNAL_ERROR else " Check that this is the URL of a Runflow MCP server."
-                raise Failed(f"Error {code}: {_sentence(said)}{fix}")
+                raise Failed(f"Error {code}: {sentence(said)}{fix}")
         raise Failed(_NO_MCP)
 
     async def _message(self, response: aiohttp.ClientResponse) -> JSON:
@@ -178,7 +165,7 @@ class _Server:
         if response.status != OK:
             raise Failed(refusal(response.status, response.headers, message))
         if message is None:
-            page = "A web page" if body.lstrip().startswith(b"<") else "Something that is no JSON"
+            page = "A web page" if body.lstrip().startswith(b"<") else "A response that is not JSON"
             raise Failed(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
         return message
 
@@ -195,42 +182,42 @@ class _Server:
 
 
 def endpoint(url: str) -> URL:
-    """Where to POST: the URL, with /mcp at its end. Raises ``ValueError``."""
-    address = URL(url.strip().rstrip("/"))
-    if address.scheme not in ("http", "https") or not address.host or address.user is not None:
-        raise ValueError("no http:// or https:// URL, or one with a user name")
-    return address if address.name == "mcp" else address / "mcp"
+    """Where to POST: the URL as it is; one without a path gets the path of the endpoint. Raises ``Failed``."""
+    try:
+        address = URL(url.strip())
+        if address.scheme not in ("http", "https") or not address.host or address.user is not None:
+            raise ValueError("no http:// or https:// URL, or one with a user name")
+    except ValueError as fault:
+        raise Failed(explain(fault)) from None
+    return address if address.path not in ("", "/") else address.with_path("/mcp")
 
 
-def explain(fault: Exception) -> str:
-    """A fault below HTTP, and its fix. aiohttp wraps what the system said of a connection."""
-    inner = getattr(fault, "os_error", fault)
-    return next(
-        (text for kind, text in _FAULTS if isinstance(fault, kind) or isinstance(inner, kind)),
-        "The connection broke. Try again.",
-    )
-
-
-def refusal(status: int, headers: Mapping[str, str], body: JSON) -> str:
-    """An HTTP status other than 200, and its fix: the server's own sentence where it sent one."""
-    match body:
-        case {"error": {"message": str(said), "data": {"code": str(code)}}}:
-            text = f"HTTP {status} {code}: {_sentence(said)}"
-        case {"error": {"code": int(code), "message": str(said)}}:
-            text = f"HTTP {status}, error {code}: {_sentence(said)}"
-        case {"error_description": str(said)}:
-            text = f"HTTP {status}: {_sentence(said)}"
-        case _ if status // 100 == 3:  # noqa: PLR2004 - any redirect
-            text = f"HTTP {status}: The server moved. Use the URL {headers.get('Location', 'that it moved to')}."
+def what_else(result: JSON, details: JSON) -> list[str]:
+    """What a refusal says beside its message and next action: faulty inputs, near names, the run."""
+    details = details if isinstance(details, dict) else {}
+    errors, near = details.get("errors"), details.get("suggestions")
+    lines = [line for one in (errors if isinstance(errors, list) else []) if (line := _faulty_input(one))]
+    match result:
+        case {"content": [{"text": str(text)}, *_]}:
+            # The server writes the errors there as JSON, for models.
+            said = [line for line in text.splitlines()[2:] if not (lines and line.startswith("errors: "))]
         case _:
-            text = f"HTTP {status}: {_STATUS_FIXES.get(status, _OTHER_STATUS)}"
-    wait = headers.get("Retry-After")
-    return f"{text} Try again in {wait} s." if wait and wait.isdigit() else text
+            said = []
+    if isinstance(near, list) and near and not any(str(near[0]) in line for line in said):
+        lines.append(f"Did you mean: {', '.join(map(str, near))}")
+    return [*lines, *said][:MAX_MORE]
 
 
-def _sentence(text: str) -> str:
-    """The text with an end, so that a fix can follow."""
-    return text if text.rstrip().endswith((".", "!", "?")) else f"{text.rstrip()}."
+def _faulty_input(error: JSON) -> str | None:
+    """One of Runflow's own errors: the input that it names, and what is wrong with it."""
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else None
+    names = (error.get(name) for name in ("param", "field", "loc", "path", "pointer", "name"))
+    name = next((one for one in names if one), None)
+    said = next((one for one in map(error.get, ("message", "msg", "detail")) if isinstance(one, str)), None)
+    if isinstance(name, list):
+        name = ".".join(map(str, name[1:] if name[0] == "body" else name))
+    return f"{name}: {said}" if name and said else said
 
 
 def _json(body: bytes) -> JSON:

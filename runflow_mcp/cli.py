@@ -2,45 +2,55 @@
 
 import argparse
 import asyncio
-import html
+import errno
+import getpass
 import os
-import re
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import attrs
 import dotenv
-import orjson
 import structlog
 
-from runflow_mcp import __version__
+from runflow_mcp import open_files, settings_report, terminal
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.config import Config, ConfigError, likely_typos
+from runflow_mcp.command_line import KEY_VARIABLE, SANDBOX_PORT, parser
+from runflow_mcp.config import Config, ConfigError, Row, likely_typos, survey
+from runflow_mcp.config_warnings import SettingWarning, setting_warnings
 from runflow_mcp.observability import logs
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.sandbox import RunningSandbox, Sandbox
 from runflow_mcp.sandbox import start as start_sandbox
-from runflow_mcp.server import serve
+from runflow_mcp.server import ListenError, serve
+from runflow_mcp.welcome import SANDBOX_KEY, welcome
 
 log = structlog.get_logger(__name__)
 
-SANDBOX_KEY = "rf_live_sandbox"
-#: Fixed, so that links to the sandbox's media can be allowed in a firewall or a content security policy.
-SANDBOX_PORT = 8090
 #: How many ports from there on are tried for a second sandbox on the same machine.
 SANDBOX_PORTS = 20
 WRONG_SETTINGS = 2
+#: Serves with a config and a welcome.
+Start = Callable[[Config, str], Awaitable[None]]
+_NEEDS_REDIS = "expected the package redis; install runflow-mcp[redis]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 1 (it did not work) or 2 (it was asked wrongly)."""
-    arguments = _parser().parse_args(argv)
+    terminal.open_standard_streams()
+    arguments = parser(serve=_serve, sandbox=_sandbox, check=_check, config=_config).parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
-    return command(arguments)
+    try:
+        return command(arguments)
+    except terminal.OutputError as error:
+        if not isinstance(error.__cause__, BrokenPipeError):  # `runflow-mcp config | head` is no error
+            terminal.complain(str(error))
+        return 1
 
 
 def environment() -> dict[str, str]:
@@ -48,92 +58,29 @@ def environment() -> dict[str, str]:
     try:
         from_file = dotenv.dotenv_values(".env", interpolate=False)
     except (OSError, UnicodeDecodeError):
-        print("The file .env of this directory cannot be read as UTF-8 text. Nothing was started.", file=sys.stderr)
+        terminal.complain("The file .env of this directory cannot be read as UTF-8 text. Nothing was started.")
         raise SystemExit(WRONG_SETTINGS) from None
     return {name: value for name, value in from_file.items() if value is not None} | dict(os.environ)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="runflow-mcp", description="An MCP server in front of Runflow.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    one = commands.add_parser("serve", help="the server, configured by the environment and .env")
-    one.add_argument("--sandbox", action="store_true", help="against a simulated Runflow in this process")
-    one.set_defaults(command=_serve)
-
-    one = commands.add_parser("sandbox", help="the simulated Runflow alone")
-    one.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    one.add_argument("--port", type=_port, default=SANDBOX_PORT, help="port (default: %(default)s)")
-    one.add_argument("--speed", type=_speed, default=1.0, help="how many times faster runs end (default: 1)")
-    one.set_defaults(command=_sandbox)
-
-    one = commands.add_parser("check", help="smoke test of a running server; every failure with its fix")
-    one.add_argument("url", metavar="URL", help="the server, such as http://127.0.0.1:8080/mcp")
-    one.add_argument("--key", required=True, help="your Runflow API key")
-    one.add_argument(
-        "--generate",
-        nargs=2,
-        action=_ModelAndInput,
-        metavar=("MODEL", "JSON"),
-        help="run this model with this input too (may cost money)",
-    )
-    one.set_defaults(command=_check)
-
-    one = commands.add_parser("config", help="every setting: name, type, default, current value, meaning")
-    one.add_argument("--markdown", action="store_true", help="the table of the README")
-    one.set_defaults(command=_config)
-    return parser
-
-
-class _ModelAndInput(argparse.Action):
-    """``MODEL JSON`` as a name and an object."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - the base class's signature
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,  # noqa: ARG002
-    ) -> None:
-        model, text = values
-        try:
-            run_input = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            run_input = None
-        if not isinstance(run_input, dict):
-            raise argparse.ArgumentError(self, """JSON must be an object, such as '{"prompt": "a lighthouse"}'""")
-        setattr(namespace, self.dest, (model, run_input))
-
-
-def _port(text: str) -> int:
-    port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else -1
-    if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port is
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed <= 1000:  # noqa: PLR2004 - beyond it nothing is left to see
-        raise argparse.ArgumentTypeError("a speed is a number above 0, up to 1000")
-    return speed
 
 
 def load_config(environ: Mapping[str, str]) -> Config | None:
     """The settings; None, after one message that lists every fault, when they cannot be used."""
     try:
         config = Config.from_mapping(environ)
-        if config.rate_limit_store != "memory://" and find_spec("redis") is None:
-            raise ConfigError(["MCP_RATE_LIMIT_STORE: expected the package redis; install runflow-mcp[redis]"])
+        if _lacks_redis(config.rate_limit_store):
+            raise ConfigError([f"MCP_RATE_LIMIT_STORE: {_NEEDS_REDIS}"])
     except ConfigError as wrong:
-        print("These settings are wrong:", *(f"  {fault}" for fault in wrong.faults), sep="\n", file=sys.stderr)
-        print("Nothing was started. `runflow-mcp config` explains every setting.", file=sys.stderr)
+        terminal.complain(
+            "These settings are wrong:",
+            *(f"  {fault}" for fault in wrong.faults),
+            "Nothing was started. `runflow-mcp config` explains every setting.",
+        )
         return None
     return config
+
+
+def _lacks_redis(store: str) -> bool:
+    return store != "memory://" and find_spec("redis") is None
 
 
 def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
@@ -152,22 +99,43 @@ def _serve(arguments: argparse.Namespace) -> int:
     config = load_config(environ)
     if config is None:
         return WRONG_SETTINGS
-    logs.configure(config)
-    for name, meant in likely_typos(environ):
-        log.warning("unknown_setting", name=name, did_you_mean=meant)
-    if "*" in config.allowed_hosts:
-        log.warning(
-            "any_host_allowed",
-            why="a web page can point its own host name here (DNS rebinding) and use this server from a browser",
-            fix="name the hosts in MCP_ALLOWED_HOSTS",
-        )
-    try:
-        _run(_serve_sandboxed(environ, config.port) if arguments.sandbox else serve(config))
-    except OSError as fault:
-        where = f"{config.host}:{config.port}"
-        print(f"Cannot listen on {where}: {_why(fault)}. Change MCP_HOST or MCP_PORT.", file=sys.stderr)
-        return 1
+    allowed = open_files.raise_limit()
+    with _logging(config, environ) as sink:
+        for name, meant in likely_typos(environ):
+            log.warning("unknown_setting", name=name, did_you_mean=meant)
+        needed = open_files.needed(config.max_waits)
+        for one in setting_warnings(config, open_files=allowed, files_needed=needed):
+            log.warning("questionable_setting", **attrs.asdict(one))
+        try:
+            start = partial(_serve_telling, sink, allowed)
+            _run(_serve_sandboxed(environ, config.port, start) if arguments.sandbox else _serve_live(config, start))
+        except ListenError as error:
+            terminal.complain(_cannot_listen(error.reason, config))
+            return 1
     return 0
+
+
+def _logging(config: Config, environ: Mapping[str, str]) -> AbstractContextManager[Sink]:
+    return logs.configured(
+        config,
+        terminal.descriptor(sys.stderr),
+        terminal=sys.stderr.isatty(),
+        colors=terminal.wants_colors(sys.stderr, environ),
+    )
+
+
+def _cannot_listen(error: OSError, config: Config) -> str:
+    """One line: what is wrong, and what to do."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    port = config.port
+    if error.errno == errno.EADDRINUSE:
+        other = 9000 if port != 9000 else 9001  # noqa: PLR2004 - one that the message can propose
+        fix = f"Stop the program that has this port, or take another: MCP_PORT={other} (make run PORT={other})."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        fix = "Ports below 1024 need a right that this user lacks: set MCP_PORT to another (make run PORT=8080)."
+    else:
+        fix = "Set MCP_HOST to an address of this machine, such as 127.0.0.1."
+    return f"Cannot listen on {host}:{port}: {_why(error)}. {fix}"
 
 
 def _why(fault: OSError) -> str:
@@ -180,7 +148,7 @@ def _can_draw() -> bool:
     if find_spec("PIL") is not None:
         return True
     extra = "install the extra \"sandbox\" (in a clone: pip install '.[sandbox]')"
-    print(f"The sandbox draws its pictures with Pillow, which is missing: {extra}.", file=sys.stderr)
+    terminal.complain(f"The sandbox draws its pictures with Pillow, which is missing: {extra}.")
     return False
 
 
@@ -199,13 +167,41 @@ async def start_embedded_sandbox(server_port: int) -> RunningSandbox:
     return running
 
 
-async def _serve_sandboxed(environ: Mapping[str, str], port: int) -> None:
+async def _serve_live(config: Config, start: Start) -> None:
+    text = welcome(config, _program(), sandbox=False) if sys.stdout.isatty() else ""
+    await start(config, text)
+
+
+async def _serve_sandboxed(environ: Mapping[str, str], port: int, start: Start) -> None:
     sandbox = await start_embedded_sandbox(port)
     try:
         config = Config.from_mapping({**environ, **_sandbox_urls(sandbox)})
-        await serve(config, announce=_welcome(config))
+        await start(config, welcome(config, _program(), sandbox=True))
     finally:
         await sandbox.close()
+
+
+async def _serve_telling(sink: Sink, allowed_files: int, config: Config, text: str) -> None:
+    # A sink for this stream too: what is printed must not stop a server whose reader stands still.
+    output = Sink(terminal.descriptor(sys.stdout))
+
+    def tell(line: str) -> None:
+        output.write(f"{line}\n".encode())
+
+    try:
+        interactive = sys.stdout.isatty()
+        await serve(config, sink=sink, open_files=allowed_files, welcome=text, tell=tell, interactive=interactive)
+    finally:
+        output.close(logs.FLUSH)
+
+
+def _program() -> list[str]:
+    """How to call this program from the working directory."""
+    python = Path(sys.executable)
+    script = python.with_name("runflow-mcp")
+    command = [script] if script.exists() else [python, Path("-m"), Path("runflow_mcp")]
+    here = Path.cwd()
+    return [str(one.relative_to(here)) if one.is_relative_to(here) else str(one) for one in command]
 
 
 def _sandbox_urls(sandbox: RunningSandbox) -> dict[str, str]:
@@ -216,33 +212,6 @@ def _sandbox_urls(sandbox: RunningSandbox) -> dict[str, str]:
     }
 
 
-def _welcome(config: Config) -> str:
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104 - compared, not bound
-    host = f"[{host}]" if ":" in host else host
-    url = f"http://{host}:{config.port}/mcp"
-    call = (
-        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate","arguments":'
-        '{"model":"google/nano-banana-2","input":{"prompt":"a lighthouse at dusk"}},"_meta":{"progressToken":1}}}'
-    )
-    return f"""
-Runflow MCP server, against the embedded sandbox (a simulated Runflow: no account, nothing is billed)
-
-  URL          {url}
-  sandbox key  {SANDBOX_KEY}
-
-A first picture, with live progress:
-
-  curl -N {url} \\
-    -H 'Authorization: Bearer {SANDBOX_KEY}' \\
-    -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\
-    -d {shlex.quote(call)}
-
-Claude Code:
-
-  claude mcp add --transport http runflow {url} --header 'Authorization: Bearer {SANDBOX_KEY}'
-"""
-
-
 def _sandbox(arguments: argparse.Namespace) -> int:
     if not _can_draw():
         return WRONG_SETTINGS
@@ -250,10 +219,10 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     async def run() -> None:
         sandbox = Sandbox(clock=SystemClock(), speed=arguments.speed)
         running = await start_sandbox(sandbox, host=arguments.host, port=arguments.port)
-        print(f"The simulated Runflow answers at {running.url} for the key {SANDBOX_KEY}.")
-        print("Settings for the server:")
+        terminal.say(f"The simulated Runflow answers at {running.url} for the key {SANDBOX_KEY}.")
+        terminal.say("Settings for the server:")
         for name, value in _sandbox_urls(running).items():
-            print(f"  {name}={value}", flush=True)
+            terminal.say(f"  {name}={value}")
         await _stopped()
         await running.close()
 
@@ -261,7 +230,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         _run(run())
     except OSError as fault:
         where = f"{arguments.host}:{arguments.port}"
-        print(f"Cannot listen on {where}: {_why(fault)}. Change --host or --port.", file=sys.stderr)
+        terminal.complain(f"Cannot listen on {where}: {_why(fault)}. Change --host or --port.")
         return 1
     return 0
 
@@ -277,29 +246,44 @@ async def _stopped() -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from runflow_mcp.check import check  # noqa: PLC0415 - the other commands need none of it
 
+    environ = environment()
     try:
-        return asyncio.run(check(arguments.url, arguments.key, arguments.generate, partial(print, flush=True)))
-    except KeyboardInterrupt:
+        key = arguments.key if arguments.key is not None else environ.get(KEY_VARIABLE, "").strip() or _asked_key()
+        run = check(arguments.url, key, arguments.generate, terminal.say, ca_file=environ.get("SSL_CERT_FILE"))
+        return asyncio.run(run)
+    except (KeyboardInterrupt, EOFError):
         return 1
+
+
+def _asked_key() -> str:
+    if not sys.stdin.isatty():
+        terminal.complain(f"There is no API key. Set {KEY_VARIABLE}, or run this in a terminal and be asked for it.")
+        raise SystemExit(WRONG_SETTINGS)
+    return getpass.getpass("Runflow API key (not shown): ").strip()
 
 
 def _config(arguments: argparse.Namespace) -> int:
     if arguments.markdown:
-        print(settings_markdown())
+        terminal.say(settings_report.as_markdown())
         return 0
-    config = load_config(environment())
-    if config is None:
-        return WRONG_SETTINGS
-    for name, kind, default, value, help_ in config.table():
-        print(f"{name} ({kind})\n    {help_}\n    default: {default or '(empty)'}\n    now:     {value or '(empty)'}")
-    return 0
+    environ = environment()
+    rows = [_with_package(row) for row in survey(environ)]
+    wrong = [row.name for row in rows if row.error is not None]
+    if arguments.json:
+        terminal.say(settings_report.as_json(rows))
+    elif arguments.env:
+        terminal.say(settings_report.as_env(rows, environ))
+    else:
+        terminal.say(settings_report.as_text(rows, _warnings(environ) if not wrong else []))
+    if wrong:
+        terminal.complain(f"Wrong: {', '.join(wrong)}. The server does not start with these settings.")
+    return WRONG_SETTINGS if wrong else 0
 
 
-def settings_markdown() -> str:
-    """The README's table of settings."""
-    lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
-    for name, kind, default, _, help_ in Config().table():
-        # A <placeholder> would vanish as an unknown tag.
-        shown = html.escape(help_, quote=False)
-        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {shown} |")
-    return "\n".join(lines)
+def _with_package(row: Row) -> Row:
+    lacks = row.name == "MCP_RATE_LIMIT_STORE" and row.error is None and _lacks_redis(row.value)
+    return attrs.evolve(row, error=_NEEDS_REDIS) if lacks else row
+
+
+def _warnings(environ: Mapping[str, str]) -> list[SettingWarning]:
+    return setting_warnings(Config.from_mapping(environ))

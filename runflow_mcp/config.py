@@ -6,12 +6,14 @@ Nothing else in the package reads the environment.
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
 from runflow_mcp import setting_values as values
+from runflow_mcp import store_url
 from runflow_mcp.setting_values import IPNetwork
 
 
@@ -26,7 +28,7 @@ class ConfigError(Exception):
 def setting(name: str, default: str, kind: str, parse: Callable[[str], Any], help_: str, *, empty: bool = False) -> Any:
     """A field of ``Config``. ``empty``: the empty text is a value of its own, not the default."""
     metadata = {"name": name, "default": default, "kind": kind, "parse": parse, "help": help_, "empty": empty}
-    return attrs.field(default=parse(default), metadata=metadata, repr=values.shown)
+    return attrs.field(default=parse(default), metadata=metadata, repr=partial(values.shown, kind=kind))
 
 
 _DAY_MS = 86_400_000
@@ -36,7 +38,9 @@ _DAY_MS = 86_400_000
 class Config:
     """The settings, checked. Durations are milliseconds, as in their names."""
 
-    host: str = setting("MCP_HOST", "127.0.0.1", "text", values.text, "Address to listen on.")
+    host: str = setting(
+        "MCP_HOST", "127.0.0.1", "text", values.host, "Address to listen on; :: is every address, IPv4 ones too."
+    )
     port: int = setting("MCP_PORT", "8080", "integer", values.integer(1, 65535), "Port to listen on.")
     public_url: str = setting(
         "MCP_PUBLIC_URL",
@@ -100,7 +104,7 @@ class Config:
         "MCP_RATE_LIMIT_STORE",
         "memory://",
         "url",
-        values.store,
+        store_url.store,
         "Where the windows live: memory://, or redis:// or rediss:// (Redis or Valkey) when several processes "
         "share one limit.",
     )
@@ -166,14 +170,14 @@ class Config:
         read: dict[str, Any] = {}
         faults: list[str] = []
         for field in attrs.fields(cls):
-            name, parse = field.metadata["name"], field.metadata["parse"]
-            text = environ.get(name)
-            if text is None or (not text.strip() and not field.metadata["empty"]):
-                continue
             try:
-                read[field.name] = parse(text.strip())
+                value = _given(field, environ)
             except ValueError as fault:
-                faults.append(f"{name}={values.mask_url_password(text)!r}: expected {fault}")
+                name, kind = field.metadata["name"], field.metadata["kind"]
+                faults.append(f"{name}={values.masked(environ[name], kind)!r}: expected {fault}")
+            else:
+                if value is not None:
+                    read[field.name] = value
         if faults:
             raise ConfigError(faults)
         return cls(**read)
@@ -183,8 +187,9 @@ class Config:
         """The Host allowlist as configured: defaults and the public URL's host included."""
         # Clients leave the default ports out; an entry without a port matches them too.
         port = "" if self.port in (80, 443) else f":{self.port}"
-        bound = f"[{self.host}]" if ":" in self.host else self.host.lower()
-        own = () if bound in ("", "0.0.0.0", "[::]") else (f"{bound}{port}",)  # noqa: S104 - compared, not bound
+        # Clients write no zone: it is the name of an interface of this machine.
+        bound = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+        own = () if bound in ("0.0.0.0", "[::]") else (f"{bound}{port}",)  # noqa: S104 - compared, not bound
         local = dict.fromkeys((f"localhost{port}", f"127.0.0.1{port}", f"[::1]{port}", *own))
         hosts = self.allowed_hosts_setting or tuple(local)
         public = urlsplit(self.public_url).netloc
@@ -208,11 +213,57 @@ class Config:
                 field.metadata["name"],
                 field.metadata["kind"],
                 field.metadata["default"],
-                values.shown(getattr(self, field.name)),
+                values.shown(getattr(self, field.name), field.metadata["kind"]),
                 field.metadata["help"],
             )
             for field in attrs.fields(type(self))
         ]
+
+
+def _given(field: "attrs.Attribute[Any]", environ: Mapping[str, str]) -> Any:
+    """The value of a setting that is set, None where it is not; raises ``ValueError`` that says what was expected."""
+    text = environ.get(field.metadata["name"])
+    if text is None or (not text.strip() and not field.metadata["empty"]):
+        return None
+    return field.metadata["parse"](text.strip())
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One setting as ``runflow-mcp config`` shows it, secrets masked. ``error``: what is wrong with its value."""
+
+    name: str
+    type: str
+    default: str
+    value: str
+    is_set: bool
+    help: str
+    error: str | None = None
+
+
+def survey(environ: Mapping[str, str]) -> list[Row]:
+    """Every setting with the value that it has in this environment, the wrong ones included."""
+    rows = []
+    for field in attrs.fields(Config):
+        name, kind, default = (field.metadata[key] for key in ("name", "kind", "default"))
+        value, error = None, None
+        try:
+            value = _given(field, environ)
+            shown = values.shown(field.default if value is None else value, kind)
+        except ValueError as wrong:
+            shown, error = values.masked(environ[name], kind), f"expected {wrong}"
+        rows.append(
+            Row(
+                name=name,
+                type=kind,
+                default=default,
+                value=shown,
+                is_set=value is not None or error is not None,
+                help=field.metadata["help"],
+                error=error,
+            )
+        )
+    return rows
 
 
 def likely_typos(environ: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -15,11 +15,26 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
-_URL_USER = re.compile(r"([a-z]+://[^:/@]*:).*", re.DOTALL)
+MASK = "***"
+#: A host, and a port that is the number of one, before a path or the end.
+_HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*)(?::(?:[0-9]{1,4}|[1-6][0-9]{4})?)?(?:/|\Z)")
+#: A part of a host name; one of digits alone would be taken for an IPv4 address in a form that few expect.
+_LABEL = re.compile(r"(?!\d+\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
 
-def text(value: str) -> str:
-    return value
+def host(value: str) -> str:
+    """An address to listen on, in its shortest form, or a name in lower case."""
+    expected = "an address or a host name without scheme and port, such as 127.0.0.1, ::1, :: or localhost"
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        name = bare.lower().removesuffix(".")
+        if bare != value or not name or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+            raise ValueError(expected) from None
+        return name
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -130,25 +145,39 @@ def _folded(network: IPNetwork) -> IPNetwork:
     return network if mapped is None or beyond < 0 else ipaddress.IPv4Network((mapped, beyond))
 
 
-def store(value: str) -> str:
-    parts = urlsplit(value)
-    if value == "memory://" or (parts.scheme in ("redis", "rediss") and parts.hostname):
-        return value
-    raise ValueError("memory://, redis://host:port/db or rediss://host:port/db")
-
-
 def mask_url_password(value: str) -> str:
-    """``redis://user:secret@host`` with the secret replaced."""
-    value, _, query = value.partition("?")  # some clients take a password there
-    value += "?***" if query else ""
-    credentials, at, host = value.rpartition("@")
+    """A URL, well-formed or not, with everything in it that could be a password replaced."""
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        scheme, rest = "", value
+    before, at, host = rest.rpartition("@")
     if not at:
-        return value
-    user = _URL_USER.fullmatch(credentials)  # a misspelt URL shows nothing before its host
-    return f"{user[1] if user else ''}***@{host}"
+        return f"{scheme}{separator}{_address(rest)}"
+    if re.search("[?#]", before):
+        return f"{scheme}{separator}{MASK}"  # the @ may stand in a query, and so may the password
+    user, colon, _ = before.partition(":")
+    if not separator or not colon or re.search("[/@]", user):
+        user = colon = ""  # a misspelt URL shows nothing before its host
+    return f"{scheme}{separator}{user}{colon}{MASK}@{_address(host)}"
 
 
-def shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return mask_url_password(str(value))
+def _address(text: str) -> str:
+    """Host, port and path; what follows a ``?`` or ``#`` replaced, as is a port that is not one."""
+    found = re.search(r"[?#](?=.)", text, re.DOTALL)  # some clients take a password there
+    address, rest = (text[: found.start()], f"{found[0]}{MASK}") if found else (text, "")
+    if not _HOST_AND_PORT.match(address):  # a password whose host was forgotten
+        address = f"{address.partition(':')[0]}:{MASK}"
+    return f"{address}{rest}"
+
+
+def masked(text: str, kind: str) -> str:
+    """The text of a setting as it may be shown; ``kind`` is the setting's type."""
+    if kind == "list":
+        return ",".join(masked(item, "text") for item in text.split(","))
+    return mask_url_password(text) if kind in ("url", "origin") or "@" in text else text
+
+
+def shown(value: object, kind: str) -> str:
+    """The value of a setting as it may be shown."""
+    text = ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+    return masked(text, kind)

@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 
 from runflow_mcp import __version__
-from runflow_mcp.check import check, endpoint, explain
+from runflow_mcp.check import check, endpoint, what_else
+from runflow_mcp.check_errors import explain
 from runflow_mcp.errors import NEXT_ACTION
 from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.protocol.revisions import LATEST
@@ -22,10 +23,11 @@ Canned = Callable[..., Awaitable[str]]
 
 
 async def lines_of(
-    url: str, *, key: str = KEY, order: tuple[str, JSONObject] | None = None, code: int = 1
+    url: str, *, key: str = KEY, order: tuple[str, JSONObject] | None = None, code: int | None = 1
 ) -> list[str]:
+    """What is said; ``code``: the exit code, None for any."""
     lines: list[str] = []
-    assert await check(url, key, order, lines.append) == code
+    assert await check(url, key, order, lines.append) in ((0, 1) if code is None else (code,))
     assert not any("\n" in line for line in lines)
     return lines
 
@@ -47,14 +49,27 @@ async def canned() -> AsyncIterator[Canned]:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            return f"http://127.0.0.1:{runner.addresses[0][1]}"
+            return f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
 
         yield start
 
 
-@pytest.mark.parametrize("path", ["", "/", "/mcp", "/mcp/"])
-async def test_a_working_server_gets_a_line_for_each_step(server: Server, path: str) -> None:
-    greeting, models = await lines_of(f"{server.origin}{path}", code=0)
+@pytest.mark.parametrize("path", ["", "/"])
+async def test_a_url_without_a_path_gets_the_one_of_the_endpoint_and_it_says_so(server: Server, path: str) -> None:
+    first, *steps = await lines_of(f"{server.origin}{path}", code=0)
+    assert first == f"     using {server.url}"
+    assert len(steps) == 2
+
+
+@pytest.mark.parametrize("path", ["/mcp/", "/a/mcp", "/api", "/mcp?x=1"])
+async def test_any_other_url_is_tested_as_it_was_typed(server: Server, path: str) -> None:
+    lines = await lines_of(f"{server.origin}{path}", code=0 if path.startswith("/mcp?") else None)
+    assert not any("using" in line for line in lines)
+    assert str(endpoint(f"{server.origin}{path}")) == f"{server.origin}{path}"
+
+
+async def test_a_working_server_gets_a_line_for_each_step(server: Server) -> None:
+    greeting, models = await lines_of(server.url, code=0)
     assert greeting == f"ok   initialize: Runflow {__version__}, protocol {LATEST}"
     assert models.startswith("ok   list_models: 45 models and Solutions, the first is runflow/")
 
@@ -68,9 +83,61 @@ async def test_a_run_is_told_while_it_goes_and_ends_with_its_address(server: Ser
 
 
 async def test_a_tool_error_is_shown_with_its_next_action(server: Server) -> None:
-    *_, last = await lines_of(server.url, key="rf_live_sandbox_no_credit", order=(MODEL, INPUT))
+    lines = await lines_of(server.url, key="rf_live_sandbox_no_credit", order=(MODEL, INPUT))
     expected = f"[insufficient_credits] Insufficient credit. {NEXT_ACTION['insufficient_credits']}"
-    assert last == f"FAIL generate: {expected}"
+    assert f"FAIL generate: {expected}" in lines
+    assert "     Balance is $0.00" in lines
+
+
+async def test_a_refused_model_is_shown_with_the_near_names(server: Server) -> None:
+    _, _, failed, *more = await lines_of(server.url, order=("google/nano-banana", INPUT))
+    assert failed.startswith("FAIL generate: [model_not_found] ")
+    [near] = [line for line in more if "Did you mean" in line]
+    assert "google/nano-banana-2" in near
+
+
+async def test_a_refused_input_is_named(server: Server) -> None:
+    *_, failed, first, second = await lines_of(server.url, order=(MODEL, {}))
+    assert failed.startswith("FAIL generate: [validation_error] ")
+    assert first == "     input.prompt: Field required"
+    assert "client_ref" in second
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ({"code": "x", "message": "No.", "next_action": "Y.", "details": {"suggestions": ["a/b", "c/d"]}}, "a/b, c/d"),
+        ({"code": "x", "message": "No.", "next_action": "Y.", "details": {"errors": ["Too dark"]}}, "Too dark"),
+        (
+            {
+                "code": "x",
+                "message": "No.",
+                "next_action": "Y.",
+                "details": {"errors": [{"field": "seed", "message": "Too large"}]},
+            },
+            "seed: Too large",
+        ),
+        (
+            {
+                "code": "x",
+                "message": "No.",
+                "next_action": "Y.",
+                "details": {"errors": [{"param": "size", "detail": "Unknown"}, 7, None, {}]},
+            },
+            "size: Unknown",
+        ),
+    ],
+)
+async def test_details_are_shown_although_the_text_lacks_them(error: JSONObject, shown: str) -> None:
+    lines = what_else({"isError": True, "structuredContent": {"error": error}}, error["details"])
+    assert any(shown in line for line in lines)
+
+
+async def test_a_key_that_a_proxy_removes_is_told_from_one_that_is_refused(canned: Canned) -> None:
+    body = '{"error":{"code":401,"message":"Send your key.","data":{"code":"missing_authorization"}}}'
+    [line] = await lines_of(await canned(body, status=401))
+    assert line.startswith("FAIL initialize: HTTP 401 missing_authorization: The key was sent")
+    assert "removes the Authorization header" in line
 
 
 async def test_the_run_is_not_tried_after_a_failed_step(canned: Canned) -> None:
@@ -86,8 +153,8 @@ async def test_a_refused_key_is_explained_by_the_server(server: Server) -> None:
 
 @pytest.mark.parametrize("key", ["", "rf_live_ü", "rf_live_x\n"])
 async def test_a_key_that_cannot_be_one_is_not_sent(key: str) -> None:
-    [line] = await lines_of("http://127.0.0.1:1", key=key)
-    assert "Give the whole key with --key." in line
+    [line] = await lines_of("http://127.0.0.1:1/mcp", key=key)
+    assert "Give the whole key." in line
 
 
 async def test_a_host_that_is_not_allowed(serve: Serve) -> None:
@@ -104,13 +171,13 @@ async def test_a_wrong_path(server: Server) -> None:
 
 
 async def test_nothing_listens() -> None:
-    [line] = await lines_of(f"http://127.0.0.1:{free_port()}")
+    [line] = await lines_of(f"http://127.0.0.1:{free_port()}/mcp")
     assert line == ("FAIL initialize: Connection refused. Start the server, or correct host and port in the URL.")
 
 
 async def test_no_tls_where_https_was_asked(server: Server) -> None:
     [line] = await lines_of(server.url.replace("http:", "https:"))
-    assert line.startswith("FAIL initialize: No TLS is spoken there.")
+    assert line.startswith("FAIL initialize: The server does not speak TLS there.")
 
 
 async def test_a_server_that_says_nothing() -> None:
@@ -121,7 +188,7 @@ async def test_a_server_that_says_nothing() -> None:
 
     listener = await asyncio.start_server(silence, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
-    [line] = await lines_of(f"http://{host}:{port}")
+    [line] = await lines_of(f"http://{host}:{port}/mcp")
     assert line.startswith("FAIL initialize: Nothing came for 45 s.")
     for writer in waiting:
         writer.close()
@@ -139,9 +206,9 @@ _RPC_ERROR = '{"jsonrpc":"2.0","id":"initialize","error":{"code":-32601,"message
         ({"body": _PAGE, "kind": "text/html"}, "A web page came back."),
         ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy reaches no server."),
         ({"body": _PAGE, "kind": "text/html", "status": 401}, "HTTP 401: The key is not accepted."),
-        ({"body": "hello", "kind": "text/plain"}, "Something that is no JSON came back."),
+        ({"body": "hello", "kind": "text/plain"}, "A response that is not JSON came back."),
         ({"body": "[]"}, "No MCP server answers here."),
-        ({"body": '{"status":"ok"}', "status": 418}, "HTTP 418: This is no answer of an MCP server."),
+        ({"body": '{"status":"ok"}', "status": 418}, "HTTP 418: This is not the response of an MCP server."),
         ({"body": _RPC_ERROR}, "Error -32601: No such method. Check that this is the URL of a Runflow MCP server."),
         ({"body": _LIMITED, "status": 429, "Retry_After": "7"}, "HTTP 429 rate_limited: Too many. Try again in 7 s."),
         ({"status": 301, "Location": "https://a.test/mcp"}, "HTTP 301: The server moved. Use the URL https://a.test/"),
@@ -167,20 +234,14 @@ async def test_the_key_is_never_shown_and_no_line_is_long(canned: Canned) -> Non
 )
 async def test_what_is_no_url(url: str) -> None:
     [line] = await lines_of(url)
-    assert line.startswith("FAIL initialize: This is no URL to use.")
-
-
-def test_the_path_ends_in_mcp() -> None:
-    for url in ("https://example.com", "https://example.com/", "https://example.com/mcp", " https://example.com/mcp/ "):
-        assert str(endpoint(url)) == "https://example.com/mcp"
-    assert str(endpoint("https://example.com/runflow")) == "https://example.com/runflow/mcp"
+    assert line.startswith("FAIL initialize: This URL cannot be used.")
 
 
 @pytest.mark.parametrize(
     ("kind", "cause", "said"),
     [
         (aiohttp.ClientConnectorDNSError, OSError(-2, "Name or service not known"), "The host name is not known."),
-        (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError(1, "expired"), "The TLS certificate"),
+        (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError(1, "odd"), "The TLS certificate is not"),
         (aiohttp.ClientConnectorError, OSError(113, "No route to host"), "The host cannot be reached."),
         (aiohttp.ClientConnectorError, ConnectionRefusedError(111, "refused"), "Connection refused."),
     ],

@@ -18,7 +18,7 @@ import attrs
 import pytest
 import structlog
 
-from runflow_mcp import __version__, cli
+from runflow_mcp import __version__, cli, settings_report
 from runflow_mcp.config import Config
 from tests.serving import BOTH, KEY, free_port
 
@@ -62,13 +62,15 @@ class Command:
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
-    async def answers(self, session: aiohttp.ClientSession, path: str, status: int = 200) -> None:
+    async def answers(
+        self, session: aiohttp.ClientSession, path: str, status: int = 200, origin: str | None = None
+    ) -> None:
         """Wait until a GET of ``path`` has this status."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 assert self.process.returncode is None, self.stderr
                 try:
-                    async with session.get(f"{self.url}{path}") as response:
+                    async with session.get(f"{origin or self.url}{path}") as response:
                         if response.status == status:
                             return
                 except aiohttp.ClientConnectorError:
@@ -138,9 +140,9 @@ async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_
     assert f"sandbox key  {KEY}\n" in server.stdout
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    start = server.stdout.index("  curl ")
-    printed = server.stdout[start : server.stdout.index("\n\n", start)]
-    pasted = await asyncio.create_subprocess_exec("bash", "-c", f"{printed} -sS", stdout=asyncio.subprocess.PIPE)
+    pasted = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"{printed(server, '  curl ')} -sS"), stdout=asyncio.subprocess.PIPE
+    )
     output, _ = await asyncio.wait_for(pasted.communicate(), PATIENCE)
     events = [json.loads(line.removeprefix("data: ")) for line in output.decode().splitlines() if "data: " in line]
     assert [one["method"] for one in events[:-1]] == ["notifications/progress"] * (len(events) - 1)
@@ -153,6 +155,28 @@ async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_
     assert {"listening", "request", "draining", "stopped"} <= {line["event"] for line in log}
     assert [line["did_you_mean"] for line in log if line["event"] == "unknown_setting"] == ["MCP_ALLOWED_HOSTS"]
     assert KEY not in server.stderr
+
+
+def printed(server: Command, beginning: str) -> str:
+    """The command in the welcome that begins so, its continued lines included."""
+    start = server.stdout.index(beginning)
+    return server.stdout[start : server.stdout.index("\n\n", start)]
+
+
+@pytest.mark.real_time
+async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: aiohttp.ClientSession) -> None:
+    server = await run("serve", "--sandbox")
+    await server.answers(session, "/readyz")
+    [line] = [line for line in server.stdout.splitlines() if " check " in line]
+    pasted = await asyncio.create_subprocess_exec(
+        *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.folder, env=bare_environment()
+    )
+    output, _ = await asyncio.wait_for(pasted.communicate(), 2 * PATIENCE)
+    assert pasted.returncode == 0
+    last = output.decode().splitlines()[-1]
+    assert last.startswith("ok   generate: succeeded")
+    async with session.get(last.split()[-1]) as picture:
+        assert picture.content_type == "image/png"
 
 
 @pytest.mark.real_time
@@ -220,7 +244,10 @@ async def test_a_port_in_use_is_one_line(run: Run) -> None:
         server = await run("serve", "--sandbox", MCP_PORT=str(port))
         assert await server.ended() == 1
     lines = [line for line in server.stderr.splitlines() if not line.startswith("{")]
-    assert lines == [f"Cannot listen on 127.0.0.1:{port}: Address already in use. Change MCP_HOST or MCP_PORT."]
+    [line] = lines
+    assert line.startswith(f"Cannot listen on 127.0.0.1:{port}: Address already in use. ")
+    assert "MCP_PORT=9000" in line
+    assert "make run PORT=9000" in line
     assert server.stdout == ""
 
 
@@ -307,7 +334,7 @@ async def test_check_from_the_command_line(run: Run) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     command = await run("check", url, "--key", KEY)
     assert await command.ended() == 1
-    assert command.stdout.startswith("FAIL initialize: Connection refused.")
+    assert command.stdout.startswith(f"     using {url}/mcp\nFAIL initialize: Connection refused.")
 
 
 @pytest.mark.real_time
@@ -327,7 +354,13 @@ def test_check_wants_an_object_as_input(order: str, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["start"], ["check", "http://127.0.0.1:1"], ["sandbox", "--port", "70000"], ["sandbox", "--speed", "fast"]],
+    [
+        [],
+        ["start"],
+        ["check", "--generate", "google/nano-banana-2"],
+        ["sandbox", "--port", "70000"],
+        ["sandbox", "--speed", "fast"],
+    ],
 )
 def test_a_command_asked_wrongly(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -367,10 +400,119 @@ def test_config_shows_every_setting_with_secrets_masked(
     assert "now:     redis://me:***@db:6379/0" in shown
 
 
-def test_config_refuses_wrong_settings(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_shows_the_table_although_settings_are_wrong(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings.setenv("MCP_MAX_WAITS", "many")
+    settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db:99999")
+    settings.setenv("MCP_PORT", "9000")
     assert cli.main(["config"]) == 2
-    assert "MCP_MAX_WAITS='many'" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert all(f"{name} ({kind})\n    {help_}\n" in shown.out for name, kind, _, _, help_ in Config().table())
+    assert "    now:     many\n    WRONG:   expected a whole number from 1 to 100000\n" in shown.out
+    assert "    now:     redis://me:***@db:***\n    WRONG:   expected memory://" in shown.out
+    assert "    now:     9000\nMCP_PUBLIC_URL" in shown.out
+    assert shown.out.count("WRONG") == 2
+    assert "MCP_MAX_WAITS, " not in shown.out
+    assert "MCP_RATE_LIMIT_STORE, MCP_MAX_WAITS" in shown.err
+    assert "geheim" not in shown.out + shown.err
+
+
+def test_config_shows_what_is_questionable(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.setenv("MCP_POLL_TIMEOUT_MS", "600")
+    assert cli.main(["config"]) == 0
+    assert "    now:     600\n    WARNING: the value is milliseconds" in capsys.readouterr().out
+
+
+def test_config_as_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.setenv("MCP_PORT", "x")
+    settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db")
+    assert cli.main(["config", "--json"]) == 2
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == [row[0] for row in Config().table()]
+    assert rows["MCP_PORT"]["error"].startswith("expected ")
+    assert rows["MCP_RATE_LIMIT_STORE"]["value"] == "redis://me:***@db"
+    assert rows["MCP_HOST"] == {
+        "name": "MCP_HOST",
+        "type": "text",
+        "default": "127.0.0.1",
+        "value": "127.0.0.1",
+        "is_set": False,
+        "help": "Address to listen on; :: is every address, IPv4 ones too.",
+        "error": None,
+    }
+
+
+def test_config_as_a_file_that_sets_the_same(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given = {
+        "MCP_PORT": "9000",
+        "MCP_ALLOWED_ORIGINS": "https://a.example,https://b.example",
+        "RUNFLOW_SKILL_URL": "",
+        "RUNFLOW_CATALOG_URL": "https://example.com/it's?a=$b#c",
+    }
+    for name, value in given.items():
+        settings.setenv(name, value)
+    before = Config.from_mapping(cli.environment())
+    assert cli.main(["config", "--env"]) == 0
+    text = capsys.readouterr().out
+    for name in given:
+        settings.delenv(name)
+    (tmp_path / ".env").write_text(text)
+    after = Config.from_mapping(cli.environment())
+    assert attrs.evolve(after, catalog_url=before.catalog_url) == before
+    assert all(f"{name}=" in text for name, *_ in Config().table())
+    assert "# MCP_HOST=127.0.0.1\n" in text
+
+
+def test_config_as_a_file_keeps_secrets_out(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db:6379/0")
+    assert cli.main(["config", "--env"]) == 0
+    text = capsys.readouterr().out
+    assert "geheim" not in text
+    assert "# MCP_RATE_LIMIT_STORE=redis://me:***@db:6379/0\n" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["serv"], "serve"),
+        (["chek"], "check"),
+        (["confg"], "config"),
+        (["serve", "--sandbx"], "--sandbox"),
+        (["config", "--jsn"], "--json"),
+        (["check", "--gnerate", "x"], "--generate"),
+    ],
+)
+def test_an_unknown_word_names_the_nearest_right_one(
+    arguments: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert f"Did you mean {near}?" in capsys.readouterr().err
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("source", ["environment", "file"])
+async def test_check_takes_the_key_from_the_environment(run: Run, tmp_path: Path, source: str) -> None:
+    if source == "file":
+        (tmp_path / ".env").write_text("RUNFLOW_API_KEY=\n")
+    settings = {"RUNFLOW_API_KEY": KEY} if source == "environment" else {}
+    if source == "file":
+        (tmp_path / ".env").write_text(f"RUNFLOW_API_KEY={KEY}\n")
+    command = await run("check", f"http://127.0.0.1:{free_port()}/mcp", **settings)
+    assert await command.ended() == 1
+    assert command.stdout.startswith("FAIL initialize: Connection refused.")
+
+
+@pytest.mark.real_time
+async def test_check_without_a_key_and_a_terminal_says_where_to_put_it(run: Run) -> None:
+    command = await run("check")
+    assert await command.ended() == 2
+    assert "RUNFLOW_API_KEY" in command.stderr
+    assert "Traceback" not in command.stderr
 
 
 def test_the_markdown_table_shows_defaults_whatever_is_set(
@@ -386,7 +528,7 @@ def test_the_markdown_table_shows_defaults_whatever_is_set(
 
 def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
     readme = Path(__file__).parent.parent / "README.md"
-    assert cli.settings_markdown() in readme.read_text(encoding="utf-8")
+    assert settings_report.as_markdown() in readme.read_text(encoding="utf-8")
 
 
 def test_limits_that_need_a_package_say_which(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp import bounds, cli
+from runflow_mcp import bounds, cli, settings_report
 from runflow_mcp.config import Config
 from runflow_mcp.errors import HTTP_STATUS, NEXT_ACTION, OTHER_NEXT_ACTION, RejectionCode, ToolErrorCode
 from runflow_mcp.methods import arguments
@@ -95,7 +95,7 @@ def test_there_are_no_settings_beside_these() -> None:
     assert [row[0] for row in Config().table()] == list(DEFAULTS)
 
 
-@pytest.mark.parametrize("row", cli.settings_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
+@pytest.mark.parametrize("row", settings_report.as_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
 def test_the_readme_has_the_row_of_a_setting(row: str) -> None:
     assert row in README.splitlines()
 
@@ -200,7 +200,7 @@ def test_the_package_runs_as_a_module() -> None:
         text=True,
         check=True,
     )
-    assert ran.stdout.strip() == cli.settings_markdown()
+    assert ran.stdout.strip() == settings_report.as_markdown()
 
 
 @pytest.mark.parametrize("target", TARGETS)

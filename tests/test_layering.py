@@ -18,7 +18,10 @@ ALLOWED: dict[str, set[str]] = {
     "names": set(),
     "clock": set(),
     "setting_values": set(),
-    "config": {"setting_values"},
+    "store_url": set(),
+    "config": {"setting_values", "store_url"},
+    "config_warnings": {"setting_values", "config"},
+    "open_files": set(),
     "bounds": set(),
     "lenient_json": {"jsontypes"},
     "errors": {"jsontypes", "bounds"},
@@ -79,8 +82,30 @@ ALLOWED: dict[str, set[str]] = {
     "sandbox": {"clock"},
 }
 #: Where everything is put together; nothing else may import these.
-TOP = {"app", "server", "cli", "check", "__main__"}
-PURE = {"jsontypes", "bounds", "key_mistakes", "lenient_json", "names", "config", "errors", "credentials", "protocol"}
+TOP = {
+    "app",
+    "server",
+    "cli",
+    "check",
+    "check_errors",
+    "command_line",
+    "settings_report",
+    "terminal",
+    "welcome",
+    "__main__",
+}
+PURE = {
+    "jsontypes",
+    "bounds",
+    "key_mistakes",
+    "lenient_json",
+    "names",
+    "config",
+    "config_warnings",
+    "errors",
+    "credentials",
+    "protocol",
+}
 IO_PACKAGES = {"aiohttp", "asyncio", "socket", "ssl", "uvloop", "redis", "http", "requests", "httpx"}
 PAINTING = {"brush", "caption", "landmarks", "media", "painting"}
 HTTP_CLIENT_LAYERS = {"runflow", "web", "sandbox", *TOP}

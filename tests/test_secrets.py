@@ -4,6 +4,8 @@ import io
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,6 +20,7 @@ from runflow_mcp.errors import Rejection
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.dispatch import Handler
 from runflow_mcp.observability import logs
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.runflow.dispatch import DispatchFailed, Order
@@ -40,33 +43,39 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 class Log:
     """Everything that was logged so far: by structlog, as a process writes it, and by the standard library."""
 
-    stream: io.TextIOWrapper
+    sink: Sink
+    path: Path
     standard: io.StringIO
 
     @property
     def text(self) -> str:
-        self.stream.flush()
-        written = self.stream.buffer
-        assert isinstance(written, io.BytesIO)
-        return written.getvalue().decode() + self.standard.getvalue()
+        assert self.sink.flush(10)
+        return self.path.read_text() + self.standard.getvalue()
 
 
 @pytest.fixture(params=["json", "console"])
-def log(request: pytest.FixtureRequest) -> Iterator[Log]:
-    """Logging as ``serve`` sets it up, down to debug, into memory."""
-    captured = Log(io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True), io.StringIO())
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    """Logging as ``serve`` sets it up, down to debug."""
     config = Config.from_mapping({"MCP_LOG_LEVEL": "debug", "MCP_LOG_FORMAT": request.param})
-    logs.configure(config, captured.stream)
-    # Loggers that are kept would go on writing here after this test.
-    structlog.configure(cache_logger_on_first_use=False)
-    handler = logging.StreamHandler(captured.standard)
+    standard = io.StringIO()
+    handler = logging.StreamHandler(standard)
     root = logging.getLogger()
     level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield captured
-    root.removeHandler(handler)
+    with logged(config, tmp_path / "log") as sink:
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG)
+        yield Log(sink, tmp_path / "log", standard)
+        root.removeHandler(handler)
     root.setLevel(level)
+
+
+@contextmanager
+def logged(config: Config, path: Path) -> Iterator[Sink]:
+    """Logging as ``serve`` sets it up, into a file."""
+    with path.open("wb") as file, logs.configured(config, file.fileno(), terminal=False, colors=False) as sink:
+        # Loggers that are kept would go on writing here after this test.
+        structlog.configure(cache_logger_on_first_use=False)
+        yield sink
     structlog.reset_defaults()
 
 
@@ -479,15 +488,10 @@ def test_the_fingerprint_is_the_first_twelve_digits_of_the_digest() -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("level", ["debug", "error"])
-def test_a_logged_bearer_is_its_fingerprint(log_format: str, level: str) -> None:
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    logs.configure(Config.from_mapping({"MCP_LOG_FORMAT": log_format, "MCP_LOG_LEVEL": level}), stream)
-    structlog.configure(cache_logger_on_first_use=False)
-    try:
+def test_a_logged_bearer_is_its_fingerprint(log_format: str, level: str, tmp_path: Path) -> None:
+    config = Config.from_mapping({"MCP_LOG_FORMAT": log_format, "MCP_LOG_LEVEL": level})
+    with logged(config, tmp_path / "log"):
         structlog.get_logger("test").error("odd", fingerprint=repr(Bearer(KEY)), clock=repr(SystemClock()))
-    finally:
-        structlog.reset_defaults()
-    written = stream.buffer
-    assert isinstance(written, io.BytesIO)
-    assert Bearer(KEY).fingerprint in written.getvalue().decode()
-    assert MARK not in written.getvalue().decode()
+    written = (tmp_path / "log").read_text()
+    assert Bearer(KEY).fingerprint in written
+    assert MARK not in written

@@ -1,47 +1,112 @@
-"""How log lines are written. Configured once, by the command line; modules only ask structlog for a logger."""
+"""How log lines are made. Configured once, by the command line; modules only ask structlog for a logger."""
 
+import json
 import logging
-import sys
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import orjson
 import structlog
 from structlog.typing import Processor
 
 from runflow_mcp.config import Config
+from runflow_mcp.observability.sink import Sink
+
+#: Seconds that the last lines get to be written when the process stops.
+FLUSH = 0.5
 
 
-def configure(config: Config, stream: TextIO = sys.stderr) -> None:
-    """Set the level and format of everything that is logged."""
-    console = config.log_format == "console" or (config.log_format == "auto" and stream.isatty())
+@contextmanager
+def configured(config: Config, descriptor: int | None, *, terminal: bool, colors: bool) -> Iterator[Sink]:
+    """Set the level and format of everything that is logged; yields where it goes, and flushes that at the end.
+
+    ``descriptor``: the file descriptor to write to, None when there is none. ``terminal``: a person reads it.
+    """
+    console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    shared: list[Processor] = [
+    processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *(_console(colors=colors) if console else _json()),
     ]
-    if console:
-        structlog.configure(
-            # The plain formatter: the rich one prints local variables, and one of them is the key.
-            processors=[
-                *shared,
-                structlog.dev.ConsoleRenderer(
-                    colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-                ),
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(stream),
-            cache_logger_on_first_use=True,
-        )
-    else:
-        structlog.configure(
-            processors=[
-                *shared,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(serializer=orjson.dumps),
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.BytesLoggerFactory(stream.buffer),
-            cache_logger_on_first_use=True,
-        )
-    # aiohttp and asyncio log through the standard library, rarely.
-    logging.basicConfig(level=max(level, logging.WARNING), stream=stream, format="%(levelname)s %(name)s: %(message)s")
+
+    def notice(dropped: int) -> bytes:
+        line: Any = {"event": "log_lines_dropped", "count": dropped}
+        for processor in processors:
+            line = processor(None, "warning", line)
+        return _line(line)
+
+    sink = Sink(descriptor, notice=notice)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_names: _Logger(sink),
+        cache_logger_on_first_use=True,
+    )
+    # aiohttp and asyncio log through the standard library, rarely; Python's own warnings would be printed.
+    handler = _StandardHandler(sink)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    before = root.level
+    root.setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(True)  # noqa: FBT003 - its only form
+    try:
+        yield sink
+    finally:
+        logging.captureWarnings(False)  # noqa: FBT003
+        root.removeHandler(handler)
+        root.setLevel(before)
+        sink.close(FLUSH)
+
+
+def _console(*, colors: bool) -> list[Processor]:
+    # The plain formatter: the rich one prints local variables, and one of them is the key.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialized)]
+
+
+def _serialized(line: Any, **_options: Any) -> bytes:
+    """A line as JSON, whatever is in it: a value that orjson refuses must not fail the request that logs it."""
+    try:
+        return orjson.dumps(line, default=repr)
+    except TypeError:  # lone surrogates, integers over 64 bits, names that are no text
+        pass
+    try:
+        return json.dumps(line, default=repr, skipkeys=True).encode()
+    except (TypeError, ValueError, RecursionError):  # a value that holds itself
+        return orjson.dumps({"event": "log_line_not_serializable", "line": ascii(line.get("event"))})
+
+
+def _line(rendered: bytes | str) -> bytes:
+    return (rendered if isinstance(rendered, bytes) else rendered.encode(errors="backslashreplace")) + b"\n"
+
+
+class _Logger:
+    """The end of structlog's chain."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._write = sink.write
+
+    def msg(self, rendered: bytes | str) -> None:
+        self._write(_line(rendered))
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _StandardHandler(logging.Handler):
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._write = sink.write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 - a broken format string must not fail the code that logs it
+            text = f"{record.levelname} {record.name}: {record.msg!r}"
+        self._write(_line(text))

@@ -54,6 +54,9 @@ class Store(Protocol):
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
         """Uncount one hit in each window."""
 
+    async def meet(self) -> None:
+        """Find out whether the store answers, before any request needs it; returns once it has."""
+
     def forget(self) -> None:
         """Release the memory of windows that have passed."""
 

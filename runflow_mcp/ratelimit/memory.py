@@ -35,6 +35,9 @@ class MemoryStore:
         for hit in hits:
             self.windows[hit.scope].take_back(hit.caller, stamp)
 
+    async def meet(self) -> None:
+        """It is here."""
+
     def forget(self) -> None:
         now = self._now()
         for window in self.windows.values():

@@ -32,6 +32,11 @@ MAX_CONNECTIONS = 128
 #: The hash tag keeps a caller's windows on one node of a cluster.
 KEY = "runflow-mcp:{{limits}}:{scope}:{caller}"
 _FAULTS = (RedisError, OSError, TimeoutError)
+#: What a state means, for people.
+_NOTES = {
+    "unknown": "Redis has not answered yet. Until it does, this process counts by itself.",
+    "fallback": "Redis does not answer. Until it does, this process counts by itself.",
+}
 
 
 @attrs.define
@@ -47,6 +52,7 @@ class RedisStore:
     _take_back: AsyncScript = attrs.field(repr=False)
     connections: Places = attrs.field(factory=lambda: Places(MAX_CONNECTIONS), repr=False)
     _away_until: float | None = None
+    _answered: bool = False
     outages: int = 0
     fallbacks: int = 0
 
@@ -84,9 +90,25 @@ class RedisStore:
         if answer is None:
             return await self._locally(hits, cost)
         wait, which, stamp = answer
+        self._answered = True
         if probing:  # an answer to what was asked before the outage says nothing of its end
             self._found()
         return Verdict(int(wait), int(stamp), hits[int(which) - 1].scope)
+
+    async def meet(self) -> None:
+        warned = False
+        while not self._answered and self._away_until is None:
+            try:
+                await self._redis.ping()
+            except _FAULTS as fault:
+                if not warned:
+                    log.warning(
+                        "limit_store_unknown", **self._shown, fault=type(fault).__name__, note=_NOTES["unknown"]
+                    )
+                    warned = True
+                await self.clock.sleep(RETRY)
+            else:
+                self._answered = True
 
     async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
         if self._away_until is not None:
@@ -116,7 +138,7 @@ class RedisStore:
     async def _lost(self, fault: BaseException) -> None:
         if self._away_until is None:
             self.outages += 1
-            log.warning("limit_store_away", store=mask_url_password(self.url), fault=type(fault).__name__)
+            log.warning("limit_store_away", **self._shown, fault=type(fault).__name__)
         self._away_until = self.clock.monotonic() + RETRY
         self.connections.send_away()
         # Idle connections broke as well; each would read as an outage of its own when it is used next.
@@ -124,18 +146,19 @@ class RedisStore:
 
     def _found(self) -> None:
         self._away_until = None
-        log.warning("limit_store_back", store=mask_url_password(self.url), fallbacks=self.fallbacks)
+        log.warning("limit_store_back", **self._shown, fallbacks=self.fallbacks)
 
     def forget(self) -> None:
         self.local.forget()
 
     def state(self) -> dict[str, JSON]:
-        return {
-            "store": "redis",
-            "state": "ok" if self._away_until is None else "away: this process's own windows are in force",
-            "outages": self.outages,
-            "fallbacks": self.fallbacks,
-        }
+        state = "fallback" if self._away_until is not None else "ok" if self._answered else "unknown"
+        note: dict[str, JSON] = {"note": _NOTES[state]} if state in _NOTES else {}
+        return {"store": "redis", "state": state, **note, "outages": self.outages, "fallbacks": self.fallbacks}
+
+    @property
+    def _shown(self) -> dict[str, str]:
+        return {"store": mask_url_password(self.url)}
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -5,6 +5,7 @@ both are replaced here. The hooks are ``RequestHandler.handle_error`` and ``Serv
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
@@ -42,6 +43,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -140,8 +142,14 @@ def _refusal(status: int) -> web.Response:
     return response
 
 
+def _ignore(_descriptor: int) -> None:
+    pass
+
+
 class Listener(web.Server):
-    """Makes our connections in place of aiohttp's."""
+    """Makes our connections in place of aiohttp's, and reports the file descriptor of each to ``on_descriptor``."""
+
+    on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
     #: Bounds the log lines of what never reached the application.
     refusals: RefusalLog
@@ -172,6 +180,11 @@ class Runner(web.AppRunner):
         connections = self.server.connections if self.server else ()
         # uvloop's transports have the method and none of asyncio's classes.
         return sum(one.transport.get_write_buffer_size() for one in connections if one.transport is not None)
+
+    def watch_descriptors(self, watch: Callable[[int], None]) -> None:
+        """Call ``watch`` with the file descriptor of each new connection; after ``setup``."""
+        if isinstance(self.server, Listener):
+            self.server.on_descriptor = watch
 
     def hurry(self) -> None:
         """Give handlers that are still at work no time to end when this is cleaned up."""

@@ -5,7 +5,7 @@ from aiohttp import web
 
 from runflow_mcp import __version__
 from runflow_mcp.jsontypes import JSON
-from runflow_mcp.web.keys import LIMITS, SERVICES
+from runflow_mcp.web.keys import LIMITS, LOG_SINK, SERVICES
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PROBES = frozenset({HEALTHZ, READYZ})
@@ -37,14 +37,17 @@ async def readyz(request: web.Request) -> web.Response:
         }
         if stale is not None:
             state["stale_seconds"] = stale
-    body = {
+    body: dict[str, JSON] = {
         "status": "unready" if reasons else "ready",
         "version": __version__,
-        "reasons": reasons,
+        "reasons": [*reasons],
         "catalog": state,
         "limits": request.app[LIMITS].store.state(),
         "waits": services.waits.places,
     }
+    sink = request.app[LOG_SINK]
+    if sink is not None:  # a log that cannot be written is no reason against it either
+        body["log"] = sink.state()
     return _json(503 if reasons else 200, body)
 
 

@@ -5,6 +5,7 @@ from aiohttp import web
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.methods.call import Services
 from runflow_mcp.methods.dispatch import Methods
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Admission, Limits
 from runflow_mcp.web.refusal_log import RefusalLog
 from runflow_mcp.web.unread import Unread
@@ -14,6 +15,8 @@ LIMITS = web.AppKey("limits", Limits)
 METHODS = web.AppKey("methods", Methods)
 UNREAD = web.AppKey("unread", Unread)
 REFUSAL_LOG = web.AppKey("refusal_log", RefusalLog)
+#: Where the log goes; None where no command has configured it.
+LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 BEARER = web.RequestKey("bearer", Bearer)

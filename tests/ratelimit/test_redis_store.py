@@ -26,7 +26,8 @@ from tests.virtual_time import real_seconds
 pytestmark = pytest.mark.real_time
 
 HITS = (Hit(Scope.ADDRESS, "192.0.2.7"), Hit(Scope.KEY, "0123456789ab"))
-AWAY = "away: this process's own windows are in force"
+AWAY = "fallback"
+NOTE = "Redis does not answer. Until it does, this process counts by itself."
 #: Seconds that a request may be delayed by a Redis that does not answer; the machine may be busy.
 MOST = 3.0
 #: Seconds that a Redis which does answer may take on a busy machine.
@@ -245,7 +246,7 @@ async def test_away_and_back(make: Make, redis_server: RedisServer) -> None:
         assert await admitted(store, 5) == 3
         clock.now += 1.1
         assert await admitted(store, 2) == 0
-        assert store.state() == {"store": "redis", "state": AWAY, "outages": 1, "fallbacks": 7}
+        assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 7}
         assert events(logs) == ["limit_store_away"]
         redis_server.start()
         assert await admitted(store, 1) == 0  # a second has not passed yet
@@ -272,10 +273,40 @@ async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, re
     assert events(logs) == ["limit_store_away", "limit_store_back"]
 
 
+async def test_before_it_has_answered_its_state_is_unknown(make: Make, redis_server: RedisServer) -> None:
+    store = make(redis_server.url)
+    assert store.state()["state"] == "unknown"
+    await store.meet()
+    assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
+
+
+async def test_a_redis_that_comes_later_is_met_although_no_request_comes(make: Make, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    store = make(redis_server.url)
+    with structlog.testing.capture_logs() as logs:
+        meeting = asyncio.create_task(store.meet())
+        while not logs:  # noqa: ASYNC110 - what is logged sets no event
+            await asyncio.sleep(0.01)
+        assert store.state()["state"] == "unknown"
+        redis_server.start()
+        await asyncio.wait_for(meeting, PATIENT)
+    assert store.state()["state"] == "ok"
+    assert events(logs) == ["limit_store_unknown"]
+
+
+async def test_the_first_request_that_gets_no_answer_ends_the_meeting(make: Make) -> None:
+    store = make(f"redis://127.0.0.1:{free_port()}")
+    meeting = asyncio.create_task(store.meet())
+    await asyncio.sleep(0)
+    await store.admit(HITS, 1)
+    assert store.state()["state"] == AWAY
+    await asyncio.wait_for(meeting, PATIENT)
+
+
 async def test_without_a_redis_from_the_start_requests_are_admitted_under_local_windows(make: Make) -> None:
     store = make(f"redis://127.0.0.1:{free_port()}")
     assert await admitted(store, 5) == 3
-    assert store.state() == {"store": "redis", "state": AWAY, "outages": 1, "fallbacks": 5}
+    assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 5}
 
 
 async def test_what_was_admitted_locally_is_taken_back_locally(make: Make) -> None:

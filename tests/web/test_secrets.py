@@ -1,8 +1,8 @@
 """A key goes upstream and nowhere else: not into a log line, whatever happens, nor into an answer."""
 
 import hashlib
-import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 
 import orjson
@@ -22,28 +22,33 @@ SHOWN = hashlib.sha256(KEY.encode()).hexdigest()[:12]
 
 
 @pytest.fixture(params=["json", "console"])
-def written(request: pytest.FixtureRequest) -> Iterator[io.BytesIO]:
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """What the product's own log configuration writes, down to the debug level."""
-    stream = io.BytesIO()
-    text = io.TextIOWrapper(stream, write_through=True)
+    config = Config.from_mapping({"MCP_LOG_FORMAT": request.param, "MCP_LOG_LEVEL": "debug"})
     before = structlog.get_config()
-    logs.configure(Config.from_mapping({"MCP_LOG_FORMAT": request.param, "MCP_LOG_LEVEL": "debug"}), text)
-    # Loggers must not remember this stream beyond the test.
-    structlog.configure(**{**structlog.get_config(), "cache_logger_on_first_use": False})
-    yield stream
+    path = tmp_path / "log"
+    with path.open("wb") as file, logs.configured(config, file.fileno(), terminal=False, colors=False) as sink:
+        # Loggers must not remember this file beyond the test.
+        structlog.configure(**{**structlog.get_config(), "cache_logger_on_first_use": False})
+
+        def text() -> str:
+            assert sink.flush(10)
+            return path.read_text()
+
+        yield text
     structlog.configure(**before)
 
 
-def clean(written: io.BytesIO, caplog: pytest.LogCaptureFixture) -> str:
+def clean(written: Callable[[], str], caplog: pytest.LogCaptureFixture) -> str:
     """The log so far, once it has been found free of the key."""
-    text = written.getvalue().decode()
+    text = written()
     assert "MARKED" not in text
     assert "MARKED" not in caplog.text
     return text
 
 
 async def test_an_ordinary_call_is_logged_by_fingerprint(
-    written: io.BytesIO, server: Server, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    written: Callable[[], str], server: Server, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
@@ -53,7 +58,7 @@ async def test_an_ordinary_call_is_logged_by_fingerprint(
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
 async def test_nothing_that_becomes_of_a_run_shows_it(
-    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture, model: str
+    written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, model: str
 ) -> None:
     answer = await server.generate(model, key=KEY)
     assert b"MARKED" not in answer.content
@@ -82,7 +87,7 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
     ],
 )
 async def test_an_upstream_that_echoes_it_is_masked(
-    written: io.BytesIO,
+    written: Callable[[], str],
     server: Server,
     sandbox: Sandbox,
     caplog: pytest.LogCaptureFixture,
@@ -102,7 +107,7 @@ async def test_an_upstream_that_echoes_it_is_masked(
     [f"Basic {KEY}", f"Bearer {KEY} x", f"Token {KEY}", KEY, f"Bearer rf_svc_{KEY}", f'Bearer "{KEY}"'],
 )
 async def test_a_refused_header_is_not_repeated(
-    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture, authorization: str
+    written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, authorization: str
 ) -> None:
     answer = await server.post(b"{}", key=None, headers={"Authorization": authorization})
     assert answer.status == 401
@@ -122,7 +127,7 @@ async def test_a_refused_header_is_not_repeated(
     ],
 )
 async def test_a_key_where_none_belongs_is_not_repeated(
-    written: io.BytesIO,
+    written: Callable[[], str],
     server: Server,
     caplog: pytest.LogCaptureFixture,
     *,
@@ -136,7 +141,7 @@ async def test_a_key_where_none_belongs_is_not_repeated(
 
 
 async def test_a_method_of_the_callers_making_does_not_fill_the_log(
-    written: io.BytesIO, server: Server, caplog: pytest.LogCaptureFixture
+    written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.rpc(f"tools/{KEY}{'x' * 100_000}", key=KEY)
     await server.services.clock.sleep(1)
@@ -151,7 +156,7 @@ class _Broken(Random):
 
 
 async def test_a_logged_traceback_does_not_show_it(
-    written: io.BytesIO, upstream: RunningSandbox, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+    written: Callable[[], str], upstream: RunningSandbox, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_server(upstream.url, clock, _Broken(), {}) as server:
         answer = await server.generate(key=KEY)

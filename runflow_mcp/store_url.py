@@ -1,0 +1,89 @@
+"""The address of the shared rate-limit windows, checked as strictly as the Redis client would misread it.
+
+Pure. The client ignores a path that is not a database number, takes unknown options for arguments of its own
+and raises for a wrong one when it first connects; here each stops the start instead.
+"""
+
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
+
+MEMORY = "memory://"
+EXPECTED = (
+    "memory://, redis://host:port/db or rediss://host:port/db; "
+    "in a password write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25"
+)
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+_DATABASE = re.compile(r"/?[0-9]{0,5}")
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+def _one_of(*allowed: str) -> Callable[[str], bool]:
+    return lambda value: value in allowed
+
+
+#: Options after the ``?``: which values each takes. Timeouts and pool sizes are the server's own business.
+_OPTIONS: dict[str, Callable[[str], bool]] = {
+    "db": lambda value: bool(value.isascii() and value.isdecimal() and len(value) <= 5),  # noqa: PLR2004
+    "username": bool,
+    "password": bool,
+    "client_name": bool,
+    "protocol": _one_of("2", "3"),
+    "health_check_interval": lambda value: bool(value.isascii() and value.isdecimal() and len(value) <= 5),  # noqa: PLR2004
+}
+_TLS_OPTIONS: dict[str, Callable[[str], bool]] = {
+    "ssl_cert_reqs": _one_of("none", "optional", "required"),
+    "ssl_check_hostname": _one_of("true", "false", "True", "False"),
+    "ssl_ca_certs": bool,
+    "ssl_ca_path": bool,
+    "ssl_certfile": bool,
+    "ssl_keyfile": bool,
+    "ssl_password": bool,
+}
+
+
+def store(value: str) -> str:
+    """The address as it is; raises ``ValueError`` that says what was expected and never what was given."""
+    if value == MEMORY:
+        return value
+    try:
+        if not _usable(value):
+            raise ValueError(EXPECTED)
+    except ValueError:
+        # Whatever the parser says may quote a part of the password.
+        raise ValueError(EXPECTED) from None
+    wrong = _wrong_option(value)
+    if wrong is not None:
+        raise ValueError(wrong)
+    return value
+
+
+def _usable(value: str) -> bool:
+    if not _PRINTABLE.fullmatch(value):
+        return False
+    parts = urlsplit(value)
+    host = parts.netloc.rpartition("@")[2]
+    name = host if host.endswith("]") else re.sub(r":[0-9]+\Z", "", host)
+    return bool(
+        value.startswith(("redis://", "rediss://"))
+        and _HOST.fullmatch(name)
+        and parts.port != 0
+        and _DATABASE.fullmatch(parts.path)
+        and "#" not in value
+    )
+
+
+def _wrong_option(value: str) -> str | None:
+    parts = urlsplit(value)
+    known = _OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else {})
+    try:
+        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
+    except ValueError:
+        return EXPECTED
+    for name, text in given:
+        if name not in known:
+            # The name is not repeated: it may be the end of a password with a ? in it.
+            return f"no other options after ? than {', '.join(known)}; {EXPECTED}"
+        if not known[name](text):
+            return f"another value of the option {name}; {EXPECTED}"
+    return None

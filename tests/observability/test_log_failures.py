@@ -1,0 +1,248 @@
+"""A real server whose log cannot be written: every request is answered as ever, and the probe tells what is lost."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+
+from tests.serving import INPUT, KEY, MODEL, free_port
+
+pytestmark = pytest.mark.real_time
+
+PATIENCE = 20.0
+#: Seconds that a probe may take, on a busy machine; a write that blocks takes for ever.
+PROMPT = 2.0
+
+
+@attrs.frozen
+class Served:
+    """A server with an odd log, and what a client does with it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str) -> Any:
+        began = time.monotonic()
+        async with self.session.get(f"http://127.0.0.1:{self.port}{path}") as response:
+            assert response.status == 200
+            body = await response.json()
+        assert time.monotonic() - began < PROMPT
+        return body
+
+    async def rpc(self, method: str, **params: Any) -> Any:
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with self.session.post(f"http://127.0.0.1:{self.port}/mcp", json=message, headers=headers) as response:
+            assert response.status == 200
+            return (await response.json())["result"]
+
+    async def log_state(self) -> Any:
+        return (await self.get("/readyz"))["log"]
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                assert self.process.poll() is None
+                try:
+                    async with self.session.get(f"http://127.0.0.1:{self.port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientConnectorError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def works(self, *, wait: bool = False) -> None:
+        """The promise: probes, the handshake and a run are answered, and promptly."""
+        for _ in range(3):
+            assert (await self.get("/healthz"))["status"] == "ok"
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
+        assert (await self.rpc("initialize", **params))["serverInfo"]["name"] == "Runflow"
+        result = await self.rpc("tools/call", name="generate", arguments={"model": MODEL, "input": INPUT, "wait": wait})
+        assert result["structuredContent"]["run_id"]
+        assert not wait or result["structuredContent"]["status"] == "succeeded"
+
+    async def until_failing(self, dropped: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                state = await self.log_state()
+                if state["state"] == "failing" and state["dropped"] >= dropped:
+                    return
+                await asyncio.sleep(0.05)
+
+    def resident(self) -> int:
+        """Memory in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    def stop(self) -> float:
+        """Seconds that a stop took."""
+        began = time.monotonic()
+        self.process.terminate()
+        assert self.process.wait(PATIENCE) == 0
+        return time.monotonic() - began
+
+
+Start = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """``start(stderr=…, stdout=…)``: the descriptors that the server gets, a closed one where it is None."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def serve(
+            *, stderr: int | None, stdout: int | None = subprocess.DEVNULL, wait: bool = True, **settings: str
+        ) -> Served:
+            port = free_port()
+            environ = {name: text for name, text in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
+            limits = {"MCP_RATE_LIMIT_PER_IP": "1000000", "MCP_RATE_LIMIT_PER_KEY": "1000000"}
+            closed = " ".join(
+                name for name, given in ((">&-", stdout), ("2>&-", stderr)) if given is None
+            )  # the shell's own way to close them
+            process = subprocess.Popen(  # noqa: S602, ASYNC220 - a command of this test's own
+                f"exec {sys.executable} -m runflow_mcp serve --sandbox {closed}",
+                shell=True,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=tmp_path,
+                env=environ | limits | {"MCP_PORT": str(port)} | settings,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            served = Served(process, port, session)
+            if wait:
+                await served.ready()
+            return served
+
+        yield serve
+
+
+def full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def without_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("broken", [full, without_reader, lambda: None], ids=["disk full", "no reader", "closed"])
+async def test_a_log_that_cannot_be_written_fails_no_request(
+    start: Start, broken: Callable[[], int | None], log_format: str
+) -> None:
+    descriptor = broken()
+    served = await start(stderr=descriptor, stdout=descriptor, MCP_LOG_FORMAT=log_format)
+    await served.works()
+    await served.until_failing(dropped=5)
+    await served.works()
+    assert served.stop() < 3.0
+
+
+async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
+    reader, writer = os.pipe()
+    served = await start(stderr=writer, stdout=writer)
+    os.close(writer)
+    await served.works()
+    before = served.resident()
+
+    async def many() -> None:
+        for _ in range(500):
+            await served.get("/healthz")
+
+    await asyncio.gather(*(many() for _ in range(4)))
+    state = await served.log_state()
+    assert state["state"] == "failing"
+    assert state["queued"] > 0
+    assert served.resident() - before < 24 * 1024
+    await served.works(wait=True)
+    assert served.stop() < 3.0
+    os.close(reader)
+
+
+async def test_once_there_is_a_reader_again_the_log_goes_on_and_tells_what_is_missing(
+    start: Start, tmp_path: Path
+) -> None:
+    name = tmp_path / "fifo"
+    os.mkfifo(name)
+    reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(name, os.O_WRONLY)
+    served = await start(stderr=writer)
+    os.close(writer)
+    os.close(reader)
+    for _ in range(3):
+        await served.get("/healthz")
+    await served.until_failing(dropped=3)
+    reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    text = b""
+    async with asyncio.timeout(PATIENCE):
+        while b'"log_lines_dropped"' not in text:
+            await served.get("/healthz")
+            await asyncio.sleep(0.1)
+            with suppress(BlockingIOError):
+                text += os.read(reader, 1 << 20)
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
+    [reported] = [line for line in lines if line["event"] == "log_lines_dropped"]
+    state = await served.log_state()
+    assert state["state"] == "ok"
+    assert reported["count"] == state["dropped"] >= 3
+    served.process.terminate()
+    served.process.wait(PATIENCE)
+    os.close(reader)
+
+
+async def test_a_stop_writes_the_last_lines(start: Start, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        served = await start(stderr=log.fileno())
+        await served.get("/healthz")
+        served.stop()
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events[-2:] == ["draining", "stopped"]
+
+
+@pytest.mark.parametrize("command", [["config"], ["config", "--json"], ["config", "--markdown"]])
+@pytest.mark.parametrize("broken", [full, without_reader], ids=["disk full", "no reader"])
+def test_a_command_whose_output_cannot_be_written_ends_without_a_traceback(
+    command: list[str], broken: Callable[[], int], tmp_path: Path
+) -> None:
+    descriptor = broken()
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "runflow_mcp", *command],
+        stdout=descriptor,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(descriptor)
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_refusal_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
+    descriptor = full()
+    done = subprocess.run(
+        [sys.executable, "-m", "runflow_mcp", "serve"],
+        stderr=descriptor,
+        cwd=tmp_path,
+        env={**os.environ, "MCP_PORT": "x"},
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(descriptor)
+    assert done.returncode == 2

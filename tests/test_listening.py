@@ -1,0 +1,101 @@
+"""The addresses that a server listens on, and the ones that it prints."""
+
+import socket
+
+import aiohttp
+import pytest
+
+from runflow_mcp.config import Config, ConfigError
+from runflow_mcp.welcome import local_url, welcome
+from tests.serving import KEY
+from tests.test_cli import Run, run, session  # noqa: F401 - fixtures
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+#: MCP_HOST → the addresses of this machine that must answer.
+REACHED = {
+    "::": ["127.0.0.1", "[::1]", "localhost"],
+    "[::]": ["127.0.0.1", "[::1]"],
+    "0:0:0:0:0:0:0:0": ["127.0.0.1", "[::1]"],
+    "0.0.0.0": ["127.0.0.1", "localhost"],  # noqa: S104
+    "localhost": ["127.0.0.1", "localhost"],
+    "LOCALHOST": ["127.0.0.1"],
+    "::1": ["[::1]"],
+    "[::1]": ["[::1]"],
+    "127.0.0.1": ["127.0.0.1"],
+    "::ffff:127.0.0.1": ["127.0.0.1"],
+}
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("host", REACHED)
+async def test_the_printed_address_and_every_other_one_work(
+    run: Run,  # noqa: F811
+    session: aiohttp.ClientSession,  # noqa: F811
+    host: str,
+) -> None:
+    if not socket.has_dualstack_ipv6() and ":" in host:
+        pytest.skip("this machine has no IPv6")
+    server = await run("serve", "--sandbox", MCP_HOST=host)
+    printed = local_url(Config.from_mapping({"MCP_HOST": host, "MCP_PORT": str(server.port)}))
+    await server.answers(session, "/readyz", origin=printed.removesuffix("/mcp"))
+    assert f"  {printed}\n" in server.stdout
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for url in (printed, *(f"http://{one}:{server.port}/mcp" for one in REACHED[host])):
+        async with session.post(url, json=PING, headers=headers) as response:
+            assert response.status == 200, url
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("::", "http://127.0.0.1:8080/mcp"),
+        ("0.0.0.0", "http://127.0.0.1:8080/mcp"),  # noqa: S104
+        ("::1", "http://[::1]:8080/mcp"),
+        ("fe80::1%eth0", "http://[fe80::1%25eth0]:8080/mcp"),
+        ("mcp.example.com", "http://mcp.example.com:8080/mcp"),
+    ],
+)
+def test_the_local_address_of_a_host(host: str, url: str) -> None:
+    assert local_url(Config.from_mapping({"MCP_HOST": host})) == url
+
+
+@pytest.mark.parametrize(
+    ("host", "value"),
+    [
+        ("LocalHost", "localhost"),
+        ("mcp.example.com.", "mcp.example.com"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+        ("my_box-1", "my_box-1"),
+        ("::0", "::"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_a_host_is_an_address_or_a_name(host: str, value: str) -> None:
+    assert Config.from_mapping({"MCP_HOST": host}).host == value
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["http://127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "a b", "*", "127.1", "0", "256.0.0.1", "[localhost]", "::1::",
+     "a..b", "-a", "127.0.0.1/8", "127.0.0.1,::1"],
+)  # fmt: skip
+def test_any_other_host_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping({"MCP_HOST": host})
+    [fault] = caught.value.faults
+    assert "without scheme and port" in fault
+
+
+def test_a_zone_is_no_part_of_the_allowed_host() -> None:
+    assert "[fe80::1]:8080" in Config.from_mapping({"MCP_HOST": "fe80::1%eth0"}).allowed_hosts
+
+
+def test_the_welcome_of_the_real_server_differs_where_it_must() -> None:
+    config = Config.from_mapping({"MCP_PUBLIC_URL": "https://mcp.example.com", "MCP_PORT": "9000"})
+    text = welcome(config, [".venv/bin/runflow-mcp"], sandbox=False)
+    assert "https://api.runflow.io (runs cost money)" in text
+    assert "URL          https://mcp.example.com/mcp\n" in text
+    assert "your own; it starts with rf_live_" in text
+    assert "  .venv/bin/runflow-mcp check http://127.0.0.1:9000/mcp --generate google/" in text
+    assert "sandbox" not in text
+    assert "${RUNFLOW_API_KEY}" in text
