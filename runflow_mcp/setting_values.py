@@ -14,6 +14,7 @@ _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::\d{1,5})?")
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 MASK = "***"
 #: A host, and a port that is the number of one, before a path or the end.
@@ -148,8 +149,8 @@ def _folded(network: IPNetwork) -> IPNetwork:
 def mask_url_password(value: str) -> str:
     """A URL, well-formed or not, with everything in it that could be a password replaced."""
     scheme, separator, rest = value.partition("://")
-    if not separator:
-        scheme, rest = "", value
+    if not separator or not _SCHEME.fullmatch(scheme):  # the :// may stand in the password
+        scheme, separator, rest = "", "", value
     before, at, host = rest.rpartition("@")
     if not at:
         return f"{scheme}{separator}{_address(rest)}"

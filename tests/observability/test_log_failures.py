@@ -1,6 +1,7 @@
 """A real server whose log cannot be written: every request is answered as ever, and the probe tells what is lost."""
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
@@ -155,6 +156,7 @@ async def test_a_log_that_cannot_be_written_fails_no_request(
 
 async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
     reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     served = await start(stderr=writer, stdout=writer)
     os.close(writer)
     await served.works()
