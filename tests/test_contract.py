@@ -13,7 +13,7 @@ from runflow_mcp.errors import HTTP_STATUS, NEXT_ACTION, OTHER_NEXT_ACTION, Reje
 from runflow_mcp.methods import arguments
 from runflow_mcp.methods.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
-from runflow_mcp.runflow import client, dispatch, http
+from runflow_mcp.runflow import attempts, client, dispatch, http, recent
 from runflow_mcp.runflow.runs import MAX_INLINE_MEDIA, POLL_DELAY_LAST, POLL_SCHEDULE
 from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
 from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
@@ -175,9 +175,10 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (arguments.MAX_INPUT_DEPTH, 200),
         (http.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
         (client.MAX_RETRY_AFTER, 60),
-        (dispatch.MAX_ATTEMPTS, 3),
+        (attempts.MAX_ATTEMPTS, 3),
         (dispatch.BUDGET, 45),
         (dispatch.FOUND_AGE, 5),
+        (recent.KEPT, 30),
     ],
 )
 def test_a_promised_figure(figure: object, promised: object) -> None:

@@ -23,8 +23,9 @@ from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
-from runflow_mcp.runflow.dispatch import DispatchFailed, Order
+from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.order import Order
 from runflow_mcp.sandbox import Answer as Reply
 from runflow_mcp.sandbox import Delay, Fault, Hang, Reset, Sandbox, Truncate
 from runflow_mcp.web.keys import METHODS

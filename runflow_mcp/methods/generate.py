@@ -16,8 +16,12 @@ from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.outcomes import Asked
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.progress import METHOD, Progress
-from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, Order
+from runflow_mcp.runflow.client import run_path
+from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, other_model
 from runflow_mcp.runflow.http import UpstreamError
+from runflow_mcp.runflow.inputs import is_other_input
+from runflow_mcp.runflow.listing import is_same_model
+from runflow_mcp.runflow.order import Order
 from runflow_mcp.runflow.runs import Run, poll_delay
 
 log = structlog.get_logger(__name__)
@@ -40,7 +44,7 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
-    wait = _Wait(call, order, Asked(order.model, order.client_ref, order.input))
+    wait = _Wait(call, order, Asked(order.model, order.client_ref))
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
             run = await wait.ended()
@@ -109,7 +113,9 @@ class _Wait:
         began = clock.monotonic()
         await self._tell(run, first=True)
         failures = 0
-        delay = 0.0 if dispatched.found else poll_delay(0.0)
+        # A run that was found has been read just now, and one that could not be read is asked for at once.
+        read = dispatched.read
+        delay = poll_delay(0.0) if read else 0.0
         while not run.terminal:
             left = self.deadline - clock.monotonic() - LAST_LOOK
             await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
@@ -117,6 +123,9 @@ class _Wait:
             try:
                 run = self.latest = await self._poll(run.id, waited)
                 failures = 0
+                if not read:
+                    read = True
+                    self._judge(run, dispatched.made_from)
             except UpstreamError as fault:
                 failures += 1
                 delay = self._backoff(waited, failures, fault)
@@ -131,8 +140,16 @@ class _Wait:
             dispatched = await asyncio.shield(flight)
         except DispatchFailed as failed:
             raise outcomes.not_dispatched(failed, self.asked, self.call.services.catalog.current) from failed
-        self.asked = attrs.evolve(self.asked, made_from=dispatched.made_from)
+        self._judge(dispatched.run, dispatched.made_from)
         return dispatched
+
+    def _judge(self, run: Run, made_from: str | None) -> None:
+        """Note whether a caller's client_ref belongs to a run of another input. Raises for one of another model."""
+        if run.model is not None and not is_same_model(run.model, self.order.model):
+            refused = DispatchFailed(other_model(run.model, run_path(run.id)), uncertain=False, sent=False)
+            raise outcomes.not_dispatched(refused, self.asked, None)
+        ignored = self.order.own_ref and is_other_input(self.order.input, run, made_from)
+        self.asked = attrs.evolve(self.asked, input_ignored=ignored)
 
     async def _poll(self, run_id: str, waited: float) -> Run:
         try:

@@ -20,7 +20,6 @@ from runflow_mcp.runflow.runs import (
     CANCELLED,
     FAILED,
     Run,
-    input_digest,
     media_type,
     output_urls,
     without_inline_media,
@@ -39,30 +38,19 @@ _CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
 
 @attrs.frozen
 class Asked:
-    """What a run was asked for, as far as the answer must say it. ``input`` is None where it is not known.
+    """What a run was asked for, as far as the answer must say it.
 
-    ``made_from``: the input that this process made the run from, if it did.
+    ``input_ignored``: the run was made from another input than the one that this call brought.
     """
 
     model: str
     client_ref: str
-    input: JSONObject | None
-    made_from: JSONObject | None = None
+    input_ignored: bool = False
 
     @classmethod
     def remembered(cls, run: Run) -> "Asked":
         """As the run itself remembers it, for whoever only knows its id."""
-        return cls(run.model or "", run.client_ref or "", None)
-
-    def ignored_by(self, run: Run) -> bool:
-        """Whether the run was made from another input, by whatever is known of it."""
-        if self.input is None:
-            return False
-        if run.input_digest is not None:
-            return run.input_digest != input_digest(self.input)
-        if self.made_from is not None:
-            return self.made_from != self.input
-        return not run.echoes(self.input)
+        return cls(run.model or "", run.client_ref or "")
 
 
 # Successes
@@ -96,7 +84,7 @@ def _facts(run: Run, asked: Asked) -> dict[str, JSON]:
         "created_at": run.created_at,
         "completed_at": run.completed_at,
     }
-    if asked.ignored_by(run):
+    if asked.input_ignored:
         facts["input_ignored"] = True
         facts["note"] = INPUT_IGNORED
     return facts
@@ -137,7 +125,7 @@ def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str
     if run is not None:
         details |= {"run_id": run.id, "run": _shown(run)}
         hints.insert(0, f"run_id: {run.id}")
-        if asked.ignored_by(run):
+        if asked.input_ignored:
             details["input_ignored"] = True
             hints.append(INPUT_IGNORED)
     return details, tuple(hints)
@@ -178,9 +166,11 @@ def broken(run: Run | None, asked: Asked) -> ToolError:
 def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | None) -> ToolError:
     """No run could be had from Runflow."""
     cause = failed.cause
-    details, hints = _refusal_details(cause, None, asked)
+    details, hints = _refusal_details(cause, failed.named, asked)
     if failed.uncertain:
         message = f"{cause.reason}, and Runflow did not show whether the run exists: it may, under this client_ref."
+        if not failed.sent:
+            message = f"{cause.reason}. This call started no run, since one may exist under this client_ref."
         # What Runflow itself said keeps its name; a fault on the way must not read as its word.
         code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
         return ToolError(code, message, cause.status, details, hints)

@@ -41,7 +41,7 @@ def wanted(spoken: Spoken) -> bool:
 
 def created(run: Run, asked: Asked, now: float) -> Result:
     """The ``CreateTaskResult`` of a run that exists upstream."""
-    note = f" {outcomes.INPUT_IGNORED}" if asked.ignored_by(run) else ""
+    note = f" {outcomes.INPUT_IGNORED}" if asked.input_ignored else ""
     return {
         "resultType": "task",
         **_task(run, "working", now, f"{run.status}; client_ref {asked.client_ref}.{note}"),

@@ -20,7 +20,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.runflow import http
 from runflow_mcp.runflow.http import Outcome, UpstreamError
-from runflow_mcp.runflow.runs import Run, Unclear, parse_run, pick
+from runflow_mcp.runflow.runs import Run, parse_run
 from runflow_mcp.runflow.trials import KeyTrials
 
 #: A Retry-After beyond this is not waited for.
@@ -33,6 +33,8 @@ MAX_DEPTH = 200
 _BUSY = frozenset({429, 503})
 #: Statuses of a server or gateway that lost track, beside all other 5xx.
 _UNKNOWN = frozenset({408})
+
+LIST_PATH = "/v1/runs"
 
 
 def runs_path(model: str) -> str:
@@ -82,21 +84,25 @@ class RunflowClient:
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
         return run
 
-    async def find_run(
-        self, bearer: Bearer, model: str, client_ref: str, trace: Mapping[str, str], *, limit: int, timeout: float
-    ) -> Run | None:
-        """The newest of at most ``limit`` runs of this caller with that model and client_ref; None: there is none.
+    async def list_runs(
+        self,
+        bearer: Bearer,
+        client_ref: str,
+        trace: Mapping[str, str],
+        *,
+        limit: int,
+        timeout: float,
+        next_pq: str | None = None,
+    ) -> JSON:
+        """One page of at most ``limit`` runs with that client_ref, newest first, as upstream sends it.
 
-        Raises ``UpstreamError`` also when the answer does not show whether there is one.
+        ``next_pq``: the cursor that the page before named. That it goes back as ``pq`` is a guess; an upstream
+        that does not know it answers with its first page again.
         """
-        path = "/v1/runs"
         query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": limit, "sort_by": "created_at:desc"}
-        payload = await self._call("GET", path, bearer, trace, query=query, timeout=timeout)
-        try:
-            return pick(payload, model, client_ref, limit)
-        except Unclear as fault:
-            reason = "Runflow sent a list of runs that does not show whether this one exists"
-            raise UpstreamError(Outcome.UNKNOWN, path, reason) from fault
+        if next_pq is not None:
+            query["pq"] = next_pq
+        return await self._call("GET", LIST_PATH, bearer, trace, query=query, timeout=timeout)
 
     async def _call(
         self,
@@ -143,8 +149,10 @@ class RunflowClient:
                 allow_redirects=False,
             ) as response,
         ):
-            text = await http.read_capped(response, path)
-            if response.status // 100 == 2:  # noqa: PLR2004 - any 2xx
+            success = response.status // 100 == 2  # noqa: PLR2004 - any 2xx
+            async with http.faults(path, answered=success):
+                text = await http.read_capped(response, path)
+            if success:
                 return _readable(_loads(text, bearer), path, response.status)
             raise self._refusal(response, _loads(text, bearer), path)
 
@@ -171,7 +179,7 @@ class RunflowClient:
 
 def _run(run: Run | None, path: str) -> Run:
     if run is None:
-        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id")
+        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id", answered=True)
     return run
 
 

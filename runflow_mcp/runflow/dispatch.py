@@ -1,112 +1,90 @@
 """Starting a run so that at most one exists per client_ref, whatever the network does.
 
-Owns the retry policy of dispatch and the sharing of one dispatch among equal calls of this process. The
-rules: a caller's client_ref is looked up before the first attempt; an attempt that reached upstream and was
-not refused is looked up before it is repeated; body and Idempotency-Key never change between attempts.
+Owns the course of a dispatch and the sharing of one dispatch among equal calls of this process; whether a POST may
+go out is decided in ``attempts``. Body and Idempotency-Key never change between attempts.
 """
 
 import asyncio
-import hashlib
-import secrets
-from collections.abc import Mapping
 from itertools import count
 from random import Random
 
 import attrs
-import orjson
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.credentials import Bearer
-from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.runflow.client import RunflowClient, runs_path
-from runflow_mcp.runflow.http import Outcome, TooLong, UpstreamError
-from runflow_mcp.runflow.runs import Run, input_digest
+from runflow_mcp.runflow.attempts import (
+    EXISTS,
+    MAX_ATTEMPTS,
+    Reached,
+    Shown,
+    backoff,
+    may_post,
+    pause,
+    reached_by,
+    shown_by,
+)
+from runflow_mcp.runflow.client import LIST_PATH, RunflowClient, runs_path
+from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.inputs import input_digest
+from runflow_mcp.runflow.listing import is_same_model, is_same_ref
+from runflow_mcp.runflow.lookup import Finder, Found, OtherModel
+from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.recent import Recent
+from runflow_mcp.runflow.runs import SUCCEEDED, Run
 
-MAX_ATTEMPTS = 3
 #: Seconds that all attempts and look-ups of one dispatch may take together.
 BUDGET = 45.0
-#: Seconds that one look-up may take (all of those before the first attempt together), and what is kept of the
-#: budget for the last one.
-LOOK_UP_TIMEOUT, LOOK_UP_RESERVE = 10.0, 5.0
-#: How many runs a look-up asks for: many, since a client_ref may have runs of many models; and how many when these
-#: are more than an answer may hold, as with inline media.
-LOOK_UP_LIMIT, FEWER = 50, 5
-#: Seconds before an attempt is repeated, doubled each time, when upstream names no time.
-FIRST_BACKOFF = 0.5
-#: Seconds before a look-up after a lost answer: what was cut off may still be at work, and lists may lag.
-SETTLE = 1.0
-#: A run that upstream stamped earlier than this before its answer was found, not made, by the request.
+#: Seconds that the look-up before the first attempt may take, and what is kept of the budget for the last one.
+FIRST_LOOK_UP, LOOK_UP_RESERVE = 10.0, 5.0
+#: Seconds between an attempt that may have made a run and its look-up: it may still be at work, and lists lag.
+SETTLE = 2.0
+#: A run that upstream stamped earlier than this before it was asked for was found, not made, by the request.
 FOUND_AGE = 5.0
-#: Answers which say that the run exists, elsewhere: See Other, Conflict.
-EXISTS = frozenset({303, 409})
-#: Seconds for which such a run is looked for.
+#: Seconds for which a run that upstream has answered with is looked for.
 CLAIM_PATIENCE = 10.0
 
 
 @attrs.frozen
-class Order:
-    """What to run, for whom. ``own_ref``: the caller chose the client_ref, so the run may exist."""
-
-    bearer: Bearer
-    model: str
-    input: JSONObject
-    client_ref: str
-    own_ref: bool
-    trace: Mapping[str, str]
-
-    @classmethod
-    def make(
-        cls,
-        bearer: Bearer,
-        model: str,
-        run_input: JSONObject,
-        client_ref: str | None,
-        trace: Mapping[str, str],
-    ) -> "Order":
-        """An order under the caller's client_ref, or a minted one: every run can be found again."""
-        ref = client_ref or f"mcp-{secrets.token_hex(16)}"
-        return cls(bearer, model, run_input, ref, client_ref is not None, trace)
-
-    @property
-    def key(self) -> str:
-        """The Idempotency-Key: one for each caller, model and client_ref."""
-        text = f"{self.bearer.digest}\n{self.model}\n{self.client_ref}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def body(self) -> bytes:
-        metadata = {"mcp_model": self.model, "mcp_input_sha256": input_digest(self.input)}
-        return orjson.dumps({"input": self.input, "client_ref": self.client_ref, "metadata": metadata})
-
-
-@attrs.frozen
 class Dispatched:
-    """A run that exists upstream. ``made_from``: the input, where this dispatch made the run; else it was found."""
+    """A run that exists upstream.
+
+    ``found``: it existed before. ``read``: it has been read by its id since; a found run that has not been is known
+    by its id alone. ``made_from``: the digest of the input, where this dispatch made the run.
+    """
 
     run: Run
-    made_from: JSONObject | None = None
-
-    @property
-    def found(self) -> bool:
-        """Whether the run existed before."""
-        return self.made_from is None
+    found: bool
+    read: bool
+    made_from: str | None = None
 
 
 @attrs.define
 class DispatchFailed(Exception):
-    """No run could be had. ``uncertain``: one may exist all the same, under the order's client_ref."""
+    """No run could be started or found. ``uncertain``: one may exist all the same, under the order's client_ref.
+
+    ``sent``: an attempt of this process may have made it. ``named``: the run that upstream answered with.
+    """
 
     cause: UpstreamError
     uncertain: bool
+    sent: bool = True
+    named: Run | None = None
+
+
+def other_model(model: str, path: str) -> UpstreamError:
+    """The refusal of a client_ref that belongs to a run of another model."""
+    message = f"This client_ref belongs to a run of {model}; nothing was started."
+    return UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
 
 
 @attrs.frozen
 class Dispatcher:
-    """Starts runs; equal orders of this process share one dispatch."""
+    """Starts runs; equal orders of this process share one dispatch, and find it again for a while."""
 
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     random: Random = attrs.field(repr=False)
     _flights: dict[str, asyncio.Task[Dispatched]] = attrs.field(factory=dict, repr=False)
+    _recent: Recent = attrs.field(factory=Recent, repr=False)
 
     def start(self, order: Order) -> asyncio.Task[Dispatched]:
         """The dispatch of this order, joined if it is under way.
@@ -134,112 +112,140 @@ class Dispatcher:
         await asyncio.gather(*flights, return_exceptions=True)
 
     async def _dispatch(self, order: Order) -> Dispatched:
-        deadline = self.clock.monotonic() + BUDGET
-        if order.own_ref and (run := await self._look_before(order)):
-            return Dispatched(run)
-        body = order.body()
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                return await self._attempt(order, body, deadline)
-            except UpstreamError as caught:
-                fault = caught
-            if fault.status in EXISTS:
-                return await self._existing(order, fault, deadline)
-            if fault.outcome is Outcome.REFUSED:
-                break
-            pause, again = self._what_next(attempt, fault, deadline)
-            await self.clock.sleep(pause)
-            if fault.outcome is not Outcome.NOT_SENT and (run := await self._look_after(order, fault, deadline)):
-                return Dispatched(run)
-            if not again or self._left(deadline) <= LOOK_UP_RESERVE:
-                break
-        raise DispatchFailed(fault, uncertain=False) from fault
+        now = self.clock.monotonic()
+        finder = Finder(self.client, self.clock, self.random)
+        known = self._recent.recall(order.key, now)
+        if known is not None and known.run_id is not None:
+            # Whatever the read says, this run was dispatched half a minute ago: nothing else is.
+            found = await finder.read(order, known.run_id, now + FIRST_LOOK_UP)
+            return Dispatched(found.run, found=True, read=found.read, made_from=known.made_from)
+        dispatch = _Dispatch(order, finder, now + BUDGET, Reached.NOTHING if known is None else known.reached)
+        try:
+            dispatched = await dispatch.run()
+        except DispatchFailed:
+            if dispatch.reached:
+                self._recent.remember(order.key, dispatch.reached, None, None, now=self.clock.monotonic())
+            raise
+        self._recent.remember(
+            order.key, Reached.ANSWERED, dispatched.run.id, dispatched.made_from, now=self.clock.monotonic()
+        )
+        return dispatched
 
-    async def _attempt(self, order: Order, body: bytes, deadline: float) -> Dispatched:
-        run = await self.client.create_run(
+
+@attrs.define
+class _Dispatch:
+    """One dispatch from its first look-up to its end: look up, ask ``may_post``, send, and again."""
+
+    order: Order
+    finder: Finder
+    deadline: float
+    reached: Reached
+    error: UpstreamError | None = None
+    #: A run that upstream answered with and that is not this order's.
+    named: Run | None = None
+
+    async def run(self) -> Dispatched:
+        if self.reached is Reached.ANSWERED:
+            return await self._claim()
+        body = self.order.body()
+        shown = Shown.NOT_ASKED
+        again = True
+        for attempt in count(1):
+            # Once anything was sent, whatever came of later attempts, each is preceded by a look-up.
+            if self.reached or (attempt == 1 and self.order.own_ref):
+                first = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
+                found, shown = await self._look_up(min(first, self.deadline))
+                if isinstance(found, Found):
+                    return self._found(found)
+                if isinstance(found, OtherModel) and not self.reached:
+                    raise DispatchFailed(other_model(found.model, LIST_PATH), uncertain=False, sent=False)
+            again = again and self._left() > LOOK_UP_RESERVE
+            if not again or not may_post(self.reached, shown):
+                raise self._failed(shown)
+            try:
+                return await self._attempt(body, shown)
+            except UpstreamError as error:
+                self.error = error
+                self.reached = max(self.reached, reached_by(error))
+                wait, again = self._what_next(attempt, error)
+            if self.reached is Reached.ANSWERED:
+                return await self._claim()
+            await self.finder.clock.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, body: bytes, shown: Shown) -> Dispatched:
+        order, finder = self.order, self.finder
+        asked_at = finder.clock.wall()
+        run = await finder.client.create_run(
             order.bearer,
             order.model,
             body,
             idempotency_key=order.key,
             trace=order.trace,
-            # What is left must do for asking what became of it.
-            timeout=self._left(deadline) - LOOK_UP_RESERVE,
+            # The rest of the budget is for finding out what became of it.
+            timeout=self._left() - LOOK_UP_RESERVE,
         )
         path = runs_path(order.model)
-        if run.client_ref not in (None, order.client_ref):
-            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
-        if run.model not in (None, order.model):
-            message = f"This client_ref belongs to a run of {run.model}; nothing was started."
-            raise UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
-        found = run.age(self.clock.wall()) > FOUND_AGE
-        return Dispatched(run, None if found else order.input)
+        if run.client_ref is not None and not is_same_ref(run.client_ref, order.client_ref):
+            self.named = run
+            reason = f"Runflow answered with another run ({run.id})"
+            raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
+        # Nobody can have used a minted client_ref, nor one of which the list showed no run: stamps are not asked then,
+        # since clocks differ.
+        fresh = not order.own_ref or shown is Shown.NONE or run.age(asked_at) <= FOUND_AGE
+        found = Found(run, read=True)
+        if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
+            found = await finder.read(order, run.id, self.deadline)
+        model = found.run.model or run.model
+        if model is not None and not is_same_model(model, order.model):
+            raise DispatchFailed(other_model(model, path), uncertain=False, sent=False)
+        made_from = input_digest(order.input) if fresh else None
+        return Dispatched(found.run, found=not fresh, read=found.read, made_from=made_from)
 
-    def _what_next(self, attempt: int, fault: UpstreamError, deadline: float) -> tuple[float, bool]:
-        """Seconds to wait before asking what became of an attempt, and whether another one may follow."""
-        room = max(0.0, self._left(deadline) - LOOK_UP_RESERVE)
-        settle = SETTLE if fault.outcome is Outcome.UNKNOWN else 0.0
-        pause = max(self._pause(attempt, fault), settle)
-        return (pause, True) if attempt < MAX_ATTEMPTS and pause < room else (min(settle, room), False)
+    def _what_next(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
+        """Seconds to wait before the look-up that follows an attempt, and whether another attempt may follow that."""
+        if error.outcome is Outcome.REFUSED:
+            return 0.0, False
+        room = max(0.0, self._left() - LOOK_UP_RESERVE)
+        wait = pause(attempt, error, self.finder.random)
+        if self.reached:
+            wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
+        return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
 
-    async def _existing(self, order: Order, fault: UpstreamError, deadline: float) -> Dispatched:
+    async def _claim(self) -> Dispatched:
         """The run that upstream says exists: it may be in the making, by another replica, and be listed later."""
-        deadline = min(deadline, self.clock.monotonic() + CLAIM_PATIENCE)
+        deadline = min(self.deadline, self.finder.clock.monotonic() + CLAIM_PATIENCE)
+        other = None
         for look_up in count(1):
-            if run := await self._look_after(order, fault, deadline):
-                return Dispatched(run)
-            pause = self._backoff(look_up)
-            if pause >= self._left(deadline):
+            found, shown = await self._look_up(deadline)
+            if isinstance(found, Found):
+                return self._found(found)
+            other = found
+            wait = backoff(look_up, self.finder.random)
+            if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
                 break
-            await self.clock.sleep(pause)
-        raise DispatchFailed(fault, uncertain=True) from fault
+            await self.finder.clock.sleep(wait)
+        if other is not None and self.error is not None and self.error.status in EXISTS:
+            raise DispatchFailed(other_model(other.model, LIST_PATH), uncertain=False, sent=False)
+        raise self._failed(Shown.UNCLEAR)
 
-    async def _look_before(self, order: Order) -> Run | None:
-        """Whether a caller's client_ref has its run already; a look-up that cannot be had stops nothing."""
+    async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, Shown]:
         try:
-            return await self._look_up(order, self.clock.monotonic() + LOOK_UP_TIMEOUT)
-        except UpstreamError:
-            return None
+            found = await self.finder.find(self.order, deadline)
+        except UpstreamError as error:
+            self.error = self.error or error
+            return None, shown_by(error)
+        return found, Shown.NONE
 
-    async def _look_after(self, order: Order, fault: UpstreamError, deadline: float) -> Run | None:
-        """Whether an attempt made a run; when upstream does not say, a repeat might bill twice, so none is made.
+    def _found(self, found: Found) -> Dispatched:
+        made_from = None if self.order.own_ref else input_digest(self.order.input)
+        return Dispatched(found.run, found=True, read=found.read, made_from=made_from)
 
-        A 429 or 503 means "later", but a gateway's may hide that the request was passed on.
-        """
-        try:
-            return await self._look_up(order, deadline)
-        except UpstreamError:
-            raise DispatchFailed(fault, uncertain=True) from fault
+    def _failed(self, shown: Shown) -> DispatchFailed:
+        reason = "Runflow has answered with a run that its list does not show"
+        cause = self.error or UpstreamError(Outcome.UNKNOWN, LIST_PATH, reason)
+        open_ = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
+        return DispatchFailed(cause, uncertain=open_, sent=bool(self.reached), named=self.named)
 
-    async def _look_up(self, order: Order, deadline: float) -> Run | None:
-        """The run of this order, if there is one; asked again when upstream does not say, then its last fault."""
-        limit = LOOK_UP_LIMIT
-        for look_up in range(1, MAX_ATTEMPTS):
-            try:
-                return await self._find(order, limit, deadline)
-            except UpstreamError as fault:
-                pause = self._pause(look_up, fault)
-                if fault.outcome is Outcome.REFUSED or pause >= self._left(deadline):
-                    raise
-                if isinstance(fault, TooLong):
-                    limit = FEWER
-            await self.clock.sleep(pause)
-        return await self._find(order, limit, deadline)
-
-    async def _find(self, order: Order, limit: int, deadline: float) -> Run | None:
-        return await self.client.find_run(
-            order.bearer,
-            order.model,
-            order.client_ref,
-            order.trace,
-            limit=limit,
-            timeout=min(LOOK_UP_TIMEOUT, self._left(deadline)),
-        )
-
-    def _left(self, deadline: float) -> float:
-        return deadline - self.clock.monotonic()
-
-    def _pause(self, attempt: int, fault: UpstreamError) -> float:
-        return fault.retry_after if fault.retry_after is not None else self._backoff(attempt)
-
-    def _backoff(self, attempt: int) -> float:
-        return FIRST_BACKOFF * 2.0 ** (attempt - 1) * self.random.uniform(0.5, 1.0)
+    def _left(self) -> float:
+        return self.deadline - self.finder.clock.monotonic()

@@ -40,6 +40,7 @@ class UpstreamError(Exception):
     """A request to the upstream that brought no usable answer.
 
     ``reason`` is ours and safe to show; ``code``, ``message`` and ``errors`` are upstream's own, if any.
+    ``answered``: upstream began a 2xx answer, or sent one that is not what it should be.
     """
 
     outcome: Outcome
@@ -50,6 +51,7 @@ class UpstreamError(Exception):
     message: str | None = None
     errors: list[JSON] = attrs.field(factory=list)
     retry_after: float | None = None
+    answered: bool = False
 
 
 class TooLong(UpstreamError):
@@ -78,17 +80,18 @@ def timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 @asynccontextmanager
-async def faults(path: str) -> AsyncIterator[None]:
-    """Turn whatever aiohttp raises inside into an ``UpstreamError``."""
+async def faults(path: str, *, answered: bool = False) -> AsyncIterator[None]:
+    """Turn whatever aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as fault:
         raise UpstreamError(Outcome.NOT_SENT, path, "no connection to Runflow could be made") from fault
     except TimeoutError as fault:
-        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow did not answer in time") from fault
+        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow did not answer in time", answered=answered) from fault
     except (aiohttp.ClientError, OSError, ValueError, zlib.error) as fault:
         # ValueError: a redirect to a URL that is none, a header that cannot be read.
-        raise UpstreamError(Outcome.UNKNOWN, path, "the connection to Runflow broke") from fault
+        reason = "the connection to Runflow broke"
+        raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=answered) from fault
 
 
 async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:

@@ -4,7 +4,6 @@ Pure: no HTTP, no clock. Field names and their odd spellings come from Runflow's
 public client code; every field may be absent or null.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,14 +12,22 @@ from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
 import attrs
-import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.names import run_id_fault
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-#: Older and newer spellings of the terminal states. A state not known here is still going.
-_SPELLINGS = {"canceled": CANCELLED, "errored": FAILED}
+#: Other spellings of the terminal states. A state not known here is still going, unless the run says that it ended.
+_SPELLINGS = {
+    **dict.fromkeys(("succeed", "success", "successful", "complete", "completed"), SUCCEEDED),
+    **dict.fromkeys(("fail", "failure", "error", "errored", "timeout", "timed_out", "timedout"), FAILED),
+    **dict.fromkeys(("expired", "rejected", "crashed"), FAILED),
+    **dict.fromkeys(("canceled", "cancelled", "aborted"), CANCELLED),
+}
+#: States that say that the run has ended, and not how.
+_ENDED = frozenset({"done", "finished", "ended"})
+#: The documented states of a run that goes on, whatever else it says.
+_GOING = frozenset({"queued", "dispatching", "running"})
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
 #: (until this many seconds of waiting, seconds between polls)
@@ -40,6 +47,8 @@ _URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
 _HOST = re.compile(r"[^\W_](?:[\w.-]{0,251}[^\W_])?\.?")
 #: By the URL standard such a host is an IPv4 address or none.
 _ENDS_IN_NUMBER = re.compile(r"(?:^|\.)\d+\.?$")
+#: Where a run's result may stand, the documented name first.
+_OUTPUT = ("output", "outputs", "result")
 #: Members of an output that repeat what went in or how it was made.
 _NOT_OUTPUT = frozenset({"input", "inputs", "request", "metadata", "logs", "timing"})
 
@@ -77,11 +86,6 @@ def poll_delay(waited: float) -> float:
     return POLL_DELAY_LAST
 
 
-def input_digest(run_input: JSONObject) -> str:
-    """Hex SHA-256 of an input, equal for equal JSON whatever the order of its members."""
-    return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
 @attrs.frozen
 class Run:
     """One run. ``raw`` is upstream's object with its id and without its bulk (input, logs, node_runs)."""
@@ -116,12 +120,6 @@ class Run:
         """The digest of the input that this proxy made the run from, where upstream kept it."""
         return _text(self.metadata, "mcp_input_sha256")
 
-    def echoes(self, run_input: JSONObject) -> bool:
-        """Whether upstream's account of the run's input agrees with that input; it may have added defaults."""
-        if not isinstance(self.input, dict):
-            return True
-        return all(name in self.input and self.input[name] == value for name, value in run_input.items())
-
     def age(self, now: float) -> float:
         """Seconds since upstream created it, by upstream's stamp; 0 when that cannot be read."""
         try:
@@ -138,73 +136,64 @@ def parse_run(payload: JSON) -> Run | None:
     id_ = _id(payload)
     if not id_ or run_id_fault(id_):
         return None
+    return _read(id_, payload)
+
+
+def _read(id_: str, payload: JSONObject) -> Run:
     error = payload.get("error")
-    error = error if isinstance(error, dict) else {}
+    error = error if isinstance(error, dict) else {"message": error}
     metadata = payload.get("metadata")
-    status = (_text(payload, "status_code", "status") or "unknown").strip().lower()[:MAX_STATUS_LENGTH]
+    output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
+    failure_code = _text(payload, "failure_code") or _text(error, "code")
+    failure_message = _text(payload, "failure_message", "failure_reason") or _text(error, "message")
     return Run(
         id=id_,
-        status=_SPELLINGS.get(status, status),
-        client_ref=_text(payload, "client_ref"),
+        status=_status(payload, failed=bool(failure_code or failure_message), output=output),
+        client_ref=_name(payload.get("client_ref")),
         nodes_total=_count(payload.get("nodes_total")),
         nodes_completed=_count(payload.get("nodes_completed")),
-        output=payload.get("output"),
+        output=output,
         input=payload.get("input"),
         cost=_decimal(payload.get("cost")),
         duration_ms=_number(payload.get("duration_ms")),
         created_at=_text(payload, "created_at"),
         completed_at=_text(payload, "completed_at", "finished_at"),
-        failure_code=_text(payload, "failure_code") or _text(error, "code"),
-        failure_message=_text(payload, "failure_message", "failure_reason") or _text(error, "message"),
+        failure_code=failure_code,
+        failure_message=failure_message,
         metadata=metadata if isinstance(metadata, dict) else {},
         raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")} | {"id": id_},
     )
 
 
-@attrs.define
-class Unclear(Exception):
-    """A list of runs that does not show whether the one that is looked for exists."""
+def known_by_id(run_id: str, client_ref: str) -> Run:
+    """A run of which nothing but this is known: in an unknown state, until it is read. ``run_id`` is a usable one."""
+    return _read(run_id, {"id": run_id, "client_ref": client_ref})
 
 
-def pick(payload: JSON, model: str, client_ref: str, limit: int) -> Run | None:
-    """The newest run with that model and client_ref in an answer of at most ``limit`` runs; None: there is none.
-
-    A run of another model (by its own metadata) does not count; one that does not tell its model counts when no
-    other fits. Raises ``Unclear`` when none is found though one may exist: the answer is no list, holds what
-    cannot be read, or is not the whole list.
-    """
-    items = payload.get("items") if isinstance(payload, dict) else payload
-    if not isinstance(items, list):
-        raise Unclear
-    readable = (run for run in map(parse_run, items) if run is not None)
-    fitting = [run for run in readable if run.client_ref == client_ref]
-    for wanted in (model, None):
-        for run in fitting:
-            if run.model == wanted:
-                return run
-    more = payload["next_pq"] if isinstance(payload, dict) and "next_pq" in payload else len(items) >= limit
-    if more or not all(_is_another(item, model, client_ref) for item in items):
-        raise Unclear
-    return None
-
-
-def _is_another(item: JSON, model: str, client_ref: str) -> bool:
-    """Whether an entry of a list says of itself that it is not the run that is looked for."""
-    if not isinstance(item, dict):
-        return False
-    metadata = item.get("metadata")
-    its_model = _text(metadata, "mcp_model") if isinstance(metadata, dict) else None
-    return _text(item, "client_ref") not in (None, client_ref) or its_model not in (None, model)
+def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:
+    """The state in its documented spelling. A run that has ended in an unknown state is judged by what it shows."""
+    said = (_text(payload, "status_code", "status") or "unknown").strip().lower()
+    said = said.replace("-", "_").replace(" ", "_")
+    status = _SPELLINGS.get(said, said)[:MAX_STATUS_LENGTH]
+    if status in TERMINAL | _GOING:
+        return status
+    if status in _ENDED:
+        return FAILED if failed else SUCCEEDED
+    if payload.get("completed_at") or payload.get("finished_at"):
+        return SUCCEEDED if output and not failed else FAILED
+    return status
 
 
 def _id(payload: JSONObject) -> str | None:
     """A run's id; a number is taken for its digits."""
-    for value in (payload.get("id"), payload.get("run_id")):
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if isinstance(value, str) and value:
-            return value
-    return None
+    return _name(payload.get("id")) or _name(payload.get("run_id"))
+
+
+def _name(value: JSON) -> str | None:
+    """A text that names something; a number is taken for its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
 
 
 def _text(payload: JSONObject, *names: str) -> str | None:

@@ -5,6 +5,7 @@ Speaks HTTP like the real one and keeps everything in memory; imports nothing of
 
 from runflow_mcp.sandbox.api import Sandbox
 from runflow_mcp.sandbox.faults import Answer, Delay, Fault, Faults, Hang, Reset, Route, Truncate
+from runflow_mcp.sandbox.habits import Habits
 from runflow_mcp.sandbox.idempotency import Idempotency
 from runflow_mcp.sandbox.server import RunningSandbox, start
 
@@ -13,6 +14,7 @@ __all__ = [
     "Delay",
     "Fault",
     "Faults",
+    "Habits",
     "Hang",
     "Idempotency",
     "Reset",

@@ -16,6 +16,7 @@ from runflow_mcp.sandbox.behaviour import behaviour_of, find_model
 from runflow_mcp.sandbox.downloads import respond
 from runflow_mcp.sandbox.edge import SeenRequest, answer_problems, inject_faults, record_requests
 from runflow_mcp.sandbox.faults import Faults, Route
+from runflow_mcp.sandbox.habits import Habits
 from runflow_mcp.sandbox.idempotency import Idempotency, mark
 from runflow_mcp.sandbox.keys import authenticate
 from runflow_mcp.sandbox.ledger import Ledger
@@ -32,7 +33,7 @@ MAX_SEEN_REQUESTS = 10_000
 
 
 class Sandbox:
-    """One simulated Runflow. ``speed`` divides every duration; ``seed`` varies the ids.
+    """One simulated Runflow. ``speed`` divides every duration; ``seed`` varies the ids; ``habits`` its behaviour.
 
     ``runs`` and ``requests`` are there to be inspected, ``faults`` to be scripted.
     """
@@ -44,6 +45,7 @@ class Sandbox:
         speed: float = 1.0,
         idempotency: Idempotency = Idempotency.HEADER,
         seed: int = 0,
+        habits: Habits | None = None,
     ) -> None:
         self.runs = Ledger()
         self.requests: deque[SeenRequest] = deque(maxlen=MAX_SEEN_REQUESTS)
@@ -52,6 +54,7 @@ class Sandbox:
         self._speed = speed
         self._idempotency = idempotency
         self._seed = seed
+        self.habits = habits or Habits()
 
     def make_app(self) -> web.Application:
         app = web.Application(
@@ -81,7 +84,7 @@ class Sandbox:
         caller = authenticate(request.headers.get("Authorization"))
         caller.check_dispatch()
         model = find_model(f"{request.match_info['provider']}/{request.match_info['slug']}")
-        order = orders.parse(model, await request.read())
+        order = self.habits.order(orders.parse(model, await request.read()))
         repeat = mark(self._idempotency, caller.organisation, order, request.headers.get("Idempotency-Key"))
         original = self.runs.original(repeat)
         if original is None:
@@ -104,7 +107,7 @@ class Sandbox:
             order=order,
             behaviour=attrs.evolve(behaviour, course=behaviour.course.at_speed(self._speed)),
             created=self.clock.monotonic(),
-            created_at=wall,
+            created_at=wall + self.habits.clock_skew,
         )
 
     async def _get_run(self, request: web.Request) -> web.Response:
@@ -118,12 +121,21 @@ class Sandbox:
         caller = authenticate(request.headers.get("Authorization"))
         wanted = listing.parse(request.query)
         candidates = self.runs if wanted.client_ref is None else self.runs.with_client_ref(wanted.client_ref)
-        own = [run for run in candidates if run.owner == caller.organisation]
+        now = self.clock.monotonic()
+        listed_until = now - self.habits.list_lag
+        own = [run for run in candidates if run.owner == caller.organisation and run.created <= listed_until]
         if wanted.newest_first:
             own.reverse()
-        now = self.clock.monotonic()
-        items = [await _render(run, now, _origin(request)) for run in own[: wanted.limit]]
-        return _json({"items": items, "next_pq": None, "prev_pq": None})
+        start = 0 if self.habits.endless_pages else wanted.start
+        end = start + min(wanted.limit, self.habits.page or wanted.limit)
+        items = [self.habits.listed(await _render(run, now, _origin(request))) for run in own[start:end]]
+        return _json(
+            {
+                "items": items,
+                "next_pq": listing.cursor(end) if end < len(own) else None,
+                "prev_pq": listing.cursor(0) if start else None,
+            }
+        )
 
     async def _get_output(self, request: web.Request) -> web.Response:
         """Needs no key: the address is the secret, as with a presigned one."""

@@ -1,4 +1,4 @@
-"""The query of ``GET /v1/runs``: a filter expression, a limit and an order.
+"""The query of ``GET /v1/runs``: a filter expression, a limit, an order and a page.
 
 Pure; of the upstream's filter language it speaks the one sentence that clients use.
 """
@@ -15,6 +15,8 @@ MAX_LIMIT = 100
 
 _FILTER = re.compile(r"client_ref\.EQ:'([^']*)'")
 _LIMIT = re.compile(r"[0-9]{1,3}")
+#: A cursor says where its page begins; clients send it back as it came.
+_CURSOR = re.compile(r"from-([0-9]{1,6})")
 _ORDERS = {"created_at:desc": True, "created_at:asc": False}
 
 
@@ -23,6 +25,12 @@ class Listing:
     client_ref: str | None
     limit: int
     newest_first: bool
+    start: int
+
+
+def cursor(start: int) -> str:
+    """``next_pq`` or ``prev_pq`` of the page that begins with the run of that number."""
+    return f"from-{start}"
 
 
 def parse(query: Mapping[str, str]) -> Listing:
@@ -39,4 +47,7 @@ def parse(query: Mapping[str, str]) -> Listing:
     order = query.get("sort_by", "created_at:desc")
     if order not in _ORDERS:
         raise bad_request("Invalid sort_by")
-    return Listing(client_ref, int(limit), _ORDERS[order])
+    page = _CURSOR.fullmatch(query.get("pq", cursor(0)))
+    if page is None:
+        raise bad_request("Invalid pq")
+    return Listing(client_ref, int(limit), _ORDERS[order], int(page[1]))

@@ -9,7 +9,7 @@ import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runflow_mcp.sandbox import Fault, Idempotency, Route
+from runflow_mcp.sandbox import Answer, Fault, Habits, Idempotency, Route
 from tests.chaos import scripts
 from tests.chaos.world import BUDGET, INPUTS, ROUNDING, Order, World
 
@@ -24,8 +24,10 @@ MODELS = (
     "sandbox/cancelled",
     "sandbox/inline",
 )
-#: Client references that are used again and again.
-REFS = ("ref-a", "ref-b")
+#: Client references that are used again and again; the second is one that an upstream may normalise.
+REFS = ("ref-a", "Ref-B/" + "long-" * 16)
+#: Statuses below 500 that may come with a run.
+MAY_HIDE = (303, 408, 409, 429)
 #: What was played in this process, for the report of a long run.
 PLAYED: Counter[str] = Counter()
 
@@ -39,18 +41,36 @@ orders = st.builds(
 )
 
 
+#: Upstreams as documented, and ones that keep, list and stamp runs otherwise.
+habits = st.one_of(
+    st.just(Habits()),
+    st.builds(
+        Habits,
+        lower_ref=st.booleans(),
+        cut_ref=st.sampled_from([None, 64]),
+        trim_input=st.booleans(),
+        keep_metadata=st.booleans(),
+        summaries=st.booleans(),
+        page=st.sampled_from([None, 1, 2]),
+        list_lag=st.sampled_from([0.0, 1.5]),
+        clock_skew=st.sampled_from([0.0, -60.0, 60.0]),
+    ),
+)
+
+
 class Chaos(RuleBasedStateMachine):
     """Everything that can happen to two replicas between their clients and Runflow."""
 
     world: World
 
-    @initialize(idempotency=st.sampled_from(Idempotency), seed=st.integers(0, 3))
-    def begin(self, idempotency: Idempotency, seed: int) -> None:
+    @initialize(idempotency=st.sampled_from(Idempotency), seed=st.integers(0, 3), habits=habits)
+    def begin(self, idempotency: Idempotency, seed: int, habits: Habits) -> None:
         PLAYED["scenarios"] += 1
+        PLAYED["scenarios of odd upstreams"] += habits != Habits()
         self.logs = structlog.testing.LogCapture()
         self.processors = structlog.get_config()["processors"]
         structlog.configure(processors=[self.logs])
-        self.world = World(idempotency, seed)
+        self.world = World(idempotency, seed, habits)
         self.fresh = 0
         self.broken = False
 
@@ -66,6 +86,9 @@ class Chaos(RuleBasedStateMachine):
         world = self.world
         PLAYED["calls"] += 1
         ref = order.ref
+        if self.forgetful and world.habits.list_lag:
+            # A refusal of what was done all the same is a lie that only the list shows, and that one lags.
+            script = [_honest(fault) for fault in script]
         if self.forgetful and ref is not None:
             known = world.dispatched.get((order.key, order.model, ref))
             # By the documents, a first look-up that fails does not stop a dispatch, and only calls of one process
@@ -74,7 +97,9 @@ class Chaos(RuleBasedStateMachine):
             if known is not None:
                 at, replica = known
                 blind = ()
-                elsewhere = replica is not world.replicas[number] and replica.state in ("up", "draining")
+                # What a process that has gone dispatched a moment ago is in no memory, and not yet in a list that lags.
+                running = replica.state in ("up", "draining") or world.habits.list_lag > 0
+                elsewhere = replica is not world.replicas[number] and running
                 if world.upstream is None or (elsewhere and world.now < at + BUDGET + ROUNDING):
                     return
         elif self.forgetful:
@@ -88,9 +113,11 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1), order=orders)
     def call(self, number: int, order: Order) -> None:
-        if order.ref is not None and order.model == "sandbox/odd":
-            # Its runs do not tell their model: by the documents, a look-up takes them for any model's.
-            order = attrs.evolve(order, ref=f"{order.ref}-odd")
+        habits = self.world.habits
+        untold = order.model == "sandbox/odd" or habits.summaries or not habits.keep_metadata
+        if order.ref is not None and untold:
+            # Such runs do not tell their model: by the documents, a look-up takes them for any model's.
+            order = attrs.evolve(order, ref=f"{order.model}/{order.ref}")
         self.place(order, number)
 
     @rule(
@@ -106,7 +133,8 @@ class Chaos(RuleBasedStateMachine):
         script = data.draw(st.lists(create, min_size=1, max_size=3), "faults of the dispatch")
         look_ups = scripts.for_reading if self.forgetful else scripts.for_look_ups
         blind = data.draw(st.lists(look_ups, max_size=3), "faults of the look-ups")
-        ref = f"trouble-{self.fresh:03}" if own else None
+        refs = [f"trouble-{self.fresh}", f"Trouble-{self.fresh}/" + "x" * 70]
+        ref = data.draw(st.sampled_from(refs), "client_ref") if own else None
         model = data.draw(st.sampled_from(MODELS[1:3]), "model")
         self.place(Order(KEYS[0], model, ref, mode, INPUTS[0]), number, script, blind)
 
@@ -196,3 +224,8 @@ class Chaos(RuleBasedStateMachine):
                 self.no_fault_was_logged()
         finally:
             structlog.configure(processors=self.processors)
+
+
+def _honest(fault: Fault) -> Fault:
+    refusal = isinstance(fault, Answer) and fault.status // 100 in (3, 4) and fault.status not in MAY_HIDE
+    return attrs.evolve(fault, created=False) if refusal else fault

@@ -138,7 +138,7 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
     clock = server.services.clock
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (7 * MIB)})
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body))
+    sandbox.faults.add(Route.GET_RUN, huge)
     before = set(asyncio.all_tasks())
     async with deaf(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
@@ -177,7 +177,7 @@ async def slow_reader(server: Server, sandbox: Sandbox, accept: str | None) -> A
     """A client whose answer, of megabytes, is ready for it to read."""
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body))
+    sandbox.faults.add(Route.GET_RUN, huge)
     async with deaf(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
         await server.services.clock.sleep(1)
@@ -217,7 +217,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
     server.app[UNREAD].limit = 16 * MIB  # of each answer of 8 the kernel takes a part
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % huge.body), times=None)
+    sandbox.faults.add(Route.GET_RUN, huge, times=None)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(deaf(server)) for _ in range(4)]
         for client in clients:

@@ -115,16 +115,24 @@ async def test_a_lie_about_a_dispatch_is_generate_failed_with_the_client_ref(bef
     assert [line for line in logs if line["log_level"] == "error"] == []
 
 
-@pytest.mark.parametrize("lie", NO_RUN.values(), ids=NO_RUN)
+@pytest.mark.parametrize("lie", [lie for name, lie in NO_RUN.items() if name != "a list"])
 async def test_a_lie_about_a_look_up_repeats_nothing_whose_outcome_is_unknown(before: Before, lie: Saying) -> None:
     server, liar = await before({CREATE: response(b"", status="502 Bad Gateway"), LIST: lie})
+    error = tool_error_of(await server.generate(wait=False), "generate_failed", upstream_status=502)
+    assert error["details"]["client_ref"].startswith("mcp-")
+    assert sum(line.startswith("POST") for line in liar.asked) == 1
+
+
+@pytest.mark.parametrize("lie", NO_RUN.values(), ids=NO_RUN)
+async def test_a_lie_about_the_first_look_up_starts_nothing(before: Before, lie: Saying) -> None:
+    server, liar = await before({LIST: lie})
     answer = await server.generate(client_ref="lies", wait=False)
     if lie is NO_RUN["a list"]:  # which is a list of runs
         assert answer.structured["run_id"] == "run-1"
-        return
-    error = tool_error_of(answer, "generate_failed", upstream_status=502)
-    assert error["details"]["client_ref"] == "lies"
-    assert sum(line.startswith("POST") for line in liar.asked) == 1
+    else:
+        error = tool_error_of(answer, "generate_failed", upstream_status=200)
+        assert "This call started no run" in error["message"]
+    assert not any(line.startswith("POST") for line in liar.asked)
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
@@ -218,7 +226,9 @@ async def test_an_odd_run_is_told_as_far_as_it_can_be_read(before: Before, odd: 
 
 
 @pytest.mark.parametrize(
-    "status", ["paused", "partial_succeeded", "SUCCESS", "done", "", "null", None, 7, ["succeeded"], {"a": 1}], ids=repr
+    "status",
+    ["paused", "partial_succeeded", "SUCCES", "almost done", "", "null", None, 7, ["succeeded"], {"a": 1}],
+    ids=repr,
 )
 async def test_a_state_that_nobody_knows_is_still_going_and_told_as_it_is(before: Before, status: object) -> None:
     run = orjson.dumps({"id": "run-1", "status_code": status, "client_ref": "lies", "nodes_total": 3})
@@ -265,8 +275,8 @@ async def test_a_run_that_was_just_made_is_not_said_to_have_ignored_its_input(be
     """Although upstream fills in defaults and keeps no metadata."""
     made = b'{"id":"run-1","status_code":"succeeded","input":{"prompt":"x","steps":20},"metadata":null}'
     server, _ = await before({CREATE: response(made, status="201 Created"), POLL: response(made)})
-    for run_input in ({"prompt": "x"}, {"prompt": "X "}):
-        answer = await server.generate(input=run_input, client_ref="fresh")
+    for ref, run_input in (("fresh", {"prompt": "x"}), ("lies", {"prompt": "another, before upstream rewrote it"})):
+        answer = await server.generate(input=run_input, client_ref=ref)
         assert "input_ignored" not in answer.structured
 
 

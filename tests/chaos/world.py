@@ -20,7 +20,7 @@ from aiohttp import web
 from runflow_mcp.app import create_app
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Services
-from runflow_mcp.sandbox import Idempotency, RunningSandbox, Sandbox, start
+from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.keys import fingerprint
 from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.server import CLOSING, drain
@@ -128,7 +128,7 @@ class Call:
 class World:
     """Everything in one event loop of its own; each method plays to the point where nothing happens any more."""
 
-    def __init__(self, rule: Idempotency, seed: int = 0) -> None:
+    def __init__(self, rule: Idempotency, seed: int = 0, habits: Habits | None = None) -> None:
         self.files = open_files()
         self.rule = rule
         self.faults_of_ours: list[str] = []
@@ -136,7 +136,8 @@ class World:
         self.loop = VirtualTimeLoop()
         self.loop.set_exception_handler(lambda _, context: self.faults_of_ours.append(repr(context)))
         self.random = Random(seed)
-        self.sandbox = Sandbox(clock=self.clock, idempotency=rule, seed=seed)
+        self.habits = habits or Habits()
+        self.sandbox = Sandbox(clock=self.clock, idempotency=rule, seed=seed, habits=self.habits)
         self.calls: list[Call] = []
         self.ended_checked = 0
         #: When the last dispatch under a client_ref may have begun, and where.
@@ -390,7 +391,7 @@ class World:
         assert run is not None, f"there is no run {run_id}"
         assert run.owner == fingerprint(order.key), f"somebody else's run: {run}"
         assert run.order.model.name == order.model
-        assert run.order.client_ref == (order.ref or run.order.client_ref)
+        assert run.order.client_ref == (self.habits.ref(order.ref) or run.order.client_ref)
         self.told.add(run.order.client_ref or "")
         return run
 

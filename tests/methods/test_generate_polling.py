@@ -55,7 +55,7 @@ async def test_a_run_found_by_its_client_ref_is_polled_at_once(server: Server, s
 
 async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sandbox: Sandbox) -> None:
     await server.generate(SLOW, client_ref="replayed", wait=False)
-    await server.services.clock.sleep(6)
+    await server.services.clock.sleep(31)
     began = server.services.clock.monotonic()
     sandbox.faults.add(Route.LIST_RUNS, Answer(403))
     sandbox.faults.add(Route.GET_RUN, Answer(401), times=None)
@@ -67,6 +67,7 @@ async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sand
 
 async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: Sandbox) -> None:
     await server.generate(client_ref="conflict")
+    await server.services.clock.sleep(31)
     sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'))
     sandbox.faults.add(Route.CREATE, Answer(409, b'{"code":"CONFLICT","message":"another body"}'))
     again = await server.generate(client_ref="conflict")

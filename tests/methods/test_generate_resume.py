@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from runflow_mcp.sandbox import Answer, Hang, Idempotency, Reset, Route, Sandbox
-from tests.methods.envelopes import run_error_of
-from tests.methods.seen import dispatches, lookups
+from runflow_mcp.sandbox import Answer, Delay, Fault, Habits, Hang, Idempotency, Reset, Route, Sandbox
+from tests.methods.envelopes import run_error_of, tool_error_of
+from tests.methods.seen import dispatches, lookups, polls
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 from tests.virtual_time import VirtualClock
 
@@ -120,13 +120,106 @@ async def test_a_minted_client_ref_needs_no_look_up(server: Server, sandbox: San
     assert lookups(sandbox) == []
 
 
-@pytest.mark.parametrize("fault", [Answer(403), Answer(500), Answer(200, b"<html>"), Reset()], ids=repr)
+@pytest.mark.parametrize("fault", [Answer(403), Answer(500), Reset()], ids=repr)
 async def test_a_look_up_that_fails_does_not_stop_the_dispatch(
     server: Server, sandbox: Sandbox, fault: Answer | Reset
 ) -> None:
-    sandbox.faults.add(Route.LIST_RUNS, fault, times=2)
+    sandbox.faults.add(Route.LIST_RUNS, fault, times=None)
     assert (await server.generate(client_ref="blind")).structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_look_up_that_stays_unclear_starts_nothing_and_says_so(
+    server: Server, sandbox: Sandbox, *, wait: bool
+) -> None:
+    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[],"next_pq":{"more":true}}'), times=None)
+    error = tool_error_of(await server.generate(client_ref="blind", wait=wait), "generate_failed", upstream_status=200)
+    assert "This call started no run" in error["message"]
+    assert "same client_ref" in error["next_action"]
+    assert error["details"]["client_ref"] == "blind"
+    assert dispatches(sandbox) == []
+
+
+@pytest.mark.parametrize("named", [b'"client_ref":"another",', b'"client_ref":"blind-2",'])
+async def test_a_run_of_another_client_ref_is_named_in_the_error(
+    server: Server, sandbox: Sandbox, named: bytes
+) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(201, b'{"id":"r-1",%b"status_code":"queued"}' % named))
+    error = run_error_of(await server.generate(client_ref="blind"), "generate_failed")
+    assert error["details"]["run_id"] == "r-1"
+    assert "it may, under this client_ref" in error["message"]
+    assert len(dispatches(sandbox)) == 1
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(serve: Serve, sandbox: Sandbox, *, wait: bool) -> None:
+    sandbox.habits = Habits(summaries=True)
+    one, other = await serve(), await serve()
+    first = await one.generate(client_ref="summary")
+    again = await other.generate(client_ref="summary", wait=wait)
+    assert again.structured["outputs"] == first.structured["outputs"] != []
+    assert again.structured["status"] == "succeeded"
+
+
+async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sandbox: Sandbox) -> None:
+    sandbox.habits = Habits(summaries=True)
+    one, other = await serve(), await serve()
+    first = await one.generate(client_ref="summary")
+    sandbox.faults.add(Route.GET_RUN, Answer(502), times=5)
+    started = await other.generate(client_ref="summary", wait=False)
+    assert (started.structured["run_id"], started.structured["status"]) == (first.structured["run_id"], "unknown")
+    again = await other.generate(client_ref="summary")
+    assert again.structured["outputs"] == first.structured["outputs"] != []
+    assert len(sandbox.runs) == 1
+
+
+@pytest.mark.parametrize("read", ["at once", "later"])
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
+    serve: Serve, sandbox: Sandbox, read: str, *, wait: bool
+) -> None:
+    sandbox.habits = Habits(summaries=True)
+    one, other = await serve(), await serve()
+    await one.generate(client_ref="summary")
+    if read == "later":
+        sandbox.faults.add(Route.GET_RUN, Answer(502), times=4)
+    answer = await other.generate("ideogram/v3", client_ref="summary", wait=wait)
+    assert len(sandbox.runs) == 1
+    if read == "later" and not wait:
+        assert answer.structured["status"] == "unknown"
+        return
+    error = tool_error_of(answer, "conflict")
+    assert MODEL in error["message"]
+
+
+@pytest.mark.parametrize("skew", [-60.0, 0.0, 60.0])
+@pytest.mark.parametrize("lost", [None, Reset(created=True), Delay(6.0, created=True)], ids=repr)
+@pytest.mark.parametrize("client_ref", [None, "Mine"])
+async def test_a_new_run_is_never_said_to_have_ignored_its_input(
+    server: Server, sandbox: Sandbox, lost: Fault | None, client_ref: str | None, skew: float
+) -> None:
+    sandbox.habits = Habits(clock_skew=skew, trim_input=True, keep_metadata=False, lower_ref=True)
+    if lost is not None:
+        sandbox.faults.add(Route.CREATE, lost)
+    answer = await server.generate(client_ref=client_ref, input={"prompt": "  a lighthouse\n"})
+    assert answer.structured["status"] == "succeeded"
+    assert "input_ignored" not in answer.structured
+    again = await server.generate(client_ref=answer.structured["client_ref"], input={"prompt": "a lighthouse"})
+    assert again.structured["run_id"] == answer.structured["run_id"]
+    assert "input_ignored" not in again.structured
+    other = await server.generate(client_ref=answer.structured["client_ref"], input={"prompt": "a harbour"})
+    assert other.structured["input_ignored"] is True
+
+
+async def test_a_new_run_is_polled_after_two_seconds_whatever_upstreams_clock_says(
+    server: Server, sandbox: Sandbox
+) -> None:
+    sandbox.habits = Habits(clock_skew=-60.0)
+    for client_ref in (None, "mine"):
+        sent, read = len(dispatches(sandbox)), len(polls(sandbox))
+        await server.generate(client_ref=client_ref)
+        assert 1.8 <= polls(sandbox)[read].at - dispatches(sandbox)[sent].at <= 2
 
 
 @pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)

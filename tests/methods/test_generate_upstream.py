@@ -9,7 +9,7 @@ from runflow_mcp.sandbox import Answer, Route, Sandbox
 from runflow_mcp.sandbox.keys import fingerprint
 from tests.methods.envelopes import tool_error_of
 from tests.methods.seen import asked, dispatches
-from tests.serving import INPUT, KEY, MODEL, Server
+from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
@@ -53,10 +53,11 @@ async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
     assert not any("rf_live" in key or len(key) > 255 for key in keys)
 
 
-async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(server: Server, sandbox: Sandbox) -> None:
+async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(serve: Serve, sandbox: Sandbox) -> None:
+    server, other = await serve(), await serve()
     sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'), times=None)
     await server.generate(client_ref="a", wait=False)
-    await server.generate(client_ref="a", wait=False)
+    await other.generate(client_ref="a", wait=False)
     first, second = dispatches(sandbox)
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
     assert first.body == second.body

@@ -11,9 +11,10 @@ import pytest
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.client import RunflowClient
-from runflow_mcp.runflow.dispatch import Dispatcher, Order
+from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
-from runflow_mcp.sandbox import Idempotency, RunningSandbox, Sandbox, start
+from runflow_mcp.runflow.order import Order
+from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.edge import SeenRequest
 from tests.serving import INPUT, KEY, MODEL
 from tests.virtual_time import VirtualClock
@@ -49,6 +50,11 @@ class Desk:
     ) -> Order:
         return Order.make(Bearer(key), model, INPUT if run_input is None else run_input, ref, {})
 
+    def elsewhere(self) -> "Desk":
+        """Another replica before the same upstream."""
+        client, clock = self.dispatcher.client, self.dispatcher.clock
+        return Desk(self.sandbox, Dispatcher(client, clock, self.dispatcher.random))
+
     def requests(self, method: str) -> list[SeenRequest]:
         return [seen for seen in self.sandbox.requests if seen.method == method]
 
@@ -57,7 +63,9 @@ class Desk:
 
 
 class OpenDesk(Protocol):
-    def __call__(self, idempotency: Idempotency = ..., *, timeout: float = ...) -> Awaitable[Desk]: ...
+    def __call__(
+        self, idempotency: Idempotency = ..., *, timeout: float = ..., habits: Habits = ...
+    ) -> Awaitable[Desk]: ...
 
 
 @pytest.fixture
@@ -65,8 +73,10 @@ async def open_desk(session: aiohttp.ClientSession, clock: VirtualClock) -> Asyn
     """A dispatcher before an upstream with these habits."""
     async with AsyncExitStack() as stack:
 
-        async def opened(idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT) -> Desk:
-            running = await start(Sandbox(clock=clock, idempotency=idempotency))
+        async def opened(
+            idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT, habits: Habits | None = None
+        ) -> Desk:
+            running = await start(Sandbox(clock=clock, idempotency=idempotency, habits=habits))
             stack.push_async_callback(running.close)
             client = RunflowClient(session, running.url, timeout, clock)
             dispatcher = Dispatcher(client, clock, Random(0))

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.credentials import Bearer
+from runflow_mcp.runflow.attempts import Reached, reached_by
 from runflow_mcp.runflow.client import RunflowClient, read_error, retry_after, run_path, runs_path
 from runflow_mcp.runflow.http import MAX_RESPONSE_BYTES, Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run
-from runflow_mcp.sandbox import Answer, Hang, Reset, RunningSandbox, Sandbox, Truncate
+from runflow_mcp.sandbox import Answer, Fault, Hang, Reset, RunningSandbox, Sandbox, Truncate
 from tests.protocol.laws import json_values, law
 from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import EPOCH, VirtualClock
@@ -77,7 +78,8 @@ async def test_the_model_arrives_as_it_is(client: RunflowClient, sandbox: Sandbo
 
 async def test_a_look_up_asks_for_one_client_ref_newest_first(client: RunflowClient, sandbox: Sandbox) -> None:
     ref = "A-z_0.9:/@+=-"
-    assert await client.find_run(BEARER, MODEL, ref, trace={"traceparent": "t"}, limit=20, timeout=9) is None
+    listed = await client.list_runs(BEARER, ref, {"traceparent": "t"}, limit=20, timeout=9)
+    assert listed == {"items": [], "next_pq": None, "prev_pq": None}
     [seen] = sandbox.requests
     assert (seen.method, seen.path, seen.key) == ("GET", "/v1/runs", BEARER.fingerprint)
     assert seen.query["q"] == f"client_ref.EQ:'{ref}'"
@@ -129,7 +131,7 @@ async def test_a_run_of_another_caller_is_not_found(client: RunflowClient) -> No
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(stranger, run.id, {})
     assert (caught.value.status, caught.value.code) == (404, "run_not_found")
-    assert await client.find_run(stranger, MODEL, "ref-1", trace={}, limit=20, timeout=9) is None
+    assert await listed(client, "ref-1", stranger) == []
 
 
 async def test_the_id_of_a_run_may_change_its_case_and_nothing_else(client: RunflowClient, sandbox: Sandbox) -> None:
@@ -144,23 +146,62 @@ async def test_the_id_of_a_run_may_change_its_case_and_nothing_else(client: Runf
 # Look-ups
 
 
-async def test_the_run_of_that_model_and_client_ref_is_found(client: RunflowClient) -> None:
+async def listed(client: RunflowClient, ref: str, bearer: Bearer = BEARER) -> list[object]:
+    payload = await client.list_runs(bearer, ref, {}, limit=20, timeout=9)
+    assert isinstance(payload, dict)
+    return list(payload["items"])
+
+
+async def test_the_runs_of_a_client_ref_are_listed(client: RunflowClient) -> None:
     run = await create(client)
-    looked_up = await client.find_run(BEARER, MODEL, "ref-1", trace={}, limit=20, timeout=9)
-    assert looked_up is not None
-    assert looked_up.id == run.id
-    assert await client.find_run(BEARER, MODEL, "ref-2", trace={}, limit=20, timeout=9) is None
-    assert await client.find_run(BEARER, "other/model", "ref-1", trace={}, limit=20, timeout=9) is None
+    [item] = await listed(client, "ref-1")
+    assert isinstance(item, dict)
+    assert item["id"] == run.id
+    assert await listed(client, "ref-2") == []
 
 
-@pytest.mark.parametrize("body", [b"null", b"<html>", b"", b'{"items":[{"id":"x"}]}', b'{"items":[],"next_pq":"y"}'])
-async def test_a_list_that_shows_nothing_is_not_an_empty_one(
+async def test_the_cursor_of_the_next_page_goes_back_as_it_came(client: RunflowClient, sandbox: Sandbox) -> None:
+    sandbox.faults.add("list_runs", Answer(200, b"[]"))
+    await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9, next_pq="a&b=c/+%20")
+    assert sandbox.requests[-1].query["pq"] == "a&b=c/+%20"
+
+
+@pytest.mark.parametrize("body", [b"null", b"<html>", b""])
+async def test_what_is_not_json_is_an_answer_that_leaves_the_outcome_unknown(
     client: RunflowClient, sandbox: Sandbox, body: bytes
 ) -> None:
     sandbox.faults.add("list_runs", Answer(200, body))
     with pytest.raises(UpstreamError) as caught:
-        await client.find_run(BEARER, MODEL, "ref-1", trace={}, limit=20, timeout=9)
-    assert caught.value.outcome is Outcome.UNKNOWN
+        await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9)
+    assert (caught.value.outcome, caught.value.status) == (Outcome.UNKNOWN, 200)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reached"),
+    [
+        (Answer(201, b"<html>"), Reached.ANSWERED),
+        (Answer(201, b"{}"), Reached.ANSWERED),
+        (Answer(204), Reached.ANSWERED),
+        (Truncate(), Reached.ANSWERED),
+        (Answer(303), Reached.ANSWERED),
+        (Answer(409), Reached.ANSWERED),
+        (Answer(500), Reached.MAYBE),
+        (Answer(408), Reached.MAYBE),
+        (Answer(429), Reached.MAYBE),
+        (Reset(), Reached.MAYBE),
+        (Hang(100), Reached.MAYBE),
+        (Answer(422), Reached.NOTHING),
+        (Answer(301), Reached.NOTHING),
+    ],
+    ids=repr,
+)
+async def test_what_an_attempt_may_have_done_follows_from_its_answer(
+    client: RunflowClient, sandbox: Sandbox, fault: Fault, reached: Reached
+) -> None:
+    sandbox.faults.add("create", fault)
+    with pytest.raises(UpstreamError) as caught:
+        await create(client)
+    assert reached_by(caught.value) is reached
 
 
 # Refusals

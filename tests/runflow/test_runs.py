@@ -1,6 +1,5 @@
 """A run read from whatever upstream sends, and when it is asked for again."""
 
-import contextlib
 from typing import Any
 
 import orjson
@@ -11,12 +10,10 @@ from hypothesis import strategies as st
 from runflow_mcp.runflow.runs import (
     MAX_OUTPUT_URLS,
     Run,
-    Unclear,
-    input_digest,
+    known_by_id,
     media_type,
     output_urls,
     parse_run,
-    pick,
     poll_delay,
     without_inline_media,
 )
@@ -65,7 +62,6 @@ def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
     run = parse_run(payload)
     assert run is not None
     run.age(0.0)
-    run.echoes({"a": 1})
     assert isinstance(run.model, str | None)
     assert isinstance(run.input_digest, str | None)
     orjson.dumps([run.raw, without_inline_media(run.output), output_urls(run.output)])
@@ -98,10 +94,27 @@ def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
         ("errored", "failed", True),
         ("SUCCEEDED", "succeeded", True),
         (" Canceled ", "cancelled", True),
+        ("Aborted", "cancelled", True),
+        ("completed", "succeeded", True),
+        ("Complete", "succeeded", True),
+        ("SUCCESS", "succeeded", True),
+        ("Successful", "succeeded", True),
+        ("error", "failed", True),
+        ("FAILURE", "failed", True),
+        ("timeout", "failed", True),
+        ("timed_out", "failed", True),
+        ("TIMED-OUT", "failed", True),
+        ("Timed out", "failed", True),
+        ("expired", "failed", True),
+        ("rejected", "failed", True),
+        ("done", "succeeded", True),
+        ("finished", "succeeded", True),
         ("partial_succeeded", "partial_succeeded", False),
         ("warming_up", "warming_up", False),
         (None, "unknown", False),
         (7, "unknown", False),
+        ({"code": "failed"}, "unknown", False),
+        (["failed"], "unknown", False),
     ],
 )
 def test_states_are_spelt_in_several_ways(status: object, read_as: str, terminal: bool) -> None:  # noqa: FBT001
@@ -109,6 +122,62 @@ def test_states_are_spelt_in_several_ways(status: object, read_as: str, terminal
         run = parse_run({"id": "r-1", name: status})
         assert run is not None
         assert (run.status, run.terminal) == (read_as, terminal)
+
+
+@pytest.mark.parametrize("state", ["archived", "partial_succeeded", None, 7, "unknown"])
+@pytest.mark.parametrize("ended", [{"completed_at": "2026-01-01T00:00:00Z"}, {"finished_at": 1_767_225_600}])
+@pytest.mark.parametrize(
+    ("shows", "read_as"),
+    [
+        ({"output": {"url": URL}}, "succeeded"),
+        ({"outputs": [URL]}, "succeeded"),
+        ({"output": {"url": URL}, "failure_code": "NSFW"}, "failed"),
+        ({"error": {"message": "No."}}, "failed"),
+        ({"error": "No."}, "failed"),
+        ({}, "failed"),
+    ],
+)
+def test_a_run_that_has_ended_in_an_unknown_state_is_judged_by_what_it_shows(
+    state: object, ended: dict[str, object], shows: dict[str, object], read_as: str
+) -> None:
+    assert read(status_code=state, **ended, **shows).status == read_as
+
+
+@pytest.mark.parametrize("state", ["queued", "dispatching", "Running"])
+def test_a_run_that_goes_on_has_not_ended_whatever_else_it_says(state: str) -> None:
+    assert not read(status_code=state, completed_at="2026-01-01T00:00:00Z", output=[URL]).terminal
+
+
+@pytest.mark.parametrize("state", ["done", "finished", "ended"])
+def test_the_end_of_a_run_is_a_failure_when_it_says_why(state: str) -> None:
+    assert read(status_code=state, failure_code="NSFW").status == "failed"
+
+
+@pytest.mark.parametrize("state", ["archived", "unknown", None])
+def test_an_unknown_state_without_an_end_goes_on(state: object) -> None:
+    assert not read(status_code=state, completed_at=None, finished_at="", output=[URL]).terminal
+
+
+@pytest.mark.parametrize(
+    ("fields", "output"),
+    [
+        ({"output": [URL]}, [URL]),
+        ({"output": None, "outputs": [URL]}, [URL]),
+        ({"result": {"url": URL}}, {"url": URL}),
+        ({"output": {}, "outputs": [], "result": {"url": URL}}, {"url": URL}),
+        ({"output": [URL], "outputs": [OTHER], "result": "x"}, [URL]),
+        ({"output": {}}, {}),
+        ({}, None),
+    ],
+    ids=repr,
+)
+def test_a_result_stands_under_several_names(fields: dict[str, object], output: object) -> None:
+    assert read(**fields).output == output
+
+
+def test_a_run_known_by_its_id_says_nothing_else() -> None:
+    run = known_by_id("r-1", "ref")
+    assert (run.id, run.client_ref, run.status, run.terminal, run.model) == ("r-1", "ref", "unknown", False, None)
 
 
 def test_the_documented_spelling_of_a_field_wins() -> None:
@@ -192,7 +261,7 @@ def test_no_stamp_makes_the_age_fail(stamp: str) -> None:
     assert read(created_at=stamp).age(0.0) >= 0
 
 
-# Whether a run was made from an input
+# What a run was made for
 
 
 def test_a_run_keeps_what_it_was_made_for_and_from() -> None:
@@ -207,127 +276,6 @@ def test_a_run_keeps_what_it_was_made_for_and_from() -> None:
     for nothing in nothings:
         run = read(metadata=nothing)
         assert (run.model, run.input_digest) == (None, None)
-
-
-def test_an_echoed_input_agrees_when_it_holds_the_given_one() -> None:
-    assert read(input={"a": 1}).echoes({"a": 1})
-    assert read(input={"a": 1, "filled_in": 2}).echoes({"a": 1})
-    assert not read(input={"a": 1}).echoes({"a": 2})
-    assert not read(input={"a": 1}).echoes({"a": 1, "b": None})
-    assert read(input=None).echoes({"a": 2})
-    assert read(input="x").echoes({"a": 2})
-
-
-def _turned(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _turned(value[name]) for name in reversed(value)}
-    return [_turned(one) for one in value] if isinstance(value, list) else value
-
-
-@law
-@given(st.dictionaries(st.text(max_size=8), json_values, max_size=5))
-def test_a_digest_does_not_depend_on_the_order_of_members(value: dict[str, Any]) -> None:
-    turned = _turned(value)
-    assert isinstance(turned, dict)
-    assert input_digest(value) == input_digest(turned) == input_digest(orjson.loads(orjson.dumps(value)))
-    assert len(input_digest(value)) == 64
-
-
-def test_a_digest_depends_on_everything_else() -> None:
-    inputs: list[dict[str, Any]] = [{}, {"a": None}, {"a": 1}, {"a": "1"}, {"a": [1]}, {"a": [1, 2]}, {"a": [2, 1]}]
-    assert len(set(map(input_digest, inputs))) == len(inputs)
-
-
-# Pages of runs
-
-
-LIMIT = 5
-OURS = {"id": "ours", "client_ref": "ref"}
-
-
-def listed(*items: object, **around: object) -> dict[str, object]:
-    return {"items": list(items), "next_pq": None, **around}
-
-
-def made_for(model: object) -> dict[str, object]:
-    return {"metadata": {"mcp_model": model}}
-
-
-@pytest.mark.parametrize(
-    ("payload", "id_"),
-    [
-        (listed(OURS), "ours"),
-        ([OURS], "ours"),
-        (listed(OURS, {**OURS, "id": "older"}), "ours"),
-        (listed(None, 5, {"no": "id"}, OURS, next_pq="more"), "ours"),
-        (listed({**OURS, **made_for("a/b")}), "ours"),
-        (listed({**OURS, **made_for(None)}), "ours"),
-        (listed({**OURS, "metadata": None}), "ours"),
-        (listed({**OURS, "id": 7}), "7"),
-        (listed({**OURS, "id": None, "run_id": 7}), "7"),
-        (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), "ours"),
-        (listed({**OURS, "id": "other", **made_for("c/d")}, {**OURS, "metadata": {}}), "ours"),
-        (listed({"id": "x", "client_ref": "REF"}, OURS), "ours"),
-    ],
-)
-def test_the_newest_run_that_fits_is_picked(payload: Any, id_: str) -> None:
-    run = pick(payload, "a/b", "ref", LIMIT)
-    assert run is not None
-    assert run.id == id_
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        listed(),
-        [],
-        {"items": []},
-        listed({"id": "x", "client_ref": "other"}),
-        listed({"id": None, "client_ref": "other"}),
-        listed({**OURS, **made_for("c/d")}),
-        listed({"id": "x", **made_for("c/d")}),
-        listed(*[{"id": "x", "client_ref": "other"}] * LIMIT),
-    ],
-)
-def test_a_whole_list_of_other_runs_shows_that_there_is_none(payload: Any) -> None:
-    assert pick(payload, "a/b", "ref", LIMIT) is None
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        None,
-        {},
-        {"items": None},
-        {"items": {}},
-        "x",
-        5,
-        {"code": "X"},
-        listed(None),
-        listed("ours"),
-        listed({**OURS, "id": None}),
-        listed({**OURS, "id": "a/b"}),
-        listed({**OURS, "client_ref": None}),
-        listed({"id": "x"}),
-        listed({"id": "x", "client_ref": 5}),
-        listed({"id": "x", "client_ref": "other"}, {}),
-        listed(next_pq="more"),
-        listed({**OURS, **made_for("c/d")}, next_pq="more"),
-        {"items": [{"id": "x", "client_ref": "other"}] * LIMIT},
-        [{"id": "x", "client_ref": "other"}] * LIMIT,
-    ],
-)
-def test_any_other_list_shows_nothing(payload: Any) -> None:
-    with pytest.raises(Unclear):
-        pick(payload, "a/b", "ref", LIMIT)
-
-
-@law
-@given(json_values)
-def test_no_list_makes_the_picking_fail(payload: Any) -> None:
-    for one in (payload, [payload], {"items": [payload]}):
-        with contextlib.suppress(Unclear):
-            assert pick(one, "a/b", "ref", LIMIT) is None
 
 
 # When to ask again

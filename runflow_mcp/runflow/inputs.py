@@ -1,0 +1,88 @@
+"""Whether a run was made from another input than the one that is asked for.
+
+Pure. Upstream may normalise what it keeps, so an input is called another one only where it plainly is.
+"""
+
+import hashlib
+import re
+import unicodedata
+
+import orjson
+
+from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.runflow.runs import Run
+
+#: A digest that upstream cut shorter than this says nothing.
+_MIN_DIGEST = 16
+#: A text that upstream cut shorter than this is another text.
+_MIN_TEXT = 20
+#: Numbers that differ by less than this share of their size were rounded.
+_ROUNDING = 1e-6
+#: References to media: upstream may copy the file, sign the address anew or replace it by one of its own.
+_MEDIA = re.compile(r"(?:https?://|runflow://|data:)", re.IGNORECASE)
+_HTTP = re.compile(r"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
+
+
+def input_digest(run_input: JSONObject) -> str:
+    """Hex SHA-256 of an input, equal for equal JSON whatever the order of its members."""
+    return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def is_other_input(asked: JSONObject, run: Run, made_from: str | None) -> bool:
+    """Whether ``run`` was made from another input than ``asked``.
+
+    ``made_from``: the digest of the input that this process made the run from, where it did. A digest decides,
+    except that an input which upstream shows and which says the same in other words is the same. Without any
+    digest, the input that upstream shows decides; what it does not show is not another input.
+    """
+    recorded = run.input_digest or made_from
+    if recorded is not None and _is_digest(recorded, input_digest(asked)):
+        return False
+    shown = run.input
+    if not isinstance(shown, dict):
+        return recorded is not None
+    if recorded is not None and not shown.keys() <= asked.keys():
+        return True
+    return _differs(asked, shown)
+
+
+def _is_digest(recorded: str, digest: str) -> bool:
+    kept = recorded.strip().lower()
+    return len(kept) >= _MIN_DIGEST and digest.startswith(kept)
+
+
+def _differs(asked: JSON, shown: JSON) -> bool:
+    """Whether two values plainly say different things; null and absent members say nothing."""
+    if isinstance(asked, dict) and isinstance(shown, dict):
+        return any(name in shown and _differs(value, shown[name]) for name, value in asked.items())
+    if isinstance(asked, list) and isinstance(shown, list):
+        return len(asked) != len(shown) or any(map(_differs, asked, shown))
+    if asked in (None, "") or shown in (None, "") or isinstance(asked, dict | list) or isinstance(shown, dict | list):
+        return False
+    numbers = _number(asked), _number(shown)
+    if numbers[0] is not None and numbers[1] is not None:
+        return abs(numbers[0] - numbers[1]) > _ROUNDING * abs(numbers[0])
+    return _texts_differ(str(asked), str(shown))
+
+
+def _texts_differ(asked: str, shown: str) -> bool:
+    if _MEDIA.match(asked.strip()) and _MEDIA.match(shown.strip()):
+        ours, theirs = _HTTP.match(asked.strip()), _HTTP.match(shown.strip())
+        # Another host may hold upstream's own copy of the file; another query is another signature.
+        return bool(ours and theirs and ours[1].lower() == theirs[1].lower() and ours[2] != theirs[2])
+    folded = _folded(asked), _folded(shown)
+    return folded[0] != folded[1] and not (len(folded[1]) >= _MIN_TEXT and folded[0].startswith(folded[1]))
+
+
+def _folded(text: str) -> str:
+    """The text without what upstreams normalise: case, white space, Unicode's several spellings, an ellipsis."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix("...")
+
+
+def _number(value: JSON) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

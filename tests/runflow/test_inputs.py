@@ -1,0 +1,142 @@
+"""Whether a run was made from another input than the one that is asked for."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.runflow.inputs import input_digest, is_other_input
+from runflow_mcp.runflow.runs import Run, parse_run
+from tests.protocol.laws import json_values, law
+
+PROMPT = "A lighthouse at dusk, in the style of an old postcard"
+
+
+def run_of(shown: object, recorded: JSONObject | None = None) -> Run:
+    """A run whose input upstream shows so, with the digest of ``recorded`` in its metadata."""
+    metadata = None if recorded is None else {"mcp_input_sha256": input_digest(recorded)}
+    run = parse_run({"id": "r-1", "input": shown, "metadata": metadata})
+    assert run is not None
+    return run
+
+
+#: asked, and the same as an upstream may show it.
+SAME: list[tuple[JSONObject, object]] = [
+    ({"prompt": PROMPT}, {"prompt": PROMPT}),
+    ({"prompt": f"  {PROMPT}\r\n"}, {"prompt": PROMPT}),
+    ({"prompt": "caf\u00e9"}, {"prompt": "cafe\u0301"}),
+    ({"prompt": "a\n\n b"}, {"prompt": "a b"}),
+    ({"prompt": PROMPT}, {"prompt": PROMPT[:40]}),
+    ({"prompt": PROMPT}, {"prompt": PROMPT[:40] + "\u2026"}),
+    ({"prompt": PROMPT}, {"prompt": PROMPT, "steps": 20, "seed": None}),
+    ({"prompt": PROMPT, "seed": None}, {"prompt": PROMPT}),
+    ({"prompt": PROMPT, "seed": None}, {"prompt": PROMPT, "seed": 5}),
+    ({"prompt": PROMPT, "negative_prompt": ""}, {"prompt": PROMPT, "negative_prompt": "blurry"}),
+    ({"prompt": PROMPT, "unheard_of": 1}, {"prompt": PROMPT}),
+    ({"ratio": "LANDSCAPE"}, {"ratio": "landscape"}),
+    ({"seed": 5}, {"seed": 5.0}),
+    ({"seed": 5}, {"seed": "5"}),
+    ({"seed": "5.0"}, {"seed": 5}),
+    ({"strength": 0.1}, {"strength": 0.10000000149}),
+    ({"seed": 2**60}, {"seed": float(2**60)}),
+    ({"safe": True}, {"safe": "true"}),
+    ({"b": 1, "a": {"d": 1, "c": 2}}, {"a": {"c": 2, "d": 1}, "b": 1}),
+    ({"images": ["a", "b"]}, {"images": ["A ", "b"]}),
+    ({"image": "https://cdn.example.com/a.png"}, {"image": "https://CDN.example.com/a.png?X-Signature=1"}),
+    ({"image": "https://cdn.example.com/a.png"}, {"image": "https://storage.example.net/8f3a.png"}),
+    ({"image": "runflow://assets/1"}, {"image": "https://storage.example.net/8f3a.png?sig=2"}),
+    ({"image": "data:image/png;base64,AAAA"}, {"image": "https://storage.example.net/8f3a.png"}),
+    ({"image": "https://cdn.example.com/a.png"}, {"image": {"url": "https://cdn.example.com/a.png"}}),
+    ({"prompt": PROMPT}, {}),
+    ({"prompt": PROMPT}, None),
+    ({"prompt": PROMPT}, "left out"),
+    ({"prompt": PROMPT}, ["left out"]),
+]
+#: asked, and what is plainly something else.
+OTHER: list[tuple[JSONObject, object]] = [
+    ({"prompt": PROMPT}, {"prompt": "A harbour"}),
+    ({"prompt": PROMPT}, {"prompt": PROMPT + " by night"}),
+    ({"prompt": "a cat"}, {"prompt": "a"}),
+    ({"prompt": PROMPT, "seed": 5}, {"prompt": PROMPT, "seed": 6}),
+    ({"seed": "five"}, {"seed": 5}),
+    ({"safe": True}, {"safe": False}),
+    ({"images": ["a"]}, {"images": ["a", "b"]}),
+    ({"images": ["a", "b"]}, {"images": ["b", "a"]}),
+    ({"options": {"size": "s"}}, {"options": {"size": "l"}}),
+    ({"image": "https://cdn.example.com/a.png"}, {"image": "https://cdn.example.com/b.png"}),
+    ({"image": "https://cdn.example.com/a.png"}, {"image": "a picture of a cat"}),
+]
+
+
+@pytest.mark.parametrize(("asked", "shown"), SAME, ids=repr)
+def test_what_upstream_normalised_is_not_another_input(asked: JSONObject, shown: object) -> None:
+    assert not is_other_input(asked, run_of(shown), None)
+    assert not is_other_input(asked, run_of(shown, recorded=asked), None)
+    assert not is_other_input(asked, run_of(shown), input_digest(asked))
+
+
+@pytest.mark.parametrize(("asked", "shown"), OTHER, ids=repr)
+def test_what_upstream_plainly_shows_otherwise_is_another_input(asked: JSONObject, shown: object) -> None:
+    assert is_other_input(asked, run_of(shown), None)
+
+
+@pytest.mark.parametrize(("asked", "shown"), OTHER, ids=repr)
+def test_a_digest_of_this_input_outweighs_what_upstream_made_of_it(asked: JSONObject, shown: object) -> None:
+    assert not is_other_input(asked, run_of(shown, recorded=asked), None)
+    assert not is_other_input(asked, run_of(shown), input_digest(asked))
+
+
+def test_a_digest_of_another_input_decides_where_the_input_is_not_shown() -> None:
+    asked: JSONObject = {"prompt": PROMPT}
+    for recorded in ({"prompt": "A harbour"}, {"prompt": PROMPT, "seed": 5}):
+        assert is_other_input(asked, run_of(None, recorded), None)
+        assert is_other_input(asked, run_of(recorded, recorded), None)
+        assert is_other_input(asked, run_of(None), input_digest(recorded))
+
+
+def test_another_input_in_other_words_is_the_same_in_spite_of_its_digest() -> None:
+    first: JSONObject = {"prompt": f"{PROMPT} ", "seed": 5}
+    assert not is_other_input({"prompt": PROMPT, "seed": 5.0}, run_of(first, first), None)
+
+
+@pytest.mark.parametrize("kept", [str.upper, lambda digest: digest[:50], lambda digest: f" {digest}"])
+def test_a_digest_that_upstream_normalised_is_read(kept: Any) -> None:
+    asked: JSONObject = {"prompt": PROMPT}
+    run = parse_run({"id": "r-1", "metadata": {"mcp_input_sha256": kept(input_digest(asked))}})
+    assert run is not None
+    assert not is_other_input(asked, run, None)
+
+
+@law
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
+def test_an_input_is_never_another_one_than_itself(value: dict[str, Any]) -> None:
+    assert not is_other_input(value, run_of(orjson.loads(orjson.dumps(value))), None)
+
+
+@law
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5), json_values)
+def test_no_shown_input_makes_the_comparison_fail(value: dict[str, Any], shown: object) -> None:
+    is_other_input(value, run_of(shown), None)
+
+
+def _turned(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _turned(value[name]) for name in reversed(value)}
+    return [_turned(one) for one in value] if isinstance(value, list) else value
+
+
+@law
+@given(st.dictionaries(st.text(max_size=8), json_values, max_size=5))
+def test_a_digest_does_not_depend_on_the_order_of_members(value: dict[str, Any]) -> None:
+    turned = _turned(value)
+    assert isinstance(turned, dict)
+    assert input_digest(value) == input_digest(turned) == input_digest(orjson.loads(orjson.dumps(value)))
+    assert len(input_digest(value)) == 64
+
+
+def test_a_digest_depends_on_everything_else() -> None:
+    inputs: list[dict[str, Any]] = [{}, {"a": None}, {"a": 1}, {"a": "1"}, {"a": [1]}, {"a": [1, 2]}, {"a": [2, 1]}]
+    assert len(set(map(input_digest, inputs))) == len(inputs)

@@ -1,0 +1,136 @@
+"""Pages of runs: which entries may be the run that is looked for, and whether there is more."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from runflow_mcp.runflow.listing import MIN_CUT, is_same_ref, read_page, spellings
+from tests.protocol.laws import json_values, law
+
+LIMIT = 5
+OURS = {"id": "ours", "client_ref": "ref"}
+OTHER = {"id": "x", "client_ref": "other"}
+LONG = "Project/" + "a" * 92
+
+
+def listed(*items: object, **around: object) -> dict[str, object]:
+    return {"items": list(items), "next_pq": None, **around}
+
+
+def made_for(model: object) -> dict[str, object]:
+    return {"metadata": {"mcp_model": model}}
+
+
+def candidates(payload: Any, client_ref: str = "ref") -> list[str]:
+    page = read_page(payload, "a/b", client_ref, LIMIT)
+    assert page is not None
+    return [run.id for run in page.candidates]
+
+
+@pytest.mark.parametrize(
+    ("payload", "ids"),
+    [
+        (listed(OURS), ["ours"]),
+        ([OURS], ["ours"]),
+        (listed(OURS, {**OURS, "id": "older"}), ["ours", "older"]),
+        (listed({**OURS, **made_for("a/b")}), ["ours"]),
+        (listed({**OURS, **made_for("A/B ")}), ["ours"]),
+        (listed({**OURS, **made_for(None)}), ["ours"]),
+        (listed({**OURS, **made_for("c/d")}), []),
+        (listed({**OURS, "metadata": None}), ["ours"]),
+        (listed({**OURS, "id": 7}), ["7"]),
+        (listed({**OURS, "id": None, "run_id": 7}), ["7"]),
+        (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), ["ours", "untold"]),
+        (listed({"id": "no ref of its own".replace(" ", "-")}, OURS), ["ours", "no-ref-of-its-own"]),
+        (listed({"id": "x", "client_ref": " REF"}, OURS), ["ours", "x"]),
+        (listed({"id": "x", "client_ref": "re"}), []),
+        (listed({"id": "x", "client_ref": "reference"}), []),
+        (listed(OTHER), []),
+    ],
+)
+def test_candidates_are_what_may_be_the_run_best_first(payload: Any, ids: list[str]) -> None:
+    assert candidates(payload) == ids
+
+
+def test_a_client_ref_that_is_a_number_is_its_digits() -> None:
+    assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
+
+
+@pytest.mark.parametrize("length", [MIN_CUT, 32, 64, 99])
+def test_in_a_list_a_long_beginning_is_ours(length: int) -> None:
+    assert candidates(listed({"id": "x", "client_ref": LONG[:length].lower()}), LONG) == ["x"]
+    assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT - 1]}), LONG) == []
+
+
+@pytest.mark.parametrize("theirs", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
+def test_in_an_answer_to_our_own_request_any_beginning_is_ours(theirs: str) -> None:
+    assert is_same_ref(theirs, "Job-10")
+
+
+@pytest.mark.parametrize("theirs", ["job-100", "ob-10", "job-2", "x"])
+def test_anything_else_is_another(theirs: str) -> None:
+    assert not is_same_ref(theirs, "Job-10")
+
+
+def test_a_client_ref_is_looked_up_in_each_way_an_upstream_may_keep_it() -> None:
+    assert spellings("job-10") == ("job-10",)
+    assert spellings("Job-10") == ("Job-10", "job-10")
+    assert spellings("mcp-" + "0" * 32) == ("mcp-" + "0" * 32,)
+    assert spellings(LONG) == (LONG, LONG[:64], LONG.lower(), LONG[:64].lower())
+    assert spellings("x" * 200) == ("x" * 200, "x" * 128, "x" * 64)
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"items": None}, {"items": {}}, "x", 5, {"code": "X"}])
+def test_what_is_not_a_list_is_not_a_page(payload: Any) -> None:
+    assert read_page(payload, "a/b", "ref", LIMIT) is None
+
+
+@pytest.mark.parametrize(
+    ("item", "unreadable"),
+    [
+        (None, True),
+        ("ours", True),
+        ({}, True),
+        ({**OURS, "id": None}, True),
+        ({**OURS, "id": "a/b"}, True),
+        ({**OURS, "id": None, **made_for("c/d")}, False),
+        ({**OTHER, "id": None}, False),
+        (OURS, False),
+        ({"id": "x"}, False),
+    ],
+)
+def test_an_entry_that_may_be_the_run_and_cannot_be_read_is_reported(item: object, *, unreadable: bool) -> None:
+    page = read_page(listed(item), "a/b", "ref", LIMIT)
+    assert page is not None
+    assert page.unreadable is unreadable
+
+
+@pytest.mark.parametrize(
+    ("payload", "more", "next_pq"),
+    [
+        (listed(), False, None),
+        ({"items": []}, False, None),
+        ([], False, None),
+        (listed(next_pq=""), False, None),
+        (listed(next_pq="abc"), True, "abc"),
+        (listed(next_pq=50), True, "50"),
+        (listed(next_pq=True), True, None),
+        (listed(next_pq={"from": 5}), True, None),
+        (listed(*[OTHER] * LIMIT), False, None),
+        ({"items": [OTHER] * LIMIT}, True, None),
+        ([OTHER] * LIMIT, True, None),
+        ([OTHER] * (LIMIT - 1), False, None),
+    ],
+)
+def test_a_page_says_whether_there_is_more(payload: Any, more: bool, next_pq: str | None) -> None:  # noqa: FBT001
+    page = read_page(payload, "a/b", "ref", LIMIT)
+    assert page is not None
+    assert (page.more, page.next_pq) == (more, next_pq)
+
+
+@law
+@given(json_values)
+def test_no_list_makes_the_reading_fail(payload: Any) -> None:
+    for one in (payload, [payload], {"items": [payload], "next_pq": payload}):
+        read_page(one, "a/b", "ref", LIMIT)

@@ -1,0 +1,35 @@
+"""What a process remembers of its dispatches: for half a minute, and no more than so many."""
+
+from runflow_mcp.runflow.attempts import Reached
+from runflow_mcp.runflow.recent import KEPT, MAX_ENTRIES, Recent
+
+
+def test_a_dispatch_is_remembered_for_half_a_minute() -> None:
+    recent = Recent()
+    recent.remember("a", Reached.ANSWERED, "r-1", None, now=0.0)
+    entry = recent.recall("a", KEPT - 0.1)
+    assert entry is not None
+    assert (entry.reached, entry.run_id) == (Reached.ANSWERED, "r-1")
+    assert recent.recall("b", KEPT - 0.1) is None
+    assert recent.recall("a", KEPT) is None
+    assert len(recent) == 0
+
+
+def test_the_last_word_on_a_dispatch_counts_and_renews_it() -> None:
+    recent = Recent()
+    recent.remember("a", Reached.MAYBE, None, None, now=0.0)
+    recent.remember("b", Reached.MAYBE, None, None, now=1.0)
+    recent.remember("a", Reached.ANSWERED, "r-1", "digest", now=20.0)
+    entry = recent.recall("a", KEPT + 19.0)
+    assert entry is not None
+    assert (entry.run_id, entry.made_from) == ("r-1", "digest")
+    assert recent.recall("b", KEPT + 1.0) is None
+
+
+def test_beyond_its_bound_the_oldest_is_forgotten() -> None:
+    recent = Recent()
+    for number in range(MAX_ENTRIES + 10):
+        recent.remember(str(number), Reached.MAYBE, None, None, now=0.0)
+    assert len(recent) == MAX_ENTRIES
+    assert recent.recall("9", 0.0) is None
+    assert recent.recall("10", 0.0) is not None
