@@ -14,7 +14,8 @@ from runflow_mcp.methods import arguments
 from runflow_mcp.methods.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.runflow import client, dispatch, http
-from runflow_mcp.runflow.runs import MAX_INLINE_MEDIA, POLL_DELAY_LAST, POLL_SCHEDULE
+from runflow_mcp.runflow.outputs import MAX_INLINE_MEDIA
+from runflow_mcp.runflow.runs import POLL_DELAY_LAST, POLL_SCHEDULE
 from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
 from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
 from runflow_mcp.web.health import STARTING

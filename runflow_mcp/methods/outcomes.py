@@ -16,15 +16,8 @@ from runflow_mcp.runflow.client import run_path
 from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
-from runflow_mcp.runflow.runs import (
-    CANCELLED,
-    FAILED,
-    Run,
-    input_digest,
-    media_type,
-    output_urls,
-    without_inline_media,
-)
+from runflow_mcp.runflow.outputs import media_type, output_urls, without_inline_media
+from runflow_mcp.runflow.runs import CANCELLED, FAILED, Run, input_digest
 
 MAX_SUGGESTIONS = 5
 #: Characters of upstream's reason for a failure that are told in a sentence; details.run has all of it.
