@@ -7,6 +7,7 @@ public client code; every field may be absent or null.
 import hashlib
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 
 import attrs
 import orjson
@@ -23,6 +24,8 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
 POLL_DELAY_LAST = 10.0
 
+#: Members of a run that are kept to show it; a real one has about thirty.
+MAX_MEMBERS = 200
 #: A state is a word; what is longer is not repeated in every line about the run.
 MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
@@ -101,6 +104,7 @@ def parse_run(payload: JSON) -> Run | None:
     error = payload.get("error")
     error = error if isinstance(error, dict) else {}
     metadata = payload.get("metadata")
+    members = islice(payload.items(), MAX_MEMBERS)
     status = (_text(payload, "status_code", "status") or "unknown").strip().lower()[:MAX_STATUS_LENGTH]
     return Run(
         id=id_,
@@ -117,7 +121,7 @@ def parse_run(payload: JSON) -> Run | None:
         failure_code=_text(payload, "failure_code") or _text(error, "code"),
         failure_message=_text(payload, "failure_message", "failure_reason") or _text(error, "message"),
         metadata=metadata if isinstance(metadata, dict) else {},
-        raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")} | {"id": id_},
+        raw={name: value for name, value in members if name not in ("input", "logs", "node_runs")} | {"id": id_},
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow.outputs import output_urls, without_inline_media
+from runflow_mcp.runflow.outputs import find_outputs
 from runflow_mcp.runflow.runs import (
     Run,
     Unclear,
@@ -17,6 +17,7 @@ from runflow_mcp.runflow.runs import (
     pick,
     poll_delay,
 )
+from runflow_mcp.runflow.trimming import trimmed
 from tests.protocol.laws import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"
@@ -62,7 +63,7 @@ def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
     run.echoes({"a": 1})
     assert isinstance(run.model, str | None)
     assert isinstance(run.input_digest, str | None)
-    orjson.dumps([run.raw, without_inline_media(run.output), output_urls(run.output)])
+    orjson.dumps([trimmed(run.raw), trimmed(run.output), [output.url for output in find_outputs(run.output)]])
 
 
 @law
