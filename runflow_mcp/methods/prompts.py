@@ -9,7 +9,8 @@ import attrs
 import orjson
 import structlog
 
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
+from runflow_mcp.methods.arguments import MAX_INPUT_DEPTH
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
@@ -20,6 +21,10 @@ log = structlog.get_logger(__name__)
 #: Hosts show prompts as ``/<server>:<prompt>``, and some people type the whole of it.
 NAME_PREFIX = "runflow:"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+#: Unknown names that an error lists, and characters of each.
+MAX_NAMES, MAX_NAME = 10, 64
+#: Bytes of the call in a message. Escaped within the answer it takes up to twice that.
+MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
 _WORDS = {"true": True, "false": False}
@@ -96,12 +101,19 @@ async def prompts_get(request: Request, call: Call) -> Result:
     model = find(await book_of(call), name)
     unknown = sorted(set(arguments) - {one.name for one in model.inputs})
     if unknown:
-        takes = ", ".join(one.name for one in model.inputs) or "none"
-        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {', '.join(unknown)}; it takes {takes}.")
+        takes = _named([one.name for one in model.inputs]) or "none"
+        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {_named(unknown)}; it takes {takes}.")
     return {
         "description": model.description or model.model_name,
         "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
     }
+
+
+def _named(names: list[str]) -> str:
+    """The names in an error's text, whatever their number and length."""
+    more = len(names) - MAX_NAMES
+    listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def find(book: PromptBook, name: str) -> Model:
@@ -115,7 +127,7 @@ def find(book: PromptBook, name: str) -> Model:
 
 
 def message(model: Model, arguments: Mapping[str, str]) -> str:
-    """What the person's slash command says to the model."""
+    """What the person's slash command says to the model. Raises ``ProtocolError`` when that is too long."""
     given = {one.name: arguments[one.name].strip() for one in model.inputs if one.name in arguments}
     values: dict[str, JSON] = {}
     for one in model.inputs:
@@ -123,7 +135,7 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
             values[one.name] = _value(one, given[one.name])
         elif one.required:
             values[one.name] = f"<{one.name}>"
-    call = orjson.dumps({"model": model.name, "input": values}, option=orjson.OPT_INDENT_2).decode()
+    call = _call(model, values)
     missing = [one for one in model.inputs if one.required and not given.get(one.name)]
     needed = [f"- {one.name}: {_describe(one)}" for one in model.inputs if one.required] or ["- none"]
     lines = [
@@ -148,6 +160,23 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def _call(model: Model, values: JSONObject) -> str:
+    """The arguments of ``generate``: one input a line, and each value on its line however it was written."""
+    inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
+    shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
+    call = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
+    if len(call.encode()) > MAX_CALL:
+        raise ProtocolError(
+            Code.INVALID_PARAMS,
+            f"The arguments are too long for a prompt: their JSON has over {MAX_CALL} bytes. Pass files as URLs.",
+        )
+    return call
+
+
+def _json(value: JSON) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _value(one: Input, text: str) -> JSON:
     """A prompt argument is always a text; the tool wants it in the input's own type, where it reads as that."""
     try:
@@ -155,7 +184,8 @@ def _value(one: Input, text: str) -> JSON:
         orjson.dumps(value)
     except (ValueError, TypeError):  # no such value, or one that JSON cannot carry
         return text
-    return value
+    # generate refuses an input that nests more deeply.
+    return text if deeper_than(value, MAX_INPUT_DEPTH - 1) else value
 
 
 def _read(kind: str, text: str) -> JSON:
