@@ -1,5 +1,6 @@
 """Prompts: one for each Solution, by a name that people can type, with a message that stands alone."""
 
+import json
 import re
 from typing import Any
 
@@ -31,7 +32,7 @@ async def message(server: Server, name: str, arguments: dict[str, str] | None = 
 def call_in(text: str) -> Any:
     """The ``generate`` call that a message shows."""
     [block] = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
-    return orjson.loads(block)
+    return json.loads(block)
 
 
 async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
