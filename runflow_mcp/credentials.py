@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 import attrs
+import orjson
 
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.key_mistakes import KeyMistake, key_mistake
@@ -58,12 +59,19 @@ class Bearer:
         return self._key
 
     def appears_in(self, text: bytes) -> bool:
-        """Whether the key stands in the text as it is."""
-        return self._key.encode() in text
+        """Whether the key stands in a JSON text, as orjson spells it."""
+        return self._in_json() in text
+
+    def mask_json(self, text: bytes) -> bytes:
+        """A JSON text with every copy of the key, as orjson spells it, replaced by its fingerprint."""
+        return text.replace(self._in_json(), f"[key {self.fingerprint}]".encode())
 
     def mask(self, text: str) -> str:
         """The text with every copy of the key replaced by its fingerprint."""
         return text.replace(self._key, f"[key {self.fingerprint}]")
+
+    def _in_json(self) -> bytes:
+        return orjson.dumps(self._key)[1:-1]
 
     def __repr__(self) -> str:
         return f"Bearer({self.fingerprint})"

@@ -14,7 +14,8 @@ from runflow_mcp.methods import arguments
 from runflow_mcp.methods.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.runflow import attempts, client, dispatch, http, recent
-from runflow_mcp.runflow.runs import MAX_INLINE_MEDIA, POLL_DELAY_LAST, POLL_SCHEDULE
+from runflow_mcp.runflow.runs import POLL_DELAY_LAST, POLL_SCHEDULE
+from runflow_mcp.runflow.trimming import MAX_INLINE_MEDIA, MAX_TEXT
 from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
 from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
 from runflow_mcp.web.health import STARTING
@@ -172,6 +173,7 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (bounds.MAX_ID_BYTES, 1024),
         (bounds.MAX_ERROR_TEXT, 8192),
         (MAX_INLINE_MEDIA, 2048),
+        (MAX_TEXT, 16 * 1024),
         (arguments.MAX_INPUT_DEPTH, 200),
         (http.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
         (client.MAX_RETRY_AFTER, 60),

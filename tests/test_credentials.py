@@ -4,6 +4,7 @@ import hashlib
 import traceback
 
 import attrs
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,6 +273,14 @@ def test_a_key_is_found_where_it_stands() -> None:
     bearer = Bearer(KEY)
     assert bearer.appears_in(f'{{"message":"{KEY}"}}'.encode())
     assert not bearer.appears_in(b'{"message":"rf_live_"}')
+
+
+def test_every_copy_of_a_key_in_a_json_text_is_masked() -> None:
+    bearer = Bearer('rf_live_"quoted"\\')
+    text = orjson.dumps({bearer.reveal(): [bearer.reveal()]})
+    assert bearer.appears_in(text)
+    shown = f"[key {bearer.fingerprint}]"
+    assert orjson.loads(bearer.mask_json(text)) == {shown: [shown]}
 
 
 def test_equal_keys_are_equal_bearers() -> None:

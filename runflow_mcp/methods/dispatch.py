@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from runflow_mcp.bounds import quote
-from runflow_mcp.methods import completion, lifecycle, prompts, schemas, subscriptions, tasks
+from runflow_mcp.methods import completion, lifecycle, prompts, resources, schemas, subscriptions, tasks
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.generate import generate
 from runflow_mcp.methods.list_models import list_models
@@ -30,6 +30,7 @@ def methods(*tools: Tool) -> dict[Era, dict[str, Handler]]:
         "prompts/list": prompts.prompts_list,
         "prompts/get": prompts.prompts_get,
         "completion/complete": completion.complete,
+        "resources/read": resources.read,
     }
     return {
         Era.LEGACY: {"initialize": lifecycle.initialize, "ping": lifecycle.ping, **both},

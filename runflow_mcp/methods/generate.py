@@ -44,16 +44,17 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
+    api_url = call.services.config.api_url
     wait = _Wait(call, order, Asked(order.model, order.client_ref))
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
             run = await wait.ended()
-            return outcomes.ended(run, wait.asked)
+            return outcomes.ended(run, wait.asked, api_url, call.spoken.revision)
         run = await wait.begun()
         if not wanted.wait:
-            return outcomes.started(run, wait.asked, call.services.config.api_url)
+            return outcomes.started(run, wait.asked, api_url)
         if run.terminal:
-            return outcomes.ended(run, wait.asked)
+            return outcomes.ended(run, wait.asked, api_url, call.spoken.revision)
         return tasks.created(run, wait.asked, call.services.clock.wall())
     except ToolError as refusal:
         if "client_ref" not in refusal.details:

@@ -11,23 +11,26 @@ import orjson
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.protocol.features import Feature, knows
 from runflow_mcp.protocol.jsonrpc import Result
+from runflow_mcp.protocol.revisions import Revision
 from runflow_mcp.runflow.client import run_path
 from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
-from runflow_mcp.runflow.runs import (
-    CANCELLED,
-    FAILED,
-    Run,
-    media_type,
-    output_urls,
-    without_inline_media,
-)
+from runflow_mcp.runflow.outputs import Output, find_outputs
+from runflow_mcp.runflow.runs import CANCELLED, FAILED, Run
+from runflow_mcp.runflow.trimming import MAX_NAME, MAX_SIZE, MAX_TEXT, trimmed
 
 MAX_SUGGESTIONS = 5
 #: Characters of upstream's reason for a failure that are told in a sentence; details.run has all of it.
 MAX_REASON = 2000
+#: Characters of a cost or a time.
+MAX_FIGURE = 64
+#: Characters of a link's name, which hosts show.
+MAX_LINK_NAME = 128
+#: Bytes of upstream's ``errors`` in an answer, and characters of them in its text: both hold ordinary ones whole.
+MAX_ERRORS, MAX_ERRORS_TEXT = 64 * 1024, 4096
 PAYMENT_REQUIRED, UNAUTHORIZED, NOT_FOUND = 402, 401, 404
 INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
@@ -50,7 +53,7 @@ class Asked:
     @classmethod
     def remembered(cls, run: Run) -> "Asked":
         """As the run itself remembers it, for whoever only knows its id."""
-        return cls(run.model or "", run.client_ref or "")
+        return cls((run.model or "")[:MAX_NAME], (run.client_ref or "")[:MAX_NAME])
 
 
 # Successes
@@ -58,48 +61,57 @@ class Asked:
 
 def started(run: Run, asked: Asked, api_url: str) -> Result:
     """The answer of ``wait=false``: the run's state as it is, and where to ask for it."""
-    return _result({**_facts(run, asked), "poll_url": f"{api_url}{run_path(run.id)}"}, [])
+    facts, _ = _facts(run, asked, api_url)
+    return _result({**facts, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
-def ended(run: Run, asked: Asked) -> Result:
+def ended(run: Run, asked: Asked, api_url: str, revision: Revision) -> Result:
     """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
         raise _failed(run, asked)
     if run.status == CANCELLED:
         raise _cancelled(run, asked)
-    facts = _facts(run, asked)
-    return _result(facts, [_link(position, output) for position, output in enumerate(facts["outputs"], 1)])
+    facts, outputs = _facts(run, asked, api_url)
+    links = outputs if knows(revision, Feature.RESOURCE_LINK) else []
+    return _result(facts, [_link(position, output) for position, output in enumerate(links, 1)])
 
 
-def _facts(run: Run, asked: Asked) -> dict[str, JSON]:
+def _facts(run: Run, asked: Asked, api_url: str) -> tuple[dict[str, JSON], list[Output]]:
+    """(the members of the answer, the outputs among them). All together stay within ``MAX_SIZE`` and a text."""
+    outputs = find_outputs(run.output, run.input, api_url)
+    left = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
     facts: dict[str, JSON] = {
         "run_id": run.id,
         "status": run.status,
         "model": asked.model,
         "client_ref": asked.client_ref,
-        "outputs": [_output(url) for url in output_urls(run.output)],
-        "output": without_inline_media(run.output),
-        "cost": run.cost,
+        "outputs": [_shown_output(output) for output in outputs],
+        "output": trimmed(run.output, max(left, MAX_TEXT)),
+        "cost": _short(run.cost),
         "duration_ms": run.duration_ms,
-        "created_at": run.created_at,
-        "completed_at": run.completed_at,
+        "created_at": _short(run.created_at),
+        "completed_at": _short(run.completed_at),
     }
     if asked.input_ignored:
         facts["input_ignored"] = True
         facts["note"] = INPUT_IGNORED
-    return facts
+    return facts, outputs
 
 
-def _output(url: str) -> dict[str, str]:
-    kind = media_type(url)
-    return {"url": url, "mime_type": kind} if kind else {"url": url}
+def _shown_output(output: Output) -> dict[str, str]:
+    return {"url": output.url, "mime_type": output.mime_type} if output.mime_type else {"url": output.url}
 
 
-def _link(position: int, output: dict[str, str]) -> dict[str, str]:
-    path = output["url"].partition("?")[0].partition("#")[0].rstrip("/")
-    name = path.rpartition("/")[2] or f"output-{position}"
-    link = {"type": "resource_link", "uri": output["url"], "name": name}
-    return {**link, "mimeType": output["mime_type"]} if "mime_type" in output else link
+def _short(text: str | None) -> str | None:
+    """A figure or a time as upstream spells it; what is longer than any is not repeated."""
+    return text if text is None or len(text) <= MAX_FIGURE else None
+
+
+def _link(position: int, output: Output) -> dict[str, str]:
+    path = output.url.partition("?")[0].partition("#")[0].rstrip("/")
+    name = path.rpartition("/")[2][-MAX_LINK_NAME:] or f"output-{position}"
+    link = {"type": "resource_link", "uri": output.url, "name": name}
+    return {**link, "mimeType": output.mime_type} if output.mime_type else link
 
 
 def _result(facts: JSONObject, links: list[dict[str, str]]) -> Result:
@@ -115,7 +127,8 @@ def _result(facts: JSONObject, links: list[dict[str, str]]) -> Result:
 
 
 def _shown(run: Run) -> JSON:
-    return without_inline_media(run.raw)
+    """The run as an error shows it. Its small members come first, so that a huge one costs none of them."""
+    return trimmed(dict(sorted(run.raw.items(), key=lambda member: isinstance(member[1], list | dict))))
 
 
 def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
@@ -192,9 +205,10 @@ def poll_refused(cause: UpstreamError, run: Run | None, asked: Asked) -> ToolErr
 
 def _refusal_details(cause: UpstreamError, run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
     details, hints = _with_run(run, asked)
-    details |= {"errors": cause.errors, "path": cause.path}
-    if cause.errors:
-        hints = (f"errors: {orjson.dumps(cause.errors[:10]).decode()}", *hints)
+    errors = trimmed(cause.errors, MAX_ERRORS)
+    details |= {"errors": errors, "path": cause.path}
+    if errors:
+        hints = (f"errors: {orjson.dumps(errors[:10]).decode()[:MAX_ERRORS_TEXT]}", *hints)
     return details, hints
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from runflow_mcp.bounds import has_too_many_values, quote, quote_all
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
+from runflow_mcp.methods.arguments import MAX_INPUT_DEPTH
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
@@ -20,11 +21,11 @@ log = structlog.get_logger(__name__)
 
 #: Hosts show prompts as ``/<server>:<prompt>``, and some people type the whole of it.
 NAME_PREFIX = "runflow:"
-#: What an argument that is read as JSON may nest; ``generate`` takes no more of its whole input.
-MAX_ARGUMENT_DEPTH = 199
 #: Floats below this are exact integers.
 _EXACT = 2.0**53
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+#: Bytes of the call in a message. Escaped within the answer it takes up to twice that.
+MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
 _WORDS = {"true": True, "false": False}
@@ -100,7 +101,7 @@ async def prompts_get(request: Request, call: Call) -> Result:
     known = {one.name for one in model.inputs}
     unknown = [name for name in arguments if name not in known]
     if unknown:
-        takes = ", ".join(one.name for one in model.inputs) or "none"
+        takes = quote_all([one.name for one in model.inputs]) or "none"
         raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {quote_all(unknown)}; it takes {takes}.")
     return {
         "description": model.description or model.model_name,
@@ -137,7 +138,7 @@ def find(book: PromptBook, name: str) -> Model:
 
 
 def message(model: Model, arguments: Mapping[str, str]) -> str:
-    """What the person's slash command says to the model."""
+    """What the person's slash command says to the model. Raises ``ProtocolError`` when that is too long."""
     given = {one.name: arguments[one.name].strip() for one in model.inputs if one.name in arguments}
     values: dict[str, JSON] = {}
     for one in model.inputs:
@@ -145,7 +146,7 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
             values[one.name] = _value(one, given[one.name])
         elif one.required:
             values[one.name] = f"<{one.name}>"
-    call = orjson.dumps({"model": model.name, "input": values}, option=orjson.OPT_INDENT_2).decode()
+    call = _call(model, values)
     missing = [one for one in model.inputs if one.required and not given.get(one.name)]
     needed = [f"- {one.name}: {_describe(one)}" for one in model.inputs if one.required] or ["- none"]
     lines = [
@@ -170,16 +171,32 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def _call(model: Model, values: JSONObject) -> str:
+    """The arguments of ``generate``: one input a line, and each value on its line however it was written."""
+    inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
+    shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
+    call = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
+    if len(call.encode()) > MAX_CALL:
+        raise ProtocolError(
+            Code.INVALID_PARAMS,
+            f"The arguments are too long for a prompt: their JSON has over {MAX_CALL} bytes. Pass files as URLs.",
+        )
+    return call
+
+
+def _json(value: JSON) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _value(one: Input, text: str) -> JSON:
     """A prompt argument is always a text; the tool wants it in the input's own type, where it reads as that."""
     try:
         value = _read(one.type, text)
         orjson.dumps(value)
-        if deeper_than(value, MAX_ARGUMENT_DEPTH):  # it is written inside other objects, and orjson writes 254 levels
-            return text
     except (ValueError, TypeError):  # no such value, or one that JSON cannot carry
         return text
-    return value
+    # generate refuses an input that nests more deeply.
+    return text if deeper_than(value, MAX_INPUT_DEPTH - 1) else value
 
 
 def _read(kind: str, text: str) -> JSON:

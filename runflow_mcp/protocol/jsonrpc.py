@@ -24,13 +24,15 @@ MAX_BATCH = 50
 
 
 class Code(IntEnum):
-    """The error codes that this server emits: those of JSON-RPC 2.0, three of MCP's own, and one of HTTP."""
+    """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP's own, and one of HTTP."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
     METHOD_NOT_FOUND = -32601
     INVALID_PARAMS = -32602
     INTERNAL_ERROR = -32603
+    #: MCP up to 2025-11-25, "Resources"; later revisions have INVALID_PARAMS for it.
+    RESOURCE_NOT_FOUND = -32002
     #: MCP 2026-07-28, "Error Codes".
     HEADER_MISMATCH = -32020
     MISSING_REQUIRED_CLIENT_CAPABILITY = -32021

@@ -220,11 +220,11 @@ def dress(result: Result, spoken: Spoken, server_info: JSONObject) -> Result:
     return {"resultType": "complete", **result, "_meta": meta}
 
 
-def cacheable(result: Result, spoken: Spoken, ttl_ms: int) -> Result:
-    """A list's result with its freshness; the lists here are the same for every key, so ``public``."""
+def cacheable(result: Result, spoken: Spoken, ttl_ms: int, *, scope: str = "public") -> Result:
+    """A result with its freshness; the lists here are the same for every key, so ``public``."""
     if spoken.era is Era.LEGACY:
         return result
-    return {**result, "ttlMs": ttl_ms, "cacheScope": "public"}
+    return {**result, "ttlMs": ttl_ms, "cacheScope": scope}
 
 
 def http_status(fault: ProtocolError, era: Era) -> int:

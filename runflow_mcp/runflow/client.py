@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import attrs
+import orjson
 from yarl import URL
 
 from runflow_mcp import lenient_json
@@ -22,14 +23,13 @@ from runflow_mcp.runflow import http
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run, parse_run
 from runflow_mcp.runflow.trials import KeyTrials
+from runflow_mcp.runflow.trimming import trimmed
 
 #: A Retry-After beyond this is not waited for.
 MAX_RETRY_AFTER = 60.0
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
 _CODE = re.compile(r"[a-z0-9_]{1,64}")
 _MAX_MESSAGE = 500
-#: orjson writes 254 levels of nesting, and an answer wraps upstream's values in a few of its own.
-MAX_DEPTH = 200
 _BUSY = frozenset({429, 503})
 #: Statuses of a server or gateway that lost track, beside all other 5xx.
 _UNKNOWN = frozenset({408})
@@ -184,33 +184,32 @@ def _run(run: Run | None, path: str) -> Run:
 
 
 def _loads(text: bytes, bearer: Bearer) -> JSON:
-    """The JSON in a body, None where there is none; without the caller's key, should upstream echo it."""
+    """The JSON in a body, None where there is none; without the caller's key, should upstream echo it.
+
+    Values are not walked in Python: an answer of 8 MiB may have millions of them.
+    """
     try:
         payload = lenient_json.loads(text)
+        if b"\\" in text:  # the key may be spelt with escapes, so it is looked for in a spelling without
+            payload, text = _respelt(payload)
+        return lenient_json.loads(bearer.mask_json(text)) if bearer.appears_in(text) else payload
     except ValueError:
         return None
-    # Nearly every answer is shallow and free of escapes and of the key, and needs no walk.
-    plain = b"\\" not in text and text.count(b"[") + text.count(b"{") <= MAX_DEPTH
-    return payload if plain and not bearer.appears_in(text) else _clean(payload, bearer, MAX_DEPTH)
+
+
+def _respelt(payload: JSON) -> tuple[JSON, bytes]:
+    """A value and its JSON without needless escapes; one that nests too deeply to be written is cut first."""
+    try:
+        return payload, orjson.dumps(payload)
+    except orjson.JSONEncodeError:
+        payload = trimmed(payload)
+        return payload, orjson.dumps(payload)
 
 
 def _readable(payload: JSON, path: str, status: int) -> JSON:
     if payload is None:
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent an answer that is not JSON", status=status)
     return payload
-
-
-def _clean(value: JSON, bearer: Bearer, depth: int) -> JSON:
-    """The payload with the caller's key masked and branches too deep to be written again cut."""
-    if isinstance(value, str):
-        return bearer.mask(value)
-    if not isinstance(value, list | dict):
-        return value
-    if depth == 0:
-        return "[nested too deeply to show]"
-    if isinstance(value, list):
-        return [_clean(item, bearer, depth - 1) for item in value]
-    return {bearer.mask(name): _clean(item, bearer, depth - 1) for name, item in value.items()}
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -4,12 +4,9 @@ Pure: no HTTP, no clock. Field names and their odd spellings come from Runflow's
 public client code; every field may be absent or null.
 """
 
-import re
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import urlsplit
+from itertools import islice
 
 import attrs
 
@@ -34,48 +31,14 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
 POLL_DELAY_LAST = 10.0
 
-#: Inline media longer than this is replaced by a note: it would fill the model's context.
-MAX_INLINE_MEDIA = 2048
-MAX_OUTPUT_URLS = 1000
-#: Signed URLs run to some kilobytes.
-MAX_URL_LENGTH = 8192
+#: Members of a run that are kept to show it; a real one has about thirty.
+MAX_MEMBERS = 200
 #: A state is a word; what is longer is not repeated in every line about the run.
 MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
 _MAX_STEPS = 1_000_000
-_URL = re.compile(r"https?://[^\s\"<>]+", re.IGNORECASE)
-_HOST = re.compile(r"[^\W_](?:[\w.-]{0,251}[^\W_])?\.?")
-#: By the URL standard such a host is an IPv4 address or none.
-_ENDS_IN_NUMBER = re.compile(r"(?:^|\.)\d+\.?$")
 #: Where a run's result may stand, the documented name first.
 _OUTPUT = ("output", "outputs", "result")
-#: Members of an output that repeat what went in or how it was made.
-_NOT_OUTPUT = frozenset({"input", "inputs", "request", "metadata", "logs", "timing"})
-
-_MEDIA_TYPES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "avif": "image/avif",
-    "svg": "image/svg+xml",
-    "tif": "image/tiff",
-    "tiff": "image/tiff",
-    "mp4": "video/mp4",
-    "webm": "video/webm",
-    "mov": "video/quicktime",
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "ogg": "audio/ogg",
-    "flac": "audio/flac",
-    "m4a": "audio/mp4",
-    "json": "application/json",
-    "zip": "application/zip",
-    "pdf": "application/pdf",
-    "txt": "text/plain",
-    "glb": "model/gltf-binary",
-}
 
 
 def poll_delay(waited: float) -> float:
@@ -143,6 +106,7 @@ def _read(id_: str, payload: JSONObject) -> Run:
     error = payload.get("error")
     error = error if isinstance(error, dict) else {"message": error}
     metadata = payload.get("metadata")
+    members = islice(payload.items(), MAX_MEMBERS)
     output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
     failure_code = _text(payload, "failure_code") or _text(error, "code")
     failure_message = _text(payload, "failure_message", "failure_reason") or _text(error, "message")
@@ -161,7 +125,7 @@ def _read(id_: str, payload: JSONObject) -> Run:
         failure_code=failure_code,
         failure_message=failure_message,
         metadata=metadata if isinstance(metadata, dict) else {},
-        raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")} | {"id": id_},
+        raw={name: value for name, value in members if name not in ("input", "logs", "node_runs")} | {"id": id_},
     )
 
 
@@ -219,64 +183,3 @@ def _decimal(value: JSON) -> str | None:
         return value
     number = _number(value)
     return None if number is None else f"{Decimal(str(number)):f}"
-
-
-def media_type(url: str) -> str | None:
-    """The media type that a URL's path promises."""
-    path = url.partition("?")[0].partition("#")[0]
-    name = path.rpartition("/")[2]
-    return _MEDIA_TYPES.get(name.rpartition(".")[2].lower()) if "." in name else None
-
-
-def output_urls(output: JSON) -> list[str]:
-    """Every URL in an output, in order and once, whatever the shape around it."""
-    found = dict.fromkeys(_urls(output))
-    return list(found)[:MAX_OUTPUT_URLS]
-
-
-def _urls(value: JSON) -> Iterator[str]:
-    if isinstance(value, str):
-        if _is_url(value):
-            yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _urls(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name not in _NOT_OUTPUT:
-                yield from _urls(item)
-
-
-def _is_url(text: str) -> bool:
-    """Whether a text can be a link: some clients throw the whole result away for one link that they cannot parse."""
-    if len(text) > MAX_URL_LENGTH or not _URL.fullmatch(text):
-        return False
-    try:
-        parts = urlsplit(text)
-        return parts.port != 0 and _is_host(parts.hostname or "")
-    except ValueError:  # brackets that do not fit, a port that is none
-        return False
-
-
-def _is_host(host: str) -> bool:
-    """Raises ``ValueError`` for some that are none."""
-    if ":" in host:
-        return bool(IPv6Address(host))
-    if _ENDS_IN_NUMBER.search(host):
-        return bool(IPv4Address(host))
-    return _HOST.fullmatch(host) is not None and bool(host.encode("idna").decode("idna"))
-
-
-def without_inline_media(value: JSON) -> JSON:
-    """The same value with every long ``data:`` URI replaced by a short note."""
-    if isinstance(value, str):
-        head = value[:200].lstrip()
-        if len(value) <= MAX_INLINE_MEDIA or head[:5].lower() != "data:":
-            return value
-        kind = head[5:100].partition(",")[0].partition(";")[0] or "media"
-        return f"[inline {kind} of {len(value)} characters left out; run again without sync_mode to get a URL]"
-    if isinstance(value, list):
-        return [without_inline_media(item) for item in value]
-    if isinstance(value, dict):
-        return {name: without_inline_media(item) for name, item in value.items()}
-    return value

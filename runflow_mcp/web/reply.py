@@ -32,6 +32,9 @@ _SSE_HEADERS = {
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _COMMENT = b": keepalive\n\n"
 _ZERO_WEIGHT = re.compile(r"q\s*=\s*(?:0+\.?0*|\.0+)")
+#: U+0085, U+2028 and U+2029 in UTF-8. Some clients end a line there, as Python's ``str.splitlines`` does, and never
+#: see the rest of the event. orjson escapes every other character that could end one.
+_LINE_SEPARATORS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 #: JSON allows white space before the value.
 _LINE_FEED = b"\n"
 
@@ -178,4 +181,11 @@ class Reply:
 
 
 def _event(message: bytes) -> bytes:
+    # Characters outside ASCII stand in JSON within texts alone, so an escape there is the same value.
+    if not message.isascii():
+        message = _LINE_SEPARATORS.sub(_escaped, message)
     return b"event: message\ndata: " + message + b"\n\n"
+
+
+def _escaped(separator: re.Match[bytes]) -> bytes:
+    return f"\\u{ord(separator[0].decode()):04x}".encode()

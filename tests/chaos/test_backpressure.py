@@ -26,8 +26,10 @@ from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
-#: What one connection may hold: an answer in its text and its structured form, or the high-water mark and a frame.
-ANSWER_ROOM, FRAME_ROOM = 26 * MIB, MIB
+#: What one connection may hold: the longest answer, or the high-water mark and a frame.
+ANSWER_ROOM, FRAME_ROOM = MIB, MIB
+#: An output that makes an answer as long as there are: quotes are escaped, and once more in the text.
+LONG_OUTPUT = {"texts": ['"' * 8000] * 100}
 #: Seconds that a stop may take by default.
 GRACE = 10.0
 
@@ -66,7 +68,10 @@ async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator
     app = create_app(Config.from_mapping(environ), clock=clock, random=Random(0))
     runner = Runner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    listener = socket.create_server(("127.0.0.1", port))
+    # What the system takes for a client that does not read is inherited by each connection.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:
         yield Open(Server(app, f"http://127.0.0.1:{port}", session), runner)
     await runner.cleanup()
@@ -137,7 +142,7 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
     server = opened.server
     clock = server.services.clock
     await server.generate(client_ref="huge", wait=False)
-    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (7 * MIB)})
+    huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.faults.add(Route.GET_RUN, huge)
     before = set(asyncio.all_tasks())
     async with deaf(server) as client:
@@ -174,9 +179,9 @@ async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(op
 
 @asynccontextmanager
 async def slow_reader(server: Server, sandbox: Sandbox, accept: str | None) -> AsyncIterator[Deaf]:
-    """A client whose answer, of megabytes, is ready for it to read."""
+    """A client whose long answer is ready for it to read."""
     await server.generate(client_ref="huge", wait=False)
-    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
+    huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.faults.add(Route.GET_RUN, huge)
     async with deaf(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
@@ -214,9 +219,9 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
 ) -> None:
     """Also those of calls that take no place."""
     server = opened.server
-    server.app[UNREAD].limit = 16 * MIB  # of each answer of 8 the kernel takes a part
+    server.app[UNREAD].limit = 2 * MIB
     await server.generate(client_ref="huge", wait=False)
-    huge = run_of(sandbox, status_code="succeeded", output={"text": "x" * (4 * MIB)})
+    huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.faults.add(Route.GET_RUN, huge, times=None)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(deaf(server)) for _ in range(4)]

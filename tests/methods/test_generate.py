@@ -23,6 +23,8 @@ SUCCESS = {
     "created_at",
     "completed_at",
 }
+#: The first revision whose clients know links.
+LATER = {"MCP-Protocol-Version": "2025-06-18"}
 MINTED = re.compile(r"mcp-[0-9a-f]{32}")
 
 
@@ -45,7 +47,7 @@ async def test_the_text_is_the_structured_content_as_json(server: Server) -> Non
 
 
 async def test_each_output_is_a_resource_link_with_its_media_type(server: Server) -> None:
-    answer = await server.generate(input={"prompt": "two of them", "num_images": 2})
+    answer = await server.generate(input={"prompt": "two of them", "num_images": 2}, headers=LATER)
     links = answer.result["content"][1:]
     urls = [output["url"] for output in answer.structured["outputs"]]
     assert links == [
@@ -77,7 +79,7 @@ async def test_the_output_is_upstreams_own(server: Server, sandbox: Sandbox) -> 
     ],
 )
 async def test_every_shape_of_output_fits_the_output_schema(server: Server, model: str, input_: object) -> None:
-    answer = await server.generate(model, input_)
+    answer = await server.generate(model, input_, headers=LATER)
     assert fits(GENERATE["outputSchema"], answer.structured)
     assert answer.structured["status"] == "succeeded"
     assert len(answer.structured["outputs"]) == len(answer.result["content"]) - 1
@@ -148,3 +150,31 @@ async def test_an_unknown_state_is_waited_through(server: Server) -> None:
     assert any(told["message"].startswith("warming_up") for told in answer.progress)
     assert answer.structured["status"] == "succeeded"
     assert answer.structured["cost"] is None
+
+
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+async def test_a_client_that_knows_links_gets_them(server: Server, revision: str) -> None:
+    answer = await server.generate(accept=BOTH, headers={"MCP-Protocol-Version": revision})
+    assert [block["type"] for block in answer.result["content"]] == ["text", "resource_link"]
+
+
+async def test_a_client_of_2026_gets_links(server: Server) -> None:
+    params = {"name": "generate", "arguments": {"model": MODEL, "input": {"prompt": "x"}}}
+    answer = await server.modern("tools/call", params)
+    assert [block["type"] for block in answer.result["content"]] == ["text", "resource_link"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"MCP-Protocol-Version": "2025-03-26"}], ids=["no header", "2025-03-26"])
+async def test_a_client_that_does_not_know_links_gets_the_text_alone(server: Server, headers: dict[str, str]) -> None:
+    """Such clients throw a whole result away for a content block that they do not know."""
+    for options in ({"accept": BOTH, "token": 1}, {}, {"wait": False}):
+        answer = await server.generate(client_ref="old", headers=headers, **options)
+        assert [block["type"] for block in answer.result["content"]] == ["text"]
+    assert len(orjson.loads(answer.result["content"][0]["text"])["outputs"]) == 1
+
+
+async def test_an_old_client_gets_no_link_in_a_batch(server: Server) -> None:
+    params = {"name": "generate", "arguments": {"model": MODEL, "input": {"prompt": "x"}}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    [answer] = (await server.post([call])).json
+    assert [block["type"] for block in answer["result"]["content"]] == ["text"]

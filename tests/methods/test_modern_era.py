@@ -162,7 +162,7 @@ async def test_every_result_is_typed_and_names_the_server(server: Server, method
 async def test_beside_that_a_result_is_the_same_in_both_eras(server: Server) -> None:
     arguments = {**GENERATE["arguments"], "client_ref": "mine"}  # type: ignore[dict-item]
     told = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
-    legacy = (await server.generate(client_ref="mine")).result
+    legacy = (await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})).result
     assert {name: value for name, value in told.items() if name not in ("resultType", "_meta")} == legacy
 
 

@@ -1,5 +1,6 @@
 """Prompts: one for each Solution, by a name that people can type, with a message that stands alone."""
 
+import json
 import re
 from typing import Any
 
@@ -31,7 +32,7 @@ async def message(server: Server, name: str, arguments: dict[str, str] | None = 
 def call_in(text: str) -> Any:
     """The ``generate`` call that a message shows."""
     [block] = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
-    return orjson.loads(block)
+    return json.loads(block)
 
 
 async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
@@ -142,6 +143,53 @@ async def test_any_text_can_be_given(server: Server, name: str, argument: str, t
     answer = await server.rpc("prompts/get", {"name": name, "arguments": {argument: text}})
     assert "error" not in answer.json
     assert argument in answer.result["messages"][0]["content"]["text"]
+
+
+@pytest.mark.parametrize("levels", [199, 200, 240, 253, 254, 1000])
+async def test_json_that_nests_too_deeply_for_generate_is_taken_as_text(server: Server, levels: int) -> None:
+    nested = "[" * levels + "]" * levels
+    given = call_in(await message(server, "tag-removal", {"config": nested}))["input"]["config"]
+    assert given == (orjson.loads(nested) if levels < 200 else nested)
+
+
+@pytest.mark.parametrize("unit", ["[" * 190 + "]" * 190, '{"a":[1,{"b":[]}]}', '""', "1e15", "[]", '"\\""'])
+async def test_json_of_the_caller_is_not_blown_up(server: Server, unit: str) -> None:
+    """Indented, such an argument made an answer of 62 MB."""
+    config = "[" + ",".join([unit] * (120_000 // (len(unit) + 1))) + "]"
+    answer = await server.rpc("prompts/get", {"name": "tag-removal", "arguments": {"config": config}})
+    assert len(answer.content) < 1_000_000
+    if "error" not in answer.json:
+        text = answer.result["messages"][0]["content"]["text"]
+        assert call_in(text)["input"]["config"] == orjson.loads(config)
+
+
+async def test_the_call_has_one_input_a_line(server: Server) -> None:
+    text = await message(server, "tag-removal", {"config": '{"keep":\n [1,\n 2]}', "image_url": URL})
+    assert f'    "image_url": "{URL}",\n    "config": {{"keep":[1,2]}}\n  }}\n}}' in text
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00fc", "\u2028", '"', "\\", "\n", "\0", "\U0001d11e", "a "], ids=ascii)
+async def test_an_argument_of_any_length_is_answered_within_the_limit(serve: Serve, letter: str) -> None:
+    server = await serve(MCP_MAX_BODY_BYTES="4000000")
+    for length in (40_000, 150_000):
+        answer = await server.rpc("prompts/get", {"name": "eye-color", "arguments": {"eye_color": letter * length}})
+        assert len(answer.content) < 1_000_000
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "arguments", [{f"{number}": "" for number in range(9000)}, {"n" * 200_000: ""}, {"\u2028" * 60_000: ""}]
+)
+async def test_the_error_about_unknown_arguments_is_short(server: Server, arguments: dict[str, str]) -> None:
+    answer = await server.rpc("prompts/get", {"name": "headshots", "arguments": arguments})
+    assert answer.error["code"] == -32602
+    assert len(answer.content) < 4096
+
+
+async def test_the_error_says_how_many_unknown_arguments_there_are(server: Server) -> None:
+    arguments = {f"{number:02}": "" for number in range(13)}
+    answer = await server.rpc("prompts/get", {"name": "headshots", "arguments": arguments})
+    assert "no argument 00, 01, 02, 03, 04, 05, 06, 07, 08, 09 and 3 more; it takes" in answer.error["message"]
 
 
 async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:

@@ -248,7 +248,7 @@ async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_cal
     completed = await get(server, task_id)
     assert set(completed.result) == MEMBERS | DRESS | {"result"}
     assert completed.result["status"] == "completed"
-    ordinary = await server.generate(client_ref="mine")
+    ordinary = await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})
     assert completed.result["result"] == {"resultType": "complete", **ordinary.result}
     assert completed.result["result"]["isError"] is False
     assert fits(GENERATE["outputSchema"], ordinary.structured)
@@ -525,7 +525,7 @@ async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sand
 
 
 async def test_a_run_that_has_ended_is_an_ordinary_result_at_once(server: Server) -> None:
-    ordinary = await server.generate(client_ref="mine")
+    ordinary = await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})
     began = server.services.clock.monotonic()
     again = await generate(server, input={"prompt": "something else"}, client_ref="mine")
     assert server.services.clock.monotonic() == began

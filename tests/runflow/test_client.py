@@ -18,6 +18,7 @@ from runflow_mcp.runflow.attempts import Reached, reached_by
 from runflow_mcp.runflow.client import RunflowClient, read_error, retry_after, run_path, runs_path
 from runflow_mcp.runflow.http import MAX_RESPONSE_BYTES, Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run
+from runflow_mcp.runflow.trimming import trimmed
 from runflow_mcp.sandbox import Answer, Fault, Hang, Reset, RunningSandbox, Sandbox, Truncate
 from tests.protocol.laws import json_values, law
 from tests.serving import INPUT, KEY, MODEL, free_port
@@ -397,7 +398,19 @@ async def test_what_is_nested_too_deeply_to_be_written_again_is_cut(client: Runf
     deep = b'{"id":"r-1","output":' + b"[" * 900 + b'"https://a/b.png"' + b"]" * 900 + b"}"
     sandbox.faults.add("get_run", Answer(200, deep))
     run = await client.get_run(BEARER, "r-1", {})
-    orjson.dumps({"result": {"structuredContent": {"output": run.output, "details": {"run": run.raw}}}})
+    shown = {"output": trimmed(run.output), "details": {"run": trimmed(run.raw)}}
+    assert b"nested too deeply" in orjson.dumps({"result": {"structuredContent": shown}})
+
+
+async def test_what_is_nested_too_deeply_is_cut_where_a_key_may_be_spelt_with_escapes(
+    client: RunflowClient, sandbox: Sandbox
+) -> None:
+    hidden = KEY.encode().replace(b"_", b"\\u005f")
+    deep = b'{"id":"r-1","a":"' + hidden + b'","output":' + b"[" * 900 + b'"' + hidden + b'"' + b"]" * 900 + b"}"
+    sandbox.faults.add("get_run", Answer(200, deep))
+    run = await client.get_run(BEARER, "r-1", {})
+    assert KEY not in repr(run)
+    assert BEARER.fingerprint in run.raw["a"]
 
 
 # The key

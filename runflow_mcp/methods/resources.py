@@ -1,0 +1,32 @@
+"""``resources/read``: a link of a result, which some hosts read back, is answered with itself.
+
+Nothing is fetched: the media stay at their address, and a server that fetches what it is told to could be sent
+anywhere.
+"""
+
+from runflow_mcp.methods.call import Call
+from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import Era, Spoken, cacheable
+from runflow_mcp.runflow.links import is_link
+
+URI_LIST = "text/uri-list"
+#: Characters of an unknown URI that its error repeats.
+MAX_SHOWN_URI = 1024
+
+
+async def read(request: Request, call: Call) -> Result:
+    """The content of an http(s) URI is the URI. Raises ``ProtocolError`` for any other."""
+    uri = request.params.get("uri")
+    if not isinstance(uri, str):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param uri must be a string.")
+    if not is_link(uri):
+        raise _unknown(uri, call.spoken)
+    content = {"uri": uri, "mimeType": URI_LIST, "text": uri}
+    # A signed URL is its caller's, and asking again costs nothing.
+    return cacheable({"contents": [content]}, call.spoken, 0, scope="private")
+
+
+def _unknown(uri: str, spoken: Spoken) -> ProtocolError:
+    code = Code.INVALID_PARAMS if spoken.era is Era.MODERN else Code.RESOURCE_NOT_FOUND
+    message = "There is no such resource here; only http and https links of results can be read."
+    return ProtocolError(code, message, {"uri": uri[:MAX_SHOWN_URI]})

@@ -1,0 +1,91 @@
+"""``resources/read``: hosts that read a result's links back get the link itself, and nothing is fetched."""
+
+import pytest
+
+from runflow_mcp.sandbox import Sandbox
+from tests.methods.seen import asked
+from tests.serving import Server
+
+LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")
+URIS = [
+    "https://cdn.example.com/a.png",
+    "https://cdn.example.com/a.png?X-Amz-Signature=0a&X-Amz-Expires=3600#x",
+    "http://127.0.0.1:9000/outputs/0.png",
+    "HTTPS://CDN.example.com/A.PNG",
+    "https://m\u00fcnchen.de/\u00e9.png",
+    "https://xn--mnchen-3ya.de/%C3%A9.png",
+    "https://[::1]:8443/x",
+    "https://a/" + "b" * 8000,
+]
+
+
+@pytest.mark.parametrize("uri", URIS, ids=lambda uri: uri[:30])
+@pytest.mark.parametrize("revision", LEGACY)
+async def test_a_link_is_answered_with_itself(server: Server, sandbox: Sandbox, revision: str, uri: str) -> None:
+    before = len(asked(sandbox))
+    answer = await server.rpc("resources/read", {"uri": uri}, headers={"MCP-Protocol-Version": revision})
+    assert answer.result == {"contents": [{"uri": uri, "mimeType": "text/uri-list", "text": uri}]}
+    assert len(asked(sandbox)) == before
+
+
+@pytest.mark.parametrize("uri", URIS, ids=lambda uri: uri[:30])
+async def test_a_client_of_2026_gets_the_same_with_its_freshness(server: Server, uri: str) -> None:
+    answer = await server.modern("resources/read", {"uri": uri})
+    assert answer.result["contents"] == [{"uri": uri, "mimeType": "text/uri-list", "text": uri}]
+    assert (answer.result["resultType"], answer.result["ttlMs"], answer.result["cacheScope"]) == (
+        "complete",
+        0,
+        "private",
+    )
+
+
+async def test_every_link_of_a_result_can_be_read(server: Server) -> None:
+    headers = {"MCP-Protocol-Version": "2025-06-18"}
+    ran = await server.generate(input={"prompt": "x", "num_images": 2}, headers=headers)
+    for link in ran.result["content"][1:]:
+        answer = await server.rpc("resources/read", {"uri": link["uri"]}, headers=headers)
+        assert answer.result["contents"][0]["text"] == link["uri"]
+
+
+UNKNOWN = [
+    *("", "x", "a.png", "file:///etc/passwd", "javascript:alert(1)", "data:,x", "ftp://a/x", "skill://nothing"),
+    *(
+        "https://",
+        "https:///x",
+        "https://a b/",
+        "https://a/\n#x",
+        "https://a/\r\nx",
+        "https://a/\x00",
+        "https://a/\x1f",
+    ),
+    *("https://a/\x7f", "https://a/\x85", "https://a/\u2028x", " https://a/x", "https://a/" + "b" * 9000),
+]
+
+
+@pytest.mark.parametrize("uri", UNKNOWN, ids=lambda uri: ascii(uri[:30]))
+async def test_any_other_uri_is_an_unknown_resource(server: Server, uri: str) -> None:
+    for revision in LEGACY:
+        answer = await server.rpc("resources/read", {"uri": uri}, headers={"MCP-Protocol-Version": revision})
+        assert (answer.status, answer.error["code"], answer.error["data"]) == (200, -32002, {"uri": uri[:1024]})
+    if len(uri) > 8192:
+        return  # nor does such a URI fit into the header that repeats it
+    answer = await server.modern("resources/read", {"uri": uri})
+    assert (answer.status, answer.error["code"], answer.error["data"]) == (200, -32602, {"uri": uri[:1024]})
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"uri": None}, {"uri": 5}, {"uri": ["https://a/x"]}, {"url": "https://a/x"}], ids=str
+)
+async def test_a_uri_that_is_no_text_is_a_wrong_param(server: Server, params: dict[str, object]) -> None:
+    assert (await server.rpc("resources/read", params)).error["code"] == -32602
+    assert (await server.modern("resources/read", params)).error["code"] == -32602
+
+
+async def test_the_header_of_2026_must_name_the_uri(server: Server) -> None:
+    answer = await server.modern("resources/read", {"uri": URIS[0]}, headers={"Mcp-Name": URIS[1]})
+    assert (answer.status, answer.error["code"]) == (400, -32020)
+
+
+async def test_an_error_repeats_no_endless_uri(server: Server) -> None:
+    answer = await server.rpc("resources/read", {"uri": "x" * 200_000})
+    assert len(answer.content) < 8192
