@@ -95,6 +95,8 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
     previews: dict[str, Output] = {}
     size = 0
     for found in _texts(output):
+        if found.value in files:
+            continue
         url = reader.complete(found.value, addressed=found.meaning.addressed)
         if url is None or url in echoed or url in files or (url.startswith(own) and media_type(url) is None):
             continue
