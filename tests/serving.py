@@ -214,7 +214,9 @@ async def run_server(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+        # As many connections as a test likes: a hundred open streams are aiohttp's default.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
             yield Server(app, f"http://127.0.0.1:{port}", session)
     finally:
         await runner.cleanup()

@@ -22,6 +22,7 @@ from runflow_mcp.runflow.http import UpstreamError
 from runflow_mcp.runflow.inputs import is_other_input
 from runflow_mcp.runflow.listing import is_same_model
 from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.outputs import addresses
 from runflow_mcp.runflow.runs import Run, poll_delay
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
     api_url = call.services.config.api_url
-    wait = _Wait(call, order, Asked(order.model, order.client_ref))
+    wait = _Wait(call, order, Asked(order.model, order.client_ref, addresses(order.input)))
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
             run = await wait.ended()

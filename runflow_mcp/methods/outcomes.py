@@ -29,7 +29,7 @@ MAX_REASON = 2000
 MAX_FIGURE = 64
 #: Characters of a link's name, which hosts show.
 MAX_LINK_NAME = 128
-#: Bytes of upstream's ``errors`` in an answer, and characters of them in its text: both hold ordinary ones whole.
+#: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: both hold ordinary ones whole.
 MAX_ERRORS, MAX_ERRORS_TEXT = 64 * 1024, 4096
 PAYMENT_REQUIRED, UNAUTHORIZED, NOT_FOUND = 402, 401, 404
 INPUT_IGNORED = (
@@ -43,11 +43,13 @@ _CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
 class Asked:
     """What a run was asked for, as far as the answer must say it.
 
-    ``input_ignored``: the run was made from another input than the one that this call brought.
+    ``input_ignored``: the run was made from another input than the one that this call brought. ``input_urls``:
+    addresses in the call's input, which are no outputs where the run repeats them.
     """
 
     model: str
     client_ref: str
+    input_urls: tuple[str, ...] = ()
     input_ignored: bool = False
 
     @classmethod
@@ -78,7 +80,7 @@ def ended(run: Run, asked: Asked, api_url: str, revision: Revision) -> Result:
 
 def _facts(run: Run, asked: Asked, api_url: str) -> tuple[dict[str, JSON], list[Output]]:
     """(the members of the answer, the outputs among them). All together stay within ``MAX_SIZE`` and a text."""
-    outputs = find_outputs(run.output, run.input, api_url)
+    outputs = find_outputs(run.output, [run.input, *asked.input_urls], api_url)
     left = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
     facts: dict[str, JSON] = {
         "run_id": run.id,
@@ -208,7 +210,9 @@ def _refusal_details(cause: UpstreamError, run: Run | None, asked: Asked) -> tup
     errors = trimmed(cause.errors, MAX_ERRORS)
     details |= {"errors": errors, "path": cause.path}
     if errors:
-        hints = (f"errors: {orjson.dumps(errors[:10]).decode()[:MAX_ERRORS_TEXT]}", *hints)
+        listed = orjson.dumps(errors[:10])
+        more = "…" if len(listed) > MAX_ERRORS_TEXT else ""
+        hints = (f"errors: {listed[:MAX_ERRORS_TEXT].decode(errors='ignore')}{more}", *hints)
     return details, hints
 
 

@@ -195,7 +195,9 @@ class _Dispatch:
         fresh = not order.own_ref or shown is Shown.NONE or run.age(asked_at) <= FOUND_AGE
         found = Found(run, read=True)
         if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
-            found = await finder.read(order, run.id, self.deadline)
+            read = await finder.read(order, run.id, self.deadline)
+            # An end that the answer shows is known, although the run cannot be read.
+            found = read if read.read or not run.terminal else found
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
             raise DispatchFailed(other_model(model, path), uncertain=False, sent=False)

@@ -19,6 +19,8 @@ MAX_OUTPUT_URLS = 1000
 MAX_OUTPUTS_SIZE = 256 * 1024
 #: Values visited in search of URLs: some tens of milliseconds.
 MAX_VALUES = 20_000
+#: Characters of the addresses in an input that a waiting call keeps; real inputs have a few.
+MAX_INPUT_ADDRESSES = 4096
 #: A longer name is nobody's word for a member.
 _MAX_NAME = 64
 
@@ -95,6 +97,8 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
     previews: dict[str, Output] = {}
     size = 0
     for found in _texts(output):
+        if found.value in files:
+            continue
         url = reader.complete(found.value, addressed=found.meaning.addressed)
         if url is None or url in echoed or url in files or (url.startswith(own) and media_type(url) is None):
             continue
@@ -108,6 +112,18 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
         if len(files) + len(previews) >= MAX_OUTPUT_URLS or size >= MAX_OUTPUTS_SIZE:
             break
     return [*files.values(), *previews.values()]
+
+
+def addresses(run_input: JSON) -> tuple[str, ...]:
+    """The first addresses in an input, within ``MAX_INPUT_ADDRESSES`` characters."""
+    kept: list[str] = []
+    size = 0
+    for found in _texts(run_input, by_name=False):
+        size += len(found.value)
+        if size > MAX_INPUT_ADDRESSES:
+            break
+        kept.append(found.value)
+    return tuple(kept)
 
 
 def _media_type(url: str, found: _Found) -> str | None:

@@ -160,7 +160,8 @@ async def test_json_of_the_caller_is_not_blown_up(server: Server, unit: str) -> 
     assert len(answer.content) < 1_000_000
     if "error" not in answer.json:
         text = answer.result["messages"][0]["content"]["text"]
-        assert call_in(text)["input"]["config"] == orjson.loads(config)
+        # More values than a request may hold are taken for text.
+        assert call_in(text)["input"]["config"] in (orjson.loads(config), config)
 
 
 async def test_the_call_has_one_input_a_line(server: Server) -> None:

@@ -97,7 +97,7 @@ async def test_endless_errors_of_upstream_are_cut(server: Server, sandbox: Sandb
     sandbox.faults.add("create", Answer(422, orjson.dumps({"code": "VALIDATION_ERROR", "errors": errors})))
     answer = await server.generate(client_ref="c")
     assert len(answer.content) < 200_000
-    assert len(answer.result["content"][0]["text"].encode()) < 16_384
+    assert len(answer.result["content"][0]["text"].encode()) < 8192
 
 
 async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbox: Sandbox) -> None:
@@ -108,3 +108,20 @@ async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbo
     answer = await server.generate(client_ref="c")
     assert [one["url"] for one in answer.structured["outputs"]] == [URL]
     assert "nested too deeply" in answer.result["content"][0]["text"]
+
+
+async def test_a_url_of_the_callers_input_is_no_output(server: Server, sandbox: Sandbox) -> None:
+    mine = "https://example.com/mine.png"
+    run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"image": URL, "before": mine}}
+    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    answer = await server.generate(input={"image_url": mine}, client_ref="c", headers=LATER)
+    assert [one["url"] for one in answer.structured["outputs"]] == [URL]
+    assert answer.structured["output"] == run["output"]
+
+
+async def test_a_relative_address_is_completed_with_that_of_the_api(server: Server, sandbox: Sandbox) -> None:
+    run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"url": "/outputs/x.png"}}
+    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    answer = await server.generate(client_ref="c")
+    url = f"{server.services.config.api_url}/outputs/x.png"
+    assert answer.structured["outputs"] == [{"url": url, "mime_type": "image/png"}]

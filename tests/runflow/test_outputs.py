@@ -346,5 +346,9 @@ def test_no_more_links_are_judged_than_the_limit(monkeypatch: pytest.MonkeyPatch
     assert 0 < len(found) <= links.MAX_INTERNATIONAL / 15
 
 
+def test_a_link_that_is_repeated_does_not_hide_the_next() -> None:
+    assert output_urls([URL] * 10_000 + [OTHER]) == [URL, OTHER]
+
+
 def test_one_international_host_is_checked_once() -> None:
     assert len(find_outputs([f"https://m\u00fcnchen.de/{number}" for number in range(900)])) == 900
