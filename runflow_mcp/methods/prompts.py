@@ -13,7 +13,8 @@ from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
-from runflow_mcp.runflow.models import Input, Model, Snapshot
+from runflow_mcp.runflow.model_inputs import Input
+from runflow_mcp.runflow.models import Model, Snapshot
 
 log = structlog.get_logger(__name__)
 
