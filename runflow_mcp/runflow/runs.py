@@ -17,6 +17,7 @@ import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.names import run_id_fault
+from runflow_mcp.runflow.run_failures import failure_code, failure_reason
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 #: Older and newer spellings of the terminal states. A state not known here is still going.
@@ -138,8 +139,6 @@ def parse_run(payload: JSON) -> Run | None:
     id_ = _id(payload)
     if not id_ or run_id_fault(id_):
         return None
-    error = payload.get("error")
-    error = error if isinstance(error, dict) else {}
     metadata = payload.get("metadata")
     status = (_text(payload, "status_code", "status") or "unknown").strip().lower()[:MAX_STATUS_LENGTH]
     return Run(
@@ -154,8 +153,8 @@ def parse_run(payload: JSON) -> Run | None:
         duration_ms=_number(payload.get("duration_ms")),
         created_at=_text(payload, "created_at"),
         completed_at=_text(payload, "completed_at", "finished_at"),
-        failure_code=_text(payload, "failure_code") or _text(error, "code"),
-        failure_message=_text(payload, "failure_message", "failure_reason") or _text(error, "message"),
+        failure_code=failure_code(payload),
+        failure_message=failure_reason(payload),
         metadata=metadata if isinstance(metadata, dict) else {},
         raw={key: value for key, value in payload.items() if key not in ("input", "logs", "node_runs")} | {"id": id_},
     )
