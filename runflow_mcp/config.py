@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from runflow_mcp import egress
 from runflow_mcp import setting_values as values
+from runflow_mcp.egress import Egress, Proxy
 from runflow_mcp.setting_values import IPNetwork
 
 
@@ -160,6 +162,37 @@ class Config:
         "RUNFLOW_TIMEOUT_MS", "30000", "ms", values.integer(100, 600_000), "Time for one upstream request."
     )
 
+    https_proxy: Proxy | None = setting(  # noqa: RUF009 - makes a field, as for the others
+        "HTTPS_PROXY",
+        "",
+        "url",
+        egress.proxy,
+        "Proxy for outgoing https requests, such as http://user:password@proxy.example.com:3128. "
+        "Loopback addresses never go through a proxy.",
+    )
+    http_proxy: Proxy | None = setting(  # noqa: RUF009
+        "HTTP_PROXY", "", "url", egress.proxy, "The same for outgoing http requests."
+    )
+    no_proxy: tuple[str, ...] = setting(
+        "NO_PROXY",
+        "",
+        "list",
+        egress.no_proxy,
+        "Hosts to reach without a proxy: a host with its subdomains, host:port, an address, a CIDR range, or *.",
+    )
+    ssl_cert_file: str = setting(
+        "SSL_CERT_FILE",
+        "",
+        "path",
+        egress.certificate_file,
+        "PEM file of certificates that outgoing TLS trusts beside the system's, such as a private authority's.",
+    )
+
+    @property
+    def egress(self) -> Egress:
+        """How requests leave this machine."""
+        return Egress(self.https_proxy, self.http_proxy, self.no_proxy, self.ssl_cert_file)
+
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> "Config":
         """Check every setting; raises ``ConfigError`` that lists all the wrong ones."""
@@ -167,6 +200,8 @@ class Config:
         faults: list[str] = []
         for field in attrs.fields(cls):
             name, parse = field.metadata["name"], field.metadata["parse"]
+            if name.endswith("_PROXY") and environ.get(name.lower(), "").strip():
+                name = name.lower()  # these are spelt in both ways everywhere, and this one wins
             text = environ.get(name)
             if text is None or (not text.strip() and not field.metadata["empty"]):
                 continue

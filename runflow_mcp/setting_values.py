@@ -13,6 +13,11 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
+_API_VERSION = "v1"
+#: Runflow's own hosts have nothing but the API: any path there was pasted by mistake.
+_API_DOMAIN = ".runflow.io"
+#: A segment of a gateway's path; one that names a version belongs to an API path that was pasted whole.
+_PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}$)(?!v\d+$)[\w.~%-]+", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 _URL_USER = re.compile(r"([a-z]+://[^:/@]*:).*", re.DOTALL)
 
@@ -56,9 +61,22 @@ def http_url(value: str) -> str:
 
 
 def base_url(value: str) -> str:
-    if urlsplit(http_url(value)).query or urlsplit(value).fragment:
-        raise ValueError("an http:// or https:// URL without query or fragment")
-    return value.rstrip("/")
+    """The URL below which ``/v1/…`` is asked; a ``/v1`` pasted with it is taken off, a gateway's prefix stays."""
+    expected = (
+        "the URL of the API itself, such as https://api.runflow.io: with http:// or https://, without query, "
+        "fragment, user and password, and without a path below /v1"
+    )
+    try:
+        parts = urlsplit(http_url(value))
+    except ValueError:
+        raise ValueError(expected) from None
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1].lower() == _API_VERSION:
+        segments.pop()
+    own = f".{parts.hostname}".endswith(_API_DOMAIN)
+    if parts.query or parts.fragment or (own and segments) or not all(map(_PREFIX_SEGMENT.fullmatch, segments)):
+        raise ValueError(expected)
+    return "/".join([f"{parts.scheme}://{parts.netloc.lower()}", *segments])
 
 
 def optional_url(value: str) -> str:
@@ -134,6 +152,8 @@ def mask_url_password(value: str) -> str:
 
 
 def shown(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return mask_url_password(str(value))

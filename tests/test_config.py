@@ -49,6 +49,10 @@ DEFAULTS: dict[str, tuple[str, object]] = {
     "RUNFLOW_CATALOG_URL": ("catalog_url", "https://www.runflow.io/models-catalog.json"),
     "RUNFLOW_SKILL_URL": ("skill_url", SKILL_URL),
     "RUNFLOW_TIMEOUT_MS": ("upstream_timeout_ms", 30000),
+    "HTTPS_PROXY": ("https_proxy", None),
+    "HTTP_PROXY": ("http_proxy", None),
+    "NO_PROXY": ("no_proxy", ()),
+    "SSL_CERT_FILE": ("ssl_cert_file", ""),
 }
 
 #: One value for each setting that can never be right, with a word of what is expected instead.
@@ -75,6 +79,9 @@ WRONG: dict[str, tuple[str, str]] = {
     "RUNFLOW_CATALOG_URL": ("catalog.json", "http"),
     "RUNFLOW_SKILL_URL": ("/skill.md", "http"),
     "RUNFLOW_TIMEOUT_MS": ("-30000", "whole number"),
+    "HTTPS_PROXY": ("socks5://proxy.example.com:1080", "http://"),
+    "HTTP_PROXY": ("http://proxy.example.com:99999", "http://"),
+    "SSL_CERT_FILE": ("/no/such/file.pem", "PEM"),
 }
 
 

@@ -62,6 +62,10 @@ DEFAULTS = {
     "RUNFLOW_CATALOG_URL": "https://www.runflow.io/models-catalog.json",
     "RUNFLOW_SKILL_URL": "https://www.runflow.io/.well-known/agent-skills/runflow/SKILL.md",
     "RUNFLOW_TIMEOUT_MS": "30000",
+    "HTTPS_PROXY": "",
+    "HTTP_PROXY": "",
+    "NO_PROXY": "",
+    "SSL_CERT_FILE": "",
 }
 REJECTIONS = {
     "bad_request": 400,

@@ -111,7 +111,7 @@ class Catalog:
                     skipped=self.current.skipped,
                 )
         except UpstreamError as fault:
-            raise self._failed(fault.reason, fault.status) from fault
+            raise self._failed(fault.reason, fault.status, fault.problem) from fault
         except CatalogUnreadable as fault:
             raise self._failed(str(fault), None) from fault
         except Exception as fault:
@@ -131,8 +131,8 @@ class Catalog:
             log.warning("catalog_empty", skipped=snapshot.skipped)
         return snapshot
 
-    def _failed(self, reason: str, status: int | None) -> CatalogUnavailable:
-        log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
+    def _failed(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
+        log.warning("catalog_fetch_failed", reason=reason, problem=problem, stale=self.current is not None)
         return CatalogUnavailable(reason, status)
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from runflow_mcp.jsontypes import JSON
 from runflow_mcp.runflow import http, lenient
 from runflow_mcp.runflow.error_bodies import ErrorBody, plain_reason, read_error_body
 from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.problem_log import ProblemLog
 from runflow_mcp.runflow.runs import Run, Unclear, parse_run, pick
 
 #: A Retry-After beyond this is not waited for.
@@ -50,6 +51,7 @@ class RunflowClient:
     base_url: str
     timeout: float
     clock: Clock = attrs.field(repr=False)
+    _problems: ProblemLog = attrs.field(factory=ProblemLog, repr=False)
 
     async def create_run(
         self,
@@ -103,6 +105,23 @@ class RunflowClient:
         query: Mapping[str, object] | None = None,
         body: bytes | None = None,
         timeout: float | None = None,
+    ) -> JSON:
+        try:
+            return await self._exchange(method, path, bearer, headers, query=query, body=body, timeout=timeout)
+        except UpstreamError as error:
+            self._problems.report(error, self.clock.monotonic())
+            raise
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        bearer: Bearer,
+        headers: Mapping[str, str],
+        *,
+        query: Mapping[str, object] | None,
+        body: bytes | None,
+        timeout: float | None,
     ) -> JSON:
         limit = self.timeout if timeout is None else min(self.timeout, timeout)
         if limit <= 0:  # aiohttp reads 0 as no limit at all
