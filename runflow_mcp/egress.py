@@ -91,8 +91,9 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
     entry = entry.strip("[]").removeprefix("*").lstrip(".").rstrip(".")
     if not entry:
         return False
-    address = _address(entry)
-    return address == _address(host) if address else host == entry or host.endswith(f".{entry}")
+    if _address(entry) or _address(host):
+        return _address(entry) == _address(host)
+    return host == entry or host.endswith(f".{entry}")
 
 
 # Settings
