@@ -50,7 +50,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _proxy_problem(error: Exception) -> tuple[str, str] | None:
-    if isinstance(error, ProxyFailed | aiohttp.ClientHttpProxyError):
+    if isinstance(error, ProxyFailed):
         if error.status is None:
             return "proxy_unreachable", "the proxy of this server (HTTPS_PROXY or HTTP_PROXY) could not be reached"
         if error.status == PROXY_AUTHENTICATION_REQUIRED:

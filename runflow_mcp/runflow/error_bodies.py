@@ -198,8 +198,8 @@ def _item(item: JSON, levels: int) -> str | None:
 def _place(item: JSONObject) -> str | None:
     for name in _PLACES:
         place = item.get(name)
-        if isinstance(place, list) and place and all(isinstance(one, str | int) for one in place):
-            place = ".".join(str(one) for one in place[:10])
+        if isinstance(place, list):
+            place = ".".join(str(one) for one in place[:MAX_ITEMS] if isinstance(one, str | int))
         if isinstance(place, str) and (line := one_line(place)):
             return line[:MAX_PLACE]
     return None

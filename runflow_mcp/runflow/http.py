@@ -101,6 +101,8 @@ def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
             request.headers.update(credentials)
         try:
             response = await handler(request)
+        except aiohttp.ClientHttpProxyError as error:
+            raise ProxyFailed(error.status) from None  # it has the credentials among its headers
         except aiohttp.ClientConnectorError as error:
             # A connector error of a tunnelled request is the proxy's only if it names the proxy's host.
             if isinstance(error, aiohttp.ClientProxyConnectionError) or error.host == proxy.host:
