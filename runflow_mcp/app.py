@@ -102,7 +102,7 @@ async def _forget(store: Store, config: Config, clock: Clock) -> None:
 
 def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        session = open_session(config.max_waits)
+        session = open_session(config.max_waits, config.egress)
         timeout = config.upstream_timeout_ms / 1000
         ttl = config.catalog_ttl_ms / 1000
         trials = KeyTrials(app[LIMITS])

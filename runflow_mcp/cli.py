@@ -60,7 +60,11 @@ def environment() -> dict[str, str]:
     except (OSError, UnicodeDecodeError):
         terminal.complain("The file .env of this directory cannot be read as UTF-8 text. Nothing was started.")
         raise SystemExit(WRONG_SETTINGS) from None
-    return {name: value for name, value in from_file.items() if value is not None} | dict(os.environ)
+    # Proxy settings are spelt in two cases; the other case of one that is set must not come back from the file.
+    proxies = {name.lower() for name in os.environ if name.lower().endswith("_proxy")}
+    return {
+        name: value for name, value in from_file.items() if value is not None and name.lower() not in proxies
+    } | dict(os.environ)
 
 
 def load_config(environ: Mapping[str, str]) -> Config | None:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from runflow_mcp import egress, store_url
 from runflow_mcp import setting_values as values
-from runflow_mcp import store_url
+from runflow_mcp.egress import Egress, Proxy
 from runflow_mcp.setting_values import IPNetwork
 
 
@@ -164,6 +165,37 @@ class Config:
         "RUNFLOW_TIMEOUT_MS", "30000", "ms", values.integer(100, 600_000), "Time for one upstream request."
     )
 
+    https_proxy: Proxy | None = setting(  # noqa: RUF009 - makes a field, as for the others
+        "HTTPS_PROXY",
+        "",
+        "url",
+        egress.proxy,
+        "Proxy for outgoing https requests, such as http://user:password@proxy.example.com:3128. "
+        "Loopback addresses never go through a proxy.",
+    )
+    http_proxy: Proxy | None = setting(  # noqa: RUF009
+        "HTTP_PROXY", "", "url", egress.proxy, "The same for outgoing http requests."
+    )
+    no_proxy: tuple[str, ...] = setting(
+        "NO_PROXY",
+        "",
+        "list",
+        egress.no_proxy,
+        "Hosts to reach without a proxy: a host with its subdomains, host:port, an address, a CIDR range, or *.",
+    )
+    ssl_cert_file: str = setting(
+        "SSL_CERT_FILE",
+        "",
+        "path",
+        egress.certificate_file,
+        "PEM file of certificates that outgoing TLS trusts beside the system's, such as a private authority's.",
+    )
+
+    @property
+    def egress(self) -> Egress:
+        """How requests leave this machine."""
+        return Egress(self.https_proxy, self.http_proxy, self.no_proxy, self.ssl_cert_file)
+
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> "Config":
         """Check every setting; raises ``ConfigError`` that lists all the wrong ones."""
@@ -173,7 +205,7 @@ class Config:
             try:
                 value = _given(field, environ)
             except ValueError as fault:
-                name, kind = field.metadata["name"], field.metadata["kind"]
+                name, kind = _name_in(field, environ), field.metadata["kind"]
                 faults.append(f"{name}={values.masked(environ[name], kind)!r}: expected {fault}")
             else:
                 if value is not None:
@@ -220,9 +252,15 @@ class Config:
         ]
 
 
+def _name_in(field: "attrs.Attribute[Any]", environ: Mapping[str, str]) -> str:
+    """The name of a setting as this environment spells it: proxies are spelt in two cases everywhere."""
+    name: str = field.metadata["name"]
+    return name.lower() if name.endswith("_PROXY") and environ.get(name.lower(), "").strip() else name
+
+
 def _given(field: "attrs.Attribute[Any]", environ: Mapping[str, str]) -> Any:
     """The value of a setting that is set, None where it is not; raises ``ValueError`` that says what was expected."""
-    text = environ.get(field.metadata["name"])
+    text = environ.get(_name_in(field, environ))
     if text is None or (not text.strip() and not field.metadata["empty"]):
         return None
     return field.metadata["parse"](text.strip())
@@ -251,7 +289,7 @@ def survey(environ: Mapping[str, str]) -> list[Row]:
             value = _given(field, environ)
             shown = values.shown(field.default if value is None else value, kind)
         except ValueError as wrong:
-            shown, error = values.masked(environ[name], kind), f"expected {wrong}"
+            shown, error = values.masked(environ[_name_in(field, environ)], kind), f"expected {wrong}"
         rows.append(
             Row(
                 name=name,

@@ -106,13 +106,18 @@ NEXT_ACTION: Mapping[str, str] = {
 }
 #: What to do about an upstream code that the table does not know.
 OTHER_NEXT_ACTION = "Read the message and details, correct the cause and call again with the same client_ref."
+#: What to do about a ``generate_failed`` that is a refusal: upstream gave no code, but would refuse the same again.
+REFUSED_NEXT_ACTION = (
+    "Correct what the message names before calling again with the same client_ref; an unchanged call is refused again."
+)
 
 
 @attrs.define
 class ToolError(Exception):
     """A tool that could not do its work; rendered as a result with ``isError``.
 
-    ``hints`` are lines for the model: on an error the common hosts show it the text alone.
+    ``hints`` are lines for the model: on an error the common hosts show it the text alone. ``refused``: upstream
+    said no, and would again.
     """
 
     code: str
@@ -120,9 +125,12 @@ class ToolError(Exception):
     upstream_status: int | None = None
     details: dict[str, JSON] = attrs.field(factory=dict)
     hints: tuple[str, ...] = ()
+    refused: bool = False
 
     @property
     def next_action(self) -> str:
+        if self.refused and self.code == ToolErrorCode.GENERATE_FAILED:
+            return REFUSED_NEXT_ACTION
         return NEXT_ACTION.get(self.code, OTHER_NEXT_ACTION)
 
     def result(self, request_id: str) -> dict[str, JSON]:

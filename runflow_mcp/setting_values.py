@@ -15,6 +15,11 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_API_VERSION = "v1"
+#: Runflow's own hosts have nothing but the API: any path there was pasted by mistake.
+_API_DOMAIN = ".runflow.io"
+#: A segment of a gateway's path; one that names a version belongs to an API path that was pasted whole.
+_PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}$)(?!v\d+$)[\w.~%-]+", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 MASK = "***"
 #: A host, and a port that is the number of one, before a path or the end.
@@ -73,9 +78,22 @@ def http_url(value: str) -> str:
 
 
 def base_url(value: str) -> str:
-    if urlsplit(http_url(value)).query or urlsplit(value).fragment:
-        raise ValueError("an http:// or https:// URL without query or fragment")
-    return value.rstrip("/")
+    """The URL below which ``/v1/…`` is asked; a ``/v1`` pasted with it is taken off, a gateway's prefix stays."""
+    expected = (
+        "the URL of the API itself, such as https://api.runflow.io: with http:// or https://, without query, "
+        "fragment, user and password, and without a path below /v1"
+    )
+    try:
+        parts = urlsplit(http_url(value))
+    except ValueError:
+        raise ValueError(expected) from None
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1].lower() == _API_VERSION:
+        segments.pop()
+    own = f".{parts.hostname}".endswith(_API_DOMAIN)
+    if parts.query or parts.fragment or (own and segments) or not all(map(_PREFIX_SEGMENT.fullmatch, segments)):
+        raise ValueError(expected)
+    return "/".join([f"{parts.scheme}://{parts.netloc.lower()}", *segments])
 
 
 def optional_url(value: str) -> str:
@@ -180,5 +198,7 @@ def masked(text: str, kind: str) -> str:
 
 def shown(value: object, kind: str) -> str:
     """The value of a setting as it may be shown."""
+    if value is None:
+        return ""
     text = ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
     return masked(text, kind)

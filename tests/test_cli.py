@@ -20,6 +20,7 @@ import structlog
 
 from runflow_mcp import __version__, cli, settings_report
 from runflow_mcp.config import Config
+from tests.runflow.certificates import Authority
 from tests.serving import BOTH, KEY, free_port
 
 #: Seconds after which something that should happen does not; nothing here takes nearly as long.
@@ -82,7 +83,12 @@ Run = Callable[..., Awaitable[Command]]
 
 
 def bare_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
+    others = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MCP_", "RUNFLOW_")) and name.upper() not in others
+    }
 
 
 @pytest.fixture
@@ -379,6 +385,43 @@ def test_the_environment_wins_over_the_file(
     assert "MCP_PORT (integer)\n    Port to listen on.\n    default: 8080\n    now:     9002\n" in shown
     assert "    default: info\n    now:     warning\n" in shown
     assert "SKILL.md\n    now:     (empty)\n" in shown
+
+
+def test_proxies_and_certificates_come_from_the_file_too(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ca_file = Authority(tmp_path).file
+    (tmp_path / ".env").write_text(
+        f"https_proxy=http://user:geheim@file:1\nHTTP_PROXY=http://file:2\nno_proxy=x.example\nSSL_CERT_FILE={ca_file}\n"
+    )
+    config = Config.from_mapping(cli.environment())
+    assert (str(config.https_proxy), str(config.http_proxy)) == ("http://***@file:1", "http://file:2")
+    assert (config.no_proxy, config.ssl_cert_file) == (("x.example",), str(ca_file))
+    settings.setenv("HTTPS_PROXY", "http://real:1")
+    settings.setenv("http_proxy", "http://real:2")
+    config = Config.from_mapping(cli.environment())
+    assert (str(config.https_proxy), str(config.http_proxy)) == ("http://real:1", "http://real:2")
+    assert cli.main(["config"]) == 0
+    assert "geheim" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", "no-such-file.pem"),
+        ("HTTPS_PROXY", "socks5://me:geheim@proxy:1080"),
+        ("http_proxy", "http://me:geheim@proxy:99999"),
+        ("RUNFLOW_API_URL", "https://api.runflow.io/v1/models"),
+    ],
+)
+def test_a_way_out_that_cannot_work_stops_the_start(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    settings.setenv(name, value)
+    assert cli.main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert f"{name}=" in said
+    assert "geheim" not in said
 
 
 @pytest.mark.usefixtures("settings")

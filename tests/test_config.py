@@ -49,6 +49,10 @@ DEFAULTS: dict[str, tuple[str, object]] = {
     "RUNFLOW_CATALOG_URL": ("catalog_url", "https://www.runflow.io/models-catalog.json"),
     "RUNFLOW_SKILL_URL": ("skill_url", SKILL_URL),
     "RUNFLOW_TIMEOUT_MS": ("upstream_timeout_ms", 30000),
+    "HTTPS_PROXY": ("https_proxy", None),
+    "HTTP_PROXY": ("http_proxy", None),
+    "NO_PROXY": ("no_proxy", ()),
+    "SSL_CERT_FILE": ("ssl_cert_file", ""),
 }
 
 #: One value for each setting that can never be right, with a word of what is expected instead.
@@ -75,6 +79,9 @@ WRONG: dict[str, tuple[str, str]] = {
     "RUNFLOW_CATALOG_URL": ("catalog.json", "http"),
     "RUNFLOW_SKILL_URL": ("/skill.md", "http"),
     "RUNFLOW_TIMEOUT_MS": ("-30000", "whole number"),
+    "HTTPS_PROXY": ("socks5://proxy.example.com:1080", "http://"),
+    "HTTP_PROXY": ("socks5://proxy.example.com:1080", "http://"),
+    "SSL_CERT_FILE": ("/no/such/file.pem", "PEM"),
 }
 
 
@@ -218,6 +225,30 @@ def test_the_password_of_a_misspelt_store_is_masked_too(store: str) -> None:
     assert "s3cret" not in fault
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://user:s3cret@proxy.example.com:3128",
+        "user:s3cret@proxy.example.com:3128",
+        "http://s3cret@proxy.example.com",
+        "https://user:s3cret%2F@proxy.example.com",
+        "socks5://user:s3cret@proxy.example.com",
+        "http://user:s3cret@proxy.example.com:99999",
+        "http://user:s3cret@proxy.example.com/path",
+    ],
+)
+def test_the_password_of_a_proxy_is_never_shown(name: str, value: str) -> None:
+    """Whether the URL is taken or refused."""
+    try:
+        config = read(**{name: value})
+        shown = f"{config.table()}{config!r}{config.egress!r}"
+        assert "***@proxy.example.com" in shown
+    except ConfigError as refused:
+        shown = str(refused)
+    assert "s3cret" not in shown
+
+
 def test_a_config_can_be_printed_without_its_password() -> None:
     config = read(MCP_RATE_LIMIT_STORE="redis://:s3cret@cache")
     assert "s3cret" not in repr(config)
@@ -282,6 +313,49 @@ def test_the_api_url_loses_its_trailing_slash() -> None:
 def test_an_api_url_that_could_not_be_called_is_refused(value: str) -> None:
     """Credentials in it would collide with every caller's bearer."""
     assert len(faults_of(RUNFLOW_API_URL=value)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "base"),
+    [
+        ("https://api.runflow.io/v1", "https://api.runflow.io"),
+        ("https://api.runflow.io/v1/", "https://api.runflow.io"),
+        ("https://api.runflow.io//v1//", "https://api.runflow.io"),
+        ("HTTPS://API.RUNFLOW.IO/V1", "https://api.runflow.io"),
+        ("https://api.runflow.io:8443/v1", "https://api.runflow.io:8443"),
+        ("http://127.0.0.1:8090/v1", "http://127.0.0.1:8090"),
+        ("http://[::1]:8090/v1/", "http://[::1]:8090"),
+        ("https://gateway.example.com/runflow", "https://gateway.example.com/runflow"),
+        ("https://gateway.example.com/runflow/v1/", "https://gateway.example.com/runflow"),
+        ("https://gateway.example.com//team-a//runflow/", "https://gateway.example.com/team-a/runflow"),
+    ],
+)
+def test_a_version_pasted_with_the_api_url_is_taken_off(value: str, base: str) -> None:
+    assert read(RUNFLOW_API_URL=value).api_url == base
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "api.runflow.io",
+        "//api.runflow.io",
+        "https:/api.runflow.io",
+        "https://api.runflow.io/v1/models",
+        "https://api.runflow.io/v1/models/google/nano-banana-2/runs",
+        "https://api.runflow.io/v2",
+        "https://api.runflow.io/docs",
+        "https://www.runflow.io/models",
+        "https://api.runflow.io/v1?key=x",
+        "https://api.runflow.io/v1#x",
+        "https://gateway.example.com/runflow/v1/runs",
+        "https://gateway.example.com/v1/v1",
+        "https://gateway.example.com/../v1",
+        "https://gateway.example.com/a b",
+    ],
+)
+def test_an_api_url_with_another_path_stops_the_start(value: str) -> None:
+    [fault] = faults_of(RUNFLOW_API_URL=value)
+    assert "https://api.runflow.io" in fault.partition("expected")[2]
 
 
 @pytest.mark.parametrize("store", ["memory://", "redis://cache", "rediss://cache:6380/2", "redis://[::1]:6379"])
@@ -425,6 +499,21 @@ def test_trusted_proxies_are_addresses_and_ranges_of_both_families() -> None:
         ipaddress.ip_network("::1/128"),
         ipaddress.ip_network("10.1.0.0/16"),
     )
+
+
+# Proxies
+
+
+def test_proxy_settings_are_read_in_both_cases_and_the_small_one_wins() -> None:
+    config = read(
+        HTTPS_PROXY="http://a:1", https_proxy="http://b:2", HTTP_PROXY="http://c:3", http_proxy="", no_proxy="x"
+    )
+    assert (str(config.https_proxy), str(config.http_proxy), config.no_proxy) == ("http://b:2", "http://c:3", ("x",))
+
+
+def test_a_wrong_proxy_is_named_as_it_was_written() -> None:
+    [fault] = faults_of(https_proxy="socks5://proxy")
+    assert fault.startswith("https_proxy=")
 
 
 # The table, and typos

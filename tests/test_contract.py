@@ -9,7 +9,14 @@ import pytest
 
 from runflow_mcp import bounds, cli, settings_report
 from runflow_mcp.config import Config
-from runflow_mcp.errors import HTTP_STATUS, NEXT_ACTION, OTHER_NEXT_ACTION, RejectionCode, ToolErrorCode
+from runflow_mcp.errors import (
+    HTTP_STATUS,
+    NEXT_ACTION,
+    OTHER_NEXT_ACTION,
+    REFUSED_NEXT_ACTION,
+    RejectionCode,
+    ToolErrorCode,
+)
 from runflow_mcp.methods import arguments
 from runflow_mcp.methods.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
@@ -56,6 +63,10 @@ DEFAULTS = {
     "RUNFLOW_CATALOG_URL": "https://www.runflow.io/models-catalog.json",
     "RUNFLOW_SKILL_URL": "https://www.runflow.io/.well-known/agent-skills/runflow/SKILL.md",
     "RUNFLOW_TIMEOUT_MS": "30000",
+    "HTTPS_PROXY": "",
+    "HTTP_PROXY": "",
+    "NO_PROXY": "",
+    "SSL_CERT_FILE": "",
 }
 REJECTIONS = {
     "bad_request": 400,
@@ -131,7 +142,11 @@ def test_the_readme_has_the_next_action_of_all_other_codes() -> None:
     assert OTHER_NEXT_ACTION in README
 
 
-@pytest.mark.parametrize("action", [*NEXT_ACTION.values(), OTHER_NEXT_ACTION])
+def test_the_readme_has_the_next_action_of_a_refusal_without_a_code() -> None:
+    assert REFUSED_NEXT_ACTION in README
+
+
+@pytest.mark.parametrize("action", [*NEXT_ACTION.values(), OTHER_NEXT_ACTION, REFUSED_NEXT_ACTION])
 def test_a_next_action_is_one_imperative_sentence(action: str) -> None:
     assert re.fullmatch(r"[A-Z][a-z]+\b[^.]*\.", action)
 

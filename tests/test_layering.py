@@ -19,7 +19,8 @@ ALLOWED: dict[str, set[str]] = {
     "clock": set(),
     "setting_values": set(),
     "store_url": set(),
-    "config": {"setting_values", "store_url"},
+    "egress": set(),
+    "config": {"setting_values", "store_url", "egress"},
     "config_warnings": {"setting_values", "config"},
     "open_files": set(),
     "bounds": set(),
@@ -30,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "protocol": {"__init__", "jsontypes", "bounds", "lenient_json", "errors"},
     "runflow": {
         "__init__",
+        "egress",
         "jsontypes",
         "bounds",
         "lenient_json",

@@ -9,7 +9,9 @@ from runflow_mcp.methods.arguments import ListModelsArguments, read_arguments
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog import CatalogUnavailable
-from runflow_mcp.runflow.models import Input, Model, Snapshot, select
+from runflow_mcp.runflow.catalog_search import select
+from runflow_mcp.runflow.model_inputs import Input
+from runflow_mcp.runflow.models import Model, Snapshot
 
 
 @attrs.frozen
@@ -46,10 +48,10 @@ async def _first(call: Call) -> Snapshot:
         async with call.answering.until_drained():
             return await call.services.catalog.snapshot()
     except CatalogUnavailable as fault:
-        message = f"The model catalog cannot be had: {fault.reason}."
+        message = f"The model catalog is unavailable: {fault.reason}."
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, fault.status) from fault
     except TimeoutError:
-        message = "This server stops, and its model catalog has not arrived."
+        message = "This server is stopping, and its model catalog has not arrived."
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message) from None
 
 

@@ -18,13 +18,12 @@ from runflow_mcp.runflow.client import run_path
 from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
+from runflow_mcp.runflow.not_found import names_another_thing
 from runflow_mcp.runflow.outputs import Output, find_outputs
 from runflow_mcp.runflow.runs import CANCELLED, FAILED, Run
 from runflow_mcp.runflow.trimming import MAX_NAME, MAX_SIZE, MAX_TEXT, trimmed
 
 MAX_SUGGESTIONS = 5
-#: Characters of upstream's reason for a failure that are told in a sentence; details.run has all of it.
-MAX_REASON = 2000
 #: Characters of a cost or a time.
 MAX_FIGURE = 64
 #: Characters of a link's name, which hosts show.
@@ -149,7 +148,7 @@ def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str
 def _failed(run: Run, asked: Asked) -> ToolError:
     details, hints = _with_run(run, asked)
     code = run.failure_code.lower() if run.failure_code else None
-    reason = ": ".join(filter(None, (code, run.failure_message)))[:MAX_REASON] or "Runflow gave no reason"
+    reason = ": ".join(filter(None, (code, run.failure_message))) or "Runflow gave no reason"
     details["failure_code"] = code
     return ToolError(ToolErrorCode.RUN_FAILED, f"The run failed: {reason}", details=details, hints=hints)
 
@@ -183,26 +182,37 @@ def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | Non
     cause = failed.cause
     details, hints = _refusal_details(cause, failed.named, asked)
     if failed.uncertain:
-        message = f"{cause.reason}, and Runflow did not show whether the run exists: it may, under this client_ref."
         if not failed.sent:
-            message = f"{cause.reason}. This call started no run, since one may exist under this client_ref."
+            message = f"{_reason(cause)}. This call started no run, since one may exist under this client_ref."
+        else:
+            said = f" ({cause.message})" if cause.message else ""
+            doubt = "and Runflow did not show whether the run exists: it may, under this client_ref"
+            message = f"{_reason(cause)}{said}, {doubt}."
         # What Runflow itself said keeps its name; a fault on the way must not read as its word.
         code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
         return ToolError(code, message, cause.status, details, hints)
-    if cause.status == NOT_FOUND:
+    if cause.status == NOT_FOUND and not names_another_thing(asked.model, cause.code, cause.message):
         near = _suggestions(asked.model, catalog)
         details["suggestions"] = near
         if near:
             hints += ("Did you mean: " + ", ".join(near),)
+        if cause.message:
+            hints += (f"Runflow said: {cause.message}",)
         message = f"Runflow has no model {asked.model}."
         return ToolError(ToolErrorCode.MODEL_NOT_FOUND, message, cause.status, details, hints)
-    return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
+    return _refused(cause, details, hints)
 
 
 def poll_refused(cause: UpstreamError, run: Run | None, asked: Asked) -> ToolError:
-    """Runflow will not tell any more about a run that exists."""
+    """Runflow refuses to show any more of a run that exists."""
     details, hints = _refusal_details(cause, run, asked)
-    return ToolError(_code(cause), _sentence(cause), cause.status, details, hints)
+    return _refused(cause, details, hints)
+
+
+def _refused(cause: UpstreamError, details: dict[str, JSON], hints: tuple[str, ...]) -> ToolError:
+    return ToolError(
+        _code(cause), _sentence(cause), cause.status, details, hints, refused=cause.outcome is Outcome.REFUSED
+    )
 
 
 def _refusal_details(cause: UpstreamError, run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
@@ -226,7 +236,12 @@ def _code(cause: UpstreamError) -> str:
 
 
 def _sentence(cause: UpstreamError) -> str:
-    return cause.message or f"{cause.reason}."
+    return cause.message or f"{_reason(cause)}."
+
+
+def _reason(cause: UpstreamError) -> str:
+    """As the beginning of a sentence."""
+    return cause.reason[:1].upper() + cause.reason[1:]
 
 
 def _suggestions(model: str, catalog: Snapshot | None) -> list[str]:

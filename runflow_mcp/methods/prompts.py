@@ -15,7 +15,8 @@ from runflow_mcp.methods.arguments import MAX_INPUT_DEPTH
 from runflow_mcp.methods.call import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
-from runflow_mcp.runflow.models import Input, Model, Snapshot
+from runflow_mcp.runflow.model_inputs import Input
+from runflow_mcp.runflow.models import Model, Snapshot
 
 log = structlog.get_logger(__name__)
 

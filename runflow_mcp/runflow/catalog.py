@@ -101,7 +101,7 @@ class Catalog:
         try:
             document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
             if document is not None:
-                before, self.current = self.current, parse_catalog(document.body)
+                before, self.current = self.current, self._accepted(parse_catalog(document.body))
                 self._etag = document.etag
                 self.replaced(before, self.current)
                 log.info(
@@ -111,7 +111,7 @@ class Catalog:
                     skipped=self.current.skipped,
                 )
         except UpstreamError as fault:
-            raise self._failed(fault.reason, fault.status) from fault
+            raise self._failed(fault.reason, fault.status, fault.problem) from fault
         except CatalogUnreadable as fault:
             raise self._failed(str(fault), None) from fault
         except Exception as fault:
@@ -120,11 +120,19 @@ class Catalog:
             raise CatalogUnavailable("an internal error") from fault
         self._confirmed = self.clock.monotonic()
         if self.current is None:
-            raise CatalogUnavailable("the server says unchanged, but nothing was had before")
+            raise CatalogUnavailable("the server answered 304 (not modified), but nothing is cached")
         return self.current
 
-    def _failed(self, reason: str, status: int | None) -> CatalogUnavailable:
-        log.warning("catalog_fetch_failed", reason=reason, stale=self.current is not None)
+    def _accepted(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot, unless it lost every entry at once: that is a publishing accident more often than the truth."""
+        if not snapshot.models:
+            if self.current is not None and self.current.models:
+                raise CatalogUnreadable("the catalog lists no active model any more; the last one that did is kept")
+            log.warning("catalog_empty", skipped=snapshot.skipped)
+        return snapshot
+
+    def _failed(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
+        log.warning("catalog_fetch_failed", reason=reason, problem=problem, stale=self.current is not None)
         return CatalogUnavailable(reason, status)
 
     async def close(self) -> None:

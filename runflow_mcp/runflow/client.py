@@ -3,7 +3,6 @@
 Says what upstream answered, as a ``Run`` or an ``UpstreamError``; decides nothing about retries.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -18,18 +17,20 @@ from yarl import URL
 from runflow_mcp import lenient_json
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.jsontypes import JSON
 from runflow_mcp.runflow import http
+from runflow_mcp.runflow.error_bodies import ErrorBody, plain_reason, read_error_body
 from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.problem_log import ProblemLog
 from runflow_mcp.runflow.runs import Run, parse_run
 from runflow_mcp.runflow.trials import KeyTrials
 from runflow_mcp.runflow.trimming import trimmed
 
 #: A Retry-After beyond this is not waited for.
 MAX_RETRY_AFTER = 60.0
-_SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
-_CODE = re.compile(r"[a-z0-9_]{1,64}")
-_MAX_MESSAGE = 500
+#: Bytes of a refusal in plain text that are read; a reason is one sentence.
+MAX_PLAIN_TEXT = 64 * 1024
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
 #: Statuses of a server or gateway that lost track, beside all other 5xx.
 _UNKNOWN = frozenset({408})
@@ -57,6 +58,7 @@ class RunflowClient:
     clock: Clock = attrs.field(repr=False)
     #: None: nobody but ourselves calls, with keys that are our own.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
+    _problems: ProblemLog = attrs.field(factory=ProblemLog, repr=False)
 
     async def create_run(
         self,
@@ -116,7 +118,11 @@ class RunflowClient:
         timeout: float | None = None,
     ) -> JSON:
         request = partial(self._exchange, method, path, bearer, headers, query=query, body=body, timeout=timeout)
-        return await (request() if self.trials is None else self.trials.ask(bearer, path, request))
+        try:
+            return await (request() if self.trials is None else self.trials.ask(bearer, path, request))
+        except UpstreamError as error:
+            self._problems.report(error, self.clock.monotonic())
+            raise
 
     async def _exchange(
         self,
@@ -154,11 +160,10 @@ class RunflowClient:
                 text = await http.read_capped(response, path)
             if success:
                 return _readable(_loads(text, bearer), path, response.status)
-            raise self._refusal(response, _loads(text, bearer), path)
+            raise self._refusal(response, _read_error(text, response, bearer), path)
 
-    def _refusal(self, response: aiohttp.ClientResponse, payload: JSON, path: str) -> UpstreamError:
+    def _refusal(self, response: aiohttp.ClientResponse, body: ErrorBody, path: str) -> UpstreamError:
         status = response.status
-        code, message, errors = read_error(payload)
         if status in _BUSY:
             outcome = Outcome.BUSY
         elif status in _UNKNOWN or status >= 500:  # noqa: PLR2004 - any 5xx
@@ -168,11 +173,11 @@ class RunflowClient:
         return UpstreamError(
             outcome,
             path,
-            f"Runflow answered HTTP {status}",
+            f"Runflow answered HTTP {status}" + (", a redirect, which is not followed" if status in REDIRECTS else ""),
             status=status,
-            code=code,
-            message=message,
-            errors=errors,
+            code=body.code,
+            message=body.reason,
+            errors=body.errors,
             retry_after=retry_after(response.headers.get("Retry-After"), self.clock.wall()),
         )
 
@@ -206,6 +211,19 @@ def _respelt(payload: JSON) -> tuple[JSON, bytes]:
         return payload, orjson.dumps(payload)
 
 
+def _read_error(text: bytes, response: aiohttp.ClientResponse, bearer: Bearer) -> ErrorBody:
+    """What the body of an error says. Of one that is not JSON only a 4xx's words count: a 5xx's may be internals."""
+    payload = _loads(text, bearer)
+    if payload is not None:
+        return read_error_body(payload)
+    if response.status // 100 != 4 or "html" in response.content_type:  # noqa: PLR2004 - any 4xx
+        return ErrorBody()
+    try:
+        return ErrorBody(reason=plain_reason(bearer.mask(text[:MAX_PLAIN_TEXT].decode())))
+    except UnicodeDecodeError:
+        return ErrorBody()
+
+
 def _readable(payload: JSON, path: str, status: int) -> JSON:
     if payload is None:
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent an answer that is not JSON", status=status)
@@ -226,31 +244,3 @@ def retry_after(value: str | None, now: float) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def read_error(payload: JSON) -> tuple[str | None, str | None, list[JSON]]:
-    """(lowercased code, message, errors) of an error body, flat or wrapped in ``error``.
-
-    The code is the first of ``errors[0].type`` when it is SCREAMING_SNAKE, ``code``, ``errors[0].type``
-    that fits ``[a-z0-9_]{1,64}`` once lowercased.
-    """
-    if not isinstance(payload, dict):
-        return None, None, []
-    wrapped = payload.get("error")
-    body: JSONObject = wrapped if isinstance(wrapped, dict) else payload
-    errors = body.get("errors")
-    errors = errors if isinstance(errors, list) else []
-    first = errors[0].get("type") if errors and isinstance(errors[0], dict) else None
-    candidates = [
-        first if isinstance(first, str) and _SCREAMING.fullmatch(first) else None,
-        body.get("code"),
-        first,
-    ]
-    code = next((text for text in candidates if isinstance(text, str) and text), None)
-    code = code.lower() if code else None
-    message = body.get("message")
-    return (
-        code if code and _CODE.fullmatch(code) else None,
-        message[:_MAX_MESSAGE] if isinstance(message, str) and message else None,
-        errors,
-    )

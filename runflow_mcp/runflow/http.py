@@ -4,6 +4,7 @@ The only module, with ``client`` and ``documents``, that touches the aiohttp cli
 """
 
 import math
+import ssl
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +12,20 @@ from enum import Enum, auto
 
 import aiohttp
 import attrs
+from yarl import URL
 
 from runflow_mcp import __version__
+from runflow_mcp.egress import Egress
 from runflow_mcp.jsontypes import JSON
+from runflow_mcp.runflow.connection_errors import PROXY_AUTHENTICATION_REQUIRED, ProxyFailed, problem_of
 
 #: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100
 CONNECT_TIMEOUT = 10.0
+#: No proxy, and the system's certificates.
+STRAIGHT = Egress()
 
 
 class Outcome(Enum):
@@ -39,8 +45,9 @@ class Outcome(Enum):
 class UpstreamError(Exception):
     """A request to the upstream that brought no usable answer.
 
-    ``reason`` is ours and safe to show; ``code``, ``message`` and ``errors`` are upstream's own, if any.
-    ``answered``: upstream began a 2xx answer, or sent one that is not what it should be.
+    ``reason`` is ours and safe to show; ``code``, ``message`` and ``errors`` are upstream's own, if any. ``problem``:
+    the token of what went wrong below HTTP, None where there was an answer. ``answered``: upstream began a 2xx answer,
+    or sent one that is not what it should be.
     """
 
     outcome: Outcome
@@ -52,21 +59,63 @@ class UpstreamError(Exception):
     errors: list[JSON] = attrs.field(factory=list)
     retry_after: float | None = None
     answered: bool = False
+    problem: str | None = None
 
 
 class TooLong(UpstreamError):
     """An answer past the cap: asking for less may help."""
 
 
-def open_session(max_waits: int) -> aiohttp.ClientSession:
+def open_session(max_waits: int, egress: Egress = STRAIGHT) -> aiohttp.ClientSession:
     """The session for all upstream traffic: no cookies, no transparent decompression, a pool that fits."""
-    connector = aiohttp.TCPConnector(limit=max_waits + SPARE_CONNECTIONS, ttl_dns_cache=60)
+    connector = aiohttp.TCPConnector(
+        limit=max_waits + SPARE_CONNECTIONS,
+        ttl_dns_cache=60,
+        ssl=_trusting(egress.ca_file) if egress.ca_file else True,
+    )
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"User-Agent": f"runflow-mcp/{__version__}", "Accept-Encoding": "identity"},
+        middlewares=(_through_proxy(egress),) if egress.has_proxy else (),
     )
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
+    """Choose the proxy anew for each request and each redirect of it, and tell its failures from Runflow's."""
+
+    async def send(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        url = request.url
+        proxy = egress.proxy_for(url.scheme, url.host or "", url.port)
+        if proxy is None:
+            return await handler(request)
+        credentials = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        tunnelled = url.scheme == "https"
+        request.update_proxy(URL(proxy.url), None, credentials if tunnelled else None)
+        if not tunnelled:
+            request.headers.update(credentials)
+        try:
+            response = await handler(request)
+        except aiohttp.ClientHttpProxyError as error:
+            raise ProxyFailed(error.status) from None  # it has the credentials among its headers
+        except aiohttp.ClientConnectorError as error:
+            # A connector error of a tunnelled request is the proxy's only if it names the proxy's host.
+            if isinstance(error, aiohttp.ClientProxyConnectionError) or error.host == proxy.host:
+                raise ProxyFailed from error
+            raise
+        if response.status == PROXY_AUTHENTICATION_REQUIRED and not tunnelled:
+            response.close()
+            raise ProxyFailed(response.status)
+        return response
+
+    return send
 
 
 def timeout(seconds: float) -> aiohttp.ClientTimeout:
@@ -84,14 +133,11 @@ async def faults(path: str, *, answered: bool = False) -> AsyncIterator[None]:
     """Turn whatever aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
     try:
         yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as fault:
-        raise UpstreamError(Outcome.NOT_SENT, path, "no connection to Runflow could be made") from fault
-    except TimeoutError as fault:
-        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow did not answer in time", answered=answered) from fault
-    except (aiohttp.ClientError, OSError, ValueError, zlib.error) as fault:
-        # ValueError: a redirect to a URL that is none, a header that cannot be read.
-        reason = "the connection to Runflow broke"
-        raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=answered) from fault
+    except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
+        # ValueError: a redirect to a URL that is not one, a header that cannot be read.
+        problem = problem_of(error)
+        outcome = Outcome.UNKNOWN if problem.sent or answered else Outcome.NOT_SENT
+        raise UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered) from error
 
 
 async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:

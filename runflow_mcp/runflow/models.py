@@ -1,17 +1,18 @@
-"""The model catalog as values: entries read tolerantly from any of its known shapes, filtered and ordered.
+"""The model catalog as values: entries read tolerantly from any of its known shapes, Solutions first.
 
 Pure. The live document was never seen; shapes and spellings come from Runflow's pages and public clients.
 """
 
-from collections.abc import Iterable, Mapping
+import re
 
 import attrs
-import orjson
 
 from runflow_mcp import lenient_json
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import model_fault
 from runflow_mcp.runflow.derived import Source
+from runflow_mcp.runflow.fields import flag, text, truth
+from runflow_mcp.runflow.model_inputs import Input, read_inputs
 
 SOLUTION = "solution"
 SOLUTION_PROVIDER = "runflow"
@@ -24,34 +25,17 @@ CATEGORIES = (
     "text-to-audio",
     SOLUTION,
 )
-_INACTIVE = frozenset(
-    {"inactive", "disabled", "deprecated", "retired", "archived", "draft", "hidden", "unavailable", "deleted"}
-)
-_MAX_ENUM = 200
+_INACTIVE = frozenset({"deprecated", "retired", "archived", "draft", "hidden", "unavailable", "deleted", "removed"})
+_RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
 
 
 @attrs.frozen
-class Input:
-    """One input of a model. ``values``: the allowed ones, empty when any will do."""
+class Model:
+    """One active catalog entry. ``name``: what ``generate`` takes, as the entry's ``runs_endpoint`` spells it."""
 
     name: str
-    type: str
-    required: bool
-    values: tuple[JSON, ...] = ()
-    description: str | None = None
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The allowed values as a person types them."""
-        return tuple(one if isinstance(one, str) else orjson.dumps(one).decode() for one in self.values)
-
-
-@attrs.frozen
-class Model:
-    """One active catalog entry."""
-
     provider_slug: str
     model_slug: str
     model_name: str
@@ -60,11 +44,6 @@ class Model:
     description: str | None
     pricing: JSON
     inputs: tuple[Input, ...]
-
-    @property
-    def name(self) -> str:
-        """What ``generate`` takes: ``provider/slug``."""
-        return f"{self.provider_slug}/{self.model_slug}"
 
     @property
     def is_solution(self) -> bool:
@@ -118,142 +97,70 @@ def parse_catalog(body: bytes) -> Snapshot:
 
 
 def _active(entry: JSONObject) -> bool:
-    for name in ("is_active", "active"):
-        if isinstance(entry.get(name), bool):
-            return bool(entry[name])
+    active = flag(entry, "is_active", "active")
+    if active is not None:
+        return active
     for name in ("status", "status_code", "availability_status"):
         value = entry.get(name)
-        if isinstance(value, str) and value.strip().lower() in _INACTIVE:
+        # A number may be a code of another kind than 0 and 1.
+        if isinstance(value, str | bool) and (truth(value) is False or str(value).strip().lower() in _INACTIVE):
             return False
     return True
+
+
+def model_of_endpoint(endpoint: str) -> str | None:
+    """The model that a ``runs_endpoint`` (a path, or a whole URL) runs; None when it is not well-formed."""
+    match = _RUNS_ENDPOINT.search(endpoint)
+    return match[1] if match and model_fault(match[1]) is None else None
 
 
 def _model(entry: JSON) -> Model | None:
     if not isinstance(entry, dict):
         return None
-    provider, slug = _text(entry, "provider_slug", "provider"), _text(entry, "model_slug", "slug")
-    endpoint = _text(entry, "runs_endpoint") or ""
-    if endpoint.startswith("/v1/models/") and endpoint.endswith("/runs") and not (provider and slug):
-        provider, _, slug = endpoint[len("/v1/models/") : -len("/runs")].partition("/")
+    called = model_of_endpoint(text(entry, "runs_endpoint") or "")
+    listed = _listed_name(entry) or called
+    if listed is None:
+        return None
+    name = called or listed
+    provider, _, slug = listed.partition("/")
+    description = text(entry, "description", "short_description", "summary")
+    return Model(
+        name=name,
+        provider_slug=provider,
+        model_slug=slug,
+        model_name=text(entry, "model_name", "name", "title") or slug,
+        category=_category(text(entry, "category", "category_code") or ""),
+        runs_endpoint=f"/v1/models/{name}/runs",
+        description=description[:_MAX_DESCRIPTION] if description else None,
+        pricing=_pricing(entry),
+        inputs=read_inputs(entry.get("inputs"), entry.get("input_schema")),
+    )
+
+
+def _listed_name(entry: JSONObject) -> str | None:
+    """The name that the entry's slugs spell, if they spell one."""
+    provider, slug = text(entry, "provider_slug", "provider"), text(entry, "model_slug", "slug")
     if slug and not provider:
         provider, _, slug = slug.partition("/")  # the API's own list gives "provider/slug" as the slug
     if not provider or not slug:
         return None
-    slug = slug.removeprefix(f"{provider}/")
-    name = f"{provider}/{slug}"
-    if model_fault(name) is not None:
-        return None
-    description = _text(entry, "description", "short_description", "summary")
-    return Model(
-        provider_slug=provider,
-        model_slug=slug,
-        model_name=_text(entry, "model_name", "name", "title") or slug,
-        category=_category(_text(entry, "category", "category_code") or ""),
-        runs_endpoint=f"/v1/models/{name}/runs",
-        description=description[:_MAX_DESCRIPTION] if description else None,
-        pricing=_pricing(entry),
-        inputs=_inputs(entry),
-    )
+    name = f"{provider}/{slug.removeprefix(f'{provider}/')}"
+    return name if model_fault(name) is None else None
 
 
 def _pricing(entry: JSONObject) -> JSON:
     """A price in any shape that can be written again; orjson reads deeper than it writes."""
-    pricing = next((entry[key] for key in ("pricing", "pricing_note", "price") if entry.get(key)), None)
+    pricing = next((entry[key] for key in ("pricing", "pricing_note", "price") if _is_price(entry.get(key))), None)
     return None if deeper_than(pricing, MAX_PRICING_DEPTH) else pricing
+
+
+def _is_price(value: JSON) -> bool:
+    """Zero is a price; a boolean, an empty value and a blank text tell none."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int | float | list | dict) and not isinstance(value, bool) and value not in ([], {})
 
 
 def _category(value: str) -> str:
     """``text_to_image`` and ``Text to image`` are ``text-to-image``."""
     return "-".join(value.strip().lower().replace("_", " ").replace("-", " ").split())
-
-
-def _inputs(entry: JSONObject) -> tuple[Input, ...]:
-    listed = entry.get("inputs")
-    if isinstance(listed, list) and listed:
-        return _required_first(filter(None, map(_listed_input, listed)))
-    schema = entry.get("input_schema") or listed
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        return ()
-    required = schema.get("required")
-    names = required if isinstance(required, list) else []
-    return _required_first(
-        Input(
-            name=name,
-            type=_type(spec.get("type")),
-            required=name in names,
-            values=_values(spec),
-            description=_text(spec, "description"),
-        )
-        for name, spec in schema["properties"].items()
-        if isinstance(spec, dict)
-    )
-
-
-def _required_first(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    unique = {one.name: one for one in inputs}
-    return tuple(sorted(unique.values(), key=lambda one: not one.required))
-
-
-def _listed_input(item: JSON) -> Input | None:
-    if not isinstance(item, dict) or not (name := _text(item, "name")):
-        return None
-    required = item.get("is_required") if item.get("required") is None else item["required"]
-    return Input(
-        name=name,
-        type=_type(item.get("type") or item.get("variable_type_code")),
-        required=required is True,
-        values=_values(item),
-        description=_text(item, "description"),
-    )
-
-
-def _type(value: JSON) -> str:
-    if isinstance(value, list):  # JSON Schema's ["string", "null"]
-        value = next((one for one in value if one != "null"), None)
-    return value if isinstance(value, str) and value else "string"
-
-
-def _values(item: Mapping[str, JSON]) -> tuple[JSON, ...]:
-    listed = item.get("enum") or item.get("options")
-    if not isinstance(listed, list):
-        return ()
-    plain = (one.get("value") if isinstance(one, dict) else one for one in listed)
-    return tuple(one for one in plain if isinstance(one, str | int | float))[:_MAX_ENUM]
-
-
-def _text(entry: JSONObject, *names: str) -> str | None:
-    for name in names:
-        value = entry.get(name)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-    return None
-
-
-def select(
-    snapshot: Snapshot, *, category: str | None = None, provider: str | None = None, query: str | None = None
-) -> list[int]:
-    """Positions in ``snapshot.models`` that fit, exact hits of the query first, then prefixes, then the rest."""
-    hits: list[tuple[int, int]] = []
-    needle = (query or "").strip().casefold()
-    wanted_provider = (provider or "").strip().casefold()
-    for position, model in enumerate(snapshot.models):
-        if category == SOLUTION:
-            if not model.is_solution:
-                continue
-        elif category is not None and model.category != category:
-            continue
-        if wanted_provider and model.provider_slug.casefold() != wanted_provider:
-            continue
-        rank = _rank(model, needle) if needle else 0
-        if rank is not None:
-            hits.append((rank, position))
-    return [position for _, position in sorted(hits)]
-
-
-def _rank(model: Model, needle: str) -> int | None:
-    texts = (model.model_name.casefold(), model.model_slug.casefold())
-    if needle in texts:
-        return 0
-    if any(text.startswith(needle) for text in texts):
-        return 1
-    return 2 if any(needle in text for text in texts) else None

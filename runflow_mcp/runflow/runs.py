@@ -12,6 +12,7 @@ import attrs
 
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.names import run_id_fault
+from runflow_mcp.runflow.run_failures import failure_code, failure_reason
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 #: Other spellings of the terminal states. A state not known here is still going, unless the run says that it ended.
@@ -37,6 +38,8 @@ MAX_MEMBERS = 200
 MAX_STATUS_LENGTH = 64
 #: A count of steps beyond this is none.
 _MAX_STEPS = 1_000_000
+#: Members that only a failed run has.
+_FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "error", "error_message")
 #: Where a run's result may stand, the documented name first.
 _OUTPUT = ("output", "outputs", "result")
 
@@ -103,16 +106,12 @@ def parse_run(payload: JSON) -> Run | None:
 
 
 def _read(id_: str, payload: JSONObject) -> Run:
-    error = payload.get("error")
-    error = error if isinstance(error, dict) else {"message": error}
     metadata = payload.get("metadata")
     members = islice(payload.items(), MAX_MEMBERS)
     output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
-    failure_code = _text(payload, "failure_code") or _text(error, "code")
-    failure_message = _text(payload, "failure_message", "failure_reason") or _text(error, "message")
     return Run(
         id=id_,
-        status=_status(payload, failed=bool(failure_code or failure_message), output=output),
+        status=_status(payload, failed=any(map(payload.get, _FAILURE)), output=output),
         client_ref=_name(payload.get("client_ref")),
         nodes_total=_count(payload.get("nodes_total")),
         nodes_completed=_count(payload.get("nodes_completed")),
@@ -122,8 +121,8 @@ def _read(id_: str, payload: JSONObject) -> Run:
         duration_ms=_number(payload.get("duration_ms")),
         created_at=_text(payload, "created_at"),
         completed_at=_text(payload, "completed_at", "finished_at"),
-        failure_code=failure_code,
-        failure_message=failure_message,
+        failure_code=failure_code(payload),
+        failure_message=failure_reason(payload),
         metadata=metadata if isinstance(metadata, dict) else {},
         raw={name: value for name, value in members if name not in ("input", "logs", "node_runs")} | {"id": id_},
     )

@@ -63,7 +63,7 @@ class Skill:
         try:
             document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
         except UpstreamError as fault:
-            log.warning("skill_fetch_failed", reason=fault.reason)
+            log.warning("skill_fetch_failed", reason=fault.reason, problem=fault.problem)
             return False
         if document is None:
             return True

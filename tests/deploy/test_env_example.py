@@ -14,9 +14,13 @@ FILE = DEPLOY / "env.example"
 def example() -> str:
     """The file as it must be: its own head, then every setting."""
     head = FILE.read_text().partition("\n\n")[0]
-    return (
-        "\n\n".join([head, *(f"# {help_}\n{name}={default}" for name, _, default, _, help_ in Config().table())]) + "\n"
-    )
+    entries = [f"# {help_}\n{_shared(name)}{name}={default}" for name, _, default, _, help_ in Config().table()]
+    return "\n\n".join([head, *entries]) + "\n"
+
+
+def _shared(name: str) -> str:
+    """A comment mark for names that other software reads too: set to nothing, some of them are not unset."""
+    return "" if name.startswith(("MCP_", "RUNFLOW_")) else "#"
 
 
 def test_every_setting_stands_there_with_its_default_and_its_meaning() -> None:

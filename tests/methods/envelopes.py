@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from runflow_mcp.errors import NEXT_ACTION, OTHER_NEXT_ACTION
+from runflow_mcp.errors import NEXT_ACTION, OTHER_NEXT_ACTION, REFUSED_NEXT_ACTION
 from tests.serving import Answer
 
 
-def tool_error_of(answer: Answer, code: str, *, upstream_status: int | None = None) -> Any:
+def tool_error_of(
+    answer: Answer, code: str, *, upstream_status: int | None = None, refused_without_code: bool = False
+) -> Any:
     """The error of an answer, once its envelope and its text have been found to be whole."""
     error = answer.tool_error
     assert answer.status == 200
@@ -14,7 +16,8 @@ def tool_error_of(answer: Answer, code: str, *, upstream_status: int | None = No
     assert set(error) == {"code", "message", "upstream_status", "next_action", "details"}
     assert error["code"] == code
     assert error["upstream_status"] == upstream_status
-    assert error["next_action"] == NEXT_ACTION.get(code, OTHER_NEXT_ACTION)
+    action = REFUSED_NEXT_ACTION if refused_without_code else NEXT_ACTION.get(code, OTHER_NEXT_ACTION)
+    assert error["next_action"] == action
     assert error["details"]["request_id"] == answer.headers["X-Request-Id"]
     [content] = answer.result["content"]
     assert content["type"] == "text"

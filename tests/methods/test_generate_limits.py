@@ -188,6 +188,6 @@ async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sand
     assert server.services.waits.pending == 2
     drain(server, 2)
     error = tool_error_of(await models, "catalog_fetch_failed")
-    assert "This server stops" in error["message"]
+    assert "This server is stopping" in error["message"]
     assert (await prompts).result["prompts"] == []
     assert server.services.clock.monotonic() == pytest.approx(3)

@@ -91,10 +91,257 @@ def body(code: object = None, errors: object = None, message: object = "Why not"
 async def test_the_code_of_a_refusal(server: Server, sandbox: Sandbox, refusal: Answer, code: str) -> None:
     sandbox.faults.add(Route.CREATE, refusal, times=None)
     answer = await server.generate()
-    error = tool_error_of(answer, code, upstream_status=refusal.status)
+    error = tool_error_of(answer, code, upstream_status=refusal.status, refused_without_code=code == "generate_failed")
     assert len(dispatches(sandbox)) == 1
     if b"errors" in refusal.body:
         assert error["details"]["errors"] == (orjson.loads(refusal.body)["errors"] or [])
+
+
+LONG = "x" * 9_000
+FIELD = {"type": "missing", "loc": ["body", "input", "prompt"], "msg": "Field required"}
+#: body → what the message of the tool error must contain
+REASONS: dict[str, tuple[object, tuple[str, ...]]] = {
+    "a bare detail": ({"detail": "The prompt is too long."}, ("The prompt is too long.",)),
+    "FastAPI's list": ({"detail": [FIELD]}, ("body.input.prompt: Field required",)),
+    "several of them": ({"detail": [FIELD, FIELD | {"loc": ["body", "seed"]}]}, ("input.prompt", "seed")),
+    "a detail with members": ({"detail": {"message": "Too long"}}, ("Too long",)),
+    "problem+json": ({"type": "about:blank", "title": "Bad", "status": 422, "detail": "Too long"}, ("Too long",)),
+    "a title alone": ({"type": "about:blank", "title": "Prompt too long", "status": 422}, ("Prompt too long",)),
+    "its list of params": (
+        {"title": "Your request is not valid", "invalid-params": [{"name": "size", "reason": "must be positive"}]},
+        ("size: must be positive",),
+    ),
+    "error as a text": ({"error": "Too long"}, ("Too long",)),
+    "error with a message": ({"error": {"message": "Too long"}}, ("Too long",)),
+    "error with a detail": ({"error": {"detail": "Too long"}}, ("Too long",)),
+    "error with a reason": ({"error": {"reason": "Too long"}}, ("Too long",)),
+    "error in an error": ({"error": {"error": {"message": "Too long"}}}, ("Too long",)),
+    "errors of texts": ({"errors": ["Too long", "Too wide"]}, ("Too long", "Too wide")),
+    "errors by field": ({"errors": {"prompt": ["Too long"], "size": ["Odd"]}}, ("prompt: Too long", "size: Odd")),
+    "fields at the top": ({"prompt": ["Too long"]}, ("prompt: Too long",)),
+    "GraphQL": ({"data": None, "errors": [{"message": "Too long", "path": ["run"]}]}, ("Too long",)),
+    "OAuth": ({"error": "invalid request", "error_description": "Too long"}, ("Too long",)),
+    "msg": ({"msg": "Too long"}, ("Too long",)),
+    "reason": ({"reason": "Too long"}, ("Too long",)),
+    "description": ({"description": "Too long"}, ("Too long",)),
+    "another case": ({"Message": "Too long"}, ("Too long",)),
+    "camel case": ({"errorMessage": "Too long"}, ("Too long",)),
+    "a message in languages": ({"message": {"en": "Too long"}}, ("en: Too long",)),
+    "a message of several": ({"message": ["Too long", "Too wide"], "error": "Bad Request"}, ("Too long; Too wide",)),
+    "an empty message": ({"message": "", "detail": "Too long"}, ("Too long",)),
+    "a message that only repeats the status": ({"message": "Bad Request", "detail": "Too long"}, ("Too long",)),
+    "a fault": ({"fault": {"faultstring": "Too long"}}, ("Too long",)),
+    "JSend": ({"status": "fail", "data": {"message": "Too long"}}, ("Too long",)),
+    "a list": ([{"message": "Too long"}], ("Too long",)),
+    "a JSON text": ("Too long", ("Too long",)),
+    "plain text": (b"Too long\nfor this model", ("Too long for this model",)),
+    "plain text with a byte order mark": (b"\xef\xbb\xbfToo long", ("Too long",)),
+    "XML": (b"<?xml version='1.0'?><Error><Code>X</Code><Message>Too long</Message></Error>", ("Too long",)),
+    "a long one": ({"detail": LONG}, (LONG[:500],)),
+    "a long plain one": (LONG.encode(), (LONG[:500],)),
+    "control characters": ({"detail": "Too\x00\x1b[31m\r\nlong\u2028\u202e!"}, ("Too long !",)),
+    "tags": ({"detail": "Too <b>long</b><br/>for this"}, ("Too long for this",)),
+    "no tags": ({"detail": "expected <number>, got <text>"}, ("expected <number>, got <text>",)),
+}
+
+
+@pytest.mark.parametrize(("said", "shown"), REASONS.values(), ids=REASONS)
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
+    server: Server, sandbox: Sandbox, said: object, shown: tuple[str, ...], status: int
+) -> None:
+    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    sandbox.faults.add(Route.CREATE, Answer(status, content))
+    answer = await server.generate()
+    error = tool_error_of(answer, "generate_failed", upstream_status=status, refused_without_code=True)
+    assert all(text in error["message"] for text in shown)
+    assert len(error["message"]) <= 500
+    assert "\n" not in error["message"]
+    assert "Correct" in error["next_action"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"<!doctype html><html><title>No</title><body>secret page</body></html>",
+        b"\n <html>secret page</html>",
+        b"<h1>secret page</h1>",
+        orjson.dumps({"message": "<html><body>secret page</body></html>"}),
+        orjson.dumps({"detail": "<!DOCTYPE html>secret page"}),
+        orjson.dumps({"detail": "Traceback (most recent call last):\n  secret page"}),
+        b'{"detail": "secret page',
+        b"\xff\xfesecret page",
+        b"secret page\0",
+        b"",
+    ],
+    ids=repr,
+)
+async def test_a_page_or_a_broken_body_gives_the_status_alone(server: Server, sandbox: Sandbox, said: bytes) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(422, said))
+    answer = await server.generate()
+    error = tool_error_of(answer, "generate_failed", upstream_status=422, refused_without_code=True)
+    assert error["message"] == "Runflow answered HTTP 422."
+    assert b"secret page" not in answer.content
+
+
+async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(403, b"Forbidden by the firewall", {"Content-Type": "text/html"}))
+    assert (await server.generate()).tool_error["message"] == "Runflow answered HTTP 403."
+
+
+@pytest.mark.parametrize(
+    ("said", "errors"),
+    [
+        ({"detail": [FIELD]}, [FIELD]),
+        ({"error": {"details": [{"field": "prompt"}]}}, [{"field": "prompt"}]),
+        ({"title": "x", "violations": [{"field": "prompt"}]}, [{"field": "prompt"}]),
+        ({"errors": {"prompt": ["Too long"]}}, [{"prompt": ["Too long"]}]),
+        ({"errors": ["Too long"]}, ["Too long"]),
+        ({"errors": "Too long"}, ["Too long"]),
+        ([{"msg": "Too long"}], [{"msg": "Too long"}]),
+        ({"detail": "Too long"}, []),
+    ],
+    ids=str,
+)
+async def test_the_single_errors_of_a_refusal_are_in_the_details(
+    server: Server, sandbox: Sandbox, said: object, errors: list[object]
+) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(422, orjson.dumps(said)))
+    answer = await server.generate()
+    assert answer.tool_error["details"]["errors"] == errors
+    assert (f"errors: {orjson.dumps(errors).decode()}" in answer.result["content"][0]["text"]) is bool(errors)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"detail": {"code": "SAFETY_BLOCK", "message": "No."}}, "safety_block"),
+        ({"detail": [{"type": "SAFETY_BLOCK", "msg": "No."}]}, "safety_block"),
+        ({"errors": [{"code": "SAFETY_BLOCK", "message": "No."}]}, "safety_block"),
+        ({"error_code": "SAFETY_BLOCK", "message": "No."}, "safety_block"),
+        ({"error": "safety_block", "message": "No."}, "safety_block"),
+        ({"error": "INSUFFICIENT_CREDITS"}, "insufficient_credits"),
+        ({"code": "VALIDATION_ERROR", "detail": [FIELD]}, "validation_error"),
+    ],
+    ids=str,
+)
+async def test_a_code_is_found_beside_the_documented_place_too(
+    server: Server, sandbox: Sandbox, said: object, code: str
+) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(400, orjson.dumps(said)))
+    tool_error_of(await server.generate(), code, upstream_status=400)
+
+
+#: body of a 404 → its code, None where it is about the model
+NOT_FOUND: list[tuple[object, str | None]] = [
+    (b"", None),
+    (b"<html>404 Not Found</html>", None),
+    (b"404 page not found", None),
+    ({"detail": "Not Found"}, None),
+    ({"message": "The requested resource was not found."}, None),
+    ({"message": "no Route matched with those values"}, None),
+    ({"message": "Cannot POST /v1/models/google/nano-banana-2/runs"}, None),
+    ({"code": "MODEL_NOT_FOUND", "message": "x"}, None),
+    ({"code": "NOT_FOUND", "message": "Model google/nano-banana-2 does not exist"}, None),
+    ({"message": "google/nano-banana-2 not found"}, None),
+    ({"message": "No such model: nano"}, None),
+    ({"error": "Unknown model 'nano'"}, None),
+    ({"code": "RUN_NOT_FOUND", "message": "Run not found"}, "run_not_found"),
+    ({"code": "ASSET_NOT_FOUND", "message": "Asset not found"}, "asset_not_found"),
+    ({"error": {"code": "TEMPLATE_GONE"}}, "template_gone"),
+    ({"code": "NOT_FOUND", "message": "Asset not found"}, "not_found"),
+    ({"detail": "Template xyz not found"}, "generate_failed"),
+    ({"message": "No asset with this id for model google/nano-banana-2"}, "generate_failed"),
+    ({"message": "Could not fetch https://example.com/a.png: HTTP 404"}, "generate_failed"),
+    ({"message": "The model's input image was not found"}, "generate_failed"),
+    ({"error": "LoRA weights not found"}, "generate_failed"),
+    (b"voice 'anna' does not exist", "generate_failed"),
+]
+
+
+@pytest.mark.parametrize(("said", "code"), NOT_FOUND, ids=str)
+async def test_a_404_that_names_something_else_is_not_about_the_model(
+    server: Server, sandbox: Sandbox, said: object, code: str | None
+) -> None:
+    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    sandbox.faults.add(Route.CREATE, Answer(404, content))
+    answer = await server.generate()
+    error = tool_error_of(
+        answer,
+        code or "model_not_found",
+        upstream_status=404,
+        refused_without_code=code == "generate_failed",
+    )
+    assert ("suggestions" in error["details"]) is (code is None)
+
+
+async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.CREATE, Answer(404, b'{"message":"Model nano was retired in May"}'))
+    answer = await server.generate()
+    tool_error_of(answer, "model_not_found", upstream_status=404)
+    assert "Model nano was retired in May" in answer.result["content"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ({"failure_message": "The image is too dark"}, "The image is too dark"),
+        ({"failure_reason": "The image is too dark"}, "The image is too dark"),
+        ({"error": "The image is too dark"}, "The image is too dark"),
+        ({"error": {"detail": "The image is too dark"}}, "The image is too dark"),
+        ({"error": [{"loc": ["input", "image"], "msg": "too dark"}]}, "input.image: too dark"),
+        ({"failure": {"reason": "The image is too dark"}}, "The image is too dark"),
+        ({"failure": "The image is too dark"}, "The image is too dark"),
+        ({"status_message": "The image is too dark"}, "The image is too dark"),
+        ({"errors": ["The image is too dark"]}, "The image is too dark"),
+        ({"error_message": "The image is too dark"}, "The image is too dark"),
+        ({"node_runs": [{"error": None}, {"error": {"message": "The image is too dark"}}]}, "The image is too dark"),
+        ({"failure_message": " ", "error": {"message": "The image is too dark"}}, "The image is too dark"),
+        ({"failure_message": "too\n\x07dark"}, "too dark"),
+        ({"failure_message": "<html><body>502</body></html>", "error": "The image is too dark"}, "too dark"),
+        ({"failure_code": "TOO_DARK", "error": "The image"}, "too_dark: The image"),
+        ({"error": {"code": "TOO_DARK", "message": "The image"}}, "too_dark: The image"),
+        ({"failure": {"code": "TOO_DARK"}}, "too_dark"),
+        ({"failure_message": None, "error": {}, "node_runs": [None, 5]}, "Runflow gave no reason"),
+    ],
+    ids=str,
+)
+async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
+    server: Server, sandbox: Sandbox, failure: dict[str, object], reason: str
+) -> None:
+    run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
+    failed = {"id": run_id, "status_code": "failed", "client_ref": "r", **failure}
+    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps(failed)), times=None)
+    error = run_error_of(await server.generate(client_ref="r"), "run_failed")
+    assert error["message"].startswith("The run failed: ")
+    assert reason in error["message"]
+    assert "\n" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"detail": "This run belongs to another organization"}, "This run belongs to another organization"),
+        ({"error": "No scope runs:read"}, "No scope runs:read"),
+        (b"forbidden by policy", "forbidden by policy"),
+    ],
+    ids=str,
+)
+async def test_the_reason_of_a_refused_poll_is_told(server: Server, sandbox: Sandbox, said: object, shown: str) -> None:
+    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    sandbox.faults.add(Route.GET_RUN, Answer(403, content), times=None)
+    answer = await server.generate()
+    error = tool_error_of(answer, "generate_failed", upstream_status=403, refused_without_code=True)
+    assert error["message"] == shown
+    assert error["details"]["run_id"]
+
+
+async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: Sandbox) -> None:
+    key = "rf_live_marked_key"
+    sandbox.faults.add(Route.CREATE, Answer(403, f"the key {key} may not do that".encode()))
+    answer = await server.generate(key=key)
+    assert key.encode() not in answer.content
+    assert "may not do that" in answer.tool_error["message"]
 
 
 async def test_upstreams_errors_pass_untouched_and_are_in_the_text(server: Server) -> None:

@@ -11,6 +11,7 @@ from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
 from tests.methods.catalogs import entry, script
 from tests.methods.envelopes import tool_error_of
 from tests.methods.schema_check import fits
+from tests.methods.seen import dispatches
 from tests.serving import Serve, Server
 
 ALL = catalog.entries()
@@ -55,6 +56,31 @@ async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
     for model in (one["model"], one["runs_endpoint"]):
         answer = await server.generate(model, {"image_url": "https://example.com/a.png"}, wait=False)
         assert answer.structured["model"] == one["model"]
+
+
+async def test_an_entry_is_run_where_its_endpoint_says(serve: Serve, sandbox: Sandbox) -> None:
+    script(
+        sandbox,
+        entry("runflow/headshots", runs_endpoint="https://api.runflow.io/v1/models/runflow/headshots/v2/runs"),
+        entry("google/nano-banana-2", runs_endpoint="/v1/models/google-prod/nano-banana-2/runs"),
+    )
+    server = await serve()
+    listed_names = listed(await server.call("list_models"))
+    assert listed_names == ["runflow/headshots/v2", "google-prod/nano-banana-2"]
+    assert listed(await server.call("list_models", provider="google")) == ["google-prod/nano-banana-2"]
+    prompt = await server.rpc("prompts/get", {"name": "headshots"})
+    assert '"model": "runflow/headshots/v2"' in prompt.result["messages"][0]["content"]["text"]
+    refused = await server.generate("google/nano-banana-3")
+    assert refused.tool_error["details"]["suggestions"] == ["google-prod/nano-banana-2"]
+    for model in listed_names:
+        await server.generate(model, wait=False)
+        assert dispatches(sandbox)[-1].path == f"/v1/models/{model}/runs"
+
+
+async def test_a_full_name_is_found_first(server: Server) -> None:
+    for query in ("google/nano-banana-2", "GOOGLE/Nano_Banana_2", "/v1/models/google/nano-banana-2/runs"):
+        assert listed(await server.call("list_models", query=query))[0] == "google/nano-banana-2"
+    assert "google/nano-banana-2" in listed(await server.call("list_models", query="banana 2 google"))
 
 
 Filter = Callable[[Entry], bool]

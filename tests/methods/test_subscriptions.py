@@ -26,6 +26,7 @@ PROMPTS = {"promptsListChanged": True}
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 CHANGED = "notifications/prompts/list_changed"
 SUBSCRIPTION = f"{META}subscriptionId"
+NO_SOLUTION = entry("google/nano-banana-2")
 SOLUTION = entry("runflow/upscale", inputs=[{"name": "image_url", "type": "image", "required": True}])
 #: Seconds: the freshness of a snapshot, and the age at which the next one is fetched.
 TTL, REFRESH = 100, 80
@@ -197,12 +198,12 @@ async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Se
 @pytest.mark.parametrize(
     "entries",
     [
-        [],
+        [NO_SOLUTION],
         [SOLUTION | {"model_slug": "enlarge"}],
         [SOLUTION | {"model_name": "Upscale"}],
         [SOLUTION | {"description": "Makes it larger."}],
         [SOLUTION | {"inputs": []}],
-        [SOLUTION | {"is_active": False}],
+        [SOLUTION | {"is_active": False}, NO_SOLUTION],
         [entry("runflow/headshots"), SOLUTION],
     ],
     ids=["none", "renamed", "titled", "described", "without inputs", "inactive", "one more"],
@@ -275,7 +276,7 @@ async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox
         ears = [
             await stack.enter_async_context(listening(server, id=number, key=key)) for number, key in enumerate(keys)
         ]
-        publish(sandbox)
+        publish(sandbox, NO_SOLUTION)
         await refreshed(server)
         assert [ear.methods for ear in ears] == [[ACKNOWLEDGED, CHANGED]] * 3
         assert [ear.last["params"]["_meta"][SUBSCRIPTION] for ear in ears] == [0, 1, 2]
@@ -284,7 +285,7 @@ async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox
 @pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
 async def test_what_was_not_asked_for_is_not_told(server: Server, sandbox: Sandbox, wanted: dict[str, bool]) -> None:
     async with listening(server, wanted) as ear:
-        publish(sandbox)
+        publish(sandbox, NO_SOLUTION)
         await refreshed(server)
         assert ear.methods == [ACKNOWLEDGED]
 
@@ -302,7 +303,7 @@ async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server
         opened = ear.heard[0][0]
         await server.services.clock.sleep(64)
         assert [at - opened for at in ear.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
-        publish(sandbox)
+        publish(sandbox, NO_SOLUTION)
         await refreshed(server)
         [changed] = ear.changes
         assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
@@ -311,7 +312,7 @@ async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server
 async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: Sandbox) -> None:
     async with listening(server) as ear:
         await server.services.clock.sleep(3600)
-        publish(sandbox)
+        publish(sandbox, NO_SOLUTION)
         await refreshed(server)
         assert ear.methods == [ACKNOWLEDGED, CHANGED]
 
@@ -403,7 +404,7 @@ async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox
             assert len(server.services.subscriptions) == 3
         await server.services.clock.sleep(0.1)
         assert len(server.services.subscriptions) == 2
-        publish(sandbox)
+        publish(sandbox, NO_SOLUTION)
         await refreshed(server)
         assert staying.methods == [ACKNOWLEDGED, CHANGED]
 

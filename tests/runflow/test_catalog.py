@@ -9,6 +9,7 @@ from itertools import pairwise
 import aiohttp
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from runflow_mcp.runflow.catalog import Catalog, CatalogUnavailable
 from runflow_mcp.runflow.models import Snapshot
@@ -277,6 +278,12 @@ BROKEN = {
     "an error body": Answer(200, b'{"code":"X","message":"y"}'),
     "nothing readable": Answer(200, b'{"models":[null,5]}'),
     "torn": Truncate(),
+    "an empty list": Answer(200, b'{"models":[]}', {"ETag": '"empty"'}),
+    "an empty array": Answer(200, b"[]"),
+    "nothing active": Answer(200, b'[{"provider_slug":"a","model_slug":"b","is_active":false}]'),
+    "nothing active or readable": Answer(
+        200, b'[{"provider_slug":"a","model_slug":"b","status":"retired"},{"provider_slug":".."},null]'
+    ),
     "a bomb": Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
 }
 
@@ -299,6 +306,37 @@ async def test_a_stale_snapshot_is_served_while_no_new_one_can_be_had(
         assert catalog.stale_seconds() is None
         assert await catalog.snapshot() is first, "upstream still knows what was had before"
     assert fetches(sandbox)[-1].headers["If-None-Match"]
+
+
+async def test_an_emptied_catalog_is_warned_about(sandbox: Sandbox, clock: VirtualClock, keep: Keep) -> None:
+    async with keep():
+        await settle(clock)
+        with capture_logs() as logged:
+            sandbox.faults.add("catalog", listing(), times=None)
+            await clock.sleep(TTL)
+    [line, *_] = logged
+    assert (line["event"], line["log_level"], line["stale"]) == ("catalog_fetch_failed", "warning", True)
+    assert "no active model" in line["reason"]
+
+
+async def test_a_first_catalog_may_be_empty_and_is_warned_about(catalog: Catalog, sandbox: Sandbox) -> None:
+    sandbox.faults.add("catalog", listing())
+    with capture_logs() as logged:
+        assert (await catalog.snapshot()).models == ()
+    assert [line["event"] for line in logged if line["log_level"] == "warning"] == ["catalog_empty"]
+
+
+async def test_an_empty_catalog_is_replaced_by_one_with_entries_and_by_another_empty_one(
+    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+) -> None:
+    sandbox.faults.add("catalog", listing(), times=2)
+    async with keep():
+        await clock.sleep(TTL)
+        assert catalog.stale_seconds() is None
+        assert catalog.current is not None
+        assert catalog.current.models == ()
+        await clock.sleep(TTL)
+        assert catalog.current.models
 
 
 async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(

@@ -1,6 +1,7 @@
 """What the client makes of each answer of the API, and what it never does with a bearer."""
 
 import gzip
+import re
 import time
 import traceback
 import zlib
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.attempts import Reached, reached_by
-from runflow_mcp.runflow.client import RunflowClient, read_error, retry_after, run_path, runs_path
+from runflow_mcp.runflow.client import RunflowClient, retry_after, run_path, runs_path
+from runflow_mcp.runflow.error_bodies import read_error_body
 from runflow_mcp.runflow.http import MAX_RESPONSE_BYTES, Outcome, UpstreamError
 from runflow_mcp.runflow.runs import Run
 from runflow_mcp.runflow.trimming import trimmed
@@ -482,13 +484,14 @@ BODIES: dict[str, tuple[object, str | None, str | None, list[Any] | None]] = {
     "an empty code": ({"code": "", "errors": [{"type": "missing"}]}, "missing", None, None),
     "a foreign letter": ({"code": "ſ"}, None, None, []),
     "a type that is no text": ({"code": "A", "errors": [{"type": 5}]}, "a", None, None),
-    "errors of texts": ({"code": "A", "errors": ["x", None]}, "a", None, ["x", None]),
-    "errors that are no list": ({"code": "A", "errors": {"x": 1}}, "a", None, []),
+    "errors of texts": ({"code": "A", "errors": ["x", None]}, "a", "x", ["x", None]),
+    "errors that are no list": ({"code": "A", "errors": {"x": 1}}, "a", None, [{"x": 1}]),
     "a message that is no text": ({"code": "A", "message": {"x": 1}}, "a", None, []),
     "a message of 500": ({"message": "x" * 600}, None, "x" * 500, []),
-    "error as a text": ({"error": "invalid", "code": "A"}, "a", None, []),
-    "problem details": ({"title": "No", "status": 400, "detail": "x"}, None, None, []),
-    "no object": ([1], None, None, []),
+    "error as a text": ({"error": "invalid", "code": "A"}, "a", "invalid", []),
+    "a code of digits": ({"code": "422", "message": "m"}, None, "m", []),
+    "problem details": ({"title": "No", "status": 400, "detail": "x"}, None, "x", []),
+    "no object": ([1], None, None, [1]),
     "null": (None, None, None, []),
 }
 
@@ -497,9 +500,9 @@ BODIES: dict[str, tuple[object, str | None, str | None, list[Any] | None]] = {
 def test_error_bodies_are_read_in_each_of_their_shapes(
     body: object, code: str | None, message: str | None, errors: list[Any] | None
 ) -> None:
-    read = read_error(body)
-    assert read[:2] == (code, message)
-    assert read[2] == (errors if errors is not None else body["errors"] if isinstance(body, dict) else [])
+    read = read_error_body(body)
+    assert (read.code, read.reason) == (code, message)
+    assert read.errors == (errors if errors is not None else body["errors"] if isinstance(body, dict) else [])
 
 
 @law
@@ -516,10 +519,10 @@ def test_error_bodies_are_read_in_each_of_their_shapes(
     )
 )
 def test_no_error_body_makes_the_reader_fail(body: object) -> None:
-    code, message, errors = read_error(body)
-    assert code is None or (0 < len(code) <= 64 and set(code) <= set("abcdefghijklmnopqrstuvwxyz0123456789_"))
-    assert message is None or 0 < len(message) <= 500
-    assert isinstance(errors, list)
+    read = read_error_body(body)
+    assert read.code is None or re.fullmatch("[a-z0-9_]{1,64}", read.code)
+    assert read.reason is None or (0 < len(read.reason) <= 500 and not re.search(r"[\x00-\x1f\u2028]", read.reason))
+    assert isinstance(read.errors, list)
 
 
 # Retry-After

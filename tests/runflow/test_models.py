@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from runflow_mcp.methods.list_models import entry as shown
 from runflow_mcp.names import model_fault
-from runflow_mcp.runflow.models import CATEGORIES, CatalogUnreadable, Input, Model, Snapshot, parse_catalog, select
+from runflow_mcp.runflow.catalog_search import select
+from runflow_mcp.runflow.model_inputs import Input
+from runflow_mcp.runflow.models import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
 from runflow_mcp.sandbox import catalog as sandbox_catalog
 from tests.protocol.laws import json_values, law
 
@@ -19,7 +21,6 @@ ENTRY = {
     "model_slug": "nano-banana-2",
     "model_name": "Nano Banana 2",
     "category": "text-to-image",
-    "runs_endpoint": "/v1/models/google/nano-banana-2/runs",
 }
 
 
@@ -84,7 +85,7 @@ def test_an_empty_catalog_is_a_catalog() -> None:
 
 
 @law
-@given(st.lists(json_values | st.dictionaries(st.sampled_from(sorted(ENTRY)), json_values), max_size=6))
+@given(st.lists(json_values | st.dictionaries(st.sampled_from([*ENTRY, "runs_endpoint"]), json_values), max_size=6))
 def test_no_entry_makes_the_reader_fail(entries: list[object]) -> None:
     snapshot = read(*entries, ENTRY)
     assert len(snapshot.models) + snapshot.skipped <= len(entries) + 1
@@ -149,6 +150,7 @@ def test_a_price_that_is_nested_for_ever_does_not_spoil_the_list(field: str) -> 
 def test_the_documented_fields_are_read() -> None:
     found = model(description=" Fast. ", pricing={"unit": "image", "usd": "0.04"})
     assert found == Model(
+        name="google/nano-banana-2",
         provider_slug="google",
         model_slug="nano-banana-2",
         model_name="Nano Banana 2",
@@ -180,6 +182,49 @@ def test_a_model_is_named_in_one_of_several_ways(entry: dict[str, object], name:
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        ("/v1/models/google/nano-banana-2/runs", "google/nano-banana-2"),
+        ("/v1/models/google-prod/nano-banana-2/runs", "google-prod/nano-banana-2"),
+        ("/v1/models/google/nano-banana-2/v2/fast/runs", "google/nano-banana-2/v2/fast"),
+        (" /v1/models/google/nb2/runs/ ", "google/nb2"),
+        ("v1/models/google/nb2/runs", "google/nb2"),
+        ("https://api.runflow.io/v1/models/google/nb2/runs", "google/nb2"),
+        ("https://gateway.example.com/runflow/v1/models/google/nb2/runs?x=1", "google/nb2"),
+        ("POST /v1/models/google/nb2/runs", "google/nb2"),
+        ("/v1/models/google/runs/runs", "google/runs"),
+        # What is not well-formed decides nothing.
+        ("/v1/models/google/runs", "google/nano-banana-2"),
+        ("/v1/models/../keys/runs", "google/nano-banana-2"),
+        ("/v1/models/google/n b/runs", "google/nano-banana-2"),
+        ("/v1/models/{provider}/{slug}/runs", "google/nano-banana-2"),
+        ("/v2/models/google/nb2/runs", "google/nano-banana-2"),
+        ("/v1/models/google/nb2", "google/nano-banana-2"),
+        ("", "google/nano-banana-2"),
+        (None, "google/nano-banana-2"),
+        (["/v1/models/google/nb2/runs"], "google/nano-banana-2"),
+    ],
+)
+def test_a_well_formed_endpoint_decides_what_is_called(endpoint: object, name: str) -> None:
+    found = model(runs_endpoint=endpoint)
+    assert (found.name, found.runs_endpoint) == (name, f"/v1/models/{name}/runs")
+    assert (found.provider_slug, found.model_slug) == ("google", "nano-banana-2"), "what people look for stays"
+    assert shown(found)["model"] == name
+
+
+@pytest.mark.parametrize("slugs", [{"model_slug": "not a slug"}, {"provider_slug": ".."}, {"model_slug": None}])
+def test_an_entry_with_an_endpoint_needs_no_good_slugs(slugs: dict[str, object]) -> None:
+    found = model(**slugs, runs_endpoint="/v1/models/a/b/c/runs")
+    assert (found.name, found.provider_slug, found.model_slug) == ("a/b/c", "a", "b/c")
+
+
+def test_two_entries_that_call_the_same_are_one() -> None:
+    snapshot = read(ENTRY, ENTRY | {"model_slug": "alias", "runs_endpoint": "/v1/models/google/nano-banana-2/runs"})
+    assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
+    assert snapshot.skipped == 1
+
+
+@pytest.mark.parametrize(
     "spelling",
     ["text-to-image", "text_to_image", "Text to image", "TEXT-TO-IMAGE", " Text  To_Image "],
 )
@@ -200,6 +245,13 @@ def test_a_category_is_spelt_in_several_ways(field: str, spelling: str) -> None:
         {"active": True},
         {"availability_status": "available"},
         {"status": None, "is_active": None},
+        {"is_active": "true"},
+        {"active": "Yes"},
+        {"is_active": 1},
+        {"active": "1"},
+        {"is_active": "perhaps"},
+        {"status": True},
+        {"status_code": 0},
     ],
     ids=str,
 )
@@ -219,6 +271,15 @@ def test_an_entry_is_active_unless_it_says_otherwise(fields: dict[str, object]) 
         {"availability_status": "unavailable"},
         {"is_active": None, "status": "archived"},
         {"status": "active", "is_active": False},
+        {"is_active": "false"},
+        {"active": " No "},
+        {"is_active": 0},
+        {"active": "0"},
+        {"is_active": "off"},
+        {"is_active": "perhaps", "active": "FALSE"},
+        {"status": False},
+        {"status": "false"},
+        {"availability_status": "removed"},
     ],
     ids=str,
 )
@@ -232,6 +293,19 @@ def test_an_inactive_entry_is_left_out_and_not_counted_as_bad(fields: dict[str, 
 @pytest.mark.parametrize("price", ["$0.04/image", {"usd": 0.04}, 0.04])
 def test_a_price_stands_under_one_of_several_names(field: str, price: object) -> None:
     assert model(**{field: price}).pricing == price
+
+
+@pytest.mark.parametrize("price", [0, 0.0, "0", "0.00", "free", {"usd": 0}, [{"unit": "image", "usd": "0"}], 12, -1])
+def test_a_price_may_be_nothing_and_of_any_shape(price: object) -> None:
+    assert model(pricing=price).pricing == price
+
+
+@pytest.mark.parametrize("price", [False, True, "", "  ", {}, [], None])
+def test_what_tells_no_price_is_none_and_hides_no_other(price: object) -> None:
+    assert model(pricing=price).pricing is None
+    assert "pricing" not in shown(model(pricing=price))
+    assert model(pricing=price, price=0).pricing == 0
+    assert shown(model(pricing=price, price=0))["pricing"] == 0
 
 
 def test_a_missing_name_is_the_slug() -> None:
@@ -311,6 +385,162 @@ def test_options_with_labels_are_their_values() -> None:
 @pytest.mark.parametrize("listed", [[None, 5, {}, {"name": ""}, {"name": 5}], {}, "x", 5, {"properties": []}, None])
 def test_inputs_that_cannot_be_read_are_none(listed: object) -> None:
     assert inputs(inputs=listed) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "required"),
+    [
+        (True, True),
+        (False, False),
+        ("true", True),
+        ("False", False),
+        ("yes", True),
+        ("no", False),
+        (1, True),
+        (0, False),
+        ("1", True),
+        ("0", False),
+        ("required", True),
+        ("optional", False),
+        (None, False),
+        ("perhaps", False),
+        (7, False),
+        ([], False),
+    ],
+)
+@pytest.mark.parametrize("field", ["required", "is_required"])
+def test_whether_an_input_is_required_is_written_in_several_ways(
+    field: str, written: object, *, required: bool
+) -> None:
+    [one] = inputs(inputs=[{"name": "a", field: written}])
+    assert one.required is required
+    [one] = inputs(inputs={"a": {"type": "string", field: written}})
+    assert one.required is required
+
+
+@pytest.mark.parametrize(("optional", "required"), [(True, False), (False, True), ("true", False), ("no", True)])
+def test_an_input_that_is_not_optional_is_required(optional: object, *, required: bool) -> None:
+    assert inputs(inputs=[{"name": "a", "optional": optional}])[0].required is required
+    assert inputs(inputs=[{"name": "a", "optional": optional, "required": True}])[0].required is True
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        (
+            {"seed": {"type": "integer"}, "prompt": {"type": "string", "required": "true", "description": "What."}},
+            (Input("prompt", "string", required=True, description="What."), Input("seed", "integer", required=False)),
+        ),
+        ({"prompt": "string"}, (Input("prompt", "string", required=False),)),
+        ({"images": "string[]"}, (Input("images", "string[]", required=False),)),
+        ({"prompt": "What to paint"}, (Input("prompt", "string", required=False, description="What to paint"),)),
+        ({"size": {"enum": "1K,2K"}}, (Input("size", "string", required=False, values=("1K", "2K")),)),
+        ({"type": {"enum": ["a"]}}, (Input("type", "string", required=False, values=("a",)),)),
+        ({"odd": None, "other": 5, "": {}}, ()),
+        ({"type": "object"}, ()),
+        ({"type": "object", "properties": {}}, ()),
+        ({"$ref": "#/definitions/x"}, ()),
+        (["prompt", "seed"], (Input("prompt", "string", required=False), Input("seed", "string", required=False))),
+        ([{"key": "prompt", "type": "text"}], (Input("prompt", "text", required=False),)),
+        ('[{"name": "prompt", "required": true}]', (Input("prompt", "string", required=True),)),
+        ('{"properties": {"a": {}}, "required": ["a"]}', (Input("a", "string", required=True),)),
+        ("prompt", ()),
+        ("{", ()),
+    ],
+    ids=str,
+)
+def test_inputs_are_a_list_an_object_or_either_as_text(listed: object, found: tuple[Input, ...]) -> None:
+    assert inputs(inputs=listed) == found
+
+
+@pytest.mark.parametrize(
+    ("required", "names"),
+    [
+        (["prompt"], ["prompt"]),
+        ("prompt", ["prompt"]),
+        ("prompt, size", ["prompt", "size"]),
+        ('["size"]', ["size"]),
+        ("p", ["p"]),
+        ("", []),
+        (True, []),
+        ({"prompt": True}, []),
+        ([None, 5, ["prompt"], {"a": 1}, "size"], ["size"]),
+    ],
+    ids=str,
+)
+def test_required_names_are_a_list_or_a_text(required: object, names: list[str]) -> None:
+    schema = {"properties": {"p": {}, "prompt": {}, "size": {}, "r": {}}, "required": required}
+    assert [one.name for one in inputs(input_schema=schema) if one.required] == names
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        ({"enum": ["1K", "2K"]}, ("1K", "2K")),
+        ({"enum": "1K,2K"}, ("1K", "2K")),
+        ({"options": "1K | 2K ; 4K"}, ("1K", "2K", "4K")),
+        ({"enum": "landscape"}, ("landscape",)),
+        ({"enum": '["a", "b"]'}, ("a", "b")),
+        ({"options": "any size that the model can make"}, ()),
+        ({"options": [{"value": "s", "label": "Small"}, {"value": "l", "label": "Large"}]}, ("s", "l")),
+        ({"options": [{"id": 1, "name": "Small"}, {"id": 2, "name": "Large"}]}, (1, 2)),
+        ({"enum": [{"const": "a", "title": "A"}]}, ("a",)),
+        ({"options": [{"name": "small"}, {"key": "large"}]}, ("small", "large")),
+        ({"options": [{"label": "Small"}, {"value": None}, {"value": {"a": 1}}, {}]}, ()),
+        ({"options": {"choices": ["a", "b"]}}, ("a", "b")),
+        ({"options": {"placeholder": "Type here", "rows": 3}}, ()),
+        ({"choices": ["a"]}, ("a",)),
+        ({"enum": [], "options": ["a"]}, ("a",)),
+        ({"enum": [None], "options": ["a"]}, ("a",)),
+        ({"enum": [0, 1, 2]}, (0, 1, 2)),
+        ({"enum": [False, True]}, (False, True)),
+        ({"enum": [1, True, 1.0, "1", 1, "1"]}, (1, True, 1.0, "1")),
+        ({"const": "only"}, ("only",)),
+        ({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}, ("a", "b")),
+        ({"anyOf": [{"enum": ["a", "b"]}, {"type": "null"}]}, ("a", "b")),
+        ({"anyOf": [{"enum": ["a"]}, {"anyOf": [{"const": "b"}, {"enum": ["c", "a"]}]}]}, ("a", "b", "c")),
+        ({"anyOf": [{"enum": ["a"]}, {"type": "string"}]}, ()),
+        ({"anyOf": [{"enum": ["a"]}, {"$ref": "#/x"}]}, ()),
+        ({"anyOf": [{"enum": ["a"]}, None]}, ()),
+        ({"allOf": [{"title": "Size"}, {"enum": ["a", "b"]}]}, ("a", "b")),
+        ({"allOf": [{"$ref": "#/x"}]}, ()),
+        ({"enum": {"a": 1}}, ()),
+        ({"enum": 5}, ()),
+        ({"enum": True}, ()),
+        ({"oneOf": "a,b"}, ()),
+        ({"type": "array", "items": {"enum": ["a"]}}, ()),
+    ],
+    ids=str,
+)
+def test_allowed_values_are_read_in_each_of_their_shapes(spec: dict[str, object], values: tuple[object, ...]) -> None:
+    for found in (inputs(inputs=[{"name": "x", **spec}]), inputs(input_schema={"properties": {"x": spec}})):
+        assert [(type(one), one) for one in found[0].values] == [(type(one), one) for one in values]
+        orjson.dumps(shown(model(inputs=[{"name": "x", **spec}])))
+
+
+def test_choices_inside_each_other_for_ever_are_none() -> None:
+    spec: dict[str, object] = {"enum": ["a"]}
+    for _ in range(100):
+        spec = {"anyOf": [spec, spec]} if spec.get("enum") else {"anyOf": [spec]}
+    assert inputs(inputs=[{"name": "x", **spec}])[0].values == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "type_"),
+    [
+        ({"enum": [1, 2]}, "integer"),
+        ({"enum": [0.5, 1.5]}, "number"),
+        ({"enum": [True]}, "boolean"),
+        ({"enum": [1, "auto"]}, "string"),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, "integer"),
+        ({"type": ["null", "array"]}, "array"),
+        ({"type": "  "}, "string"),
+        ({"type": {"name": "x"}, "variable_type_code": "image"}, "image"),
+    ],
+    ids=str,
+)
+def test_the_type_of_an_input_is_found_or_follows_from_its_values(spec: dict[str, object], type_: str) -> None:
+    assert inputs(inputs=[{"name": "x", **spec}])[0].type == type_
 
 
 def test_an_input_listed_twice_is_one_input() -> None:
@@ -439,9 +669,17 @@ def test_a_selection_is_the_fitting_entries_in_the_documented_order(
     assert len(found) == len(set(found))
     needle = (query or "").strip().casefold()
 
-    def texts(position: int) -> tuple[str, str]:
+    def texts(position: int) -> tuple[str, ...]:
         one = snapshot.models[position]
-        return one.model_name.casefold(), one.model_slug.casefold()
+        names = (one.model_name, one.model_slug, f"{one.provider_slug}/{one.model_slug}")
+        return tuple(name.casefold() for name in names)
+
+    def split(text: str) -> list[str]:
+        return "".join(" " if letter in "-_/" else letter for letter in text).split()
+
+    def has_words(position: int) -> bool:
+        words = " ".join(word for text in texts(position) for word in split(text))
+        return bool(split(needle)) and all(word in words for word in split(needle))
 
     def fits(position: int) -> bool:
         one = snapshot.models[position]
@@ -449,17 +687,56 @@ def test_a_selection_is_the_fitting_entries_in_the_documented_order(
         return (
             in_category
             and (provider is None or one.provider_slug == provider)
-            and any(needle in text for text in texts(position))
+            and (any(needle in text for text in texts(position)) or has_words(position))
         )
 
     assert sorted(found) == [position for position in range(len(snapshot.models)) if fits(position)]
 
     def place(position: int) -> tuple[bool, bool, bool, int]:
-        exact = needle in texts(position)
-        prefix = any(text.startswith(needle) for text in texts(position))
+        words = " ".join(split(needle))
+        exact = needle in texts(position) or (words and words in [" ".join(split(text)) for text in texts(position)])
+        prefix = any(text.startswith(needle) for text in texts(position)) or (
+            words and any(" ".join(split(text)).startswith(words) for text in texts(position))
+        )
         return not (needle and exact), not (needle and prefix), not snapshot.models[position].is_solution, position
 
     assert found == sorted(found, key=place)
+
+
+NANO = (
+    ENTRY | {"model_slug": "nano-banana-2/edit", "model_name": "Nano Banana 2 Edit"},
+    ENTRY | {"provider_slug": "other", "model_slug": "banana", "model_name": "Banana Nano"},
+    ENTRY,
+    ENTRY | {"provider_slug": "runflow", "model_slug": "banana-remover", "model_name": "Remove a banana"},
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("google/nano-banana-2", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("Google/Nano-Banana-2", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("/v1/models/google/nano-banana-2/runs", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("https://api.runflow.io/v1/models/google/nano-banana-2/edit/runs", ["google/nano-banana-2/edit"]),
+        ("nano_banana_2", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("google nano banana 2", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("banana nano", ["other/banana", "google/nano-banana-2/edit", "google/nano-banana-2"]),
+        ("edit google", ["google/nano-banana-2/edit"]),
+        ("2  banana\tGOOGLE", ["google/nano-banana-2/edit", "google/nano-banana-2"]),
+        ("google/", ["google/nano-banana-2/edit", "google/nano-banana-2"]),
+        ("banana", ["other/banana", "runflow/banana-remover", "google/nano-banana-2/edit", "google/nano-banana-2"]),
+        ("runflow/banana", ["runflow/banana-remover"]),
+        ("nano zebra", []),
+        ("nano-banana-3", []),
+    ],
+)
+def test_a_query_is_a_full_name_a_part_of_one_or_words_in_any_order(query: str, found: list[str]) -> None:
+    assert names(read(*NANO), query=query) == found
+
+
+def test_a_query_of_great_length_is_no_work() -> None:
+    assert names(read(*NANO), query="a " * 120_000) == [one.name for one in read(*NANO).models]
+    assert names(read(*NANO), query="x" * 250_000) == []
 
 
 @law

@@ -1,0 +1,78 @@
+"""Certificates of a test's own making: an authority, and what it or nobody vouches for."""
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+DAY = timedelta(days=1)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _builder(
+    subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, since: datetime, until: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since)
+        .not_valid_after(until)
+    )
+
+
+@attrs.define
+class Authority:
+    """A private certificate authority; ``file`` is its own certificate."""
+
+    folder: Path
+    file: Path = attrs.field(init=False)
+    _key: ec.EllipticCurvePrivateKey = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.file = self.folder / "ca.pem"
+        now = datetime.now(UTC)
+        builder = _builder("Test authority", "Test authority", self._key, now - DAY, now + DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def server(
+        self, host: str, *, since: timedelta = -DAY, until: timedelta = DAY, self_signed: bool = False
+    ) -> ssl.SSLContext:
+        """What a server of this host needs to speak TLS, valid from and to so long from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        issuer = host if self_signed else "Test authority"
+        builder = _builder(host, issuer, key, now + since, now + until)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(host)]), critical=False)
+        certificate = builder.sign(key if self_signed else self._key, hashes.SHA256())
+        file = self.folder / f"{x509.random_serial_number()}.pem"
+        file.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
