@@ -30,12 +30,17 @@ log = structlog.get_logger(__name__)
 SANDBOX_KEY = "rf_live_sandbox"
 SANDBOX_PORT = 8090
 WRONG_SETTINGS = 2
+#: As the README has it; the list has the package of every extra.
+INSTALL_PACKAGES = "pip install --no-deps --only-binary=:all: --require-hashes -r deploy/requirements.txt"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 1 (it did not work) or 2 (it was asked wrongly)."""
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    if sys.platform == "win32" and command in (_serve, _sandbox):
+        print("The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started.", file=sys.stderr)
+        return WRONG_SETTINGS
     return command(arguments)
 
 
@@ -124,7 +129,7 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
     try:
         config = Config.from_mapping(environ)
         if config.rate_limit_store != "memory://" and find_spec("redis") is None:
-            raise ConfigError(["MCP_RATE_LIMIT_STORE: expected the package redis; install runflow-mcp[redis]"])
+            raise ConfigError([f"MCP_RATE_LIMIT_STORE: expected the package redis; install it: {INSTALL_PACKAGES}"])
     except ConfigError as wrong:
         print("These settings are wrong:", *(f"  {fault}" for fault in wrong.faults), sep="\n", file=sys.stderr)
         print("Nothing was started. `runflow-mcp config` explains every setting.", file=sys.stderr)
@@ -133,12 +138,9 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
 
 
 def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415 - not on Windows, and the short commands need none
-    except ImportError:
-        asyncio.run(main_coroutine)
-    else:
-        uvloop.run(main_coroutine)
+    import uvloop  # noqa: PLC0415 - not on Windows, and the short commands need none
+
+    uvloop.run(main_coroutine)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
