@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PORT   ?= 8080
 BIN    := .venv/bin
-# Downloaded wheels are kept here, so that the next clone installs without the network.
-WHEELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runflow-mcp/wheels
+# python -m: the scripts beside it name the folder that .venv was made in, which may have moved since.
+PY     := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test coverage conformance fuzz check format lock clean
@@ -14,56 +14,80 @@ help:  ## this list
 install: .venv/dev  ## make .venv with everything the other targets need
 
 run: .venv/runtime  ## serve on 127.0.0.1:8080 with the embedded sandbox; LIVE=1 for the real Runflow
-	MCP_PORT=$(PORT) $(BIN)/python -m runflow_mcp serve $(if $(LIVE),,--sandbox)
+	@MCP_PORT=$(PORT) exec $(PY) runflow_mcp serve $(if $(LIVE),,--sandbox)
 
 test: .venv/dev  ## the whole test-suite
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(PY) pytest -n 3 $(ARGS)
 
 coverage: .venv/dev  ## the same, and which branches it did not see
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 $(ARGS)
-	$(BIN)/coverage combine -q
-	$(BIN)/coverage report
+	$(PY) coverage erase
+	$(PY) coverage run -m pytest -n 3 $(ARGS)
+	$(PY) coverage combine -q
+	$(PY) coverage report
 
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
-	$(BIN)/python -m tests.conformance.run
+	$(PY) tests.conformance.run
 
 fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES random scenarios of faults, drains and kills, then 10,000 drops
-	$(BIN)/python -m tests.chaos.fuzz
+	$(PY) tests.chaos.fuzz
 
 check: .venv/dev  ## format check, lint, strict types
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(PY) ruff format --check .
+	$(PY) ruff check .
+	$(PY) mypy
 
 format: .venv/dev  ## rewrite the sources in the house format
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(PY) ruff format .
+	$(PY) ruff check --fix .
 
-lock: .venv/dev  ## renew the pinned requirements from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group build --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o tests/requirements.txt
+lock:  ## renew the pinned lists (needs uv and npm)
+	$(LOCK) --group build --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
+	$(LOCK) --group dev --constraint deploy/requirements.txt pyproject.toml -o tests/requirements.txt
+	for list in tests/*/peers/*.in; do $(LOCK) $$list -o $${list%.in}.txt || exit; done
+	for folder in tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+LOCK := uv pip compile -q --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+LOCK_NPM := npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
-# Installs pinned, hashed wheels: from the kept ones alone where they suffice, else after a download.
-define pip_install
-	@$(BIN)/pip install -q --disable-pip-version-check --no-index --find-links $(WHEELS) --require-hashes -r $(1) 2>/dev/null \
-	|| { echo "downloading the packages of $(1)" && mkdir -p $(WHEELS) \
-	&& $(BIN)/pip download -q --disable-pip-version-check -d $(WHEELS) --require-hashes -r $(1) \
-	&& $(BIN)/pip install -q --disable-pip-version-check --no-index --find-links $(WHEELS) --require-hashes -r $(1); }
-endef
+# A .venv whose making was interrupted, or whose Python has gone, is made anew.
+ifeq ($(shell { $(BIN)/python -c 'import pip; print("usable")'; } 2>/dev/null),)
+.PHONY: $(BIN)/pip
+endif
 
-.venv/runtime: deploy/requirements.txt pyproject.toml | .venv/bin/python
-	$(call pip_install,$<)
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+$(BIN)/pip:
+	$(writable)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo 'Python 3.11 or newer is needed. Install it, or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv; from ensurepip import version' 2>/dev/null && $(PYTHON) -m venv --clear .venv >/dev/null \
+	|| { rm -rf .venv; $(PYTHON) -c 'import sys; print("$(NO_VENV)%d.%d-venv" % sys.version_info[:2])' >&2; exit 1; }
+
+.venv/runtime: deploy/requirements.txt pyproject.toml $(BIN)/pip
+	$(install_list)
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 .venv/dev: tests/requirements.txt .venv/runtime
-	$(call pip_install,$<)
+	$(install_list)
 	@touch $@
+
+PIP_INSTALL := $(PY) pip install -qq --disable-pip-version-check
+NO_VENV     := This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python
+
+# What a list names is all that is installed: pip resolves nothing and builds nothing. (Most modules are never imported
+# by anybody, so none are compiled before they are.)
+define install_list
+	$(writable)
+	@echo 'installing the packages of $<'
+	@said=$$($(PIP_INSTALL) --no-compile --no-deps --only-binary :all: --require-hashes -r $< 2>&1) || { case $$said in \
+	*'(from versions: none)'*) echo 'No package index answers. Check the network, HTTPS_PROXY and PIP_INDEX_URL.';; \
+	*) echo "$$said"; echo 'The packages of $< cannot be installed; pip says above why.';; esac >&2; exit 1; }
+endef
+
+define writable
+	@for place in . $(wildcard .venv); do test -w $$place \
+	|| { echo 'This folder belongs to another user. Work in a clone of your own.' >&2; exit 1; }; done
+endef

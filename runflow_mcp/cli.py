@@ -37,7 +37,9 @@ SANDBOX_PORTS = 20
 WRONG_SETTINGS = 2
 #: Serves with a config and a welcome.
 Start = Callable[[Config, str], Awaitable[None]]
-_NEEDS_REDIS = "expected the package redis; install runflow-mcp[redis]"
+#: As the README has it; the list has the package of every extra.
+INSTALL_PACKAGES = "pip install --no-deps --only-binary=:all: --require-hashes -r deploy/requirements.txt"
+_NEEDS_REDIS = f"expected the package redis; install it: {INSTALL_PACKAGES}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     terminal.open_standard_streams()
     arguments = parser(serve=_serve, sandbox=_sandbox, check=_check, config=_config).parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    if sys.platform == "win32" and command in (_serve, _sandbox):
+        terminal.complain("The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started.")
+        return WRONG_SETTINGS
     try:
         return command(arguments)
     except terminal.OutputError as error:
@@ -88,12 +93,9 @@ def _lacks_redis(store: str) -> bool:
 
 
 def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415 - not on Windows, and the short commands need none
-    except ImportError:
-        asyncio.run(main_coroutine)
-    else:
-        uvloop.run(main_coroutine)
+    import uvloop  # noqa: PLC0415 - not on Windows, and the short commands need none
+
+    uvloop.run(main_coroutine)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -151,8 +153,9 @@ def _can_draw() -> bool:
     """Whether Pillow is installed; one message where it is not."""
     if find_spec("PIL") is not None:
         return True
-    extra = "install the extra \"sandbox\" (in a clone: pip install '.[sandbox]')"
-    terminal.complain(f"The sandbox draws its pictures with Pillow, which is missing: {extra}.")
+    terminal.complain(
+        f"The sandbox (extra sandbox) draws with Pillow, which is missing. Install it: {INSTALL_PACKAGES}"
+    )
     return False
 
 

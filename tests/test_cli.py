@@ -579,5 +579,18 @@ def test_limits_that_need_a_package_say_which(
 ) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda _name: None)
     assert cli.load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
-    assert "runflow-mcp[redis]" in capsys.readouterr().err
+    assert f"install it: {cli.INSTALL_PACKAGES}\n" in capsys.readouterr().err
+    readme = Path(__file__).parents[1] / "README.md"
+    assert f".venv/bin/{cli.INSTALL_PACKAGES}" in readme.read_text()
     assert cli.load_config({}) is not None
+
+
+@pytest.mark.parametrize("command", ["serve", "sandbox"])
+def test_on_windows_a_server_says_what_to_do_instead(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    settings.setattr(sys, "platform", "win32")
+    assert cli.main([command]) == cli.WRONG_SETTINGS
+    assert capsys.readouterr().err.splitlines() == [
+        "The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started."
+    ]

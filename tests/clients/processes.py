@@ -1,6 +1,7 @@
 """Clients that no Python environment of ours can hold: installed once beside it, and run as processes.
 
-They live under ``.venv/peers``; what is there is used again as long as its pins are the ones in ``peers``.
+They live under ``.venv/peers``; what is there is used again as long as its pins are the ones in ``peers``. Like the
+packages of the tests themselves they are complete lists with hashes, installed without resolving anything.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from tests.services import require
 PINS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parents[2] / ".venv" / "peers"
 INSTALL_SECONDS = 300
+#: What makes pip take a list as it is: it resolves nothing and builds nothing.
+PINNED = ("--no-deps", "--only-binary=:all:", "--require-hashes")
 #: What a client does here takes one or two.
 STEP_SECONDS = 30
 
@@ -32,27 +35,28 @@ def node_peers() -> Path:
     """The folder of the npm packages, with the script that uses them: it finds them from there alone."""
     require("node")
     npm = require("npm")
-    flags = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-    command = (npm, "install", *flags, "--prefix")
-    return _installed("node", ("package.json", "typescript.mjs"), lambda folder: [*command, str(folder)])
+    flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+    command = (npm, "ci", *flags, "--prefix")
+    files = ("package.json", "package-lock.json", "typescript.mjs")
+    return _installed("node", files, lambda folder: [*command, str(folder)])
 
 
-def python_peer(name: str) -> Path:
-    """A folder to put on Python's path, with the packages that ``peers/<name>.txt`` pins."""
-    pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
-    pins = f"{name}.txt"
-    return _installed(name, (pins,), lambda folder: [*pip, "--target", str(folder), "-r", str(folder / pins)])
+def python_peer(name: str, pins: Path = PINS) -> Path:
+    """A folder to put on Python's path, with the packages that ``<name>.txt`` in ``pins`` lists."""
+    command = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile", *PINNED)
+    file = f"{name}.txt"
+    return _installed(name, (file,), lambda folder: [*command, "--target", str(folder), "-r", str(folder / file)], pins)
 
 
-def _installed(name: str, files: tuple[str, ...], command: Callable[[Path], list[str]]) -> Path:
-    """Where ``command`` has installed what these files of ``peers`` say; they lie there, too."""
+def _installed(name: str, files: tuple[str, ...], command: Callable[[Path], list[str]], pins: Path = PINS) -> Path:
+    """Where ``command`` has installed what these files of ``pins`` say; they lie there, too."""
     place = INSTALLED / name
     with _alone():
-        if not all(_same(PINS / file, place / file) for file in files):
+        if not all(_same(pins / file, place / file) for file in files):
             scratch = Path(tempfile.mkdtemp(dir=INSTALLED))
             try:
                 for file in files:
-                    shutil.copy(PINS / file, scratch)
+                    shutil.copy(pins / file, scratch)
                 _install(name, command(scratch))
                 shutil.rmtree(place, ignore_errors=True)
                 scratch.rename(place)

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.real_time
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """What the extension needs beside fastmcp, which is installed with the tests."""
     return python_peer("fastmcp_tasks")
 
 
@@ -24,7 +23,7 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
     serve: Serve, sandbox: Sandbox, packages: Path, tmp_path: Path
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
-    command = (sys.executable, str(PINS / "tasks_host.py"), server.url, KEY)
+    command = (sys.executable, "-S", str(PINS / "tasks_host.py"), server.url, KEY)
     somebody = Answering(server.services.waits)
     somebody.take_place()  # a full house
     async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:

@@ -1,4 +1,4 @@
-"""The conformance suite as a program: installed once into a cache, and run in the background.
+"""The conformance suite as a program: installed once into ``.venv``, and run in the background.
 
 The suite needs Node.js 22 or newer; the packages bring one for x64 Linux, elsewhere the machine's own is taken.
 """
@@ -15,7 +15,9 @@ from pathlib import Path
 
 import attrs
 
-PACKAGE = Path(__file__).with_name("package.json")
+#: What npm installs, and the same with everything that it needs, pinned and hashed.
+PACKAGES = [Path(__file__).with_name(name) for name in ("package.json", "package-lock.json")]
+INSTALLED = Path(__file__).parents[2] / ".venv" / "peers"
 MIN_NODE = 22
 INSTALL_SECONDS = 300
 #: A whole run; the slowest takes a quarter of it on two busy cores.
@@ -73,16 +75,16 @@ class Suite:
 
 
 def install() -> Suite:
-    """The suite, from the cache or else through npm. Raises ``SuiteError`` with what is missing."""
-    content = PACKAGE.read_bytes()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runflow-mcp"
-    folder = cache / f"conformance-{hashlib.sha256(content).hexdigest()[:12]}"
+    """The suite, as it was installed or else through npm. Raises ``SuiteError`` with what is missing."""
+    contents = {path.name: path.read_bytes() for path in PACKAGES}
+    folder = INSTALLED / f"conformance-{hashlib.sha256(b''.join(contents.values())).hexdigest()[:12]}"
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix="installing-") as making:
+        INSTALLED.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=INSTALLED, prefix="installing-") as making:
             made = Path(making, "suite")
             made.mkdir()
-            (made / PACKAGE.name).write_bytes(content)
+            for name, content in contents.items():
+                (made / name).write_bytes(content)
             _npm_install(made)
             # All or nothing: a broken download must not be taken for an installation.
             if not folder.exists():  # another run may have been quicker
@@ -94,10 +96,10 @@ def _npm_install(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise SuiteError("npm is needed to install the conformance suite: install Node.js (any version that has npm).")
-    options = ("--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     try:
         subprocess.run(  # noqa: S603 - npm as found on the path, with arguments of our own
-            [npm, "install", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL
+            [npm, "ci", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as fault:
         raise SuiteError("npm could not install the conformance suite; its own words are above.") from fault

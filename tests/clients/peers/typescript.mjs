@@ -1,14 +1,15 @@
 // A host on one of the TypeScript SDKs: does one step against a server and prints what it saw, one JSON text a line.
-// Arguments: which SDK (v1, v2), which era (legacy, auto), the server's URL, the key, the step.
+// Arguments: which SDK (v1, v1.11, v2), which era (legacy, auto), the server's URL, the key, the step.
 
 import { createInterface } from "node:readline";
 
 const [sdk, era, url, key, step] = process.argv.slice(2);
+const packages = { v1: "@modelcontextprotocol/sdk", "v1.11": "sdk-1.11" };
 const { Client, StreamableHTTPClientTransport } =
-  sdk === "v1"
+  sdk in packages
     ? {
-        ...(await import("@modelcontextprotocol/sdk/client/index.js")),
-        ...(await import("@modelcontextprotocol/sdk/client/streamableHttp.js")),
+        ...(await import(`${packages[sdk]}/client/index.js`)),
+        ...(await import(`${packages[sdk]}/client/streamableHttp.js`)),
       }
     : await import("@modelcontextprotocol/client");
 
@@ -17,7 +18,7 @@ const print = (seen) => console.log(JSON.stringify(seen));
 
 // The two SDKs differ in where the options of a call stand.
 const call = (client, params, settings) =>
-  sdk === "v1" ? client.callTool(params, undefined, settings) : client.callTool(params, settings);
+  sdk in packages ? client.callTool(params, undefined, settings) : client.callTool(params, settings);
 
 const order = { name: "generate", arguments: { model: "google/nano-banana-2", input: { prompt: "a lighthouse" } } };
 

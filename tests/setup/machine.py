@@ -1,0 +1,143 @@
+"""A fresh machine: a clone in a folder of its own, and a package index that has moved on since the lists were made.
+
+The index has a wheel of every pinned release, and a newer one beside it. The wheels say what the real ones say of their
+needs, and hold nothing (all but the build backend); so their hashes are others, and the clone's lists have those.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from pathlib import Path
+
+import attrs
+
+from tests.setup.pins import Pin, read_list
+
+ROOT = Path(__file__).parents[2]
+CLONED = ("Makefile", "pyproject.toml", "README.md", "runflow_mcp", "deploy", "tests/requirements.txt")
+LISTS = ("deploy/requirements.txt", "tests/requirements.txt")
+BACKEND = "flit-core"
+#: Where the tests' own pip is.
+OWN_PACKAGES = Path(sysconfig.get_path("purelib"))
+#: The release that everything has beside the pinned one.
+NEWER = "99999.0"
+#: On a loaded machine; making a .venv and installing a hundred packages takes a few.
+STEP_SECONDS = 120
+
+
+@attrs.frozen
+class Index:
+    """A folder of wheels. ``hashes``: package → SHA-256 of the pinned release's."""
+
+    folder: Path
+    hashes: dict[str, str]
+
+    @classmethod
+    def make(cls, folder: Path) -> "Index":
+        pins = {pin.name: pin for name in LISTS for pin in read_list((ROOT / name).read_text())}
+        for pin in pins.values():
+            _wheel(folder, pin, NEWER)
+        return cls(folder, {name: _wheel(folder, pin, pin.version) for name, pin in pins.items()})
+
+
+@attrs.frozen
+class Machine:
+    """``clone`` is the working folder of everything that runs here."""
+
+    clone: Path
+    index: Path
+
+    @classmethod
+    def make(cls, folder: Path, index: Index) -> "Machine":
+        machine = cls(folder / "a clone", index.folder)
+        for name in CLONED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            (machine.clone / name).parent.mkdir(parents=True, exist_ok=True)
+            copy(ROOT / name, machine.clone / name)
+        for name in LISTS:
+            entries = read_list((ROOT / name).read_text())
+            lines = [f"{pin.requirement} --hash=sha256:{index.hashes[pin.name]}\n" for pin in entries]
+            (machine.clone / name).write_text("".join(lines))
+        return machine
+
+    def run(self, *command: str, user: int | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with this index alone and nothing of the tests' own environment."""
+        given = {
+            "PATH": os.defpath,
+            "HOME": "",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_FIND_LINKS": self.index.as_uri(),
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_CACHE_DIR": "1",
+        }
+        return subprocess.run(  # noqa: S603 - commands of the tests and of our own documents
+            command,
+            cwd=self.clone,
+            env={**given, **environ},
+            user=user,
+            capture_output=True,
+            text=True,
+            timeout=STEP_SECONDS,
+            check=False,
+        )
+
+    def make_(self, *targets: str, python: str = sys.executable, **environ: str) -> subprocess.CompletedProcess[str]:
+        return self.run("make", f"PYTHON={python}", *targets, user=None, **environ)
+
+    def bring_pip(self, packages: Path = OWN_PACKAGES) -> None:
+        """Make the .venv, with the pip of this folder in the place of the one that comes with Python."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=self.clone, check=True)
+        for one in packages.glob("pip*"):
+            if one.is_dir():
+                shutil.copytree(one, self.site() / one.name)
+        (self.clone / ".venv/bin/pip").touch()
+
+    def site(self) -> Path:
+        """Where the packages of the .venv are."""
+        (site,) = (self.clone / ".venv").glob("lib/python*/site-packages")
+        return site
+
+    def installed(self) -> dict[str, str]:
+        """Name → version of what was installed there."""
+        return {one.name: one.version for one in distributions(path=[str(self.site())])}
+
+
+def _wheel(folder: Path, pin: Pin, version: str) -> str:
+    """Write a wheel of this release; its SHA-256."""
+    try:
+        real = distribution(pin.name)
+    except PackageNotFoundError:  # it is for another system, or another Python
+        real = None
+    name = pin.name.replace("-", "_")
+    about = f"{name}-{version}.dist-info"
+    needs = [f"Requires-Dist: {line}\n" for line in (real.requires or [] if real else [])]
+    extras = [f"Provides-Extra: {extra}\n" for extra in (real.metadata.get_all("Provides-Extra") or [] if real else [])]
+    files = {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{''.join(extras + needs)}",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if real and pin.name == BACKEND:
+        files |= dict(_modules(real))
+    record = [f"{path},sha256={_digest(text)},{len(text.encode())}\n" for path, text in files.items()]
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, text in {**files, f"{about}/RECORD": f"{''.join(record)}{about}/RECORD,,\n"}.items():
+            wheel.writestr(member, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _modules(real: Distribution) -> Iterable[tuple[str, str]]:
+    for file in real.files or []:
+        if file.suffix == ".py":
+            yield file.as_posix(), file.read_text()
+
+
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()

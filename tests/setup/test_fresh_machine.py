@@ -1,0 +1,170 @@
+"""The set-up on a fresh machine, by the very commands of the Makefile and of the documents, with pips old and new."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+
+from tests.clients.processes import python_peer
+from tests.setup.machine import LISTS, ROOT, Index, Machine
+from tests.setup.pins import read_list
+
+PEERS = Path(__file__).parent / "peers"
+HERE = {name: str(value) for name, value in default_environment().items()}
+NOBODY = 65534
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return Index.make(tmp_path_factory.mktemp("index"))
+
+
+@pytest.fixture
+def machine(tmp_path: Path, index: Index) -> Machine:
+    return Machine.make(tmp_path, index)
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Name → version of what a list must bring here."""
+    return {pin.name: pin.version for pin in read_list((ROOT / name).read_text()) if pin.applies(HERE)}
+
+
+def canonical(installed: dict[str, str]) -> dict[str, str]:
+    """What was installed, without what every .venv begins with."""
+    names = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in installed.items()}
+    return {name: version for name, version in names.items() if name not in ("pip", "setuptools", "runflow-mcp")}
+
+
+# With an index that has newer releases of everything.
+
+
+@pytest.mark.parametrize("pip", ["python's own", "pip_oldest", "pip_newest"])
+def test_make_installs_the_pinned_packages_alone(machine: Machine, pip: str) -> None:
+    if pip == "pip_oldest" and sys.version_info >= (3, 12):
+        pytest.skip("the pip of Python 3.11.0 does not run on 3.12")
+    if pip != "python's own":
+        machine.bring_pip(python_peer(pip, PEERS))
+    ended = machine.make_("install")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert "runflow-mcp" in "".join(machine.installed()).replace("_", "-")
+    assert canonical(machine.installed()) == pinned("tests/requirements.txt")
+    assert machine.make_("install").stdout == "make: Nothing to be done for 'install'.\n"
+
+
+def commands(document: str) -> list[list[str]]:
+    """The commands of a document that make a virtual environment and install into it."""
+    text = (ROOT / document).read_text()
+    if document.endswith("Dockerfile"):
+        lines = [json.loads(line.removeprefix("RUN ")) for line in text.splitlines() if line.startswith("RUN [")]
+    else:
+        lines = [
+            shlex.split(line.strip("# ")) for line in text.splitlines() if re.search(r"-m venv |pip install ", line)
+        ]
+    return [line for line in lines if line[1] in ("-m", "install")]
+
+
+@pytest.mark.parametrize("document", ["deploy/docker/Dockerfile", "deploy/systemd/runflow-mcp@.service", "README.md"])
+def test_the_commands_of_a_document_install_the_pinned_packages_alone(machine: Machine, document: str) -> None:
+    place = machine.clone / ".venv"
+    for written in commands(document):
+        words = [re.sub(r"^(/opt/runflow-mcp|\.venv)", str(place), word) for word in written]
+        words = [sys.executable if word in ("python", "python3") else word for word in words]
+        ended = machine.run(*words)
+        assert ended.returncode == 0, ended.stderr
+    installed = machine.installed()
+    assert canonical(installed) == pinned("deploy/requirements.txt")
+    assert (place / "bin/runflow-mcp").is_file()
+
+
+def test_a_changed_file_is_refused(machine: Machine) -> None:
+    path = machine.clone / LISTS[0]
+    path.write_text(re.sub(r"sha256:.", "sha256:0", path.read_text()))
+    machine.bring_pip()
+    ended = machine.make_(".venv/runtime")
+    assert ended.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in ended.stderr
+
+
+# What is missing is named, and leaves nothing behind.
+
+
+def said(ended: object) -> str:
+    """The one line on stderr before make's own."""
+    lines = getattr(ended, "stderr", "").splitlines()
+    assert len(lines) == 2, lines
+    assert lines[1].startswith("make: *** [")
+    return str(lines[0])
+
+
+def sitecustomize(machine: Machine, **modules: str) -> str:
+    """A PYTHONPATH with these modules."""
+    folder = machine.clone.parent / "python"
+    folder.mkdir()
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+    return str(folder)
+
+
+def test_no_python(machine: Machine) -> None:
+    assert said(machine.make_("run", python="/no/such/python")).startswith("Python 3.11 or newer is needed.")
+    assert not (machine.clone / ".venv").exists()
+
+
+def test_an_old_python(machine: Machine) -> None:
+    old = sitecustomize(machine, sitecustomize="import sys; sys.version_info = (3, 10, 12, 'final', 0)")
+    assert said(machine.make_("run", PYTHONPATH=old)).startswith("Python 3.11 or newer is needed.")
+    assert not (machine.clone / ".venv").exists()
+
+
+def test_a_debian_without_python3_venv_then_without_a_network_then_with_both(machine: Machine) -> None:
+    """Its Python has no ensurepip; after the apt install that the message names, the same command works."""
+    without = sitecustomize(machine, ensurepip="raise ImportError")
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    assert said(machine.make_(".venv/runtime", PYTHONPATH=without)).endswith(f" apt install {package}")
+    assert not (machine.clone / ".venv").exists()
+    nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    assert said(machine.make_(".venv/runtime", **nowhere)).startswith("No package index answers. Check the network")
+    assert machine.make_(".venv/runtime").returncode == 0
+    assert canonical(machine.installed()) == pinned("deploy/requirements.txt")
+
+
+def test_a_python_that_leaves_a_half_made_venv(machine: Machine) -> None:
+    half = machine.clone / ".venv/bin"
+    python = machine.clone / "python"
+    making = f'[ "$2" = venv ] && mkdir -p "{half}" && ln -s /bin/sh "{half}/python" && exit 1'
+    python.write_text(f'#!/bin/sh\n{making}\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    assert " apt install python3" in said(machine.make_("install", python="./python"))
+    assert not (machine.clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("left", ["a Python without pip", "a Python that has gone"])
+def test_a_venv_that_is_of_no_use_is_made_anew(machine: Machine, left: str) -> None:
+    machine.bring_pip()
+    if left == "a Python without pip":
+        shutil.rmtree(machine.site() / "pip")
+    else:
+        python = machine.clone / ".venv/bin/python"
+        python.unlink()
+        python.symlink_to("/no/such/python")
+    (machine.clone / ".venv/runtime").touch()
+    assert machine.make_(".venv/runtime").returncode == 0
+    assert canonical(machine.installed()) == pinned("deploy/requirements.txt")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+def test_a_clone_of_somebody_else(machine: Machine) -> None:
+    shared = machine.clone.parent
+    for folder in (shared, *shared.parents[:2]):
+        folder.chmod(0o755)
+    ended = machine.run("make", "run", f"PYTHON={sys.executable}", user=NOBODY)
+    assert said(ended) == "This folder belongs to another user. Work in a clone of your own."

@@ -1,0 +1,123 @@
+"""The pinned lists are complete: installed without resolving anything, they lack nothing on any supported machine."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.clients.processes import python_peer
+from tests.setup.pins import Metadata, Pin, environments, missing, read_list
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LISTS = {"deploy": ROOT / "deploy" / "requirements.txt", "tests": ROOT / "tests" / "requirements.txt"}
+PEERS = sorted(ROOT.glob("tests/*/peers/*.in"))
+LOCKS = sorted(ROOT.glob("tests/**/package-lock.json"))
+
+pytestmark = pytest.mark.real_time
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group, with those of the groups that it includes."""
+    entries: list[Any] = PROJECT["dependency-groups"][name]
+    return [
+        line for entry in entries for line in (group(entry["include-group"]) if isinstance(entry, dict) else [entry])
+    ]
+
+
+OWN: list[str] = PROJECT["project"]["dependencies"]
+EXTRAS = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+ROOTS = {"deploy": [*OWN, *EXTRAS, *PROJECT["build-system"]["requires"]], "tests": [*OWN, *EXTRAS, *group("dev")]}
+
+
+@attrs.frozen
+class Installed:
+    """The packages in some folders of packages."""
+
+    found: dict[str, Distribution]
+
+    @classmethod
+    def at(cls, *path: Path) -> "Installed":
+        found = distributions(path=[str(one) for one in path]) if path else distributions()
+        return cls({canonicalize_name(one.name): one for one in found})
+
+    def requires(self, name: str) -> Sequence[str] | None:
+        return (self.found[name].requires or []) if name in self.found else None
+
+    def differences(self, pins: list[Pin]) -> list[str]:
+        here = {name: str(value) for name, value in default_environment().items()}
+        wanted = {pin.name: pin.version for pin in pins if pin.applies(here)}
+        held = {name: one.version for name, one in self.found.items() if name in wanted}
+        return [
+            f"{name}: {held.get(name)} instead of {wanted[name]}" for name in wanted if held.get(name) != wanted[name]
+        ]
+
+
+def gaps(pins: list[Pin], roots: list[str], metadata: Metadata) -> list[str]:
+    """What the list lacks, in any supported environment."""
+    needed = [Requirement(root) for root in roots]
+    return sorted({line for one in environments() for line in missing(pins, needed, metadata, one)})
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_has_all_that_the_project_and_the_listed_need(name: str) -> None:
+    pins = read_list(LISTS[name].read_text())
+    installed = Installed.at()
+    assert not installed.differences(pins), "make install brings .venv up to the lists"
+    assert not gaps(pins, ROOTS[name], installed.requires)
+
+
+@pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
+def test_the_list_of_a_peer_has_all_that_it_needs(path: Path) -> None:
+    pins = read_list(path.with_suffix(".txt").read_text())
+    installed = Installed.at(python_peer(path.stem, path.parent))
+    assert not installed.differences(pins)
+    wanted = [line for line in path.read_text().splitlines() if not line.startswith(("#", "-"))]
+    assert not gaps(pins, wanted, installed.requires)
+
+
+def test_both_lists_agree() -> None:
+    runtime, tests = ({pin.name: pin.version for pin in read_list(LISTS[name].read_text())} for name in LISTS)
+    assert runtime.items() <= tests.items()
+
+
+@pytest.mark.parametrize("path", [*LISTS.values(), *(one.with_suffix(".txt") for one in PEERS)], ids=str)
+def test_a_list_is_pinned_hashed_and_names_no_address(path: Path) -> None:
+    text = path.read_text()
+    for pin in read_list(text):
+        assert pin.version
+        assert pin.hashes
+        assert all(one.startswith("sha256:") for one in pin.hashes)
+    assert "://" not in text
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.parent.name)
+def test_a_lock_file_of_npm_has_hashes_and_no_download_address(path: Path) -> None:
+    text = path.read_text()
+    assert '"integrity": "sha512-' in text
+    assert '"resolved"' not in text
+
+
+@pytest.mark.parametrize("line", [pin.name for pin in read_list(LISTS["deploy"].read_text())])
+def test_a_line_that_is_taken_out_is_missed(line: str) -> None:
+    pins = [pin for pin in read_list(LISTS["deploy"].read_text()) if pin.name != line]
+    assert [gap for gap in gaps(pins, ROOTS["deploy"], Installed.at().requires) if "not in the list" in gap]
+
+
+@pytest.mark.parametrize("line", ["email-validator", "dnspython", "importlib-metadata", "secretstorage", "ruff"])
+def test_a_line_that_only_an_extra_a_python_or_a_system_needs_is_missed_too(line: str) -> None:
+    pins = [pin for pin in read_list(LISTS["tests"].read_text()) if pin.name != line]
+    assert [gap for gap in gaps(pins, ROOTS["tests"], Installed.at().requires) if "not in the list" in gap]
+
+
+def test_a_version_that_does_not_suffice_is_noticed() -> None:
+    pins = read_list(LISTS["tests"].read_text().replace("email-validator==2", "email-validator==1"))
+    [gap] = gaps(pins, ROOTS["tests"], Installed.at().requires)
+    assert gap.startswith("pydantic needs email-validator>=2")
