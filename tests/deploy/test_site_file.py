@@ -73,7 +73,7 @@ def test_one_address_may_hold_what_the_limits_let_it(site: Directive, server: Di
 def test_the_rate_of_calls_is_never_stricter_than_the_windows_of_two_replicas(
     site: Directive, server: Directive
 ) -> None:
-    zone, burst, delay = server.inside("location", "= /mcp").one("limit_req").split()
+    zone, burst, delay = server.inside("location", "~ ^/mcp/?$").one("limit_req").split()
     rates = {one.split()[1].partition(":")[0]: one.split() for one in site.values("limit_req_zone")}
     assert all(words[0] == "$runflow_mcp_client" for words in rates.values())
     assert zone in rates

@@ -167,9 +167,8 @@ async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bou
             await served.get("/healthz")
 
     await asyncio.gather(*(many() for _ in range(4)))
-    state = await served.log_state()
-    assert state["state"] == "failing"
-    assert state["queued"] > 0
+    await served.until_failing(dropped=0)
+    assert (await served.log_state())["queued"] > 0
     assert served.resident() - before < 24 * 1024
     await served.works(wait=True)
     assert served.stop() < 3.0

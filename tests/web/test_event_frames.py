@@ -63,7 +63,7 @@ async def test_an_error_with_line_separators_is_one_line(server: Server, sandbox
     answer = await server.generate(client_ref="c", accept=BOTH)
     assert answer.is_stream
     assert len(data_lines(answer.content)) == len(answer.events) == 1
-    assert SEPARATORS in answer.tool_error["message"]
+    assert answer.tool_error["details"]["run"]["failure_message"] == SEPARATORS
 
 
 @pytest.mark.parametrize("id_", [SEPARATORS, "\u2028", "\x85"], ids=["all", "U+2028", "U+0085"])
