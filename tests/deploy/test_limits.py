@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -59,6 +60,8 @@ async def endless(stack: Stack, source: str, key: str | None) -> Ended:
     finally:
         dripping.cancel()
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
     return Ended(int(line.split()[1]) if line else 0, answered, time.monotonic() - began)
 
 
