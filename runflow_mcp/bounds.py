@@ -36,9 +36,9 @@ def has_too_many_values(text: bytes, limit: int = MAX_VALUES) -> bool:
 
 
 def _without_strings(text: bytes) -> bytes:
-    """The JSON text with its strings left out: between two of these are commas and brackets that count."""
+    """The JSON text with a 0 for every string: what is left of commas and brackets counts."""
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(unescaped.split(b'"')[::2])
+    return b"0".join(unescaped.split(b'"')[::2])
 
 
 def quote(text: str, limit: int = MAX_QUOTED) -> str:

@@ -16,8 +16,6 @@ from tests.runflow.forward_proxy import ForwardProxy, forward_proxy
 from tests.serving import KEY, Server, free_port, run_server
 from tests.virtual_time import VirtualClock
 
-pytestmark = pytest.mark.real_time
-
 HOST = "api.runflow.test"
 Start = Callable[..., Awaitable[Server]]
 
