@@ -15,6 +15,7 @@ from runflow_mcp import app, cli, server
 from runflow_mcp.config import Config
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.dispatch import TOOLS, Handler, Methods, methods
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.sandbox import Sandbox
 from tests.conformance import asking, jobs, tools
@@ -60,9 +61,9 @@ async def _keep_headers(request: web.Request, handler: HTTPHandler) -> web.Strea
     return await handler(request)
 
 
-def create_app(config: Config) -> web.Application:
+def create_app(config: Config, *, sink: Sink | None = None) -> web.Application:
     """The product's application with this table."""
-    made = app.create_app(config, table=with_fixtures())
+    made = app.create_app(config, table=with_fixtures(), sink=sink)
     made.middlewares.append(_keep_headers)
     return made
 
