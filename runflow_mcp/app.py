@@ -21,6 +21,7 @@ from runflow_mcp.runflow.catalog import Catalog
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
+from runflow_mcp.runflow.shared_reads import SharedReads
 from runflow_mcp.runflow.skill import Skill
 from runflow_mcp.runflow.trials import KeyTrials
 from runflow_mcp.web import endpoint, health, wellknown
@@ -118,6 +119,7 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
             skill=Skill(session, config.skill_url, ttl, timeout, clock),
             client=client,
             dispatcher=Dispatcher(client, clock, random),
+            reads=SharedReads(client, clock),
             waits=Waits(config.max_waits),
             subscriptions=subscriptions,
             started=clock.monotonic(),

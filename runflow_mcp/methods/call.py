@@ -17,6 +17,7 @@ from runflow_mcp.protocol.revisions import Spoken
 from runflow_mcp.runflow.catalog import Catalog
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
+from runflow_mcp.runflow.shared_reads import SharedReads
 from runflow_mcp.runflow.skill import Skill
 
 
@@ -44,6 +45,7 @@ class Services:
     skill: Skill
     client: RunflowClient
     dispatcher: Dispatcher
+    reads: SharedReads
     waits: Waits
     subscriptions: Subscriptions
     #: ``Clock.monotonic`` when the process came up.

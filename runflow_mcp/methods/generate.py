@@ -24,6 +24,7 @@ from runflow_mcp.runflow.listing import is_same_model
 from runflow_mcp.runflow.order import Order
 from runflow_mcp.runflow.outputs import addresses
 from runflow_mcp.runflow.runs import Run, poll_delay
+from runflow_mcp.runflow.shared_reads import SharedRead
 
 log = structlog.get_logger(__name__)
 
@@ -118,22 +119,23 @@ class _Wait:
         # A run that was found has been read just now, and one that could not be read is asked for at once.
         read = dispatched.read
         delay = poll_delay(0.0) if read else 0.0
-        while not run.terminal:
-            left = self.deadline - clock.monotonic() - LAST_LOOK
-            await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
-            waited = clock.monotonic() - began
-            try:
-                run = self.latest = await self._poll(run.id, waited)
-                failures = 0
-                if not read:
-                    read = True
-                    self._judge(run, dispatched.made_from)
-            except UpstreamError as fault:
-                failures += 1
-                delay = self._backoff(waited, failures, fault)
-            else:
-                delay = self._jittered(poll_delay(clock.monotonic() - began))
-            await self._tell(run)
+        with self.call.services.reads.of(self.call.bearer, run.id) as reads:
+            while not run.terminal:
+                left = self.deadline - clock.monotonic() - LAST_LOOK
+                await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
+                waited = clock.monotonic() - began
+                try:
+                    run = self.latest = await self._poll(reads, waited)
+                    failures = 0
+                    if not read:
+                        read = True
+                        self._judge(run, dispatched.made_from)
+                except UpstreamError as fault:
+                    failures += 1
+                    delay = self._backoff(waited, failures, fault)
+                else:
+                    delay = self._jittered(poll_delay(clock.monotonic() - began))
+                await self._tell(run)
         return run
 
     async def _dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
@@ -153,9 +155,9 @@ class _Wait:
         ignored = self.order.own_ref and is_other_input(self.order.input, run, made_from)
         self.asked = attrs.evolve(self.asked, input_ignored=ignored)
 
-    async def _poll(self, run_id: str, waited: float) -> Run:
+    async def _poll(self, reads: SharedRead, waited: float) -> Run:
         try:
-            return await self.call.services.client.get_run(self.call.bearer, run_id, self.call.trace)
+            return await reads.read(self.call.trace)
         except UpstreamError as fault:
             lag = fault.status == NOT_FOUND and waited <= READ_LAG
             if fault.status in FINAL_POLL_STATUSES and not lag:

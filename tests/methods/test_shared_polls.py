@@ -1,0 +1,63 @@
+"""Many calls that wait for one run: few polls, and still one answer each."""
+
+import asyncio
+
+import pytest
+
+from runflow_mcp.credentials import parse_authorization
+from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
+from tests.methods.seen import dispatches, polls
+from tests.serving import BOTH, MODEL, Server
+
+SLOW = "sandbox/slow"
+
+
+async def waits(server: Server, count: int, model: str = MODEL, key: str = "rf_live_one") -> list[str]:
+    answers = await asyncio.gather(*(server.generate(model, client_ref="shared", key=key) for _ in range(count)))
+    return [answer.structured["run_id"] for answer in answers]
+
+
+async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server, sandbox: Sandbox) -> None:
+    ids = await waits(server, 50)
+    assert len(set(ids)) == 1
+    assert len(dispatches(sandbox)) == 1
+    took = polls(sandbox)[-1].at - dispatches(sandbox)[0].at
+    assert len(polls(sandbox)) <= took + 2
+
+
+async def test_each_key_reads_for_itself(server: Server) -> None:
+    """Who may read a run is for Runflow to say, key by key."""
+    reads = server.services.reads
+    mine, theirs = (parse_authorization([f"Bearer rf_live_{name}"], ["rf_live"]) for name in ("mine1", "theirs"))
+    with reads.of(mine, "r-1") as first, reads.of(mine, "r-1") as again, reads.of(theirs, "r-1") as other:
+        assert first is again
+        assert first is not other
+
+
+async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Answer(503), times=2)
+    assert len(set(await waits(server, 20))) == 1
+
+
+async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Route.GET_RUN, Delay(3), times=None)
+    leaving = asyncio.create_task(server.generate(client_ref="shared", accept=BOTH))
+    staying = [asyncio.create_task(server.generate(client_ref="shared", accept=BOTH)) for _ in range(3)]
+    await server.services.clock.sleep(3.5)  # a read is under way
+    leaving.cancel()
+    answers = await asyncio.gather(*staying)
+    assert {answer.structured["status"] for answer in answers} == {"succeeded"}
+
+
+@pytest.mark.parametrize("callers", [1, 2, 5])
+async def test_polling_stops_when_the_last_call_has_left(server: Server, sandbox: Sandbox, callers: int) -> None:
+    calls = [asyncio.create_task(server.generate(SLOW, client_ref="left", accept=BOTH)) for _ in range(callers)]
+    await server.services.clock.sleep(10)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    await server.services.clock.sleep(1)
+    before = len(polls(sandbox))
+    await server.services.clock.sleep(120)
+    assert len(polls(sandbox)) == before
+    assert not server.services.reads._shared  # noqa: SLF001 - nothing is kept for a run that nobody waits for
