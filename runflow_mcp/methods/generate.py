@@ -51,12 +51,12 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     try:
         if wanted.wait and not tasks.wanted(call.spoken):
             run = await wait.ended()
-            return outcomes.ended(run, wait.asked, api_url, call.spoken.revision)
+            return outcomes.ended(run, wait.asked, call.spoken.revision)
         run = await wait.begun()
         if not wanted.wait:
             return outcomes.started(run, wait.asked, api_url)
         if run.terminal:
-            return outcomes.ended(run, wait.asked, api_url, call.spoken.revision)
+            return outcomes.ended(run, wait.asked, call.spoken.revision)
         return tasks.created(run, wait.asked, call.services.clock.wall())
     except ToolError as refusal:
         if "client_ref" not in refusal.details:

@@ -19,7 +19,7 @@ from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
 from runflow_mcp.runflow.not_found import names_another_thing
-from runflow_mcp.runflow.outputs import Output, find_outputs
+from runflow_mcp.runflow.outputs import Output
 from runflow_mcp.runflow.runs import CANCELLED, FAILED, Run
 from runflow_mcp.runflow.trimming import MAX_NAME, MAX_SIZE, MAX_TEXT, trimmed
 
@@ -62,24 +62,24 @@ class Asked:
 
 def started(run: Run, asked: Asked, api_url: str) -> Result:
     """The answer of ``wait=false``: the run's state as it is, and where to ask for it."""
-    facts, _ = _facts(run, asked, api_url)
+    facts, _ = _facts(run, asked)
     return _result({**facts, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
-def ended(run: Run, asked: Asked, api_url: str, revision: Revision) -> Result:
+def ended(run: Run, asked: Asked, revision: Revision) -> Result:
     """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
         raise _failed(run, asked)
     if run.status == CANCELLED:
         raise _cancelled(run, asked)
-    facts, outputs = _facts(run, asked, api_url)
+    facts, outputs = _facts(run, asked)
     links = outputs if knows(revision, Feature.RESOURCE_LINK) else []
     return _result(facts, [_link(position, output) for position, output in enumerate(links, 1)])
 
 
-def _facts(run: Run, asked: Asked, api_url: str) -> tuple[dict[str, JSON], list[Output]]:
+def _facts(run: Run, asked: Asked) -> tuple[dict[str, JSON], list[Output]]:
     """(the members of the answer, the outputs among them). All together stay within ``MAX_SIZE`` and a text."""
-    outputs = find_outputs(run.output, [run.input, *asked.input_urls], api_url)
+    outputs = [output for output in run.outputs if output.url not in asked.input_urls]
     left = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
     facts: dict[str, JSON] = {
         "run_id": run.id,

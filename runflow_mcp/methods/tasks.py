@@ -58,7 +58,7 @@ async def get(request: Request, call: Call) -> Result:
     if run.status == CANCELLED:
         return _task(run, "cancelled", now, "The run was cancelled at Runflow.")
     try:
-        result = outcomes.ended(run, Asked.remembered(run), call.services.config.api_url, call.spoken.revision)
+        result = outcomes.ended(run, Asked.remembered(run), call.spoken.revision)
     except ToolError as fault:  # a failed run is a completed task: only the protocol's own faults are "failed"
         result = fault.result(call.request_id)
     return {**_task(run, "completed", now, run.status), "result": {"resultType": "complete", **result}}

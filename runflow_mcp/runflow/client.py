@@ -74,14 +74,14 @@ class RunflowClient:
         path = runs_path(model)
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
         payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
-        return _run(parse_run(payload), path)
+        return _run(parse_run(payload, self.base_url), path)
 
     async def get_run(
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
         path = run_path(run_id)
         payload = await self._call("GET", path, bearer, trace, timeout=timeout)
-        run = _run(parse_run(payload), path)
+        run = _run(parse_run(payload, self.base_url), path)
         if run.id.lower() != run_id.lower():  # a UUID may change its case
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
         return run

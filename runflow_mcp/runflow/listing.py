@@ -56,11 +56,11 @@ def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | 
     unreadable = False
     for item in items:
         # An entry without a usable id still says whether it could be the run.
-        run = parse_run({**item, "id": "unnamed"}) if isinstance(item, dict) else None
+        run = parse_run({**item, "id": "unnamed"}, summary=True) if isinstance(item, dict) else None
         if run is None:
             unreadable = True
         elif _may_be(run, model, client_ref):
-            named = parse_run(item)
+            named = parse_run(item, summary=True)
             unreadable |= named is None
             candidates += [named] if named is not None else []
     told = isinstance(payload, dict) and "next_pq" in payload

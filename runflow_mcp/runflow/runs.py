@@ -12,7 +12,9 @@ import attrs
 
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.names import run_id_fault
+from runflow_mcp.runflow.outputs import Output, find_outputs
 from runflow_mcp.runflow.run_failures import failure_code, failure_reason
+from runflow_mcp.runflow.trimming import trimmed
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 #: Other spellings of the terminal states. A state not known here is still going, unless the run says that it ended.
@@ -42,6 +44,8 @@ _MAX_STEPS = 1_000_000
 _FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "error", "error_message")
 #: Where a run's result may stand, the documented name first.
 _OUTPUT = ("output", "outputs", "result")
+#: Members that are not kept as they came.
+_BULK = frozenset({"input", "logs", "node_runs", *_OUTPUT})
 
 
 def poll_delay(waited: float) -> float:
@@ -54,7 +58,11 @@ def poll_delay(waited: float) -> float:
 
 @attrs.frozen
 class Run:
-    """One run. ``raw`` is upstream's object with its id and without its bulk (input, logs, node_runs)."""
+    """One run.
+
+    ``output`` and ``raw`` (upstream's object without input, logs and node_runs) are cut to what an answer can carry,
+    so that a waiting call keeps little of an output of megabytes; ``outputs`` are the files of the whole output.
+    """
 
     id: str
     status: str
@@ -62,6 +70,7 @@ class Run:
     nodes_total: int | None
     nodes_completed: int | None
     output: JSON
+    outputs: tuple[Output, ...]
     input: JSON
     cost: str | None
     duration_ms: int | float | None
@@ -95,27 +104,33 @@ class Run:
         return max(0.0, now - created.timestamp()) if created.tzinfo else 0.0
 
 
-def parse_run(payload: JSON) -> Run | None:
-    """Read a run object; None when it has no usable id."""
+def parse_run(payload: JSON, base_url: str = "", *, summary: bool = False) -> Run | None:
+    """Read a run object; None when it has no usable id.
+
+    ``base_url``: the API's, which completes relative addresses of outputs. ``summary``: leave the output out; a list
+    may hold many.
+    """
     if not isinstance(payload, dict):
         return None
     id_ = _id(payload)
     if not id_ or run_id_fault(id_):
         return None
-    return _read(id_, payload)
+    return _read(id_, payload, base_url, summary=summary)
 
 
-def _read(id_: str, payload: JSONObject) -> Run:
+def _read(id_: str, payload: JSONObject, base_url: str, *, summary: bool) -> Run:
     metadata = payload.get("metadata")
-    members = islice(payload.items(), MAX_MEMBERS)
+    members = {name: value for name, value in islice(payload.items(), MAX_MEMBERS) if name not in _BULK}
     output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
+    shown = None if summary else trimmed(output)
     return Run(
         id=id_,
         status=_status(payload, failed=any(map(payload.get, _FAILURE)), output=output),
         client_ref=_name(payload.get("client_ref")),
         nodes_total=_count(payload.get("nodes_total")),
         nodes_completed=_count(payload.get("nodes_completed")),
-        output=output,
+        output=shown,
+        outputs=() if summary or not output else tuple(find_outputs(output, [payload.get("input")], base_url)),
         input=payload.get("input"),
         cost=_decimal(payload.get("cost")),
         duration_ms=_number(payload.get("duration_ms")),
@@ -124,13 +139,13 @@ def _read(id_: str, payload: JSONObject) -> Run:
         failure_code=failure_code(payload),
         failure_message=failure_reason(payload),
         metadata=metadata if isinstance(metadata, dict) else {},
-        raw={name: value for name, value in members if name not in ("input", "logs", "node_runs")} | {"id": id_},
+        raw=members | {"id": id_} | ({"output": shown} if shown is not None else {}),
     )
 
 
 def known_by_id(run_id: str, client_ref: str) -> Run:
     """A run of which nothing but this is known: in an unknown state, until it is read. ``run_id`` is a usable one."""
-    return _read(run_id, {"id": run_id, "client_ref": client_ref})
+    return _read(run_id, {"id": run_id, "client_ref": client_ref}, "", summary=True)
 
 
 def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:

@@ -317,7 +317,7 @@ async def test_no_time_left_is_not_time_without_end(
 
 # Bodies
 
-PADDED = {"id": RUN_ID, "status_code": "succeeded", "output": {"url": "https://a/" + "b" * 10_000}}
+PADDED = {"id": RUN_ID, "status_code": "succeeded", "output": {"text": "word " * 2_000}}
 
 
 @pytest.mark.parametrize(
