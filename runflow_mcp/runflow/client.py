@@ -3,7 +3,9 @@
 Says what upstream answered, as a ``Run`` or an ``UpstreamError``; decides nothing about retries.
 """
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -20,7 +22,8 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.jsontypes import JSON
 from runflow_mcp.runflow import http
 from runflow_mcp.runflow.error_bodies import ErrorBody, plain_reason, read_error_body
-from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.heavy_json import is_heavy, reduced
+from runflow_mcp.runflow.http import Outcome, TooLong, UpstreamError
 from runflow_mcp.runflow.problem_log import ProblemLog
 from runflow_mcp.runflow.runs import Run, parse_run
 from runflow_mcp.runflow.trials import KeyTrials
@@ -58,6 +61,7 @@ class RunflowClient:
     clock: Clock = attrs.field(repr=False)
     #: None: nobody but ourselves calls, with keys that are our own.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
+    _large_bodies: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, http.LARGE_BODIES), repr=False)
     _problems: ProblemLog = attrs.field(factory=ProblemLog, repr=False)
 
     async def create_run(
@@ -156,8 +160,14 @@ class RunflowClient:
             ) as response,
         ):
             success = response.status // 100 == 2  # noqa: PLR2004 - any 2xx
-            async with http.faults(path, answered=success):
-                text = await http.read_capped(response, path)
+            async with AsyncExitStack() as turn:
+
+                async def take_turn() -> None:
+                    await turn.enter_async_context(self._large_bodies)
+
+                async with http.faults(path, answered=success):
+                    text = await http.read_capped(response, path, take_turn)
+                text = await _lightened(text, path)
             if success:
                 return _readable(_loads(text, bearer), path, response.status)
             raise self._refusal(response, _read_error(text, response, bearer), path)
@@ -186,6 +196,18 @@ def _run(run: Run | None, path: str) -> Run:
     if run is None:
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id", answered=True)
     return run
+
+
+async def _lightened(text: bytes, path: str) -> bytes:
+    """The body as it is, unless it has so many values that building them would hold everybody up."""
+    if len(text) <= http.LARGE_BODY or not is_heavy(text):
+        return text
+    if path == LIST_PATH:
+        raise TooLong(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
+    try:
+        return await asyncio.to_thread(reduced, text)
+    except ValueError:
+        return b""
 
 
 def _loads(text: bytes, bearer: Bearer) -> JSON:

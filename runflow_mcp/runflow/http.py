@@ -6,7 +6,7 @@ The only module, with ``client`` and ``documents``, that touches the aiohttp cli
 import math
 import ssl
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 
@@ -21,6 +21,8 @@ from runflow_mcp.runflow.connection_errors import PROXY_AUTHENTICATION_REQUIRED,
 
 #: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+#: Bodies beyond this are read a few at a time: thirty callers of runs with huge outputs would hold 500 MB.
+LARGE_BODY, LARGE_BODIES = 512 * 1024, 4
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100
 CONNECT_TIMEOUT = 10.0
@@ -140,8 +142,13 @@ async def faults(path: str, *, answered: bool = False) -> AsyncIterator[None]:
         raise UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered) from error
 
 
-async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:
-    """The whole body, decompressed if upstream compressed it unasked, refused past the cap as it arrives."""
+async def read_capped(
+    response: aiohttp.ClientResponse, path: str, on_large: Callable[[], Awaitable[None]] | None = None
+) -> bytes:
+    """The whole body, decompressed if upstream compressed it unasked, refused past the cap as it arrives.
+
+    ``on_large`` is awaited once the body is over ``LARGE_BODY``; nothing more is read until it returns.
+    """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     decoder = None
     if encoding in ("gzip", "x-gzip", "deflate"):
@@ -156,6 +163,9 @@ async def read_capped(response: aiohttp.ClientResponse, path: str) -> bytes:
         # What is received counts too: compressed nothing can go on for ever.
         if max(received, len(body)) > MAX_RESPONSE_BYTES:
             raise _unreadable(response, path, "an answer over 8 MiB", TooLong)
+        if on_large is not None and len(body) > LARGE_BODY:
+            await on_large()
+            on_large = None
     if decoder and not decoder.eof:
         raise _unreadable(response, path, "an answer that was cut short")
     return bytes(body)
