@@ -71,8 +71,9 @@ _REASONS = (
     "body",
     "result",
 )
-#: Reasons that only repeat the status: another one is preferred.
+#: ``HTTP 422 Unprocessable Entity``
 _STATUS_LINE = re.compile(r"(?:http |error |request failed with status code )*\d{3}\b(?: (.*))?")
+#: Reasons that only repeat the status: another one is preferred.
 _EMPTY_REASONS = frozenset(
     {"error", "failed", "failure", "invalid", "request failed", "invalid request", "invalid input"}
     | {"validation error", "validation failed", "an error occurred", "client error", "the given data was invalid"}
@@ -194,6 +195,7 @@ def reason_of(value: JSON, levels: int = MAX_LEVELS) -> str | None:
 
 
 def _is_empty(reason: str) -> bool:
+    """Whether a reason tells no more than the status."""
     words = reason.lower().rstrip(".!")
     status = _STATUS_LINE.fullmatch(words)
     return words in _EMPTY_REASONS or bool(status and (status[1] or "error") in _EMPTY_REASONS)

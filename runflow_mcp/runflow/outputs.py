@@ -43,7 +43,7 @@ _ADDRESS_WORDS = _words("url urls uri uris href link links endpoint src")
 _CONTROL_WORDS = _words(
     "status response cancel poll polling webhook callback log logs queue progress retry dashboard docs documentation "
     "help support license terms upload delete ws websocket health api run job task events notification error "
-    "homepage website web schema billing check get self next prev previous monitor tracking track refresh abort stop "
+    "homepage website web schema billing check get self next prev previous monitor tracking refresh abort stop "
     "update manage metrics heartbeat operation"
 )
 #: In an object of links (``urls``, ``links``): what can be done with the run.

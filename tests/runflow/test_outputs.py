@@ -268,7 +268,9 @@ def test_an_address_of_the_input_is_no_output_whatever_its_name() -> None:
     assert output_urls({"original": OTHER, "image": URL, "layer": f"{OTHER}?2"}, run_input) == [URL]
 
 
-@pytest.mark.parametrize("name", ["response", "result", "data", "output", "links", "urls", "original", "download_url"])
+@pytest.mark.parametrize(
+    "name", ["response", "result", "data", "output", "links", "urls", "original", "download_url", "track_url"]
+)
 def test_names_that_may_hold_outputs_do(name: str) -> None:
     assert output_urls({name: [URL]}) == [URL]
 
