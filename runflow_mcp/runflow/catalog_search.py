@@ -9,12 +9,13 @@ import attrs
 
 from runflow_mcp.runflow.models import SOLUTION, Model, Snapshot, model_of_endpoint
 
-_SEPARATORS = re.compile(r"[\s_/-]+")
+#: What stands between words. A full stop may be part of a name (``flux.1``).
+_SEPARATORS = re.compile(r"(?:[^\w.]|_)+")
 
 
 @attrs.frozen
 class _Texts:
-    """What a query is compared with: the names of an entry, as they are and with all separators as spaces."""
+    """What a query is compared with: the names of an entry, as they are and with spaces between their words."""
 
     exact: tuple[str, ...]
     words: tuple[str, ...]

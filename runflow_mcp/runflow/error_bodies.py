@@ -31,6 +31,7 @@ _NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:_[a-z0-9]+)+")
 #: Members that hold a reason, folded to small letters and digits, the most telling first.
 _REASONS = (
     "message",
+    "faultstring",
     "detail",
     "errordescription",
     "errormessage",
@@ -40,6 +41,8 @@ _REASONS = (
     "statusmessage",
     "usermessage",
     "msg",
+    "errmsg",
+    "defaultmessage",
     "reason",
     "description",
     "error",
@@ -51,19 +54,35 @@ _REASONS = (
     "invalidparams",
     "violations",
     "issues",
+    "validationerrors",
+    "fielderrors",
+    "errs",
+    "err",
     "title",
-    "faultstring",
+    "statustext",
+    "explanation",
+    "info",
+    "hint",
     "fault",
     "cause",
     "text",
     "data",
     "response",
+    "body",
     "result",
 )
+#: ``HTTP 422 Unprocessable Entity``
+_STATUS_LINE = re.compile(r"(?:http |error |request failed with status code )*\d{3}\b(?: (.*))?")
 #: Reasons that only repeat the status: another one is preferred.
 _EMPTY_REASONS = frozenset(
     {"error", "failed", "failure", "invalid", "request failed", "invalid request", "invalid input"}
-    | {"validation error", "validation failed", "an error occurred", "client error"}
+    | {"validation error", "validation failed", "an error occurred", "client error", "the given data was invalid"}
+    | {
+        "one or more validation errors occurred",
+        "request validation failed",
+        "unprocessable content",
+        "invalid payload",
+    }
     | {status.phrase.lower() for status in HTTPStatus}
 )
 #: Members that hold the list of single errors.
@@ -171,8 +190,15 @@ def reason_of(value: JSON, levels: int = MAX_LEVELS) -> str | None:
         return None
     folded = _folded(value)
     found = [reason for name in _REASONS if (reason := reason_of(folded.get(name), levels - 1))]
-    telling = (reason for reason in found if reason.lower().rstrip(".!") not in _EMPTY_REASONS)
+    telling = (reason for reason in found if not _is_empty(reason))
     return next(telling, found[0] if found else _by_field(value, levels))
+
+
+def _is_empty(reason: str) -> bool:
+    """Whether a reason tells no more than the status."""
+    words = reason.lower().rstrip(".!")
+    status = _STATUS_LINE.fullmatch(words)
+    return words in _EMPTY_REASONS or bool(status and (status[1] or "error") in _EMPTY_REASONS)
 
 
 def _by_field(value: JSONObject, levels: int) -> str | None:

@@ -124,7 +124,8 @@ def timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Limits of one request: in all, and for connecting."""
     return aiohttp.ClientTimeout(
         total=seconds,
-        sock_connect=min(CONNECT_TIMEOUT, seconds),
+        # Shorter than the whole, so that a connection that is not made is told from an answer that does not come.
+        sock_connect=min(CONNECT_TIMEOUT, 0.9 * seconds),
         # aiohttp rounds longer ones up to whole seconds, to save wake-ups that are few here.
         ceil_threshold=math.inf,
     )

@@ -4,12 +4,14 @@ Pure. Upstream may normalise what it keeps, so an input is called another one on
 """
 
 import hashlib
+import html
 import re
 import unicodedata
 
 import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.runflow.fields import truth
 from runflow_mcp.runflow.runs import Run
 
 #: A digest that upstream cut shorter than this says nothing.
@@ -20,6 +22,13 @@ _MIN_TEXT = 20
 _ROUNDING = 1e-6
 #: References to media: upstream may copy the file, sign the address anew or replace it by one of its own.
 _MEDIA = re.compile(r"(?:https?://|runflow://|data:)", re.IGNORECASE)
+#: Curly quotes and long dashes, which editors and databases put in place of plain ones, and the other way round.
+_PUNCTUATION = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufe0f\ufeff")
+)
 _HTTP = re.compile(r"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
 
 
@@ -59,6 +68,10 @@ def _differs(asked: JSON, shown: JSON) -> bool:
         return len(asked) != len(shown) or any(map(_differs, asked, shown))
     if asked in (None, "") or shown in (None, "") or isinstance(asked, dict | list) or isinstance(shown, dict | list):
         return False
+    if isinstance(asked, bool) or isinstance(shown, bool):
+        truths = truth(asked), truth(shown)
+        if None not in truths:
+            return truths[0] != truths[1]
     numbers = _number(asked), _number(shown)
     if numbers[0] is not None and numbers[1] is not None:
         return abs(numbers[0] - numbers[1]) > _ROUNDING * abs(numbers[0])
@@ -75,7 +88,8 @@ def _texts_differ(asked: str, shown: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """The text without what upstreams normalise: case, white space, Unicode's several spellings, an ellipsis."""
+    """The text without what upstreams normalise: case, white space, escapes, Unicode's several spellings."""
+    text = html.unescape(text).translate(_PUNCTUATION)
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix("...")
 
 

@@ -33,7 +33,7 @@ _WITHOUT_SCHEME = re.compile(r"//[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?/[^/]
 #: ``cdn.example.com/x.png``: a host, perhaps a port, a path.
 _BARE_HOST = re.compile(r"([A-Za-z0-9.-]++)(?::\d{1,5})?/[^/]")
 #: What such a host ends in, beside two letters: a file's suffix must not read as one.
-_TOP_LEVEL = frozenset({"com", "net", "org", "dev", "app", "run", "cloud", "info"})
+_TOP_LEVEL = frozenset({"com", "net", "org", "dev", "app", "run", "cloud", "info", "media", "xyz", "tech", "site"})
 #: Files of the machine that made the output, which no server serves.
 _LOCAL_PATH = re.compile(r"/(?:tmp|home|root|mnt|var|usr|Users)/")
 

@@ -27,19 +27,23 @@ image/vnd.adobe.photoshop psd
 image/vnd.radiance hdr
 image/x-exr exr
 image/x-tga tga
+image/x-adobe-dng dng
+image/ktx2 ktx2
 video/mp4 mp4
 video/webm webm
 video/quicktime mov qt
 video/ogg ogv
 video/mpeg mpg mpeg
-video/mp2t ts
+video/mp2t ts mts m2ts
 video/3gpp 3gp
+video/3gpp2 3g2
 video/x-m4v m4v
 video/x-matroska mkv
 video/x-msvideo avi
 video/x-ms-wmv wmv
 video/x-flv flv
-audio/mpeg mp3
+video/x-f4v f4v
+audio/mpeg mp3 mp2
 audio/wav wav wave
 audio/ogg ogg oga
 audio/opus opus
@@ -49,12 +53,16 @@ audio/mp4 m4a m4b
 audio/webm weba
 audio/aiff aif aiff
 audio/amr amr
+audio/ac3 ac3
+audio/x-matroska mka
 audio/midi mid midi
 audio/x-caf caf
 audio/x-ms-wma wma
 model/gltf-binary glb
 model/gltf+json gltf
 model/vnd.usdz+zip usdz
+model/vnd.usda usda
+model/vnd.usd usd usdc
 model/obj obj
 model/mtl mtl
 model/stl stl
@@ -70,12 +78,14 @@ text/markdown md
 text/vtt vtt
 text/xml xml
 application/x-subrip srt
-application/x-ass ass
+application/x-ass ass ssa
+application/ttml+xml ttml
+application/mxf mxf
 application/json json
 application/x-ndjson jsonl ndjson
 application/pdf pdf
 application/zip zip
-application/gzip gz
+application/gzip gz tgz
 application/x-tar tar
 application/vnd.apple.mpegurl m3u8
 application/dash+xml mpd

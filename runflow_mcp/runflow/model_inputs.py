@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.runflow.fields import flag, text, unpacked
+from runflow_mcp.runflow.fields import flag, text, truth, unpacked
 
 MAX_VALUES = 200
 #: ``anyOf`` and ``allOf`` inside each other beyond this are not looked into.
@@ -19,7 +19,7 @@ MAX_BRANCH_DEPTH = 3
 #: Names under which allowed values are listed.
 _LISTS = ("enum", "options", "choices", "allowed_values", "values")
 #: The member of an option object that is sent, most specific name first; a label is only shown.
-_OPTION_VALUES = ("value", "const", "id", "key", "slug", "name")
+_OPTION_VALUES = ("value", "const", "id", "key", "code", "slug", "name")
 _SEPARATOR = re.compile(r"[,;|]")
 #: One value of a list that was written as a text: at most three words, so that a sentence is not taken for values.
 _WRITTEN_VALUE = re.compile(r"\S{1,64}(?: \S{1,64}){0,2}")
@@ -83,6 +83,7 @@ def _named(source: JSONObject) -> Iterator[Input]:
             yield _input(name, spec, required=name in required)
         elif isinstance(spec, str) and not is_schema:
             member = "type" if _TYPE_NAME.fullmatch(spec.strip()) else "description"
+            member = "required" if truth(spec) is not None else member
             yield _input(name, {member: spec}, required=False)
 
 

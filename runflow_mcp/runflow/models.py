@@ -25,7 +25,10 @@ CATEGORIES = (
     "text-to-audio",
     SOLUTION,
 )
-_INACTIVE = frozenset({"deprecated", "retired", "archived", "draft", "hidden", "unavailable", "deleted", "removed"})
+_INACTIVE = frozenset(
+    {"deprecated", "retired", "archived", "draft", "hidden", "unavailable", "deleted", "removed", "discontinued"}
+    | {"suspended", "paused", "offline", "unpublished", "coming soon", "sunset", "end of life", "not available"}
+)
 _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
@@ -103,7 +106,7 @@ def _active(entry: JSONObject) -> bool:
     for name in ("status", "status_code", "availability_status"):
         value = entry.get(name)
         # A number may be a code of another kind than 0 and 1.
-        if isinstance(value, str | bool) and (truth(value) is False or str(value).strip().lower() in _INACTIVE):
+        if isinstance(value, str | bool) and (truth(value) is False or _words(value) in _INACTIVE):
             return False
     return True
 
@@ -163,4 +166,8 @@ def _is_price(value: JSON) -> bool:
 
 def _category(value: str) -> str:
     """``text_to_image`` and ``Text to image`` are ``text-to-image``."""
-    return "-".join(value.strip().lower().replace("_", " ").replace("-", " ").split())
+    return _words(value).replace(" ", "-")
+
+
+def _words(value: object) -> str:
+    return " ".join(str(value).lower().replace("_", " ").replace("-", " ").split())

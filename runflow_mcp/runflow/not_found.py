@@ -6,6 +6,11 @@ begin with: "template x not found" and ``ASSET_NOT_FOUND`` are about something e
 
 import re
 
+#: Sentences that say what to do next; they name nothing that was not found.
+_ADVICE = re.compile(
+    r"(?:^|(?<=[.!?;:]))\s*(?:if|please|check|see|visit|try|refer|make sure|verify|ensure|contact)\b"
+    r".*?(?:[.!?;](?=\s)|$)"
+)
 _WORD = re.compile(r"[a-z0-9][a-z0-9./_@-]*")
 
 
@@ -23,7 +28,7 @@ _GENERIC = _words(
     "document record server client backend default gateway site sorry please oops check try again matched matches "
     "match values value why what where which name named id identifier accessible access specified supplied "
     "located location called removed deleted anymore longer more yet 404 400 under known recognized "
-    "recognised supported listed"
+    "recognised supported listed static handler method matching looking"
 )
 #: Words that mean the model.
 _MODEL = _words(
@@ -40,7 +45,7 @@ _THINGS = _words(
 def names_another_thing(model: str, code: str | None, reason: str | None) -> bool:
     """Whether the (lowercased) code, or else the reason, names something else than the model."""
     named = {model.lower(), *model.lower().split("/")}
-    for words in ((code or "").split("_"), _WORD.findall((reason or "").lower().replace("'s ", " "))):
+    for words in ((code or "").split("_"), _WORD.findall(_ADVICE.sub(" ", (reason or "").lower().replace("'s ", " ")))):
         subject = _subject([word.rstrip(".-_/") for word in words])
         if not subject:
             continue

@@ -33,7 +33,7 @@ def _words(text: str) -> frozenset[str]:
 _NOT_OUTPUT = _words(
     "input inputs request requests arguments args params parameters settings options config metadata timing timings "
     "logs log self cancel webhook webhooks callback callbacks status queue polling endpoint docs documentation "
-    "dashboard"
+    "dashboard fetch_result"
 )
 #: First words of a longer name that say the same: ``source_image``, ``reference_image_urls``.
 _ECHO_WORDS = _words("source reference references init initial request requested original")
@@ -43,7 +43,8 @@ _ADDRESS_WORDS = _words("url urls uri uris href link links endpoint src")
 _CONTROL_WORDS = _words(
     "status response cancel poll polling webhook callback log logs queue progress retry dashboard docs documentation "
     "help support license terms upload delete ws websocket health api run job task events notification error "
-    "homepage website web schema billing check get self next prev previous"
+    "homepage website web schema billing check get self next prev previous monitor tracking refresh abort stop "
+    "update manage metrics heartbeat operation"
 )
 #: In an object of links (``urls``, ``links``): what can be done with the run.
 _LINK_RELATIONS = _CONTROL_WORDS | {"stream", "first", "last", "collection", "parent"}
@@ -174,6 +175,9 @@ def _items(found: _Found) -> Iterator[_Found]:
 
 def _members(found: _Found) -> Iterator[_Found]:
     owner, above = found.value, found.meaning
+    relation = owner.get("rel")
+    if isinstance(relation, str) and relation.lower() in _LINK_RELATIONS:  # an item of a list of links
+        return
     for name, value in owner.items():
         meaning = _ORDINARY
         if isinstance(value, str | list | dict) and len(name) <= _MAX_NAME:

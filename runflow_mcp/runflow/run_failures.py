@@ -12,10 +12,18 @@ MAX_REASON = 2000
 _MEMBERS = (
     "failure_message",
     "failure_reason",
+    "failureMessage",
+    "failureReason",
     "failure",
     "error",
     "error_message",
+    "errorMessage",
+    "error_description",
     "error_detail",
+    "error_details",
+    "failure_description",
+    "failure_detail",
+    "failure_details",
     "errors",
     "status_message",
     "status_reason",
@@ -24,6 +32,9 @@ _MEMBERS = (
     "message",
     "detail",
 )
+#: Where a result stands, and what in it says that it is none: some providers answer with an error for an output.
+_RESULTS = ("output", "outputs", "result")
+_RESULT_MEMBERS = ("error", "errors", "error_message", "detail", "message")
 _NODE_MEMBERS = ("failure_message", "failure", "error", "error_message")
 #: Objects that may hold the code.
 _WRAPPED = ("error", "failure")
@@ -34,7 +45,7 @@ MAX_NODES = 100
 
 def failure_code(run: JSONObject) -> str | None:
     """The code of the failure as upstream spells it."""
-    found = [run.get("failure_code"), run.get("error_code")]
+    found = [run.get(name) for name in ("failure_code", "error_code", "failureCode", "errorCode")]
     for name in _WRAPPED:
         inner = run.get(name)
         if isinstance(inner, dict):
@@ -43,8 +54,11 @@ def failure_code(run: JSONObject) -> str | None:
 
 
 def failure_reason(run: JSONObject) -> str | None:
-    """The reason on one line: the run's own, else that of its first node that has one."""
+    """The reason on one line: the run's own, else its output's, else that of its first node that has one."""
     if found := _reason(run):
+        return found
+    results = [one for name in _RESULTS if isinstance(one := run.get(name), dict)]
+    if found := next((found for one in results if (found := _reason(one, _RESULT_MEMBERS))), None):
         return found
     nodes = run.get("node_runs")
     listed = nodes[:MAX_NODES] if isinstance(nodes, list) else []

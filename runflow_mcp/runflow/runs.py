@@ -21,8 +21,8 @@ SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 _SPELLINGS = {
     **dict.fromkeys(("succeed", "success", "successful", "complete", "completed"), SUCCEEDED),
     **dict.fromkeys(("fail", "failure", "error", "errored", "timeout", "timed_out", "timedout"), FAILED),
-    **dict.fromkeys(("expired", "rejected", "crashed"), FAILED),
-    **dict.fromkeys(("canceled", "cancelled", "aborted"), CANCELLED),
+    **dict.fromkeys(("expired", "rejected", "crashed", "killed", "time_out"), FAILED),
+    **dict.fromkeys(("canceled", "cancelled", "aborted", "stopped", "terminated"), CANCELLED),
 }
 #: States that say that the run has ended, and not how.
 _ENDED = frozenset({"done", "finished", "ended"})
@@ -43,7 +43,7 @@ _MAX_STEPS = 1_000_000
 #: Members that only a failed run has.
 _FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "error", "error_message")
 #: Where a run's result may stand, the documented name first.
-_OUTPUT = ("output", "outputs", "result")
+_OUTPUT = ("output", "outputs", "result", "results", "response", "artifacts", "files", "data")
 #: Members that are not kept as they came.
 _BULK = frozenset({"input", "logs", "node_runs", *_OUTPUT})
 
@@ -150,7 +150,7 @@ def known_by_id(run_id: str, client_ref: str) -> Run:
 
 def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:
     """The state in its documented spelling. A run that has ended in an unknown state is judged by what it shows."""
-    said = (_text(payload, "status_code", "status") or "unknown").strip().lower()
+    said = (_text(payload, "status_code", "status", "state") or "unknown").strip().lower()
     said = said.replace("-", "_").replace(" ", "_")
     status = _SPELLINGS.get(said, said)[:MAX_STATUS_LENGTH]
     if status in TERMINAL | _GOING:

@@ -129,6 +129,7 @@ async def test_each_fault_of_a_certificate_is_named_and_sends_nothing(
     ("scheme", "handler", "outcome", "problem"),
     [
         ("https", answer_plainly, Outcome.NOT_SENT, "tls_not_spoken"),
+        ("https", keep_silent, Outcome.NOT_SENT, "connect_timeout"),
         ("https", close, Outcome.NOT_SENT, "connection_closed"),
         ("http", close_once_asked, Outcome.UNKNOWN, "connection_closed"),
         ("http", reset_once_asked, Outcome.UNKNOWN, "connection_reset"),

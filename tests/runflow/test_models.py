@@ -280,6 +280,10 @@ def test_an_entry_is_active_unless_it_says_otherwise(fields: dict[str, object]) 
         {"status": False},
         {"status": "false"},
         {"availability_status": "removed"},
+        {"status": "COMING_SOON"},
+        {"status_code": "coming-soon"},
+        {"status": "discontinued"},
+        {"availability_status": "Not available"},
     ],
     ids=str,
 )
@@ -433,6 +437,10 @@ def test_an_input_that_is_not_optional_is_required(optional: object, *, required
         ),
         ({"prompt": "string"}, (Input("prompt", "string", required=False),)),
         ({"images": "string[]"}, (Input("images", "string[]", required=False),)),
+        (
+            {"prompt": "required", "seed": "Optional"},
+            (Input("prompt", "string", required=True), Input("seed", "string", required=False)),
+        ),
         ({"prompt": "What to paint"}, (Input("prompt", "string", required=False, description="What to paint"),)),
         ({"size": {"enum": "1K,2K"}}, (Input("size", "string", required=False, values=("1K", "2K")),)),
         ({"type": {"enum": ["a"]}}, (Input("type", "string", required=False, values=("a",)),)),
@@ -486,6 +494,7 @@ def test_required_names_are_a_list_or_a_text(required: object, names: list[str])
         ({"options": [{"id": 1, "name": "Small"}, {"id": 2, "name": "Large"}]}, (1, 2)),
         ({"enum": [{"const": "a", "title": "A"}]}, ("a",)),
         ({"options": [{"name": "small"}, {"key": "large"}]}, ("small", "large")),
+        ({"options": [{"code": "s", "name": "Small"}, {"code": "l", "name": "Large"}]}, ("s", "l")),
         ({"options": [{"label": "Small"}, {"value": None}, {"value": {"a": 1}}, {}]}, ()),
         ({"options": {"choices": ["a", "b"]}}, ("a", "b")),
         ({"options": {"placeholder": "Type here", "rows": 3}}, ()),
@@ -675,7 +684,7 @@ def test_a_selection_is_the_fitting_entries_in_the_documented_order(
         return tuple(name.casefold() for name in names)
 
     def split(text: str) -> list[str]:
-        return "".join(" " if letter in "-_/" else letter for letter in text).split()
+        return "".join(letter if letter.isalnum() or letter == "." else " " for letter in text).split()
 
     def has_words(position: int) -> bool:
         words = " ".join(word for text in texts(position) for word in split(text))
@@ -726,6 +735,10 @@ NANO = (
         ("google/", ["google/nano-banana-2/edit", "google/nano-banana-2"]),
         ("banana", ["other/banana", "runflow/banana-remover", "google/nano-banana-2/edit", "google/nano-banana-2"]),
         ("runflow/banana", ["runflow/banana-remover"]),
+        ("banana, nano", ["other/banana", "google/nano-banana-2/edit", "google/nano-banana-2"]),
+        ('"google/nano-banana-2"', ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("google: nano-banana-2", ["google/nano-banana-2", "google/nano-banana-2/edit"]),
+        ("edit+google", ["google/nano-banana-2/edit"]),
         ("nano zebra", []),
         ("nano-banana-3", []),
     ],

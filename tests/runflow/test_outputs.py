@@ -158,6 +158,17 @@ SUFFIXES = {
     "fbx": "model/fbx",
     "srt": "application/x-subrip",
     "vtt": "text/vtt",
+    "ttml": "application/ttml+xml",
+    "dng": "image/x-adobe-dng",
+    "m2ts": "video/mp2t",
+    "3g2": "video/3gpp2",
+    "f4v": "video/x-f4v",
+    "mxf": "application/mxf",
+    "mka": "audio/x-matroska",
+    "mp2": "audio/mpeg",
+    "ac3": "audio/ac3",
+    "usda": "model/vnd.usda",
+    "usdc": "model/vnd.usd",
 }
 
 
@@ -236,6 +247,9 @@ NO_OUTPUTS: dict[str, dict[str, object]] = {
     "links.self": {"links": {"self": OTHER, "cancel": f"{OTHER}?cancel"}},
     "_links": {"_links": {"self": {"href": OTHER}}},
     "urls of a queue": {"urls": {"get": OTHER, "cancel": f"{OTHER}?cancel", "stream": f"{OTHER}?stream"}},
+    **{name: {name: OTHER} for name in ("monitor_url", "tracking_url", "refresh_url", "abort_url", "stopUrl")},
+    **{name: {name: OTHER} for name in ("manage_url", "update_url", "metrics_url", "operation_url", "fetch_result")},
+    "a list of links": {"links": [{"rel": "self", "href": OTHER}, {"href": f"{OTHER}?2", "rel": "Cancel"}]},
     "the run itself": {"run": f"{BASE}/v1/runs/0193"},
     "parameters": {"parameters": {"image": OTHER}, "arguments": {"mask": OTHER}, "request": {"image": OTHER}},
     "a file of the maker's machine": {"url": "/mnt/out.png", "path": "/outputs/x.png", "file": "out.png"},
@@ -254,7 +268,9 @@ def test_an_address_of_the_input_is_no_output_whatever_its_name() -> None:
     assert output_urls({"original": OTHER, "image": URL, "layer": f"{OTHER}?2"}, run_input) == [URL]
 
 
-@pytest.mark.parametrize("name", ["response", "result", "data", "output", "links", "urls", "original", "download_url"])
+@pytest.mark.parametrize(
+    "name", ["response", "result", "data", "output", "links", "urls", "original", "download_url", "track_url"]
+)
 def test_names_that_may_hold_outputs_do(name: str) -> None:
     assert output_urls({name: [URL]}) == [URL]
 
@@ -276,6 +292,8 @@ def test_previews_come_after_the_files(preview: dict[str, object]) -> None:
         (["//cdn.example.com:8443/x.png"], "https://cdn.example.com:8443/x.png"),
         ({"url": "cdn.example.com/x.png"}, "https://cdn.example.com/x.png"),
         ({"url": "storage.googleapis.com/b/x.png"}, "https://storage.googleapis.com/b/x.png"),
+        ({"url": "v3.fal.media/files/x.png"}, "https://v3.fal.media/files/x.png"),
+        ({"links": [{"rel": "enclosure", "href": URL}]}, URL),
         ({"url": f"  {URL}\n"}, URL),
     ],
 )

@@ -102,6 +102,10 @@ def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
         ("Timed out", "failed", True),
         ("expired", "failed", True),
         ("rejected", "failed", True),
+        ("killed", "failed", True),
+        ("Time-out", "failed", True),
+        ("Stopped", "cancelled", True),
+        ("TERMINATED", "cancelled", True),
         ("done", "succeeded", True),
         ("finished", "succeeded", True),
         ("partial_succeeded", "partial_succeeded", False),
@@ -113,7 +117,7 @@ def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
     ],
 )
 def test_states_are_spelt_in_several_ways(status: object, read_as: str, terminal: bool) -> None:  # noqa: FBT001
-    for name in ("status_code", "status"):
+    for name in ("status_code", "status", "state"):
         run = parse_run({"id": "r-1", name: status})
         assert run is not None
         assert (run.status, run.terminal) == (read_as, terminal)
@@ -161,6 +165,11 @@ def test_an_unknown_state_without_an_end_goes_on(state: object) -> None:
         ({"result": {"url": URL}}, {"url": URL}),
         ({"output": {}, "outputs": [], "result": {"url": URL}}, {"url": URL}),
         ({"output": [URL], "outputs": ["https://cdn.example.com/b.png"], "result": "x"}, [URL]),
+        ({"output": None, "results": [URL]}, [URL]),
+        ({"artifacts": [URL]}, [URL]),
+        ({"response": {"url": URL}}, {"url": URL}),
+        ({"output": [], "data": {"url": URL}}, {"url": URL}),
+        ({"files": [URL], "result": None}, [URL]),
         ({"output": {}}, {}),
         ({}, None),
     ],
