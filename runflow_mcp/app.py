@@ -118,7 +118,7 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
             skill=Skill(session, config.skill_url, ttl, timeout, clock),
             client=client,
             dispatcher=Dispatcher(client, clock, random),
-            waits=Waits(config.max_waits),
+            waits=Waits(config.max_waits, config.waits_per_key),
             subscriptions=subscriptions,
             started=clock.monotonic(),
         )
