@@ -120,7 +120,7 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
             client=client,
             dispatcher=Dispatcher(client, clock, random),
             reads=SharedReads(client, clock),
-            waits=Waits(config.max_waits),
+            waits=Waits(config.max_waits, config.waits_per_key),
             subscriptions=subscriptions,
             started=clock.monotonic(),
         )

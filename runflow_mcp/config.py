@@ -123,6 +123,13 @@ class Config:
         values.integer(1, 100_000),
         "Waiting generate calls held at once, until their answers are read; past it a waiting call is server_busy.",
     )
+    max_waits_per_key: int = setting(
+        "MCP_MAX_WAITS_PER_KEY",
+        "1000",
+        "integer",
+        values.integer(1, 100_000),
+        "Of these with one key, at most half of MCP_MAX_WAITS; past it a waiting call is server_busy.",
+    )
     catalog_ttl_ms: int = setting(
         "MCP_CATALOG_TTL_MS", "300000", "ms", values.integer(100, _DAY_MS), "How long a catalog snapshot is fresh."
     )
@@ -190,6 +197,11 @@ class Config:
         egress.certificate_file,
         "PEM file of certificates that outgoing TLS trusts beside the system's, such as a private authority's.",
     )
+
+    @property
+    def waits_per_key(self) -> int:
+        """Waiting calls with one key: no key takes more than half of the places, except of a single one."""
+        return min(self.max_waits_per_key, max(1, self.max_waits // 2))
 
     @property
     def egress(self) -> Egress:

@@ -55,6 +55,7 @@ DEFAULTS = {
     "MCP_RATE_LIMIT_STORE": "memory://",
     "MCP_TRUSTED_PROXIES": "",
     "MCP_MAX_WAITS": "5000",
+    "MCP_MAX_WAITS_PER_KEY": "1000",
     "MCP_CATALOG_TTL_MS": "300000",
     "MCP_SHUTDOWN_GRACE_MS": "10000",
     "MCP_LOG_LEVEL": "info",

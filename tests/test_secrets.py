@@ -25,6 +25,7 @@ from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.runflow.dispatch import DispatchFailed
 from runflow_mcp.runflow.http import Outcome, UpstreamError
+from runflow_mcp.runflow.inputs import RunInput
 from runflow_mcp.runflow.order import Order
 from runflow_mcp.sandbox import Answer as Reply
 from runflow_mcp.sandbox import Delay, Fault, Hang, Reset, Sandbox, Truncate
@@ -443,7 +444,7 @@ def shown(value: object) -> str:
 
 def test_no_repr_shows_the_key() -> None:
     bearer = Bearer(KEY)
-    order = Order.make(bearer, MODEL, {}, "ref", {})
+    order = Order.make(bearer, MODEL, RunInput.of({}), "ref", {})
     refused = UpstreamError(Outcome.REFUSED, "/v1/runs", "Runflow answered HTTP 401", status=401)
     failed = DispatchFailed(refused, uncertain=False)
     for value in (bearer, order, refused, failed, Rejection):
@@ -451,12 +452,12 @@ def test_no_repr_shows_the_key() -> None:
     assert bearer.fingerprint in repr(order)
     assert bearer.digest not in shown(order)
     assert MARK not in order.key
-    assert MARK not in order.body().decode()
+    assert MARK not in order.body.decode()
 
 
 def test_no_traceback_shows_the_key_even_with_its_locals() -> None:
     bearer = Bearer(KEY)
-    order = Order.make(bearer, MODEL, {}, "ref", {})
+    order = Order.make(bearer, MODEL, RunInput.of({}), "ref", {})
     try:
         raise DispatchFailed(UpstreamError(Outcome.UNKNOWN, order.model, "broke"), uncertain=True)
     except DispatchFailed as fault:

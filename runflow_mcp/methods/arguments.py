@@ -19,6 +19,7 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.argument_names import ADDED_BY_HOSTS, nearest
 from runflow_mcp.names import client_ref_fault, model_fault, strip_runs_endpoint
+from runflow_mcp.runflow.inputs import RunInput
 from runflow_mcp.runflow.models import CATEGORIES
 
 MAX_INPUT_DEPTH = 200
@@ -26,7 +27,6 @@ MIN_LIMIT, MAX_LIMIT, DEFAULT_LIMIT = 1, 200, 50
 
 ModelName = NewType("ModelName", str)
 ClientRef = NewType("ClientRef", str)
-RunInput = NewType("RunInput", dict[str, Any])
 Category = NewType("Category", str)
 Limit = NewType("Limit", int)
 
@@ -126,7 +126,7 @@ def _run_input(value: JSON, _: object = None) -> RunInput:
         raise TypeError("must be a JSON object")
     if deeper_than(value, MAX_INPUT_DEPTH):
         raise ValueError(f"must not nest deeper than {MAX_INPUT_DEPTH} levels")
-    return RunInput(value)
+    return RunInput.of(value)
 
 
 def _object_in(text: str) -> JSON:

@@ -10,14 +10,9 @@ MAX_VALUES = 100
 
 async def complete(request: Request, call: Call) -> Result:
     """Values of the argument that start with what was typed; none for an argument that takes any text."""
-    ref, argument = request.params.get("ref"), request.params.get("argument")
-    if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):
-        raise ProtocolError(Code.INVALID_PARAMS, 'The param ref must be {"type": "ref/prompt", "name": …}.')
-    if not isinstance(argument, dict) or not all(isinstance(argument.get(key), str) for key in ("name", "value")):
-        raise ProtocolError(Code.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
-    model = find(await book_of(call), ref["name"])
-    typed = argument["value"].casefold()
-    allowed = next((one.texts for one in model.inputs if one.name == argument["name"]), ())
+    prompt, argument, typed = _asked(request)
+    model = find(await book_of(call), prompt)
+    allowed = next((one.texts for one in model.inputs if one.name == argument), ())
     values = [text for text in allowed if text.casefold().startswith(typed)]
     return {
         "completion": {
@@ -26,3 +21,14 @@ async def complete(request: Request, call: Call) -> Result:
             "hasMore": len(values) > MAX_VALUES,
         }
     }
+
+
+def _asked(request: Request) -> tuple[str, str, str]:
+    """(prompt, argument, what was typed, case-folded); nothing else of the params is kept."""
+    params = request.take_params()
+    ref, argument = params.get("ref"), params.get("argument")
+    if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):
+        raise ProtocolError(Code.INVALID_PARAMS, 'The param ref must be {"type": "ref/prompt", "name": …}.')
+    if not isinstance(argument, dict) or not all(isinstance(argument.get(key), str) for key in ("name", "value")):
+        raise ProtocolError(Code.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
+    return ref["name"], argument["name"], argument["value"].casefold()

@@ -4,6 +4,8 @@ Composes dispatch, polling and progress; retry policy lives in ``runflow.dispatc
 """
 
 import asyncio
+from collections.abc import Awaitable
+from enum import Enum, auto
 
 import attrs
 import structlog
@@ -13,16 +15,16 @@ from runflow_mcp.jsontypes import JSONObject
 from runflow_mcp.methods import outcomes, tasks
 from runflow_mcp.methods.arguments import GenerateArguments, read_arguments
 from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.outcomes import Asked
+from runflow_mcp.methods.outcomes import Asked, Seen
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.client import run_path
-from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, other_model
+from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed, Joined, other_model
+from runflow_mcp.runflow.dispatch_places import NoPlace
 from runflow_mcp.runflow.http import UpstreamError
 from runflow_mcp.runflow.inputs import is_other_input
 from runflow_mcp.runflow.listing import is_same_model
 from runflow_mcp.runflow.order import Order
-from runflow_mcp.runflow.outputs import addresses
 from runflow_mcp.runflow.runs import Run, poll_delay
 from runflow_mcp.runflow.shared_reads import SharedRead
 
@@ -42,26 +44,48 @@ FINAL_POLL_STATUSES = frozenset({401, 403, 404})
 NOT_FOUND = 404
 
 
-async def generate(arguments: JSONObject, call: Call) -> Result:
+def generate(arguments: JSONObject, call: Call) -> Awaitable[Result]:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
     order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
-    api_url = call.services.config.api_url
-    wait = _Wait(call, order, Asked(order.model, order.client_ref, addresses(order.input)))
+    asked = Asked(order.model, order.client_ref, wanted.input.urls)
+    mode = _Mode.NO_WAIT if not wanted.wait else _Mode.TASK if tasks.wanted(call.spoken) else _Mode.WAIT
     try:
-        if wanted.wait and not tasks.wanted(call.spoken):
+        if mode is _Mode.WAIT:
+            call.answering.take_place(call.bearer.digest)
+        joined = call.services.dispatcher.start(order)
+    except NoPlace as full:
+        raise outcomes.busy(full, asked) from None
+    except ToolError as refusal:
+        outcomes.name_run(refusal, asked)
+        raise
+    # No frame of what is awaited keeps the arguments or the order.
+    return _answer(_Wait(call, asked, joined), mode)
+
+
+class _Mode(Enum):
+    """What a call is answered with."""
+
+    NO_WAIT = auto()
+    TASK = auto()
+    WAIT = auto()
+
+
+async def _answer(wait: "_Wait", mode: _Mode) -> Result:
+    call = wait.call
+    api_url = call.services.config.api_url
+    try:
+        if mode is _Mode.WAIT:
             run = await wait.ended()
             return outcomes.ended(run, wait.asked, call.spoken.revision)
         run = await wait.begun()
-        if not wanted.wait:
+        if mode is _Mode.NO_WAIT:
             return outcomes.started(run, wait.asked, api_url)
         if run.terminal:
             return outcomes.ended(run, wait.asked, call.spoken.revision)
         return tasks.created(run, wait.asked, call.services.clock.wall())
     except ToolError as refusal:
-        if "client_ref" not in refusal.details:
-            refusal.details["client_ref"] = order.client_ref
-            refusal.hints += (f"client_ref: {order.client_ref}",)
+        outcomes.name_run(refusal, wait.asked)
         raise
     except TimeoutError:
         draining = call.services.waits.draining
@@ -70,16 +94,23 @@ async def generate(arguments: JSONObject, call: Call) -> Result:
     except Exception as fault:
         log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
         raise outcomes.broken(wait.latest, wait.asked) from fault
+    finally:
+        wait.leave()
 
 
 @attrs.define
 class _Wait:
-    """One call's wait for its run; ``latest`` is what is known of it when the wait is cut short."""
+    """One call's wait for its run; ``latest`` is what is known of it when the wait is cut short.
+
+    It may last as long as the ceiling allows, and there may be thousands: nothing is kept but what a later poll
+    or error needs.
+    """
 
     call: Call
-    order: Order
     asked: Asked
-    latest: Run | None = None
+    #: The part in the dispatch, until the run's model and input have been compared with what was asked for.
+    _joined: Joined | None
+    latest: Seen | None = None
     _progress: Progress | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -94,70 +125,99 @@ class _Wait:
     async def begun(self) -> Run:
         """The run as soon as it exists. Raises ``TimeoutError`` when this server stops first."""
         async with self.call.answering.until_drained():
-            return (await self._dispatched(self.call.services.dispatcher.start(self.order))).run
+            return (await self._dispatched()).run
 
     async def ended(self) -> Run:
         """The run once it has ended. Raises ``TimeoutError`` at the deadline."""
-        self.call.answering.take_place()
         async with self.call.answering.until_drained(self.deadline):
+            done, _ = await asyncio.wait({self._part.task}, timeout=OPEN_AFTER)
+            if not done:
+                await self.call.channel.open()
+            del done, _
             return await self._result()
 
+    def leave(self) -> None:
+        """Let go of the order and of what the dispatch brought; the dispatch goes on by itself."""
+        if self._joined is not None:
+            self._joined.leave()
+            self._joined = None
+
+    @property
+    def _part(self) -> Joined:
+        if self._joined is None:
+            raise RuntimeError("this call has left its dispatch")
+        return self._joined
+
     async def _result(self) -> Run:
+        dispatched = await self._dispatched()
+        self.latest = Seen.of(dispatched.run)
+        if dispatched.run.terminal:
+            return dispatched.run
+        poll = self._poll_until_ended(self.latest, dispatched.made_from, read=dispatched.read)
+        del dispatched
+        return await poll
+
+    async def _poll_until_ended(self, seen: Seen, made_from: str | None, *, read: bool) -> Run:
         clock = self.call.services.clock
-        flight = self.call.services.dispatcher.start(self.order)
-        done, _ = await asyncio.wait({flight}, timeout=OPEN_AFTER)
-        if not done:
-            await self.call.channel.open()
-        dispatched = await self._dispatched(flight)
-        run = self.latest = dispatched.run
-        if run.terminal:
-            return run
         await self.call.channel.open()
         began = clock.monotonic()
-        await self._tell(run, first=True)
+        await self._tell(seen, first=True)
         failures = 0
         # A run that was found has been read just now, and one that could not be read is asked for at once.
-        read = dispatched.read
         delay = poll_delay(0.0) if read else 0.0
-        with self.call.services.reads.of(self.call.bearer, run.id) as reads:
-            while not run.terminal:
+        with self.call.services.reads.of(self.call.bearer, seen.id) as reads:
+            while True:
                 left = self.deadline - clock.monotonic() - LAST_LOOK
                 await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
                 waited = clock.monotonic() - began
                 try:
-                    run = self.latest = await self._poll(reads, waited)
-                    failures = 0
-                    if not read:
-                        read = True
-                        self._judge(run, dispatched.made_from)
+                    run = await self._poll(reads if read else None, seen.id, waited)
                 except UpstreamError as fault:
                     failures += 1
                     delay = self._backoff(waited, failures, fault)
                 else:
+                    failures = 0
+                    seen = self.latest = Seen.of(run)
+                    if not read:
+                        read = True
+                        self._judge(run, made_from)
+                    if run.terminal:
+                        await self._tell(seen, done=True)
+                        return run
+                    del run
                     delay = self._jittered(poll_delay(clock.monotonic() - began))
-                await self._tell(run)
-        return run
+                await self._tell(seen)
 
-    async def _dispatched(self, flight: asyncio.Task[Dispatched]) -> Dispatched:
+    async def _dispatched(self) -> Dispatched:
         """What a dispatch brought; it goes on by itself when this call is cut short."""
         try:
-            dispatched = await asyncio.shield(flight)
+            dispatched = await self._part
         except DispatchFailed as failed:
             raise outcomes.not_dispatched(failed, self.asked, self.call.services.catalog.current) from failed
-        self._judge(dispatched.run, dispatched.made_from)
+        self._judge(dispatched.run, dispatched.made_from, final=dispatched.read)
         return dispatched
 
-    def _judge(self, run: Run, made_from: str | None) -> None:
-        """Note whether a caller's client_ref belongs to a run of another input. Raises for one of another model."""
-        if run.model is not None and not is_same_model(run.model, self.order.model):
+    def _judge(self, run: Run, made_from: str | None, *, final: bool = True) -> None:
+        """Note whether a caller's client_ref belongs to a run of another input. Raises for one of another model.
+
+        ``final``: the run has been read, so nothing is compared with the order again.
+        """
+        if run.model is not None and not is_same_model(run.model, self.asked.model):
             refused = DispatchFailed(other_model(run.model, run_path(run.id)), uncertain=False, sent=False)
             raise outcomes.not_dispatched(refused, self.asked, None)
-        ignored = self.order.own_ref and is_other_input(self.order.input, run, made_from)
-        self.asked = attrs.evolve(self.asked, input_ignored=ignored)
+        order = self._part.order
+        if order is not None and order.own_ref:
+            ignored = is_other_input(order.input_digest, order.input, run, made_from)
+            self.asked = attrs.evolve(self.asked, input_ignored=ignored)
+        if final:
+            self.leave()
 
-    async def _poll(self, reads: SharedRead, waited: float) -> Run:
+    async def _poll(self, reads: SharedRead | None, run_id: str, waited: float) -> Run:
+        """The run as it is now; None for ``reads``: with the input that it was made from."""
         try:
-            return await reads.read(self.call.trace)
+            if reads is not None:
+                return await reads.read(self.call.trace)
+            return await self.call.services.client.get_run(self.call.bearer, run_id, self.call.trace)
         except UpstreamError as fault:
             lag = fault.status == NOT_FOUND and waited <= READ_LAG
             if fault.status in FINAL_POLL_STATUSES and not lag:
@@ -172,7 +232,7 @@ class _Wait:
         backoff = min(poll_delay(waited) * 2.0 ** min(failures - 1, 8), MAX_BACKOFF)
         return max(self._jittered(backoff), fault.retry_after or 0.0)
 
-    async def _tell(self, run: Run, *, first: bool = False) -> None:
+    async def _tell(self, run: Seen, *, first: bool = False, done: bool = False) -> None:
         if self._progress is None:
             return
         elapsed = self.call.services.clock.monotonic() - self.call.arrived
@@ -180,7 +240,7 @@ class _Wait:
             completed=run.nodes_completed,
             total=run.nodes_total,
             elapsed=elapsed,
-            done=run.terminal,
-            message=outcomes.progress_message(run, elapsed, self.order.client_ref if first else None),
+            done=done,
+            message=outcomes.progress_message(run, elapsed, self.asked.client_ref if first else None),
         )
         await self.call.channel.notify(METHOD, params)

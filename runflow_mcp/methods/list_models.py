@@ -1,5 +1,7 @@
 """``list_models``: the catalog filtered for an agent, joined from bytes prepared once per snapshot."""
 
+from collections.abc import Awaitable
+
 import attrs
 import orjson
 
@@ -22,9 +24,12 @@ class _Prepared:
     escaped: tuple[bytes, ...]
 
 
-async def list_models(arguments: JSONObject, call: Call) -> Result:
+def list_models(arguments: JSONObject, call: Call) -> Awaitable[Result]:
     """The entries that fit. Raises ``ToolError`` ``catalog_fetch_failed`` when no catalog was ever had."""
-    wanted = read_arguments(ListModelsArguments, arguments)
+    return _select(read_arguments(ListModelsArguments, arguments), call)
+
+
+async def _select(wanted: ListModelsArguments, call: Call) -> Result:
     catalog = call.services.catalog
     snapshot = catalog.current or await _first(call)
     positions = select(snapshot, category=wanted.category, provider=wanted.provider, query=wanted.query)

@@ -16,6 +16,7 @@ from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import Revision
 from runflow_mcp.runflow.client import run_path
 from runflow_mcp.runflow.dispatch import DispatchFailed
+from runflow_mcp.runflow.dispatch_places import MIB, NoPlace
 from runflow_mcp.runflow.http import Outcome, UpstreamError
 from runflow_mcp.runflow.models import Snapshot
 from runflow_mcp.runflow.not_found import names_another_thing
@@ -30,12 +31,36 @@ MAX_FIGURE = 64
 MAX_LINK_NAME = 128
 #: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: both hold ordinary ones whole.
 MAX_ERRORS, MAX_ERRORS_TEXT = 64 * 1024, 4096
+#: Bytes of a run that a waiting call keeps, within one text: an ordinary one has 1 to 2 KB.
+MAX_SEEN = 4096
 PAYMENT_REQUIRED, UNAUTHORIZED, NOT_FOUND = 402, 401, 404
 INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
     "the new input was not used. Call with a new client_ref to run it."
 )
 _CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
+
+
+@attrs.frozen
+class Seen:
+    """What a waiting call keeps of its run between two polls: what its errors and progress need.
+
+    ``shown``: the run as an error shows it, as JSON. A run may repeat its input under any name, and parsed it would
+    take many times its bytes.
+    """
+
+    id: str
+    status: str
+    nodes_completed: int | None
+    nodes_total: int | None
+    shown: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, run: Run, size: int = MAX_SEEN) -> "Seen":
+        """``size``: bytes of JSON that are shown, to within one text."""
+        # A copy, since the bytes that orjson returns keep the room that it wrote in: up to 70 times their length.
+        shown = bytes(memoryview(orjson.dumps(_shown(run, size))))
+        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, shown)
 
 
 @attrs.frozen
@@ -127,17 +152,23 @@ def _result(facts: JSONObject, links: list[dict[str, str]]) -> Result:
 # Failures
 
 
-def _shown(run: Run) -> JSON:
+def _shown(run: Run, size: int) -> JSON:
     """The run as an error shows it. Its small members come first, so that a huge one costs none of them."""
-    return trimmed(dict(sorted(run.raw.items(), key=lambda member: isinstance(member[1], list | dict))))
+    return trimmed(dict(sorted(run.raw.items(), key=lambda member: _bulk(member[1]))), size)
 
 
-def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
+def _bulk(value: JSON) -> int:
+    if isinstance(value, list | dict):
+        return 2
+    return int(isinstance(value, str) and len(value) > MAX_NAME)
+
+
+def _with_run(run: Seen | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
     """(details, hints) that name the run, if there is one, and its client_ref."""
     details: dict[str, JSON] = {"client_ref": asked.client_ref, "model": asked.model}
     hints = [f"client_ref: {asked.client_ref}"]
     if run is not None:
-        details |= {"run_id": run.id, "run": _shown(run)}
+        details |= {"run_id": run.id, "run": orjson.Fragment(run.shown)}
         hints.insert(0, f"run_id: {run.id}")
         if asked.input_ignored:
             details["input_ignored"] = True
@@ -145,8 +176,15 @@ def _with_run(run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str
     return details, tuple(hints)
 
 
+def name_run(refusal: ToolError, asked: Asked) -> None:
+    """Add the client_ref, under which a run may be found, to an error that does not name it."""
+    if "client_ref" not in refusal.details:
+        refusal.details["client_ref"] = asked.client_ref
+        refusal.hints += (f"client_ref: {asked.client_ref}",)
+
+
 def _failed(run: Run, asked: Asked) -> ToolError:
-    details, hints = _with_run(run, asked)
+    details, hints = _with_run(Seen.of(run, MAX_SIZE), asked)
     code = run.failure_code.lower() if run.failure_code else None
     reason = ": ".join(filter(None, (code, run.failure_message))) or "Runflow gave no reason"
     details["failure_code"] = code
@@ -154,11 +192,11 @@ def _failed(run: Run, asked: Asked) -> ToolError:
 
 
 def _cancelled(run: Run, asked: Asked) -> ToolError:
-    details, hints = _with_run(run, asked)
+    details, hints = _with_run(Seen.of(run, MAX_SIZE), asked)
     return ToolError(ToolErrorCode.RUN_CANCELLED, "The run was cancelled.", details=details, hints=hints)
 
 
-def given_up(code: ToolErrorCode, run: Run | None, asked: Asked) -> ToolError:
+def given_up(code: ToolErrorCode, run: Seen | None, asked: Asked) -> ToolError:
     """The wait ended before the run did: the ceiling passed, or the process stops."""
     details, hints = _with_run(run, asked)
     why = "The wait's ceiling passed" if code is ToolErrorCode.POLLING_TIMEOUT else "This server is stopping"
@@ -170,7 +208,18 @@ def given_up(code: ToolErrorCode, run: Run | None, asked: Asked) -> ToolError:
     return ToolError(code, f"{why}; {state}.", details=details, hints=hints)
 
 
-def broken(run: Run | None, asked: Asked) -> ToolError:
+def busy(full: NoPlace, asked: Asked) -> ToolError:
+    """Too many dispatches are under way."""
+    share = full.share
+    message = (
+        f"Too many runs are being started {share.whose} at this moment (at most {share.dispatches:,}, with "
+        f"{share.size // MIB} MiB of inputs), so nothing was started."
+    )
+    details, hints = _with_run(None, asked)
+    return ToolError(ToolErrorCode.SERVER_BUSY, message, details=details, hints=hints)
+
+
+def broken(run: Seen | None, asked: Asked) -> ToolError:
     """A fault of our own; its text stays in the log."""
     details, hints = _with_run(run, asked)
     message = "An internal error happened here; the operator's log has it under this request id."
@@ -180,7 +229,7 @@ def broken(run: Run | None, asked: Asked) -> ToolError:
 def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | None) -> ToolError:
     """No run could be had from Runflow."""
     cause = failed.cause
-    details, hints = _refusal_details(cause, failed.named, asked)
+    details, hints = _refusal_details(cause, None if failed.named is None else Seen.of(failed.named), asked)
     if failed.uncertain:
         if not failed.sent:
             message = f"{_reason(cause)}. This call started no run, since one may exist under this client_ref."
@@ -203,7 +252,7 @@ def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | Non
     return _refused(cause, details, hints)
 
 
-def poll_refused(cause: UpstreamError, run: Run | None, asked: Asked) -> ToolError:
+def poll_refused(cause: UpstreamError, run: Seen | None, asked: Asked) -> ToolError:
     """Runflow refuses to show any more of a run that exists."""
     details, hints = _refusal_details(cause, run, asked)
     return _refused(cause, details, hints)
@@ -215,7 +264,7 @@ def _refused(cause: UpstreamError, details: dict[str, JSON], hints: tuple[str, .
     )
 
 
-def _refusal_details(cause: UpstreamError, run: Run | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
+def _refusal_details(cause: UpstreamError, run: Seen | None, asked: Asked) -> tuple[dict[str, JSON], tuple[str, ...]]:
     details, hints = _with_run(run, asked)
     errors = trimmed(cause.errors, MAX_ERRORS)
     details |= {"errors": errors, "path": cause.path}
@@ -257,7 +306,7 @@ def _suggestions(model: str, catalog: Snapshot | None) -> list[str]:
 # Progress
 
 
-def progress_message(run: Run, elapsed: float, client_ref: str | None) -> str:
+def progress_message(run: Run | Seen, elapsed: float, client_ref: str | None) -> str:
     """``running, 3 of 7 steps, 42 s``; the first one also names the run and its client_ref."""
     parts = [run.status]
     if run.nodes_total:

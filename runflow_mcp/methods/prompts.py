@@ -86,7 +86,7 @@ async def book_of(call: Call) -> PromptBook:
 
 async def prompts_list(request: Request, call: Call) -> Result:
     """``prompts/list``: everything on one page."""
-    refuse_cursor(request.params)
+    refuse_cursor(request.take_params())
     book = await book_of(call)
     fresh_ms = int(call.services.catalog.fresh_for() * 1000)
     return cacheable({"prompts": orjson.Fragment(book.listed)}, call.spoken, fresh_ms)
@@ -94,11 +94,9 @@ async def prompts_list(request: Request, call: Call) -> Result:
 
 async def prompts_get(request: Request, call: Call) -> Result:
     """``prompts/get``: one user message that stands alone."""
-    name, arguments = request.params.get("name"), request.params.get("arguments")
-    if not isinstance(name, str):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a prompt.")
-    arguments = _texts({} if arguments is None else arguments)
+    name, given = _asked(request)
     model = find(await book_of(call), name)
+    arguments: dict[str, str] = orjson.loads(given)
     known = {one.name for one in model.inputs}
     unknown = [name for name in arguments if name not in known]
     if unknown:
@@ -108,6 +106,15 @@ async def prompts_get(request: Request, call: Call) -> Result:
         "description": model.description or model.model_name,
         "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
     }
+
+
+def _asked(request: Request) -> tuple[str, bytes]:
+    """The prompt's name and the given texts; as JSON, since the catalog may have to be waited for."""
+    params = request.take_params()
+    name, arguments = params.get("name"), params.get("arguments")
+    if not isinstance(name, str):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a prompt.")
+    return name, orjson.dumps(_texts({} if arguments is None else arguments))
 
 
 def _texts(arguments: JSON) -> dict[str, str]:

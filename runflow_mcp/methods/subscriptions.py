@@ -14,16 +14,12 @@ PROMPTS_CHANGED = "notifications/prompts/list_changed"
 
 async def listen(request: Request, call: Call) -> Result:
     """Stay open until the client closes the stream or this server drains; then end with a result."""
-    wanted = request.params.get("notifications")
-    if not isinstance(wanted, dict):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param notifications must be an object.")
+    honoured = _honoured(request)
     if not call.channel.streams:
         raise ProtocolError(
             Code.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
         )
     tag: dict[str, JSON] = {"_meta": {META_SUBSCRIPTION: request.id}}
-    # The other kinds never change here: tools are fixed, resources there are none, tasks are polled.
-    honoured = {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
     bearer = call.bearer
     with call.services.subscriptions.subscribe(bearer.digest, bearer.source.address) as subscription:
         await call.channel.open()
@@ -34,6 +30,17 @@ async def listen(request: Request, call: Call) -> Result:
     # The result alone says that this is a graceful end. ``notifications/cancelled`` is for stdio, by its schema,
     # and the Python SDK's client takes it for a lost stream.
     return tag
+
+
+def _honoured(request: Request) -> dict[str, JSON]:
+    """The wanted notifications that there are: of the other kinds nothing ever changes here, and tasks are polled.
+
+    The params are not kept: the stream may stay open for days.
+    """
+    wanted = request.take_params().get("notifications")
+    if not isinstance(wanted, dict):
+        raise ProtocolError(Code.INVALID_PARAMS, "The param notifications must be an object.")
+    return {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
 
 
 def tell_of_changed_prompts(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:

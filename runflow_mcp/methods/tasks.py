@@ -7,7 +7,7 @@ a task is upstream's decision, by the caller's own bearer.
 from datetime import UTC, datetime
 
 from runflow_mcp.errors import ToolError
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.methods import outcomes
 from runflow_mcp.methods.call import Call
 from runflow_mcp.methods.outcomes import Asked
@@ -51,7 +51,7 @@ def created(run: Run, asked: Asked, now: float) -> Result:
 async def get(request: Request, call: Call) -> Result:
     """``tasks/get``: the run as it is now, with its result once it has ended."""
     require_extension(call.spoken, TASKS)
-    run = await _run(request, call)
+    run = await _run(_task_id(request.take_params()), call)
     now = call.services.clock.wall()
     if not run.terminal:
         return _task(run, "working", now, outcomes.progress_message(run, run.age(now), None))
@@ -67,7 +67,7 @@ async def get(request: Request, call: Call) -> Result:
 async def cancel(request: Request, call: Call) -> Result:
     """``tasks/cancel``: acknowledged, and honest about what that changes."""
     require_extension(call.spoken, TASKS)
-    run = await _run(request, call)
+    run = await _run(_task_id(request.take_params()), call)
     return {} if run.terminal else {"statusMessage": CANNOT_STOP}
 
 
@@ -76,14 +76,18 @@ async def update(request: Request, call: Call) -> Result:
     require_extension(call.spoken, TASKS)
     if not isinstance(request.params.get("inputResponses"), dict):
         raise ProtocolError(Code.INVALID_PARAMS, "The param inputResponses must be an object.")
-    await _run(request, call)
+    await _run(_task_id(request.take_params()), call)
     return {}
 
 
-async def _run(request: Request, call: Call) -> Run:
-    task_id = request.params.get("taskId")
+def _task_id(params: JSONObject) -> str:
+    task_id = params.get("taskId")
     if not isinstance(task_id, str) or run_id_fault(task_id):
         raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
+    return task_id
+
+
+async def _run(task_id: str, call: Call) -> Run:
     try:
         async with call.answering.until_drained():
             return await _asked(task_id, call)

@@ -16,6 +16,7 @@ from runflow_mcp.protocol.revisions import cacheable
 #: The tools change with a new version of the server only.
 TOOLS_TTL_MS = 3_600_000
 
+#: Reads the arguments, and returns the work to be awaited, which keeps none of their JSON. Both raise ``ToolError``.
 ToolHandler = Callable[[JSONObject, Call], Awaitable[Result]]
 
 
@@ -45,7 +46,15 @@ class Tools:
 
     async def call(self, request: Request, call: Call) -> Result:
         """``tools/call``. A tool that fails answers with a result; only a call that is none is an error."""
-        name, arguments = request.params.get("name"), request.params.get("arguments")
+        try:
+            return await self._started(request, call)
+        except ToolError as fault:
+            return fault.result(call.request_id)
+
+    def _started(self, request: Request, call: Call) -> Awaitable[Result]:
+        """The tool's work; its params stay in no frame that lasts as long as it does."""
+        params = request.take_params()
+        name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
             raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a tool.")
         if arguments is not None and not isinstance(arguments, dict):
@@ -54,7 +63,4 @@ class Tools:
         if tool is None:
             known = ", ".join(self._by_name)
             raise ProtocolError(Code.INVALID_PARAMS, f"Unknown tool: {quote(name)}. There are {known}.")
-        try:
-            return await tool.run(arguments or {}, call)
-        except ToolError as fault:
-            return fault.result(call.request_id)
+        return tool.run(arguments or {}, call)

@@ -1,6 +1,7 @@
 """The calls under way: how many may wait for a run, until when each does, and how all are answered at a drain."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,12 +15,32 @@ class Waits:
     """What is under way in this process. Calls that wait for upstream have deadlines, which a drain brings forward."""
 
     limit: int
+    #: One key's share of them.
+    limit_per_key: int
     #: Waiting calls, each with a place of its own.
     places: int = 0
     #: Answers that a drain must not cut off.
     pending: int = 0
+    _by_key: Counter[str] = attrs.field(factory=Counter, repr=False)
     _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
     _cutoff: float | None = None
+
+    def take_place(self, key: str) -> None:
+        """Count a call with this key (its digest). Raises ``ToolError`` when there is no place."""
+        if self.draining:
+            raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
+        if self._by_key[key] >= self.limit_per_key:
+            raise _busy(self.limit_per_key, " with this API key")
+        if self.places >= self.limit:
+            raise _busy(self.limit, "")
+        self.places += 1
+        self._by_key[key] += 1
+
+    def give_back(self, key: str) -> None:
+        self.places -= 1
+        self._by_key[key] -= 1
+        if not self._by_key[key]:
+            del self._by_key[key]
 
     @property
     def draining(self) -> bool:
@@ -45,6 +66,11 @@ class Waits:
                 self._deadlines.discard(scope)
 
 
+def _busy(limit: int, whose: str) -> ToolError:
+    message = f"This server already holds {limit} waiting calls{whose}, so nothing was started."
+    return ToolError(ToolErrorCode.SERVER_BUSY, message)
+
+
 @attrs.define
 class Answering:
     """One HTTP answer in the making, and what it counts for until it has been written.
@@ -54,21 +80,14 @@ class Answering:
     """
 
     _waits: Waits
-    _places: int = 0
+    #: The key of each place.
+    _places: list[str] = attrs.field(factory=list, repr=False)
     _pending: bool = False
 
-    def take_place(self) -> None:
+    def take_place(self, key: str) -> None:
         """Count as a call that waits. Raises ``ToolError`` when there is no place; nothing has been started then."""
-        waits = self._waits
-        if waits.draining:
-            raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
-        if waits.places >= waits.limit:
-            raise ToolError(
-                ToolErrorCode.SERVER_BUSY,
-                f"This server already holds {waits.limit} waiting calls, so nothing was started.",
-            )
-        self._places += 1
-        waits.places += 1
+        self._waits.take_place(key)
+        self._places.append(key)
 
     @asynccontextmanager
     async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
@@ -84,6 +103,7 @@ class Answering:
 
     def end(self) -> None:
         """The answer has been written, or nobody is there to read it."""
-        self._waits.places -= self._places
+        for key in self._places:
+            self._waits.give_back(key)
         self._waits.pending -= self._pending
-        self._places, self._pending = 0, False
+        self._places, self._pending = [], False

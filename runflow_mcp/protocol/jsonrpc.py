@@ -54,13 +54,18 @@ class ProtocolError(Exception):
     refused: bool = False
 
 
-@attrs.frozen
+@attrs.define
 class Request:
     """A call that wants an answer under its ``id``."""
 
     id: Id
     method: str
     params: JSONObject
+
+    def take_params(self) -> JSONObject:
+        """Hand the params over, once: a call that waits must not keep them, they may take 20 times their bytes."""
+        params, self.params = self.params, {}
+        return params
 
 
 @attrs.frozen

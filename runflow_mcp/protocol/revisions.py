@@ -61,6 +61,8 @@ NAMED_BY: Mapping[str, str] = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
+#: What a client may declare beside extensions. This server asks nothing of it; other tables of methods may.
+CLIENT_CAPABILITIES = ("elicitation", "roots", "sampling")
 _SENTINEL = ("=?base64?", "?=")
 
 
@@ -159,7 +161,16 @@ def _modern(request: Request, headers: RoutingHeaders) -> Spoken:
             _agrees("Mcp-Name", tuple(map(_decoded, headers.name)), name)
     if version not in MODERN:
         raise _unspoken(version)
-    return Spoken(Revision(version), capabilities)
+    return Spoken(Revision(version), _known(capabilities))
+
+
+def _known(capabilities: JSONObject) -> JSONObject:
+    """The capabilities that mean anything here, each as an empty object: a call that waits keeps them."""
+    known: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
+    extensions = capabilities.get("extensions")
+    if isinstance(extensions, dict):
+        known["extensions"] = {TASKS: {}} if isinstance(extensions.get(TASKS), dict) else {}
+    return known
 
 
 def _agrees(header: str, values: tuple[str | None, ...], expected: str) -> None:

@@ -5,6 +5,7 @@ go out is decided in ``attempts``. Body and Idempotency-Key never change between
 """
 
 import asyncio
+from collections.abc import Generator
 from itertools import count
 from random import Random
 
@@ -23,8 +24,8 @@ from runflow_mcp.runflow.attempts import (
     shown_by,
 )
 from runflow_mcp.runflow.client import LIST_PATH, RunflowClient, runs_path
+from runflow_mcp.runflow.dispatch_places import DispatchPlaces, Place
 from runflow_mcp.runflow.http import Outcome, UpstreamError
-from runflow_mcp.runflow.inputs import input_digest
 from runflow_mcp.runflow.listing import is_same_model, is_same_ref
 from runflow_mcp.runflow.lookup import Finder, Found, OtherModel
 from runflow_mcp.runflow.order import Order
@@ -77,39 +78,80 @@ def other_model(model: str, path: str) -> UpstreamError:
 
 
 @attrs.frozen
+class _Flight:
+    """A dispatch under way, and the place that it holds."""
+
+    task: asyncio.Task[Dispatched]
+    order: Order
+    place: Place
+
+
+@attrs.define(eq=False)
+class Joined:
+    """One call's part in a dispatch; await it for what the dispatch brought.
+
+    ``order``: kept until ``leave``, so that a found run's input can be compared with the call's.
+    """
+
+    task: asyncio.Task[Dispatched]
+    order: Order | None
+    _place: Place
+
+    def __await__(self) -> Generator[None, None, Dispatched]:
+        return asyncio.shield(self.task).__await__()
+
+    def leave(self) -> None:
+        """Let go of the order; the dispatch goes on by itself."""
+        if self.order is not None:
+            self.order = None
+            self._place.leave()
+
+
+@attrs.frozen
 class Dispatcher:
     """Starts runs; equal orders of this process share one dispatch, and find it again for a while."""
 
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     random: Random = attrs.field(repr=False)
-    _flights: dict[str, asyncio.Task[Dispatched]] = attrs.field(factory=dict, repr=False)
+    places: DispatchPlaces = attrs.field(factory=DispatchPlaces, repr=False)
+    _flights: dict[str, _Flight] = attrs.field(factory=dict, repr=False)
     _recent: Recent = attrs.field(factory=Recent, repr=False)
 
-    def start(self, order: Order) -> asyncio.Task[Dispatched]:
-        """The dispatch of this order, joined if it is under way.
+    def start(self, order: Order) -> Joined:
+        """A part in the dispatch of this order, which may be under way. Raises ``NoPlace``; nothing is started then.
 
         The task belongs to no caller: it ends by itself within the budget, even when every caller has
         gone, since a request cut off halfway is one whose outcome nobody knows.
         """
-        flight = self._flights.get(order.key)
+        key = order.key
+        flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(self._dispatch(order), name="dispatch")
-            self._flights[order.key] = flight
-            flight.add_done_callback(lambda done: self._landed(order.key, done))
-        return flight
+            place = self._take_place(order)
+            flight = _Flight(asyncio.create_task(self._dispatch(order), name="dispatch"), order, place)
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._landed(key))
+        elif flight.order.input_digest != order.input_digest:
+            # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
+            return Joined(flight.task, order, self._take_place(order))
+        flight.place.join()
+        return Joined(flight.task, flight.order, flight.place)
 
-    def _landed(self, key: str, flight: asyncio.Task[Dispatched]) -> None:
-        del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # seen, even if every caller has gone
+    def _take_place(self, order: Order) -> Place:
+        return self.places.take(order.bearer.digest, order.bearer.source.address, len(order.body))
+
+    def _landed(self, key: str) -> None:
+        flight = self._flights.pop(key)
+        flight.place.leave()
+        if not flight.task.cancelled():
+            flight.task.exception()  # seen, even if every caller has gone
 
     async def close(self) -> None:
         """Stop what is still under way; the process ends."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = [flight.task for flight in self._flights.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _dispatch(self, order: Order) -> Dispatched:
         now = self.clock.monotonic()
@@ -147,7 +189,6 @@ class _Dispatch:
     async def run(self) -> Dispatched:
         if self.reached is Reached.ANSWERED:
             return await self._claim()
-        body = self.order.body()
         shown = Shown.NOT_ASKED
         again = True
         for attempt in count(1):
@@ -163,7 +204,7 @@ class _Dispatch:
             if not again or not may_post(self.reached, shown):
                 raise self._failed(shown)
             try:
-                return await self._attempt(body, shown)
+                return await self._attempt(shown)
             except UpstreamError as error:
                 self.error = error
                 self.reached = max(self.reached, reached_by(error))
@@ -173,13 +214,13 @@ class _Dispatch:
             await self.finder.clock.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, body: bytes, shown: Shown) -> Dispatched:
+    async def _attempt(self, shown: Shown) -> Dispatched:
         order, finder = self.order, self.finder
         asked_at = finder.clock.wall()
         run = await finder.client.create_run(
             order.bearer,
             order.model,
-            body,
+            order.body,
             idempotency_key=order.key,
             trace=order.trace,
             # The rest of the budget is for finding out what became of it.
@@ -201,7 +242,7 @@ class _Dispatch:
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
             raise DispatchFailed(other_model(model, path), uncertain=False, sent=False)
-        made_from = input_digest(order.input) if fresh else None
+        made_from = order.input_digest if fresh else None
         return Dispatched(found.run, found=not fresh, read=found.read, made_from=made_from)
 
     def _what_next(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
@@ -240,7 +281,7 @@ class _Dispatch:
         return found, Shown.NONE
 
     def _found(self, found: Found) -> Dispatched:
-        made_from = None if self.order.own_ref else input_digest(self.order.input)
+        made_from = None if self.order.own_ref else self.order.input_digest
         return Dispatched(found.run, found=True, read=found.read, made_from=made_from)
 
     def _failed(self, shown: Shown) -> DispatchFailed:

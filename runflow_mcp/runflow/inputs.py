@@ -1,4 +1,4 @@
-"""Whether a run was made from another input than the one that is asked for.
+"""The input of a run as bytes, and whether a run was made from another one.
 
 Pure. Upstream may normalise what it keeps, so an input is called another one only where it plainly is.
 """
@@ -7,11 +7,14 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Callable
 
+import attrs
 import orjson
 
 from runflow_mcp.jsontypes import JSON, JSONObject
 from runflow_mcp.runflow.fields import truth
+from runflow_mcp.runflow.outputs import addresses
 from runflow_mcp.runflow.runs import Run
 
 #: A digest that upstream cut shorter than this says nothing.
@@ -32,27 +35,46 @@ _PUNCTUATION = str.maketrans(
 _HTTP = re.compile(r"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
 
 
+@attrs.frozen
+class RunInput:
+    """What a call needs of a model's input, without the parsed objects: these take up to 20 times their JSON.
+
+    ``json``: compact JSON, members in the caller's order. ``urls``: addresses in the input, which are no outputs
+    where a run repeats them.
+    """
+
+    json: bytes = attrs.field(repr=False)
+    digest: str
+    urls: tuple[str, ...] = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, value: JSONObject) -> "RunInput":
+        return cls(orjson.dumps(value), input_digest(value), addresses(value))
+
+
 def input_digest(run_input: JSONObject) -> str:
     """Hex SHA-256 of an input, equal for equal JSON whatever the order of its members."""
     return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def is_other_input(asked: JSONObject, run: Run, made_from: str | None) -> bool:
-    """Whether ``run`` was made from another input than ``asked``.
+def is_other_input(digest: str, asked: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
+    """Whether ``run`` was made from another input than the one that has this digest.
 
-    ``made_from``: the digest of the input that this process made the run from, where it did. A digest decides,
-    except that an input which upstream shows and which says the same in other words is the same. Without any
-    digest, the input that upstream shows decides; what it does not show is not another input.
+    ``asked``: parses that input, where it must be compared. ``made_from``: the digest of the input that this process
+    made the run from, where it did. A digest decides, except that an input which upstream shows and which says the
+    same in other words is the same. Without any digest, the input that upstream shows decides; what it does not show
+    is not another input.
     """
     recorded = run.input_digest or made_from
-    if recorded is not None and _is_digest(recorded, input_digest(asked)):
+    if recorded is not None and _is_digest(recorded, digest):
         return False
     shown = run.input
     if not isinstance(shown, dict):
         return recorded is not None
-    if recorded is not None and not shown.keys() <= asked.keys():
+    ours = asked()
+    if recorded is not None and not shown.keys() <= ours.keys():
         return True
-    return _differs(asked, shown)
+    return _differs(ours, shown)
 
 
 def _is_digest(recorded: str, digest: str) -> bool:

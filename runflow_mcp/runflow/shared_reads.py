@@ -33,7 +33,7 @@ class SharedRead:
     _started: float = 0.0
 
     async def read(self, trace: Mapping[str, str]) -> Run:
-        """The run as it was within the last second. Raises ``UpstreamError``."""
+        """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``."""
         if self.waiting == 1:
             return await self.client.get_run(self.bearer, self.run_id, trace)
         now = self.clock.monotonic()
@@ -49,9 +49,11 @@ class SharedRead:
 
     async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
         try:
-            return await self.client.get_run(self.bearer, self.run_id, trace)
+            run = await self.client.get_run(self.bearer, self.run_id, trace)
         except UpstreamError as error:
             return error
+        # What is kept for the others is small: an input can be as large as a request.
+        return attrs.evolve(run, input=None)
 
     def stop(self) -> None:
         """Nobody waits any more."""

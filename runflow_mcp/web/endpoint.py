@@ -31,10 +31,7 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         return response
     services = request.app[SERVICES]
     arrived = services.clock.monotonic()
-    body = await read_body(request, services.config.max_body_bytes)
-    if has_too_many_values(body):
-        raise too_many_values()
-    message = jsonrpc.parse(body)
+    message = await _read(request, services.config.max_body_bytes)
     if isinstance(message, Request):
         known = any(message.method in methods for methods in request.app[METHODS].values())
         # Whatever else a caller calls a method must not fill the log.
@@ -59,6 +56,14 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
                 return _error(fault, message.id, spoken.era)
             body = jsonrpc.render_error(message.id, fault)
         return await reply.finish([body], body)
+
+
+async def _read(request: web.Request, cap: int) -> Message | Batch:
+    """The message in the body, whose bytes are not kept while it is answered."""
+    body = await read_body(request, cap)
+    if has_too_many_values(body):
+        raise too_many_values()
+    return jsonrpc.parse(body)
 
 
 def _routing_headers(request: web.Request) -> RoutingHeaders:

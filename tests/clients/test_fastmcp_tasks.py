@@ -25,7 +25,7 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, "-S", str(PINS / "tasks_host.py"), server.url, KEY)
     somebody = Answering(server.services.waits)
-    somebody.take_place()  # a full house
+    somebody.take_place("a key")  # a full house
     async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
         met = await talk.hear()
     somebody.end()

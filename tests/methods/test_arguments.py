@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from runflow_mcp.errors import ToolError
 from runflow_mcp.jsontypes import deeper_than
 from runflow_mcp.methods.arguments import GenerateArguments, ListModelsArguments, read_arguments
+from runflow_mcp.runflow.inputs import RunInput
 from runflow_mcp.runflow.models import CATEGORIES
 from tests.protocol.laws import json_values, law
 
@@ -54,7 +55,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_a_model_and_an_input_are_enough() -> None:
-    assert generate() == GenerateArguments(model=MODEL, input={"prompt": "x"}, wait=True, client_ref=None)  # type: ignore[arg-type]
+    assert generate() == GenerateArguments(model=MODEL, input=RunInput.of({"prompt": "x"}), wait=True, client_ref=None)  # type: ignore[arg-type]
 
 
 def test_everything_can_be_given() -> None:
@@ -113,7 +114,7 @@ def test_anything_else_is_no_model(model: object) -> None:
 
 @pytest.mark.parametrize("text", ['{"prompt":"x"}', ' {"prompt": "x"} ', '{"prompt":"\\u0078"}'])
 def test_an_input_may_be_a_text_that_holds_an_object(text: str) -> None:
-    assert generate(input=text).input == {"prompt": "x"}
+    assert orjson.loads(generate(input=text).input.json) == {"prompt": "x"}
 
 
 @pytest.mark.parametrize("value", [None, [], [{}], 5, True, "", "x", "[]", "null", '"{}"', '{"a":', "{'a':1}"])
@@ -124,12 +125,12 @@ def test_anything_else_is_no_input(value: object) -> None:
 @law
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=5))
 def test_an_input_is_passed_on_unchanged(value: dict[str, Any]) -> None:
-    assert generate(input=value).input == value
-    assert generate(input=orjson.dumps(value).decode()).input == value
+    assert orjson.loads(generate(input=value).input.json) == value
+    assert orjson.loads(generate(input=orjson.dumps(value).decode()).input.json) == value
 
 
 def test_an_input_nests_up_to_200_levels() -> None:
-    assert generate(input=nested(200)).input == nested(200)
+    assert orjson.loads(generate(input=nested(200)).input.json) == nested(200)
     for value in (nested(201), orjson.dumps(nested(201)).decode(), {"a": [[[nested(198)]]]}, "[" * 5000):
         assert set(faults(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
 
@@ -149,7 +150,7 @@ def test_an_input_text_holds_a_bounded_number_of_values() -> None:
         named = faults(GenerateArguments, {**GIVEN, "input": text})
         assert named == {"input": "must not hold more than 20,000 JSON values"}
     commas = orjson.dumps({"prompt": "," * 100_000}).decode()
-    assert generate(input=commas).input == {"prompt": "," * 100_000}
+    assert orjson.loads(generate(input=commas).input.json) == {"prompt": "," * 100_000}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """What cuts a wait short: the ceiling, a full house, a stop of the process, a client that leaves."""
 
 import asyncio
+from typing import Any
 
+import attrs
 import pytest
 
+from runflow_mcp.runflow import dispatch_places
 from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.seen import asked, dispatches, polls
-from tests.serving import BOTH, Serve, Server
+from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"
 
@@ -58,6 +61,82 @@ async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: S
     assert len(dispatches(sandbox)) == 1
     assert (await waiting).structured["status"] == "succeeded"
     assert (await server.generate()).structured["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({"MCP_MAX_WAITS_PER_KEY": "3"}, 3),
+        ({"MCP_MAX_WAITS": "8", "MCP_MAX_WAITS_PER_KEY": "100"}, 4),
+        ({"MCP_MAX_WAITS": "5"}, 2),
+        ({"MCP_MAX_WAITS": "1"}, 1),
+    ],
+    ids=str,
+)
+async def test_one_key_has_a_share_of_the_waits(
+    serve: Serve, sandbox: Sandbox, settings: dict[str, str], most: int
+) -> None:
+    server = await serve(**settings)
+    waiting = [asyncio.create_task(server.generate(client_ref=f"one-{number}")) for number in range(most)]
+    await server.services.clock.sleep(1)
+    error = tool_error_of(await server.generate(client_ref="more"), "server_busy")
+    assert f"{most} waiting calls with this API key" in error["message"]
+    assert "nothing was started" in error["message"]
+    assert len(dispatches(sandbox)) == most
+    if server.services.waits.limit > most:
+        waiting.append(asyncio.create_task(server.generate(key="rf_live_another")))
+    answers = await asyncio.gather(*waiting)
+    assert {answer.structured["status"] for answer in answers} == {"succeeded"}
+    assert (await server.generate(client_ref="more")).structured["status"] == "succeeded"
+
+
+async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(MCP_MAX_WAITS="6")
+    entries = [
+        {
+            "jsonrpc": "2.0",
+            "id": number,
+            "method": "tools/call",
+            "params": {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}},
+        }
+        for number in range(5)
+    ]
+    answer = await server.post(entries, headers={"MCP-Protocol-Version": "2025-03-26"})
+    ended = [response["result"]["isError"] for response in answer.json]
+    assert sorted(ended) == [False, False, False, True, True]
+    assert len(dispatches(sandbox)) == 3
+    assert server.services.waits.places == 0
+
+
+@pytest.mark.parametrize("mode", [{"wait": False}, {"wait": True}], ids=str)
+@pytest.mark.parametrize(
+    ("share", "whose"), [("PER_KEY", "with this API key"), ("PER_ADDRESS", "from your address"), ("IN_ALL", "server")]
+)
+async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
+    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, share: str, *, whose: str, mode: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(dispatch_places, share, attrs.evolve(getattr(dispatch_places, share), dispatches=2))
+    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    leaving = [asyncio.create_task(server.generate(client_ref=f"left-{number}", **mode)) for number in range(2)]
+    await server.services.clock.sleep(1)
+    for call in leaving:
+        call.cancel()
+    await asyncio.wait(leaving)
+    await server.services.clock.sleep(1)
+    error = tool_error_of(await server.generate(client_ref="more", **mode), "server_busy")
+    assert whose in error["message"]
+    assert "nothing was started" in error["message"]
+    assert error["details"]["client_ref"] == "more"
+    assert len(dispatches(sandbox)) == 2
+    assert server.services.waits.places == 0
+    joined = asyncio.create_task(server.generate(client_ref="left-0", **mode))
+    await server.services.clock.sleep(0.5)
+    assert not joined.done(), "a repeat joins its dispatch and needs no place"
+    sandbox.faults.clear()
+    await joined
+    await server.services.clock.sleep(60)
+    assert (await server.generate(client_ref="more", **mode)).structured["status"] in {"queued", "succeeded"}
+    assert len(server.services.dispatcher.places) == 0
 
 
 async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Sandbox) -> None:

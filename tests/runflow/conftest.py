@@ -13,6 +13,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.dispatch import Dispatcher
 from runflow_mcp.runflow.http import open_session
+from runflow_mcp.runflow.inputs import RunInput
 from runflow_mcp.runflow.order import Order
 from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.edge import SeenRequest
@@ -48,7 +49,7 @@ class Desk:
         model: str = MODEL,
         run_input: dict[str, object] | None = None,
     ) -> Order:
-        return Order.make(Bearer(key), model, INPUT if run_input is None else run_input, ref, {})
+        return Order.make(Bearer(key), model, RunInput.of(INPUT if run_input is None else run_input), ref, {})
 
     def elsewhere(self) -> "Desk":
         """Another replica before the same upstream."""

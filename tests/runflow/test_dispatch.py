@@ -14,7 +14,7 @@ import pytest
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed
 from runflow_mcp.runflow.http import Outcome
-from runflow_mcp.runflow.inputs import input_digest
+from runflow_mcp.runflow.inputs import RunInput, input_digest
 from runflow_mcp.runflow.order import Order
 from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Truncate
 from tests.runflow.conftest import Desk, OpenDesk
@@ -432,7 +432,7 @@ async def test_the_trace_goes_with_every_request(desk: Desk) -> None:
 
 
 def test_an_order_without_a_client_ref_gets_one_of_its_own(desk_order: Order) -> None:
-    minted = [Order.make(desk_order.bearer, MODEL, INPUT, None, {}) for _ in range(3)]
+    minted = [Order.make(desk_order.bearer, MODEL, RunInput.of(INPUT), None, {}) for _ in range(3)]
     assert all(re.fullmatch(r"mcp-[0-9a-f]{32}", order.client_ref) for order in minted)
     assert len({order.client_ref for order in minted}) == 3
     assert not any(order.own_ref for order in minted)
@@ -441,14 +441,14 @@ def test_an_order_without_a_client_ref_gets_one_of_its_own(desk_order: Order) ->
 
 @pytest.fixture
 def desk_order() -> Order:
-    return Order.make(Bearer(KEY), MODEL, INPUT, "ref-1", {})
+    return Order.make(Bearer(KEY), MODEL, RunInput.of(INPUT), "ref-1", {})
 
 
 def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_order: Order) -> None:
     def key(**changed: Any) -> str:
         return attrs.evolve(desk_order, **changed).key
 
-    assert key() == key(input={"else": 1}) == key(trace={"traceparent": "x"})
+    assert key() == key(body=b"{}", input_digest="other") == key(trace={"traceparent": "x"})
     others = {key(bearer=Bearer("rf_live_other")), key(model="other/model"), key(client_ref="ref-2")}
     assert len({key(), *others}) == 4
     assert KEY not in key()
@@ -457,15 +457,15 @@ def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_or
 
 def test_an_order_prints_without_the_key(desk_order: Order) -> None:
     assert KEY not in repr(desk_order)
-    assert KEY.encode() not in desk_order.body()
+    assert KEY.encode() not in desk_order.body
 
 
 def test_any_input_can_be_sent(desk_order: Order) -> None:
     deep: dict[str, object] = {}
     for _ in range(199):
         deep = {"a": deep}
-    order = attrs.evolve(desk_order, input=deep)
-    assert orjson.loads(order.body())["input"] == deep
+    order = Order.make(desk_order.bearer, MODEL, RunInput.of(deep), "ref-1", {})
+    assert orjson.loads(order.body)["input"] == order.input() == deep
 
 
 # Finding what exists
@@ -657,5 +657,5 @@ async def test_what_is_under_way_ends_with_the_process(desk: Desk, clock: Virtua
     flights = [desk.dispatcher.start(desk.order(f"ref-{number}")) for number in range(3)]
     await clock.sleep(1)
     await desk.dispatcher.close()
-    assert all(flight.cancelled() for flight in flights)
+    assert all(flight.task.cancelled() for flight in flights)
     assert clock.monotonic() == pytest.approx(1, abs=0.1)

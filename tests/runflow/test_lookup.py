@@ -178,7 +178,7 @@ async def test_of_many_models_under_one_client_ref_the_newest_of_this_one_is_the
         order = desk.order("batch", model=model)
         # One public client puts one client_ref on a whole batch, and every run has an Idempotency-Key of its own.
         run = await desk.dispatcher.client.create_run(
-            order.bearer, model, order.body(), idempotency_key=str(number), trace={}, timeout=9
+            order.bearer, model, order.body, idempotency_key=str(number), trace={}, timeout=9
         )
         runs[model] = run.id
     desk.sandbox.habits = habits

@@ -1,0 +1,210 @@
+"""What a call that waits keeps of its request and of its run: a few KB, whatever was sent and whatever comes back."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from runflow_mcp.runflow import dispatch_places
+from runflow_mcp.runflow.dispatch_places import Share
+from runflow_mcp.sandbox import Hang, Route, Sandbox
+from runflow_mcp.sandbox.faults import Answer
+from tests.methods.envelopes import tool_error_of
+from tests.methods.seen import dispatches
+from tests.serving import BOTH, META, TASKS, Serve, Server
+
+SLOW = "sandbox/slow"
+CALLS = 10
+#: Bytes that the product may keep for one waiting call, and its HTTP server of the request's body.
+ONE_CALL = 40 * 1024
+#: What is counted: not the simulated upstream, nor the client of the test.
+PRODUCT = (
+    tracemalloc.Filter(inclusive=True, filename_pattern="*/runflow_mcp/*"),
+    tracemalloc.Filter(inclusive=True, filename_pattern="*/aiohttp/streams.py"),
+    tracemalloc.Filter(inclusive=False, filename_pattern="*/runflow_mcp/sandbox/*"),
+)
+#: As many values as a request may hold, with room for its envelope; parsed they take over 1.2 MB.
+OBJECTS: list[Any] = [{}] * 19_000
+TEXT = "a lighthouse at dusk, " * 11_600
+INPUTS = {"objects": {"a": OBJECTS}, "text": {"prompt": TEXT}, "text of objects": orjson.dumps({"a": OBJECTS}).decode()}
+LIMITS = {"MCP_RATE_LIMIT_PER_IP": "1000000", "MCP_RATE_LIMIT_PER_KEY": "1000000"}
+
+Calls = Callable[[], list[Awaitable[Any]]]
+each_input = pytest.mark.parametrize("run_input", INPUTS.values(), ids=INPUTS)
+
+
+@pytest.fixture(autouse=True)
+def traced() -> Iterator[None]:
+    """Without the garbage collector: nothing large may hang on a reference cycle until it runs."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+    gc.enable()
+
+
+def held() -> int:
+    """Bytes that the product has allocated and not given back."""
+    snapshot = tracemalloc.take_snapshot().filter_traces(PRODUCT)
+    return sum(statistic.size for statistic in snapshot.statistics("filename"))
+
+
+async def kept_by_one(server: Server, calls: Calls, *, after: float = 10.0) -> float:
+    """Bytes that each of these calls keeps once all have waited for so many seconds."""
+    await server.rpc("ping")
+    before = held()
+    waiting = [asyncio.ensure_future(call) for call in calls()]
+    await server.services.clock.sleep(after)
+    assert not any(call.done() for call in waiting)
+    now = held()
+    for call in waiting:
+        call.cancel()
+    await asyncio.wait(waiting)
+    await server.services.clock.sleep(1)
+    return (now - before) / len(waiting)
+
+
+@each_input
+@pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
+async def test_a_wait_for_a_run_keeps_no_input(serve: Serve, run_input: object, accept: str | None) -> None:
+    server = await serve(**LIMITS)
+    await server.generate(SLOW, run_input, client_ref="one", wait=False)
+    body = message("tools/call", name="generate", arguments={"model": SLOW, "input": run_input, "client_ref": "one"})
+    kept = await kept_by_one(server, lambda: [server.post(body, accept=accept) for _ in range(CALLS)])
+    assert kept < ONE_CALL
+
+
+@pytest.mark.parametrize("name", ["input", "request", "metadata", "output"])
+@pytest.mark.parametrize("echo", [OBJECTS, TEXT], ids=["objects", "text"])
+async def test_a_wait_keeps_no_run_that_repeats_its_input(
+    serve: Serve, sandbox: Sandbox, name: str, echo: object
+) -> None:
+    server = await serve(**LIMITS)
+    run = (await server.generate(SLOW, client_ref="one", wait=False)).structured
+    answer = {"id": run["run_id"], "status_code": "running", "client_ref": "one", name: echo}
+    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps(answer)), times=None)
+    kept = await kept_by_one(
+        server, lambda: [server.generate(SLOW, client_ref="one", accept=BOTH) for _ in range(CALLS)]
+    )
+    assert kept < ONE_CALL
+
+
+@each_input
+@pytest.mark.parametrize("wait", [True, False])
+async def test_calls_that_share_a_dispatch_keep_one_input(
+    serve: Serve, sandbox: Sandbox, run_input: object, *, wait: bool
+) -> None:
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    arguments = {"model": SLOW, "input": run_input, "client_ref": "one", "wait": wait}
+    body = message("tools/call", name="generate", arguments=arguments)
+    kept = await kept_by_one(server, lambda: [server.post(body) for _ in range(CALLS)])
+    assert kept < ONE_CALL
+    assert len(dispatches(sandbox)) == 1
+
+
+async def test_the_entries_of_a_batch_keep_no_input(serve: Serve) -> None:
+    server = await serve(**LIMITS)
+    run_input = {"a": OBJECTS[:370]}
+    await server.generate(SLOW, run_input, client_ref="one", wait=False)
+    arguments = {"model": SLOW, "input": run_input, "client_ref": "one"}
+    entries = [message("tools/call", number, name="generate", arguments=arguments) for number in range(50)]
+    body = b"[" + b",".join(entries) + b"]"
+    headers = {"MCP-Protocol-Version": "2025-03-26"}
+    kept = await kept_by_one(server, lambda: [server.post(body, accept=BOTH, headers=headers) for _ in range(3)])
+    assert kept < 50 * 16 * 1024
+
+
+def message(method: str, id: int = 1, **params: object) -> bytes:  # noqa: A002 - the message's own word
+    return orjson.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+async def test_a_subscription_keeps_none_of_its_params(serve: Serve) -> None:
+    server = await serve(**LIMITS)
+    params = {"notifications": {"promptsListChanged": True, "x": OBJECTS[:9000]}, "y": OBJECTS[:9000]}
+    kept = await kept_by_one(server, lambda: [server.modern("subscriptions/listen", params) for _ in range(CALLS)])
+    assert kept < ONE_CALL
+
+
+@pytest.mark.parametrize("capability", ["extensions", "sampling", "unheard of"])
+async def test_a_subscription_keeps_none_of_the_capabilities_of_its_client(serve: Serve, capability: str) -> None:
+    server = await serve(**LIMITS)
+    meta = {f"{META}clientCapabilities": {capability: {TASKS: {"a": OBJECTS}}}}
+    params: dict[str, Any] = {"notifications": {}}
+    kept = await kept_by_one(
+        server, lambda: [server.modern("subscriptions/listen", params, meta=meta) for _ in range(CALLS)]
+    )
+    assert kept < ONE_CALL
+
+
+async def test_a_task_that_upstream_does_not_show_yet_keeps_no_params(serve: Serve, sandbox: Sandbox) -> None:
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.GET_RUN, Hang(600), times=None)
+    params = {"taskId": "run-1", "x": OBJECTS}
+    kept = await kept_by_one(
+        server,
+        lambda: [server.modern("tasks/get", params, extensions=(TASKS,)) for _ in range(CALLS)],
+        after=3,
+    )
+    assert kept < ONE_CALL
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("prompts/list", {"x": OBJECTS}),
+        ("prompts/get", {"name": "x", "x": OBJECTS}),
+        (
+            "completion/complete",
+            {"ref": {"type": "ref/prompt", "name": "x", "x": OBJECTS}, "argument": {"name": "x", "value": "x"}},
+        ),
+        ("tools/call", {"name": "list_models", "arguments": {"query": "x", "toolCallId": OBJECTS}, "x": []}),
+    ],
+)
+async def test_a_call_that_waits_for_the_catalog_keeps_no_params(
+    serve: Serve, sandbox: Sandbox, method: str, params: dict[str, Any]
+) -> None:
+    sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
+    server = await serve(**LIMITS)
+    body = message(method, **params)
+    kept = await kept_by_one(server, lambda: [server.post(body) for _ in range(CALLS)], after=1)
+    assert kept < ONE_CALL
+
+
+@pytest.mark.parametrize("run_input", [INPUTS["objects"], INPUTS["text"]], ids=["objects", "text"])
+@pytest.mark.parametrize("leave", [True, False], ids=["clients leave", "clients stay"])
+async def test_dispatches_under_way_are_bounded_together(
+    serve: Serve, sandbox: Sandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
+) -> None:
+    """Upstream hangs: past the share calls are refused, and nothing of them is started or kept."""
+    monkeypatch.setattr(dispatch_places, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    body = message("tools/call", name="generate", arguments={"model": SLOW, "input": run_input, "wait": False})
+    before = held()
+    started, refused = 0, 0
+    for number in range(20):
+        call = asyncio.create_task(server.post(body, key=f"rf_live_sandbox{number}"))
+        await server.services.clock.sleep(0.1)
+        if call.done():
+            refused += 1
+            error = tool_error_of(call.result(), "server_busy")
+            assert "from your address" in error["message"]
+            assert "nothing was started" in error["message"]
+        else:
+            started += 1
+            if leave:
+                call.cancel()
+    size = len(orjson.dumps(run_input))
+    assert started == min(20, 1_000_000 // size)
+    assert len(dispatches(sandbox)) == started
+    sandbox.requests.clear()
+    assert held() - before < 1_000_000 + 20 * ONE_CALL
+    await server.services.clock.sleep(60)
+    assert len(server.services.dispatcher.places) == 0
+    assert held() - before < 20 * ONE_CALL
