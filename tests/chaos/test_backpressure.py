@@ -261,7 +261,9 @@ async def test_a_second_signal_stops_at_once_whoever_waits(opened: Open) -> None
 async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: Sandbox) -> None:
     server = await serve(MCP_MAX_WAITS="10")
     sandbox.faults.add(Route.CREATE, Delay(2, created=True), times=None)
-    answers = await asyncio.gather(*(server.generate(accept=BOTH, token=number) for number in range(60)))
+    answers = await asyncio.gather(
+        *(server.generate(accept=BOTH, token=number, key=f"{KEY}{number % 2}") for number in range(60))
+    )
     held = [answer for answer in answers if not answer.result["isError"]]
     busy = [answer.tool_error["code"] for answer in answers if answer.result["isError"]]
     assert (len(held), busy) == (10, ["server_busy"] * 50)

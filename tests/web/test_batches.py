@@ -168,7 +168,7 @@ async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox
 
 @pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
 async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: Sandbox, accept: str | None) -> None:
-    server = await serve(MCP_MAX_WAITS="2")
+    server = await serve(MCP_MAX_WAITS="4")  # one key has half of them
     answer = await server.post([generate(number) for number in range(3)], accept=accept)
     results = list(responses(answer).values()) if answer.is_stream else answer.json
     errors = [one["result"]["structuredContent"].get("error", {}).get("code") for one in results]
