@@ -175,8 +175,9 @@ async def start_embedded_sandbox(server_port: int) -> RunningSandbox:
 
 
 async def _serve_live(config: Config, start: Start) -> None:
-    text = welcome(config, _program(), sandbox=False) if sys.stdout.isatty() else ""
-    await start(config, text)
+    # Who asks for a log in JSON has a program read the output.
+    for_people = config.log_format != "json" or sys.stdout.isatty()
+    await start(config, welcome(config, _program(), sandbox=False) if for_people else "")
 
 
 async def _serve_sandboxed(environ: Mapping[str, str], port: int, start: Start) -> None:

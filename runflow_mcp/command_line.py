@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import orjson
-
-from runflow_mcp import __version__
+from runflow_mcp import __version__, lenient_json
 from runflow_mcp.welcome import DEFAULT_URL
 
 #: Fixed, so that links to the sandbox's media can be allowed in a firewall or a content security policy.
@@ -92,8 +90,8 @@ class _ModelAndInput(argparse.Action):
     ) -> None:
         model, text = values
         try:
-            run_input = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            run_input = lenient_json.loads_message(text.encode("utf-8", "surrogateescape"))
+        except ValueError:
             run_input = None
         if not isinstance(run_input, dict):
             raise argparse.ArgumentError(self, """JSON must be an object, such as '{"prompt": "a lighthouse"}'""")

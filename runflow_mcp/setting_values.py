@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::\d{1,5})?")
+#: ``:1`` to ``:65535``.
+_PORT = r"(?::(?!0+\b)(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+_HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)" + _PORT)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)" + _PORT)
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -111,7 +113,10 @@ def origin(value: str) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(expected)
     default = {"http": ":80", "https": ":443"}[parts.scheme]
-    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}".lower()
+    found = f"{parts.scheme}://{parts.netloc.removesuffix(default)}".lower()
+    if not _ORIGIN.fullmatch(found):  # a pattern such as https://*.example.com would match no request
+        raise ValueError(expected)
+    return found
 
 
 def _items(value: str) -> tuple[str, ...]:

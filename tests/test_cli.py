@@ -186,6 +186,24 @@ async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: a
 
 
 @pytest.mark.real_time
+@pytest.mark.parametrize(("log_format", "is_welcomed"), [("auto", True), ("console", True), ("json", False)])
+async def test_a_live_server_prints_the_welcome_unless_its_output_is_for_programs(
+    run: Run, session: aiohttp.ClientSession, *, log_format: str, is_welcomed: bool
+) -> None:
+    nowhere = {
+        "RUNFLOW_API_URL": "http://127.0.0.1:9",
+        "RUNFLOW_CATALOG_URL": "http://127.0.0.1:9",
+        "RUNFLOW_SKILL_URL": "",
+    }
+    server = await run("serve", MCP_LOG_FORMAT=log_format, **nowhere)
+    await server.answers(session, "/healthz")
+    server.signal()
+    assert await server.ended() == 0
+    assert ("in front of http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
+    assert (f"curl -N {server.url}/mcp" in server.stdout) == is_welcomed
+
+
+@pytest.mark.real_time
 async def test_an_idle_server_stops_at_once(run: Run, session: aiohttp.ClientSession) -> None:
     server = await run("serve", "--sandbox")
     await server.answers(session, "/readyz")  # the session keeps an idle connection open

@@ -296,6 +296,11 @@ def test_the_public_url_is_an_origin(value: str, origin: str) -> None:
         "https://mcp.example.com\n",
         "ws://mcp.example.com",
         "https://[::1",
+        "https://*",
+        "https://*.example.com",
+        "https://mcp.example.com:",
+        "https://mcp.example.com,",
+        "https://b\u00fccher.example",
     ],
 )
 def test_anything_but_an_origin_is_no_public_url(value: str) -> None:
@@ -408,7 +413,21 @@ def test_set_hosts_replace_the_default_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["http://a.example", "a.example/mcp", "*.example.com", "a b", "a:port", "[::1", "a,b/c", "user@a"]
+    "value",
+    [
+        "http://a.example",
+        "a.example/mcp",
+        "*.example.com",
+        "a b",
+        "a:port",
+        "[::1",
+        "a,b/c",
+        "user@a",
+        "a:0",
+        "a:65536",
+        "[::1]:99999",
+        "a:",
+    ],
 )
 def test_a_host_entry_is_a_host_and_perhaps_a_port(value: str) -> None:
     assert len(faults_of(MCP_ALLOWED_HOSTS=value)) == 1
@@ -473,6 +492,12 @@ def test_an_allowed_origin_has_any_scheme(value: str, origin: str) -> None:
         "file://",
         "app://a b",
         "app://*",
+        "app://host:0",
+        "app://host:65536",
+        "https://*",
+        "https://*.example.com",
+        "https://a.example,https://*.example.com:8443",
+        "http://localhost:*",
     ],
 )
 def test_an_origin_entry_is_an_origin(value: str) -> None:

@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": {
         "__init__",
         "jsontypes",
+        "lenient_json",
         "bounds",
         "names",
         "clock",

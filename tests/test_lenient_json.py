@@ -1,5 +1,6 @@
 """JSON read with all indulgence, and always writable again."""
 
+import json
 from typing import Any
 
 import orjson
@@ -32,6 +33,14 @@ def test_what_is_json_is_read_as_ever(value: Any) -> None:
 )
 def test_what_is_nearly_json_is_read_too(text: bytes, value: object) -> None:
     assert lenient_json.loads(text) == value
+
+
+@pytest.mark.parametrize("read", [lenient_json.loads, lenient_json.loads_message])
+@pytest.mark.parametrize("unit", ["0", '""', "[0]", '{"":[]}', "true"])
+@pytest.mark.parametrize(("beginning", "end"), [('{\n  "a": [', "]}"), ("[\n   [", "]]"), ('{\r\n\t"":[', "]}")])
+def test_json_that_only_begins_indented_is_read(read: Any, beginning: str, end: str, unit: str) -> None:
+    text = beginning + ",".join([unit] * 19_000) + end
+    assert read(text.encode()) == json.loads(text)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import attrs
 import orjson
 import structlog
 
+from runflow_mcp import lenient_json
 from runflow_mcp.bounds import has_too_many_values, quote, quote_all
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.arguments import MAX_INPUT_DEPTH
@@ -216,7 +217,7 @@ def _read(kind: str, text: str) -> JSON:
     if kind.endswith("_list") and not text.startswith("["):
         return text.split()
     if (kind in _JSON_KINDS or kind.endswith("_list")) and not has_too_many_values(text.encode()):
-        return orjson.loads(text)
+        return lenient_json.loads_message(text.encode())
     return text
 
 

@@ -152,6 +152,20 @@ async def test_json_that_nests_too_deeply_for_generate_is_taken_as_text(server: 
     assert given == (orjson.loads(nested) if levels < 200 else nested)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{\n  "keep": [' + ",".join(["1"] * 4000) + "]}", {"keep": [1] * 4000}),
+        ('\ufeff{"keep": 1}', {"keep": 1}),
+        ('{"keep": "a\\ud83d"}', {"keep": "a?"}),
+    ],
+    ids=["indented at its beginning alone", "byte order mark", "half a character"],
+)
+async def test_json_in_an_argument_is_read_as_in_a_body(server: Server, text: str, value: object) -> None:
+    given = call_in(await message(server, "tag-removal", {"config": text}))["input"]["config"]
+    assert given == value
+
+
 @pytest.mark.parametrize("unit", ["[" * 190 + "]" * 190, '{"a":[1,{"b":[]}]}', '""', "1e15", "[]", '"\\""'])
 async def test_json_of_the_caller_is_not_blown_up(server: Server, unit: str) -> None:
     """Indented, such an argument made an answer of 62 MB."""

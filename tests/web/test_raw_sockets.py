@@ -507,6 +507,7 @@ async def test_other_paths_and_methods_get_json_too(server: Server, line: bytes,
     assert_plain_error(answer, status, error)
     if status == 404:
         assert "no OAuth flow" in answer.json["error_description"]
+        assert "(it starts with rf_live_)" in answer.json["error_description"]
         assert "Authorization: Bearer <key>" in answer.json["error_description"]
     elif b" /mcp " in line or b" /mcp/ " in line:
         assert answer.headers["Allow"] == "POST, OPTIONS"

@@ -18,7 +18,8 @@ _UNAUTHORIZED = 401
 _CLOSING = frozenset({RejectionCode.BODY_TOO_LARGE, RejectionCode.BODY_TIMEOUT, RejectionCode.BAD_REQUEST})
 NOT_FOUND_HELP = (
     "There is nothing at this path. The MCP endpoint is POST /mcp. There is no OAuth flow and no client "
-    "registration here: send your Runflow API key as a bearer token, header Authorization: Bearer <key>."
+    "registration here: send your Runflow API key (it starts with rf_live_) as a bearer token, header "
+    "Authorization: Bearer <key>."
 )
 
 
