@@ -12,8 +12,8 @@ from typing import Any, NewType, TypeVar
 
 import attrs
 import cattrs
-import orjson
 
+from runflow_mcp import lenient_json
 from runflow_mcp.bounds import MAX_LISTED, MAX_VALUES, has_too_many_values, quote, quote_all
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
@@ -133,8 +133,8 @@ def _object_in(text: str) -> JSON:
     if has_too_many_values(text.encode()):
         raise ValueError(f"must not hold more than {MAX_VALUES:,} JSON values")
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return lenient_json.loads_message(text.encode())
+    except ValueError:
         raise ValueError("must be a JSON object; this text does not hold one") from None
 
 
@@ -217,6 +217,6 @@ def _refusal(problems: dict[str, str], unknown: list[str], known: tuple[str, ...
 
 def _advice(name: str, known: tuple[str, ...]) -> str:
     meant = nearest(name, known)
-    hint = f"did you mean {meant}? " if meant else ""
+    hint = f"; did you mean {meant}?" if meant else ""
     own = "; the model's own inputs go inside input" if "input" in known else ""
-    return f"is not an argument of this tool; {hint}(it takes {', '.join(known)}{own})"
+    return f"is not an argument of this tool{hint} (it takes {', '.join(known)}{own})"

@@ -15,9 +15,12 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.client import RunflowClient
 from runflow_mcp.runflow.http import UpstreamError
 from runflow_mcp.runflow.runs import Run
+from runflow_mcp.runflow.trimming import trimmed
 
 #: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
 FRESH = 1.0
+#: Bytes of JSON, to within one text, of a run that goes on; an error about it shows no more.
+MAX_SHOWN = 4096
 
 
 @attrs.define(eq=False)
@@ -52,8 +55,11 @@ class SharedRead:
             run = await self.client.get_run(self.bearer, self.run_id, trace)
         except UpstreamError as error:
             return error
-        # What is kept for the others is small: an input can be as large as a request.
-        return attrs.evolve(run, input=None)
+        # What is kept for the others is small: a run may repeat its input, as large as a request, under any name.
+        if run.terminal:
+            return run
+        raw = trimmed(run.raw, MAX_SHOWN)
+        return attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw)
 
     def stop(self) -> None:
         """Nobody waits any more."""
