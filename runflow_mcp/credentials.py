@@ -95,8 +95,12 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address:
 
 
 def _is_accepted(key: str, prefixes: Sequence[str]) -> bool:
-    rest = next((key[len(prefix) + 1 :] for prefix in prefixes if key.startswith(f"{prefix}_")), "")
-    return bool(rest) and not _UNUSABLE.search(rest)
+    for prefix in prefixes:
+        if key.startswith(prefix) and key.startswith("_", len(prefix)):
+            rest = key[len(prefix) + 1 :]
+            # Nearly every key is letters and digits, and needs no search.
+            return rest.isalnum() or (bool(rest) and not _UNUSABLE.search(rest))
+    return False
 
 
 def _refusal(code: RejectionCode, problem: str, prefixes: Sequence[str]) -> Rejection:
