@@ -61,6 +61,8 @@ class RunflowClient:
     clock: Clock = attrs.field(repr=False)
     #: None: nobody but ourselves calls, with keys that are our own.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
+    #: One body at a time is cut in a thread: more of them would leave the event loop too few turns.
+    _cutting: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, 1), repr=False)
     _large_bodies: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, http.LARGE_BODIES), repr=False)
     _problems: ProblemLog = attrs.field(factory=ProblemLog, repr=False)
 
@@ -167,10 +169,22 @@ class RunflowClient:
 
                 async with http.faults(path, answered=success):
                     text = await http.read_capped(response, path, take_turn)
-                text = await _lightened(text, path)
+                text = await self._lightened(text, path)
             if success:
                 return _readable(_loads(text, bearer), path, response.status)
             raise self._refusal(response, _read_error(text, response, bearer), path)
+
+    async def _lightened(self, text: bytes, path: str) -> bytes:
+        """The body as it is, unless it has so many values that building them would hold everybody up."""
+        if len(text) <= http.LARGE_BODY or not is_heavy(text):
+            return text
+        if path == LIST_PATH:
+            raise TooLong(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
+        try:
+            async with self._cutting:
+                return await asyncio.to_thread(reduced, text)
+        except ValueError:
+            return b""
 
     def _refusal(self, response: aiohttp.ClientResponse, body: ErrorBody, path: str) -> UpstreamError:
         status = response.status
@@ -196,18 +210,6 @@ def _run(run: Run | None, path: str) -> Run:
     if run is None:
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id", answered=True)
     return run
-
-
-async def _lightened(text: bytes, path: str) -> bytes:
-    """The body as it is, unless it has so many values that building them would hold everybody up."""
-    if len(text) <= http.LARGE_BODY or not is_heavy(text):
-        return text
-    if path == LIST_PATH:
-        raise TooLong(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
-    try:
-        return await asyncio.to_thread(reduced, text)
-    except ValueError:
-        return b""
 
 
 def _loads(text: bytes, bearer: Bearer) -> JSON:

@@ -22,7 +22,7 @@ from runflow_mcp.runflow.connection_errors import PROXY_AUTHENTICATION_REQUIRED,
 #: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 #: Bodies beyond this are read a few at a time: thirty callers of runs with huge outputs would hold 500 MB.
-LARGE_BODY, LARGE_BODIES = 512 * 1024, 2
+LARGE_BODY, LARGE_BODIES = 512 * 1024, 4
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100
 CONNECT_TIMEOUT = 10.0
