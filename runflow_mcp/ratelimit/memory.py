@@ -23,9 +23,14 @@ class MemoryStore:
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
         now = self._now()
-        wait, scope = max((self.windows[hit.scope].wait(hit.caller, cost, now), hit.scope) for hit in hits)
-        if wait:
-            return Verdict(wait, scope=scope)
+        longest = 0
+        scope = None
+        for hit in hits:
+            wait = self.windows[hit.scope].wait(hit.caller, cost, now)
+            if wait > longest:
+                longest, scope = wait, hit.scope
+        if longest:
+            return Verdict(longest, scope=scope)
         for hit in hits:
             if hit.counted:
                 self.windows[hit.scope].add(hit.caller, cost, now)

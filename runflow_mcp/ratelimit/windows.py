@@ -52,9 +52,9 @@ class Window:
             if hits is None:
                 return []
             self._young[caller] = hits
-        expired = bisect_right(hits, now - self.length)
-        if expired:
-            del hits[:expired]
+        since = now - self.length
+        if hits and hits[0] <= since:
+            del hits[: bisect_right(hits, since)]
         return hits
 
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
