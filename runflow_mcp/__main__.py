@@ -2,7 +2,7 @@
 
 import sys
 
-from runflow_mcp.cli import main
+from runflow_mcp.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,28 +8,29 @@ from random import Random
 from aiohttp import web
 
 from runflow_mcp.clock import Clock, SystemClock
-from runflow_mcp.config import Config
-from runflow_mcp.methods.call import Services
-from runflow_mcp.methods.dispatch import TOOLS, Methods, methods
-from runflow_mcp.methods.subscribers import Subscriptions
+from runflow_mcp.methods.context import Services
+from runflow_mcp.methods.inflight import Waits
+from runflow_mcp.methods.listeners import Subscriptions
+from runflow_mcp.methods.router import TOOLS, Methods, methods
 from runflow_mcp.methods.subscriptions import tell_of_changed_prompts
-from runflow_mcp.methods.waits import Waits
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
-from runflow_mcp.runflow.catalog import Catalog
-from runflow_mcp.runflow.client import RunflowClient
-from runflow_mcp.runflow.dispatch import Dispatcher
-from runflow_mcp.runflow.http import open_session
-from runflow_mcp.runflow.shared_reads import SharedReads
-from runflow_mcp.runflow.skill import Skill
-from runflow_mcp.runflow.trials import KeyTrials
-from runflow_mcp.web import endpoint, health, wellknown
-from runflow_mcp.web.keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
-from runflow_mcp.web.middlewares import access, cors, stack
+from runflow_mcp.runflow.api.client import RunflowClient
+from runflow_mcp.runflow.api.key_trials import KeyTrials
+from runflow_mcp.runflow.api.shared_reads import SharedReads
+from runflow_mcp.runflow.api.transport import open_session
+from runflow_mcp.runflow.catalog.catalog import Catalog
+from runflow_mcp.runflow.catalog.skill import Skill
+from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web import health, rpc, wellknown
+from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
+from runflow_mcp.web.backpressure import Unread
+from runflow_mcp.web.middlewares import cors, stack
+from runflow_mcp.web.middlewares.access_log import stamp
 from runflow_mcp.web.middlewares.body import expect_later
 from runflow_mcp.web.refusal_log import RefusalLog
-from runflow_mcp.web.unread import Unread
 
 
 def create_app(
@@ -53,10 +54,10 @@ def create_app(
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random()))
-    app.on_response_prepare.append(access.stamp)
+    app.on_response_prepare.append(stamp)
     app.on_response_prepare.append(cors.allow)
     for name, path in MCP_ROUTES.items():
-        app.router.add_route("*", path, endpoint.endpoint, name=name, expect_handler=expect_later)
+        app.router.add_route("*", path, rpc.endpoint, name=name, expect_handler=expect_later)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
     for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one

@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from runflow_mcp.bounds import bounded
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 
 
 class RejectionCode(StrEnum):

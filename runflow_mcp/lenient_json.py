@@ -12,7 +12,7 @@ import math
 
 import orjson
 
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 
 
 def loads(text: bytes) -> JSON:

@@ -16,11 +16,11 @@ import orjson
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.config import Config
-from runflow_mcp.methods.call import Services
+from runflow_mcp.methods.context import Services
 from runflow_mcp.protocol.revisions import NAMED_BY
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
-from runflow_mcp.web.keys import SERVICES
 from tests.virtual_time import VirtualClock
 
 KEY = "rf_live_sandbox"

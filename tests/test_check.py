@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 
 from runflow_mcp import __version__
-from runflow_mcp.check import check, endpoint, what_else
-from runflow_mcp.check_errors import explain
+from runflow_mcp.cli.check import check, endpoint, what_else
+from runflow_mcp.cli.check_errors import explain
 from runflow_mcp.errors import NEXT_ACTION
-from runflow_mcp.jsontypes import JSONObject
+from runflow_mcp.json_types import JSONObject
 from runflow_mcp.protocol.revisions import LATEST
 from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
 

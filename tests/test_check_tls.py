@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from runflow_mcp.check import check
-from runflow_mcp.check_errors import explain
+from runflow_mcp.cli.check import check
+from runflow_mcp.cli.check_errors import explain
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time

@@ -18,8 +18,10 @@ import attrs
 import pytest
 import structlog
 
-from runflow_mcp import __version__, cli, settings_report
-from runflow_mcp.config import Config
+from runflow_mcp import __version__
+from runflow_mcp.cli import config_report
+from runflow_mcp.cli import main as cli
+from runflow_mcp.settings.config import Config
 from tests.runflow.certificates import Authority
 from tests.serving import BOTH, KEY, free_port
 
@@ -590,7 +592,7 @@ def test_the_markdown_table_shows_defaults_whatever_is_set(
 
 def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
     readme = Path(__file__).parent.parent / "README.md"
-    assert settings_report.as_markdown() in readme.read_text(encoding="utf-8")
+    assert config_report.as_markdown() in readme.read_text(encoding="utf-8")
 
 
 def test_limits_that_need_a_package_say_which(

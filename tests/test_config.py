@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.config import Config, ConfigError, likely_typos
-from runflow_mcp.setting_values import mask_url_password
+from runflow_mcp.settings.config import Config, ConfigError, likely_typos
+from runflow_mcp.settings.parsers import mask_url_password
 from runflow_mcp.web.middlewares.hosts import expand_hosts
 from tests.protocol.laws import law
 

@@ -3,9 +3,9 @@
 import attrs
 import pytest
 
-from runflow_mcp.config import Config
-from runflow_mcp.config_warnings import setting_warnings
 from runflow_mcp.open_files import needed
+from runflow_mcp.settings.config import Config
+from runflow_mcp.settings.warnings import setting_warnings
 
 TLS = {"MCP_PUBLIC_URL": "https://mcp.example.com"}
 

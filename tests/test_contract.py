@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp import bounds, cli, settings_report
-from runflow_mcp.config import Config
+from runflow_mcp import bounds
+from runflow_mcp.cli import config_report
+from runflow_mcp.cli import main as cli
 from runflow_mcp.errors import (
     HTTP_STATUS,
     NEXT_ACTION,
@@ -17,14 +18,16 @@ from runflow_mcp.errors import (
     RejectionCode,
     ToolErrorCode,
 )
-from runflow_mcp.methods import arguments
-from runflow_mcp.methods.generate import OPEN_AFTER, READ_LAG
+from runflow_mcp.methods.tools import arguments
+from runflow_mcp.methods.tools.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
-from runflow_mcp.runflow import attempts, client, dispatch, http, recent
-from runflow_mcp.runflow.runs import POLL_DELAY_LAST, POLL_SCHEDULE
-from runflow_mcp.runflow.trimming import MAX_INLINE_MEDIA, MAX_TEXT
+from runflow_mcp.runflow.api import client, transport
+from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
+from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
+from runflow_mcp.runflow.runs.run import POLL_DELAY_LAST, POLL_SCHEDULE
 from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
 from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import STARTING
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
 from runflow_mcp.web.reply import KEEPALIVE
@@ -108,7 +111,7 @@ def test_there_are_no_settings_beside_these() -> None:
     assert [row[0] for row in Config().table()] == list(DEFAULTS)
 
 
-@pytest.mark.parametrize("row", settings_report.as_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
+@pytest.mark.parametrize("row", config_report.as_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
 def test_the_readme_has_the_row_of_a_setting(row: str) -> None:
     assert row in README.splitlines()
 
@@ -191,11 +194,11 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (MAX_INLINE_MEDIA, 2048),
         (MAX_TEXT, 16 * 1024),
         (arguments.MAX_INPUT_DEPTH, 200),
-        (http.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
+        (transport.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
         (client.MAX_RETRY_AFTER, 60),
         (attempts.MAX_ATTEMPTS, 3),
-        (dispatch.BUDGET, 45),
-        (dispatch.FOUND_AGE, 5),
+        (dispatcher.BUDGET, 45),
+        (dispatcher.FOUND_AGE, 5),
         (recent.KEPT, 30),
     ],
 )
@@ -219,7 +222,7 @@ def test_the_package_runs_as_a_module() -> None:
         text=True,
         check=True,
     )
-    assert ran.stdout.strip() == settings_report.as_markdown()
+    assert ran.stdout.strip() == config_report.as_markdown()
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp import egress
-from runflow_mcp.egress import Egress, Proxy
+from runflow_mcp.settings import egress
+from runflow_mcp.settings.egress import Egress, Proxy
 from tests.protocol.laws import law
 from tests.runflow.certificates import Authority
 

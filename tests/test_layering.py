@@ -12,106 +12,74 @@ import runflow_mcp
 ROOT = Path(runflow_mcp.__file__).parent
 MAX_LINES = 350
 
-#: layer → the layers it may import besides itself. A module at the top level is a layer of its own name.
-ALLOWED: dict[str, set[str]] = {
-    "jsontypes": set(),
-    "names": set(),
+#: room → exactly the rooms that it imports. A room is a folder of the package (of ``runflow`` each folder in it), or a
+#: module on the ground floor. A new edge is written down here, and one that is gone is taken out.
+IMPORTS: dict[str, set[str]] = {
+    "json_types": set(),
+    "identifiers": set(),
     "clock": set(),
-    "setting_values": set(),
-    "store_url": set(),
-    "egress": set(),
-    "config": {"setting_values", "store_url", "egress"},
-    "config_warnings": {"setting_values", "config"},
     "open_files": set(),
     "bounds": set(),
-    "lenient_json": {"jsontypes"},
-    "errors": {"jsontypes", "bounds"},
     "key_mistakes": set(),
+    "lenient_json": {"json_types"},
+    "errors": {"json_types", "bounds"},
     "credentials": {"errors", "key_mistakes"},
-    "protocol": {"__init__", "jsontypes", "bounds", "lenient_json", "errors"},
-    "runflow": {
+    "settings": set(),
+    "observability": {"json_types", "clock", "settings"},
+    "protocol": {"json_types", "bounds", "lenient_json"},
+    "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
+    "runflow/reading": {"json_types", "lenient_json"},
+    "runflow/runs": {"json_types", "identifiers", "runflow/reading"},
+    "runflow/api": {
         "__init__",
-        "egress",
-        "jsontypes",
-        "bounds",
+        "json_types",
         "lenient_json",
-        "names",
         "clock",
-        "errors",
+        "settings",
         "credentials",
-        "observability",
+        "runflow/reading",
+        "runflow/runs",
     },
-    "ratelimit": {
-        "jsontypes",
-        "clock",
-        "setting_values",
-        "config",
-        "errors",
-        "credentials",
-        "observability",
-    },
-    "observability": {"__init__", "jsontypes", "clock", "config", "errors", "credentials"},
+    "runflow/dispatch": {"json_types", "clock", "credentials", "runflow/reading", "runflow/runs", "runflow/api"},
+    "runflow/catalog": {"json_types", "identifiers", "lenient_json", "clock", "runflow/reading", "runflow/api"},
     "methods": {
         "__init__",
-        "jsontypes",
+        "json_types",
         "lenient_json",
         "bounds",
-        "names",
+        "identifiers",
         "clock",
-        "config",
+        "settings",
         "errors",
         "credentials",
-        "observability",
         "protocol",
-        "runflow",
+        "runflow/reading",
+        "runflow/runs",
+        "runflow/api",
+        "runflow/dispatch",
+        "runflow/catalog",
     },
     "web": {
         "__init__",
-        "jsontypes",
+        "json_types",
         "bounds",
-        "names",
-        "clock",
-        "setting_values",
-        "config",
+        "settings",
         "errors",
         "credentials",
         "observability",
         "protocol",
         "ratelimit",
         "methods",
-        "runflow",
     },
     # The simulated upstream knows nothing of what it is there to test.
     "sandbox": {"clock"},
 }
 #: Where everything is put together; nothing else may import these.
-TOP = {
-    "app",
-    "server",
-    "cli",
-    "check",
-    "check_errors",
-    "command_line",
-    "settings_report",
-    "terminal",
-    "welcome",
-    "__main__",
-}
-PURE = {
-    "jsontypes",
-    "bounds",
-    "key_mistakes",
-    "lenient_json",
-    "names",
-    "config",
-    "config_warnings",
-    "errors",
-    "credentials",
-    "protocol",
-}
-IO_PACKAGES = {"aiohttp", "asyncio", "socket", "ssl", "uvloop", "redis", "http", "requests", "httpx"}
+TOP = {"app", "serve", "cli", "__main__"}
+#: What a module that calls itself pure must not reach, by itself or through what it imports.
+IO_PACKAGES = ("aiohttp", "asyncio", "socket", "uvloop", "redis", "http.client", "http.server", "threading")
 PAINTING = {"brush", "caption", "landmarks", "media", "painting"}
-HTTP_CLIENT_LAYERS = {"runflow", "web", "sandbox", *TOP}
+HTTP_ROOMS = {"runflow/api", "runflow/catalog", "web", "sandbox", *TOP}
 
 
 def modules() -> list[Path]:
@@ -122,9 +90,14 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def layer_of(path: Path) -> str:
-    first = path.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
+def room_of(module: str) -> str:
+    """The room of a module, given as its path below the package without ``.py``."""
+    first, _, rest = module.partition("/")
+    return f"{first}/{rest.partition('/')[0]}" if first == "runflow" and rest else first
+
+
+def room(path: Path) -> str:
+    return room_of(name_of(path).removesuffix(".py"))
 
 
 @cache
@@ -144,13 +117,14 @@ def imported(path: Path) -> Iterator[str]:
                 yield f"{node.module}.{alias.name}"
 
 
-def layers_imported(path: Path) -> set[str]:
+def rooms_imported(path: Path) -> set[str]:
     found = set()
     for name in imported(path):
-        package, *rest = name.split(".")
+        package, _, inside = name.partition(".")
         if package == "runflow_mcp":
-            inside = bool(rest) and ((ROOT / rest[0]).is_dir() or (ROOT / f"{rest[0]}.py").is_file())
-            found.add(rest[0] if inside else "__init__")
+            first = inside.partition(".")[0]
+            exists = (ROOT / first).is_dir() or (ROOT / f"{first}.py").is_file()
+            found.add(room_of(inside.replace(".", "/")) if exists else "__init__")
     return found
 
 
@@ -168,33 +142,56 @@ def uses(path: Path) -> set[str]:
 each_module = pytest.mark.parametrize("path", modules(), ids=name_of)
 
 
-@each_module
-def test_imports_run_one_way(path: Path) -> None:
-    layer = layer_of(path)
-    if layer in TOP or layer == "__init__":
-        return
-    assert layer in ALLOWED, f"say in this test where {layer} stands"
-    assert layers_imported(path) - {layer} <= ALLOWED[layer]
+def test_every_room_imports_exactly_what_is_written_down() -> None:
+    found: dict[str, set[str]] = {}
+    for path in modules():
+        found.setdefault(room(path), set()).update(rooms_imported(path))
+    below = {
+        name: rooms - {name} for name, rooms in found.items() if name not in {*TOP, "__init__", "runflow/__init__"}
+    }
+    assert below == IMPORTS
 
 
-def test_the_allowed_imports_have_no_circle() -> None:
-    left = {layer: set(below) - {"__init__"} for layer, below in ALLOWED.items()}
+def test_the_imports_have_no_circle() -> None:
+    left = {name: rooms - {"__init__"} for name, rooms in IMPORTS.items()}
     while left:
-        ground = {layer for layer, below in left.items() if not below}
+        ground = {name for name, rooms in left.items() if not rooms}
         assert ground, f"a circle among {sorted(left)}"
-        left = {layer: below - ground for layer, below in left.items() if layer not in ground}
+        left = {name: rooms - ground for name, rooms in left.items() if name not in ground}
 
 
-@each_module
-def test_the_pure_part_knows_no_network(path: Path) -> None:
-    if layer_of(path) in PURE:
-        assert not {name.partition(".")[0] for name in imported(path)} & IO_PACKAGES
+def module_path(name: str) -> Path | None:
+    """The file of a dotted name below the package: a module's own, or the one that defines what is imported."""
+    inside = name.removeprefix("runflow_mcp.").replace(".", "/")
+    candidates = (ROOT / f"{inside}.py", (ROOT / inside).parent.with_suffix(".py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def reached(path: Path) -> frozenset[str]:
+    """The dotted names that a module imports, and those that its imports inside the package reach."""
+    own = set(imported(path))
+    inside = {module_path(name) for name in own if name.startswith("runflow_mcp.")} - {None, path}
+    return frozenset(own.union(*(reached(other) for other in inside if other is not None)))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if "Pure" in (ast.get_docstring(tree(path)) or "")], ids=name_of
+)
+def test_a_module_that_calls_itself_pure_reaches_no_io(path: Path) -> None:
+    assert not [name for name in reached(path) if any(f"{name}.".startswith(f"{one}.") for one in IO_PACKAGES)]
+
+
+@pytest.mark.parametrize("name", ["protocol", "runflow/reading", "runflow/runs"])
+def test_the_core_calls_itself_pure(name: str) -> None:
+    impure = [path for path in modules() if room(path) == name and path.stem != "__init__"]
+    assert all("Pure" in (ast.get_docstring(tree(path)) or "") for path in impure)
 
 
 @each_module
 def test_aiohttp_is_known_at_the_edges_alone(path: Path) -> None:
     if any(name.partition(".")[0] == "aiohttp" for name in imported(path)):
-        assert layer_of(path) in HTTP_CLIENT_LAYERS
+        assert room(path) in HTTP_ROOMS
 
 
 @each_module
@@ -207,13 +204,13 @@ def test_pillow_is_known_to_the_painting_alone(path: Path) -> None:
 @each_module
 def test_the_environment_is_read_by_the_command_line_alone(path: Path) -> None:
     doors = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "dotenv"}
-    if name_of(path) != "cli.py":
+    if name_of(path) != "cli/main.py":
         assert not [name for name in uses(path) if any(f"{name}.".startswith(f"{door}.") for door in doors)]
 
 
 @each_module
 def test_time_is_read_from_the_clock_alone(path: Path) -> None:
-    if name_of(path) == "clock.py" or layer_of(path) == "sandbox":
+    if name_of(path) == "clock.py" or room(path) == "sandbox":
         return
     read = uses(path)
     assert "time" not in {name.partition(".")[0] for name in imported(path)}
@@ -223,7 +220,7 @@ def test_time_is_read_from_the_clock_alone(path: Path) -> None:
 @each_module
 def test_the_key_is_revealed_to_the_upstream_client_alone(path: Path) -> None:
     revealed = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr == "reveal"]
-    assert len(revealed) == (name_of(path) == "runflow/client.py")
+    assert len(revealed) == (name_of(path) == "runflow/api/client.py")
 
 
 @each_module

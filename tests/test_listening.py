@@ -5,8 +5,8 @@ import socket
 import aiohttp
 import pytest
 
-from runflow_mcp.config import Config, ConfigError
-from runflow_mcp.welcome import local_url, welcome
+from runflow_mcp.cli.welcome import local_url, welcome
+from runflow_mcp.settings.config import Config, ConfigError
 from tests.serving import KEY
 from tests.test_cli import Run, run, session  # noqa: F401 - fixtures
 

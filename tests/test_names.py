@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from runflow_mcp.names import client_ref_fault, model_fault, run_id_fault, strip_runs_endpoint
-from runflow_mcp.runflow.client import run_path, runs_path
+from runflow_mcp.identifiers import client_ref_fault, model_fault, run_id_fault, strip_runs_endpoint
+from runflow_mcp.runflow.api.paths import run_path, runs_path
 from tests.protocol.laws import law
 
 ORIGIN = "http://upstream"

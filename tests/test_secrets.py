@@ -14,22 +14,22 @@ import pytest
 import structlog
 
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.config import Config
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.dispatch import Handler
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.router import Handler
 from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
-from runflow_mcp.runflow.dispatch import DispatchFailed
-from runflow_mcp.runflow.http import Outcome, UpstreamError
-from runflow_mcp.runflow.inputs import RunInput
-from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed
+from runflow_mcp.runflow.dispatch.inputs import RunInput
+from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.sandbox import Answer as Reply
 from runflow_mcp.sandbox import Delay, Fault, Hang, Reset, Sandbox, Truncate
-from runflow_mcp.web.keys import METHODS
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import METHODS
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
 from tests.web.test_raw_sockets import connect, exchange, message

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runflow_mcp import cli
+from runflow_mcp.cli import main as cli
+from runflow_mcp.cli.config_report import as_env, as_json, as_text
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.config import Config, ConfigError, survey
 from runflow_mcp.ratelimit.redis import RedisStore
-from runflow_mcp.setting_values import mask_url_password
-from runflow_mcp.settings_report import as_env, as_json, as_text
+from runflow_mcp.settings.config import Config, ConfigError, survey
+from runflow_mcp.settings.parsers import mask_url_password
 from tests.protocol.laws import law
 
 NAME = "MCP_RATE_LIMIT_STORE"

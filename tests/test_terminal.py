@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from runflow_mcp.open_files import UNLIMITED
-from runflow_mcp.server import REPORT_INTERVAL, Trouble
+from runflow_mcp.serve import REPORT_INTERVAL, Trouble
 from tests.serving import BOTH, KEY, free_port
 from tests.test_cli import PATIENCE, SLOW_CALL, bare_environment
 from tests.virtual_time import VirtualClock

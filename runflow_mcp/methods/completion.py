@@ -1,6 +1,6 @@
 """``completion/complete``: the allowed values of a prompt's argument, as far as typed."""
 
-from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.context import Call
 from runflow_mcp.methods.prompts import book_of, find
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 

@@ -6,11 +6,11 @@ None of them waits for the network: they say what this process has of the skill 
 import orjson
 
 from runflow_mcp import __version__
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.methods.call import Call
+from runflow_mcp.json_types import JSON
+from runflow_mcp.methods.context import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import SUPPORTED, TASKS, cacheable, negotiate
-from runflow_mcp.runflow.skill import SkillText
+from runflow_mcp.runflow.catalog.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {
     "name": "Runflow",

@@ -11,13 +11,13 @@ import structlog
 
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import has_too_many_values, quote, quote_all
-from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.arguments import MAX_INPUT_DEPTH
-from runflow_mcp.methods.call import Call
+from runflow_mcp.json_types import JSON, JSONObject, deeper_than
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
-from runflow_mcp.runflow.model_inputs import Input
-from runflow_mcp.runflow.models import Model, Snapshot
+from runflow_mcp.runflow.catalog.entries import Model, Snapshot
+from runflow_mcp.runflow.catalog.model_inputs import Input
 
 log = structlog.get_logger(__name__)
 

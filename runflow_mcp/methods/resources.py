@@ -4,10 +4,10 @@ Nothing is fetched: the media stay at their address, and a server that fetches w
 anywhere.
 """
 
-from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.context import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import Era, Spoken, cacheable
-from runflow_mcp.runflow.links import is_link
+from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"
 #: Characters of an unknown URI that its error repeats.

@@ -1,12 +1,12 @@
 """``subscriptions/listen`` (2026-07-28): a stream that tells when the list of prompts has changed."""
 
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.methods.call import Call
+from runflow_mcp.json_types import JSON
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.prompts import prompt_book
-from runflow_mcp.methods.subscribers import Subscriptions
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import META_SUBSCRIPTION
-from runflow_mcp.runflow.models import Snapshot
+from runflow_mcp.runflow.catalog.entries import Snapshot
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 PROMPTS_CHANGED = "notifications/prompts/list_changed"

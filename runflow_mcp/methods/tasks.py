@@ -7,15 +7,15 @@ a task is upstream's decision, by the caller's own bearer.
 from datetime import UTC, datetime
 
 from runflow_mcp.errors import ToolError
-from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods import outcomes
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.outcomes import Asked
-from runflow_mcp.names import run_id_fault
+from runflow_mcp.identifiers import run_id_fault
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.methods import run_results
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.run_results import Asked
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import TASKS, Spoken, require_extension
-from runflow_mcp.runflow.http import Outcome, UpstreamError
-from runflow_mcp.runflow.runs import CANCELLED, Run, poll_delay
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.runs.run import CANCELLED, Run, poll_delay
 
 #: A task is polled by its client, through the limits of this server.
 MIN_POLL_MS = 5000
@@ -41,7 +41,7 @@ def wanted(spoken: Spoken) -> bool:
 
 def created(run: Run, asked: Asked, now: float) -> Result:
     """The ``CreateTaskResult`` of a run that exists upstream."""
-    note = f" {outcomes.INPUT_IGNORED}" if asked.input_ignored else ""
+    note = f" {run_results.INPUT_IGNORED}" if asked.input_ignored else ""
     return {
         "resultType": "task",
         **_task(run, "working", now, f"{run.status}; client_ref {asked.client_ref}.{note}"),
@@ -54,11 +54,11 @@ async def get(request: Request, call: Call) -> Result:
     run = await _run(_task_id(request.take_params()), call)
     now = call.services.clock.wall()
     if not run.terminal:
-        return _task(run, "working", now, outcomes.progress_message(run, run.age(now), None))
+        return _task(run, "working", now, run_results.progress_message(run, run.age(now), None))
     if run.status == CANCELLED:
         return _task(run, "cancelled", now, "The run was cancelled at Runflow.")
     try:
-        result = outcomes.ended(run, Asked.remembered(run), call.spoken.revision)
+        result = run_results.ended(run, Asked.remembered(run), call.spoken.revision)
     except ToolError as fault:  # a failed run is a completed task: only the protocol's own faults are "failed"
         result = fault.result(call.request_id)
     return {**_task(run, "completed", now, run.status), "result": {"resultType": "complete", **result}}

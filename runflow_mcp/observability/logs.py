@@ -10,8 +10,8 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
-from runflow_mcp.config import Config
 from runflow_mcp.observability.sink import Sink
+from runflow_mcp.settings.config import Config
 
 #: Seconds that the last lines get to be written when the process stops.
 FLUSH = 0.5

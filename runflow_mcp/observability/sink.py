@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from runflow_mcp.clock import Clock, SystemClock
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 
 #: What is kept while nothing can be written; beyond either bound, new lines are dropped and counted. At
 #: 300 bytes a line that is near 14,000 lines: some seconds of a busy server.

@@ -12,7 +12,7 @@ import orjson
 
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import MAX_ID_BYTES, bounded
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.json_types import JSON, JSONObject
 
 Id = str | int
 

@@ -8,7 +8,7 @@ import math
 import attrs
 
 from runflow_mcp.bounds import MAX_ID_BYTES
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import Code, Id, ProtocolError, is_id
 
 METHOD = "notifications/progress"

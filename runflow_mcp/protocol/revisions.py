@@ -14,7 +14,7 @@ from enum import Enum, StrEnum, auto
 import attrs
 
 from runflow_mcp.bounds import quote
-from runflow_mcp.jsontypes import JSON, JSONObject
+from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import Batch, Code, Message, ProtocolError, Request, Result
 
 

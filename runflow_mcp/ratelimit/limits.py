@@ -8,12 +8,12 @@ from typing import Protocol
 
 import attrs
 
-from runflow_mcp.config import Config
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 from runflow_mcp.ratelimit.accepted import AcceptedKeys
 from runflow_mcp.ratelimit.windows import MICROSECONDS
+from runflow_mcp.settings.config import Config
 
 
 class Scope(StrEnum):

@@ -3,10 +3,10 @@
 import attrs
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.config import Config
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict, limit_of
 from runflow_mcp.ratelimit.windows import MICROSECONDS, Window
+from runflow_mcp.settings.config import Config
 
 
 @attrs.frozen

@@ -12,12 +12,12 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.config import Config
-from runflow_mcp.jsontypes import JSON
+from runflow_mcp.json_types import JSON
 from runflow_mcp.ratelimit.limits import Hit, Verdict, limit_of
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.places import Places
-from runflow_mcp.setting_values import mask_url_password
+from runflow_mcp.settings.config import Config
+from runflow_mcp.settings.parsers import mask_url_password
 
 log = structlog.get_logger(__name__)
 

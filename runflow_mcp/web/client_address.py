@@ -6,7 +6,7 @@ Pure. Only the right-most untrusted hop counts: everything left of it is the cal
 import ipaddress
 from collections.abc import Sequence
 
-from runflow_mcp.setting_values import IPNetwork
+from runflow_mcp.settings.parsers import IPNetwork
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

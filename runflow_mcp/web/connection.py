@@ -17,8 +17,8 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
-from runflow_mcp.web.keys import REFUSAL_LOG
-from runflow_mcp.web.middlewares.access import SERVER, make_request_id
+from runflow_mcp.web.app_keys import REFUSAL_LOG
+from runflow_mcp.web.middlewares.access_log import SERVER, make_request_id
 from runflow_mcp.web.refusal_log import RefusalLog
 
 log = structlog.get_logger(__name__)

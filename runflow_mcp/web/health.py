@@ -4,8 +4,8 @@ import orjson
 from aiohttp import web
 
 from runflow_mcp import __version__
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.web.keys import LIMITS, LOG_SINK, SERVICES
+from runflow_mcp.json_types import JSON
+from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, SERVICES
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PROBES = frozenset({HEALTHZ, READYZ})

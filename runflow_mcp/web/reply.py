@@ -12,10 +12,10 @@ from typing import Self
 
 from aiohttp import web
 
-from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.methods.waits import Answering
+from runflow_mcp.json_types import JSONObject
+from runflow_mcp.methods.inflight import Answering
 from runflow_mcp.protocol.jsonrpc import render_notification
-from runflow_mcp.web.keys import ADDRESS, UNREAD
+from runflow_mcp.web.app_keys import ADDRESS, UNREAD
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0

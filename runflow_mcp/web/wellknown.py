@@ -6,8 +6,8 @@ A stub on purpose: there is no authorization server, the key is the caller's own
 import orjson
 from aiohttp import web
 
-from runflow_mcp.config import Config
-from runflow_mcp.web.keys import SERVICES
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import SERVICES
 
 PATH = "/.well-known/oauth-protected-resource"
 DOCUMENTATION = "https://docs.runflow.io"

@@ -15,11 +15,11 @@ import pytest
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.config import Config
 from runflow_mcp.sandbox import Answer, Delay, Route, RunningSandbox, Sandbox
-from runflow_mcp.server import drain
+from runflow_mcp.serve import drain
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import UNREAD
 from runflow_mcp.web.connection import Runner
-from runflow_mcp.web.keys import UNREAD
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from tests.methods.seen import dispatches, polls
 from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.runflow.dispatch import BUDGET
+from runflow_mcp.runflow.dispatch.dispatcher import BUDGET
 from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
 from tests.chaos.world import INPUTS, ROUNDING, Order, World
 from tests.methods.envelopes import tool_error_of

@@ -11,9 +11,9 @@ import orjson
 import pytest
 import structlog
 
-from runflow_mcp.runflow.http import MAX_RESPONSE_BYTES
-from runflow_mcp.runflow.outputs import MAX_OUTPUT_URLS
-from runflow_mcp.runflow.trimming import MAX_INLINE_MEDIA
+from runflow_mcp.runflow.api.transport import MAX_RESPONSE_BYTES
+from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA
+from runflow_mcp.runflow.runs.outputs import MAX_OUTPUT_URLS
 from tests.chaos.liar import CREATE, ENOUGH, LIST, POLL, Liar, Saying, chunks, lying, response
 from tests.chaos.world import ROUNDING
 from tests.methods.envelopes import run_error_of, tool_error_of

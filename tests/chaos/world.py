@@ -18,14 +18,14 @@ import orjson
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.config import Config
-from runflow_mcp.methods.call import Services
+from runflow_mcp.methods.context import Services
 from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.keys import fingerprint
 from runflow_mcp.sandbox.runs import Run
-from runflow_mcp.server import CLOSING, drain
+from runflow_mcp.serve import CLOSING, drain
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
-from runflow_mcp.web.keys import SERVICES
 from tests.serving import BOTH, TASKS, Answer, free_port, modern
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 

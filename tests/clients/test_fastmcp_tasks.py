@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp.methods.waits import Answering
+from runflow_mcp.methods.inflight import Answering
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, python_peer, talking
 from tests.methods.seen import dispatches

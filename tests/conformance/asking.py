@@ -5,9 +5,9 @@ from contextvars import ContextVar
 import attrs
 import orjson
 
-from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.tools import Tool
+from runflow_mcp.json_types import JSONObject
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import Era
 from tests.conformance.documents import text

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.dispatch import Handler
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.methods.context import Call
 from runflow_mcp.methods.prompts import refuse_cursor
+from runflow_mcp.methods.router import Handler
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import cacheable
 from tests.conformance.interviews import Answers, Interview, elicit

@@ -11,13 +11,14 @@ from unittest.mock import patch
 from aiohttp import web
 from aiohttp.typedefs import Handler as HTTPHandler
 
-from runflow_mcp import app, cli, server
-from runflow_mcp.config import Config
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.dispatch import TOOLS, Handler, Methods, methods
+from runflow_mcp import app, serve
+from runflow_mcp.cli import main as cli
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.router import TOOLS, Handler, Methods, methods
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.sandbox import Sandbox
+from runflow_mcp.settings.config import Config
 from tests.conformance import asking, jobs, tools
 from tests.conformance.documents import RESOURCES, completing, getting_prompts, listing_prompts
 
@@ -70,7 +71,7 @@ def create_app(config: Config, *, sink: Sink | None = None) -> web.Application:
 
 def main() -> int:
     """``serve --sandbox``, but for the application and the speed of the runs."""
-    with patch.object(server, "create_app", create_app), patch.object(cli, "Sandbox", partial(Sandbox, speed=SPEED)):
+    with patch.object(serve, "create_app", create_app), patch.object(cli, "Sandbox", partial(Sandbox, speed=SPEED)):
         return cli.main(["serve", "--sandbox"])
 
 

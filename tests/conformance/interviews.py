@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 
-from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods.call import Call
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.methods.context import Call
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Result
 
 #: What a client must have declared to be asked this.

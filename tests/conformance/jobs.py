@@ -3,9 +3,9 @@
 So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, and not a second implementation.
 """
 
-from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.generate import generate
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import TASKS, require_extension
 from tests.conformance.asking import NAME, asks

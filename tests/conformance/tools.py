@@ -5,18 +5,12 @@ from contextvars import ContextVar
 
 from multidict import CIMultiDictProxy
 
-from runflow_mcp.jsontypes import JSON, JSONObject
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.tools import Tool
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.progress import METHOD
-from runflow_mcp.protocol.revisions import (
-    META_CAPABILITIES,
-    META_VERSION,
-    Era,
-    RoutingHeaders,
-    classify,
-)
+from runflow_mcp.protocol.revisions import META_CAPABILITIES, META_VERSION, Era, RoutingHeaders, classify
 from tests.conformance.documents import PNG, WAV, embedded, text
 from tests.conformance.interviews import lacks
 

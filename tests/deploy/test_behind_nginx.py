@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from runflow_mcp import __version__
-from runflow_mcp.config import Config
+from runflow_mcp.settings.config import Config
 from tests.deploy import http2
 from tests.deploy.conftest import PING, Client, events, order
 from tests.deploy.stack import HOST, PER_ADDRESS, Stack, eventually

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from runflow_mcp.config import Config
-from runflow_mcp.runflow.http import SPARE_CONNECTIONS
-from runflow_mcp.server import CLOSING
+from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
+from runflow_mcp.serve import CLOSING
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import HEALTHZ
 from tests.deploy.files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
 from tests.deploy.stack import site_in

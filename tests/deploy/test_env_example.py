@@ -5,7 +5,7 @@
 
 import dotenv
 
-from runflow_mcp.config import Config
+from runflow_mcp.settings.config import Config
 from tests.deploy.files import DEPLOY, assignments
 
 FILE = DEPLOY / "env.example"

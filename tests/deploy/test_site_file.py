@@ -5,8 +5,8 @@ import re
 import orjson
 import pytest
 
-from runflow_mcp.config import Config
 from runflow_mcp.errors import HTTP_STATUS, Rejection, RejectionCode
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.connection import HEAD_TIMEOUT, KEEPALIVE_TIMEOUT
 from runflow_mcp.web.health import READYZ
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT

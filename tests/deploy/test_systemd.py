@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp.cli import WRONG_SETTINGS
-from runflow_mcp.config import Config
-from runflow_mcp.runflow.http import SPARE_CONNECTIONS
-from runflow_mcp.server import CLOSING
+from runflow_mcp.cli.main import WRONG_SETTINGS
+from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
+from runflow_mcp.serve import CLOSING
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTING
 from tests.deploy.files import DEPLOY, assignments, seconds, size
 

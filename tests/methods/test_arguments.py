@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.errors import ToolError
-from runflow_mcp.jsontypes import deeper_than
-from runflow_mcp.methods.arguments import GenerateArguments, ListModelsArguments, read_arguments
-from runflow_mcp.runflow.inputs import RunInput
-from runflow_mcp.runflow.models import CATEGORIES
+from runflow_mcp.json_types import deeper_than
+from runflow_mcp.methods.tools.arguments import GenerateArguments, ListModelsArguments, read_arguments
+from runflow_mcp.runflow.catalog.entries import CATEGORIES
+from runflow_mcp.runflow.dispatch.inputs import RunInput
 from tests.protocol.laws import json_values, law
 
 MODEL = "google/nano-banana-2"

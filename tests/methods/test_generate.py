@@ -5,7 +5,7 @@ import re
 import orjson
 import pytest
 
-from runflow_mcp.methods.schemas import GENERATE
+from runflow_mcp.methods.tools.schemas import GENERATE
 from runflow_mcp.sandbox import RunningSandbox, Sandbox
 from tests.methods.schema_check import fits
 from tests.methods.seen import asked, dispatches, polls

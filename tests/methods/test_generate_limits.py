@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from runflow_mcp.runflow import dispatch_places
+from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.seen import asked, dispatches, polls
@@ -115,7 +115,7 @@ async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Ser
 async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
     server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, share: str, *, whose: str, mode: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(dispatch_places, share, attrs.evolve(getattr(dispatch_places, share), dispatches=2))
+    monkeypatch.setattr(slots, share, attrs.evolve(getattr(slots, share), dispatches=2))
     sandbox.faults.add(Route.CREATE, Hang(600), times=None)
     leaving = [asyncio.create_task(server.generate(client_ref=f"left-{number}", **mode)) for number in range(2)]
     await server.services.clock.sleep(1)

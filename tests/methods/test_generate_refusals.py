@@ -6,7 +6,7 @@ from random import Random
 import orjson
 import pytest
 
-from runflow_mcp.methods.schemas import GENERATE
+from runflow_mcp.methods.tools.schemas import GENERATE
 from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.schema_check import fits

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.runflow import dispatch_places
-from runflow_mcp.runflow.dispatch_places import Share
+from runflow_mcp.runflow.dispatch import slots
+from runflow_mcp.runflow.dispatch.slots import Share
 from runflow_mcp.sandbox import Hang, Route, Sandbox
 from runflow_mcp.sandbox.faults import Answer
 from tests.methods.envelopes import tool_error_of
@@ -182,7 +182,7 @@ async def test_dispatches_under_way_are_bounded_together(
     serve: Serve, sandbox: Sandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
 ) -> None:
     """Upstream hangs: past the share calls are refused, and nothing of them is started or kept."""
-    monkeypatch.setattr(dispatch_places, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
+    monkeypatch.setattr(slots, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
     server = await serve(**LIMITS)
     sandbox.faults.add(Route.CREATE, Hang(600), times=None)
     body = message("tools/call", name="generate", arguments={"model": SLOW, "input": run_input, "wait": False})

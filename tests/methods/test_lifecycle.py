@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp import __version__
-from runflow_mcp.runflow.skill import bundled
+from runflow_mcp.runflow.catalog.skill import bundled
 from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox
 from runflow_mcp.sandbox.publications import skill
 from tests.serving import Serve, Server

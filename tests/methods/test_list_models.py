@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.methods.schemas import LIST_MODELS
+from runflow_mcp.methods.tools.schemas import LIST_MODELS
 from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
 from tests.methods.catalogs import entry, script
 from tests.methods.envelopes import tool_error_of

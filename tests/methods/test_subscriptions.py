@@ -10,13 +10,7 @@ import attrs
 import orjson
 import pytest
 
-from runflow_mcp.methods.subscribers import (
-    MAX_PER_ADDRESS,
-    MAX_PER_KEY,
-    MAX_SUBSCRIPTIONS,
-    RETRY_AFTER,
-    Subscriptions,
-)
+from runflow_mcp.methods.listeners import MAX_PER_ADDRESS, MAX_PER_KEY, MAX_SUBSCRIPTIONS, RETRY_AFTER, Subscriptions
 from runflow_mcp.protocol.jsonrpc import ProtocolError
 from runflow_mcp.sandbox import Answer, Delay, Reset, Route, Sandbox
 from tests.methods.catalogs import entry, script

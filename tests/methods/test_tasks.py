@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.methods.schemas import GENERATE
+from runflow_mcp.methods.tools.schemas import GENERATE
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox
 from tests import serving
 from tests.methods.envelopes import tool_error_of

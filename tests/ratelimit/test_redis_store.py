@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from runflow_mcp.clock import Clock, SystemClock
-from runflow_mcp.config import Config
 from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict
 from runflow_mcp.ratelimit.redis import MAX_CONNECTIONS, TIMEOUT, RedisStore
+from runflow_mcp.settings.config import Config
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 from tests.ratelimit.conftest import RedisServer
 from tests.services import require

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.config import Config
 from runflow_mcp.ratelimit import windows
 from runflow_mcp.ratelimit.limits import Hit, Scope
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.windows import Window, wait_for
+from runflow_mcp.settings.config import Config
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 
 MIB = 1024 * 1024

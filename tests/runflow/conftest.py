@@ -10,11 +10,11 @@ import attrs
 import pytest
 
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.runflow.client import RunflowClient
-from runflow_mcp.runflow.dispatch import Dispatcher
-from runflow_mcp.runflow.http import open_session
-from runflow_mcp.runflow.inputs import RunInput
-from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.api.client import RunflowClient
+from runflow_mcp.runflow.api.transport import open_session
+from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
+from runflow_mcp.runflow.dispatch.inputs import RunInput
+from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.edge import SeenRequest
 from tests.serving import INPUT, KEY, MODEL

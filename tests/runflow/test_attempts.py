@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from runflow_mcp.runflow.attempts import Reached, Shown, may_post
+from runflow_mcp.runflow.dispatch.attempts import Reached, Shown, may_post
 
 ALLOWED = {
     (Reached.NOTHING, Shown.NOT_ASKED): True,

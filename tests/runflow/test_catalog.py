@@ -11,8 +11,8 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from runflow_mcp.runflow.catalog import Catalog, CatalogUnavailable
-from runflow_mcp.runflow.models import Snapshot
+from runflow_mcp.runflow.catalog.catalog import Catalog, CatalogUnavailable
+from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, RunningSandbox, Sandbox, Truncate
 from runflow_mcp.sandbox.edge import SeenRequest
 from tests.serving import free_port

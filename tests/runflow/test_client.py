@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.runflow.attempts import Reached, reached_by
-from runflow_mcp.runflow.client import RunflowClient, retry_after, run_path, runs_path
-from runflow_mcp.runflow.error_bodies import read_error_body
-from runflow_mcp.runflow.http import MAX_RESPONSE_BYTES, Outcome, UpstreamError
-from runflow_mcp.runflow.runs import Run
-from runflow_mcp.runflow.trimming import trimmed
+from runflow_mcp.runflow.api.client import RunflowClient, retry_after
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.paths import run_path, runs_path
+from runflow_mcp.runflow.api.transport import MAX_RESPONSE_BYTES
+from runflow_mcp.runflow.dispatch.attempts import Reached, reached_by
+from runflow_mcp.runflow.reading.error_bodies import read_error_body
+from runflow_mcp.runflow.reading.trimming import trimmed
+from runflow_mcp.runflow.runs.run import Run
 from runflow_mcp.sandbox import Answer, Fault, Hang, Reset, RunningSandbox, Sandbox, Truncate
 from tests.protocol.laws import json_values, law
 from tests.serving import INPUT, KEY, MODEL, free_port

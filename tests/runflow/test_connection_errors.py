@@ -14,10 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.egress import Egress
-from runflow_mcp.runflow.client import RunflowClient
-from runflow_mcp.runflow.connection_errors import problem_of
-from runflow_mcp.runflow.http import Outcome, UpstreamError, open_session
+from runflow_mcp.runflow.api.client import RunflowClient
+from runflow_mcp.runflow.api.connection_errors import problem_of
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.transport import open_session
+from runflow_mcp.settings.egress import Egress
 from tests.runflow.certificates import DAY, Authority
 from tests.serving import KEY, MODEL, free_port, run_server
 from tests.virtual_time import VirtualClock

@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.runflow.dispatch import Dispatched, DispatchFailed
-from runflow_mcp.runflow.http import Outcome
-from runflow_mcp.runflow.inputs import RunInput, input_digest
-from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.api.errors import Outcome
+from runflow_mcp.runflow.dispatch.dispatcher import Dispatched
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed
+from runflow_mcp.runflow.dispatch.inputs import RunInput, input_digest
+from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Truncate
 from tests.runflow.conftest import Desk, OpenDesk
 from tests.serving import INPUT, KEY, MODEL, free_port

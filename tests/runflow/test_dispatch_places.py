@@ -2,7 +2,7 @@
 
 import pytest
 
-from runflow_mcp.runflow.dispatch_places import IN_ALL, PER_ADDRESS, PER_KEY, DispatchPlaces, NoPlace, Share
+from runflow_mcp.runflow.dispatch.slots import IN_ALL, PER_ADDRESS, PER_KEY, DispatchPlaces, NoPlace, Share
 
 
 def full(places: DispatchPlaces, key: str, address: str, size: int) -> Share:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow.heavy_json import LEFT_OUT, MAX_ADDRESSES, MAX_CONTAINERS, is_heavy, reduced
+from runflow_mcp.runflow.reading.heavy_json import LEFT_OUT, MAX_ADDRESSES, MAX_CONTAINERS, is_heavy, reduced
 from runflow_mcp.sandbox import Answer, Sandbox
 from tests.protocol.laws import json_values, law
 from tests.serving import Server

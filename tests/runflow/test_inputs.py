@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.runflow.inputs import input_digest, is_other_input
-from runflow_mcp.runflow.runs import Run, parse_run
+from runflow_mcp.json_types import JSONObject
+from runflow_mcp.runflow.dispatch.inputs import input_digest, is_other_input
+from runflow_mcp.runflow.runs.run import Run, parse_run
 from tests.protocol.laws import json_values, law
 
 PROMPT = "A lighthouse at dusk, in the style of an old postcard"

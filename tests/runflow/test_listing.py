@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from runflow_mcp.runflow.listing import MIN_CUT, is_same_ref, read_page, spellings
+from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_ref, read_page, spellings
 from tests.protocol.laws import json_values, law
 
 LIMIT = 5

@@ -4,9 +4,9 @@ import attrs
 import orjson
 import pytest
 
-from runflow_mcp.runflow.dispatch import DispatchFailed
-from runflow_mcp.runflow.lookup import MAX_PAGES
-from runflow_mcp.runflow.order import Order
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed
+from runflow_mcp.runflow.dispatch.lookup import MAX_PAGES
+from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.sandbox import Answer, Delay, Fault, Habits, Hang, Idempotency, Reset
 from tests.runflow.conftest import Desk, OpenDesk
 from tests.serving import INPUT, MODEL

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.methods.list_models import entry as shown
-from runflow_mcp.names import model_fault
-from runflow_mcp.runflow.catalog_search import select
-from runflow_mcp.runflow.model_inputs import Input
-from runflow_mcp.runflow.models import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
+from runflow_mcp.identifiers import model_fault
+from runflow_mcp.methods.tools.list_models import entry as shown
+from runflow_mcp.runflow.catalog.entries import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
+from runflow_mcp.runflow.catalog.model_inputs import Input
+from runflow_mcp.runflow.catalog.search import select
 from runflow_mcp.sandbox import catalog as sandbox_catalog
 from tests.protocol.laws import json_values, law
 

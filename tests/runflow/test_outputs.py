@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.runflow import links, outputs
-from runflow_mcp.runflow.media_types import media_type
-from runflow_mcp.runflow.outputs import MAX_OUTPUT_URLS, MAX_OUTPUTS_SIZE, find_outputs
+from runflow_mcp.json_types import JSON
+from runflow_mcp.runflow.reading import links
+from runflow_mcp.runflow.reading.media_types import media_type
+from runflow_mcp.runflow.runs import outputs
+from runflow_mcp.runflow.runs.outputs import MAX_OUTPUT_URLS, MAX_OUTPUTS_SIZE, find_outputs
 from tests.protocol.laws import json_values, law
 from tests.virtual_time import real_seconds
 

@@ -1,7 +1,7 @@
 """What a process remembers of its dispatches: for half a minute, and no more than so many."""
 
-from runflow_mcp.runflow.attempts import Reached
-from runflow_mcp.runflow.recent import KEPT, MAX_ENTRIES, Recent
+from runflow_mcp.runflow.dispatch.attempts import Reached
+from runflow_mcp.runflow.dispatch.recent import KEPT, MAX_ENTRIES, Recent
 
 
 def test_a_dispatch_is_remembered_for_half_a_minute() -> None:

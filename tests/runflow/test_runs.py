@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow.outputs import find_outputs
-from runflow_mcp.runflow.runs import (
-    Run,
-    known_by_id,
-    parse_run,
-    poll_delay,
-)
-from runflow_mcp.runflow.trimming import trimmed
+from runflow_mcp.runflow.reading.trimming import trimmed
+from runflow_mcp.runflow.runs.outputs import find_outputs
+from runflow_mcp.runflow.runs.run import Run, known_by_id, parse_run, poll_delay
 from tests.protocol.laws import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from runflow_mcp.runflow.documents import Document
-from runflow_mcp.runflow.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
+from runflow_mcp.runflow.catalog.documents import Document
+from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
 from runflow_mcp.sandbox import Answer, Hang, Reset, RunningSandbox, Sandbox, Truncate, publications
 from runflow_mcp.sandbox.edge import SeenRequest
 from tests.virtual_time import VirtualClock

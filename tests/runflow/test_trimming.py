@@ -9,8 +9,8 @@ import orjson
 import pytest
 from hypothesis import given
 
-from runflow_mcp.jsontypes import JSON
-from runflow_mcp.runflow.trimming import (
+from runflow_mcp.json_types import JSON
+from runflow_mcp.runflow.reading.trimming import (
     MAX_DEPTH,
     MAX_INLINE_MEDIA,
     MAX_SIZE,

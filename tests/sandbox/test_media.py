@@ -121,6 +121,6 @@ def test_sounds_differ_and_repeat() -> None:
 
 def test_nothing_imports_pillow_before_something_is_drawn() -> None:
     """The server in front of the real Runflow runs without it."""
-    code = "import sys, runflow_mcp.cli, runflow_mcp.sandbox; print('PIL' in sys.modules)"
+    code = "import sys, runflow_mcp.cli.main, runflow_mcp.sandbox; print('PIL' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert ran.stdout == "False\n"

@@ -8,7 +8,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.config import Config
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.client_address import client_address
 from tests.serving import Serve, Server
 

@@ -11,13 +11,13 @@ import pytest
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.config import Config
-from runflow_mcp.jsontypes import JSONObject
-from runflow_mcp.methods.call import Call
-from runflow_mcp.methods.dispatch import methods
-from runflow_mcp.methods.tools import Tool, ToolHandler
+from runflow_mcp.json_types import JSONObject
+from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.router import methods
+from runflow_mcp.methods.tools.registry import Tool, ToolHandler
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.settings.config import Config
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import Reply
 from tests.serving import BOTH, Server, free_port

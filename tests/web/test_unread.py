@@ -12,13 +12,13 @@ import pytest
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.config import Config
-from runflow_mcp.methods.call import Call
+from runflow_mcp.methods.context import Call
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import UNREAD
+from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, Unread
 from runflow_mcp.web.connection import Runner
-from runflow_mcp.web.keys import UNREAD
-from runflow_mcp.web.unread import MAX_PER_ADDRESS, MAX_UNREAD, Unread
 from tests.serving import KEY, free_port
 from tests.virtual_time import VirtualClock
 

@@ -2,11 +2,11 @@
 
 from aiohttp.typedefs import Middleware
 
-from runflow_mcp.config import Config
-from runflow_mcp.web.middlewares.access import access_log
-from runflow_mcp.web.middlewares.addresses import address_of_caller
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.middlewares.access_log import access_log
 from runflow_mcp.web.middlewares.auth import bearer_guard
 from runflow_mcp.web.middlewares.body import body_guard
+from runflow_mcp.web.middlewares.client_address import address_of_caller
 from runflow_mcp.web.middlewares.cors import preflight
 from runflow_mcp.web.middlewares.hosts import host_guard, origin_guard
 from runflow_mcp.web.middlewares.rejections import rejections

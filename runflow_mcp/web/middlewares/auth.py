@@ -6,10 +6,10 @@ One guard for the two, since which windows a request counts in depends on whethe
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from runflow_mcp.config import Config
 from runflow_mcp.credentials import parse_authorization
 from runflow_mcp.errors import Rejection
-from runflow_mcp.web.keys import ADDRESS, ADMISSION, BEARER, LIMITS, is_mcp
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import ADDRESS, ADMISSION, BEARER, LIMITS, is_mcp
 
 
 def bearer_guard(config: Config) -> Middleware:

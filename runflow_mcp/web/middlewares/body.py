@@ -6,9 +6,9 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.bounds import MAX_VALUES
-from runflow_mcp.config import Config
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.web.keys import is_mcp
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import is_mcp
 
 #: Seconds for the whole body to arrive.
 BODY_TIMEOUT = 10.0

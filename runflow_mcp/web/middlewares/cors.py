@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runflow_mcp.web.keys import ORIGIN
+from runflow_mcp.web.app_keys import ORIGIN
 
 #: Request headers that MCP clients send.
 _ALLOW_HEADERS = (

@@ -6,10 +6,10 @@ The health probes are outside: a load balancer asks by address.
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from runflow_mcp.config import Config
 from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import ORIGIN
 from runflow_mcp.web.health import PROBES
-from runflow_mcp.web.keys import ORIGIN
 
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 

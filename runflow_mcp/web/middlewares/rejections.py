@@ -5,10 +5,10 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from runflow_mcp.config import Config
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
-from runflow_mcp.web.keys import REQUEST_ID
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import REQUEST_ID
 from runflow_mcp.web.wellknown import challenge
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,1 @@
+"""The commands of ``runflow-mcp`` and what they print."""

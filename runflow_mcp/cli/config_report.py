@@ -1,0 +1,71 @@
+"""The settings as ``runflow-mcp config`` prints them: for people, as ``.env``, as JSON, as the README's table. Pure."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+import attrs
+import orjson
+
+from runflow_mcp.settings.config import Config, Row
+from runflow_mcp.settings.parsers import MASK
+from runflow_mcp.settings.warnings import SettingWarning
+
+
+def as_text(rows: Sequence[Row], warnings: Sequence[SettingWarning]) -> str:
+    """Four lines a setting; wrong and questionable values are marked."""
+    lines = []
+    for row in rows:
+        lines += [
+            f"{row.name} ({row.type})",
+            f"    {row.help}",
+            f"    default: {row.default or '(empty)'}",
+            f"    now:     {row.value or '(empty)'}",
+        ]
+        if row.error is not None:
+            lines.append(f"    WRONG:   {row.error}")
+        lines += [f"    WARNING: {one.why}. Fix: {one.fix}" for one in warnings if one.setting == row.name]
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """An array of objects with the members of ``Row``; ``error`` is null where the value is right."""
+    return orjson.dumps([attrs.asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode()
+
+
+def as_env(rows: Sequence[Row], environ: Mapping[str, str]) -> str:
+    """A ``.env`` file: what is set as it is, every default commented out.
+
+    A value with a password in it is masked and commented out: what is printed ends in terminals and chats.
+    """
+    blocks = []
+    for row in rows:
+        given = environ.get(row.name, "").strip()
+        if row.error is not None:
+            assignment = f"# wrong: {row.error}\n# {row.name}={_quoted(row.value)}"
+        elif row.is_set and MASK in row.value and row.value != given:
+            assignment = f"# set, with a secret that is not shown:\n# {row.name}={_quoted(row.value)}"
+        elif row.is_set:
+            assignment = f"{row.name}={_quoted(given)}"
+        else:
+            assignment = f"# {row.name}={_quoted(row.default)}"
+        blocks.append(f"# {row.help}\n{assignment}")
+    return "\n\n".join(blocks)
+
+
+def _quoted(value: str) -> str:
+    """The value as a ``.env`` file has it; single quotes keep everything as it stands."""
+    plain = all(one.isalnum() or one in "_-.,:/*[]%+=@" for one in value)
+    if plain:
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def as_markdown() -> str:
+    """The README's table of settings."""
+    lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
+    for name, kind, default, _, help_ in Config().table():
+        # A <placeholder> would vanish as an unknown tag.
+        shown = html.escape(help_, quote=False)
+        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {shown} |")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""What a person who starts the server in a terminal reads first: its address, a key, the first commands. Pure."""
+
+import shlex
+from collections.abc import Sequence
+
+from runflow_mcp.settings.config import Config
+
+SANDBOX_KEY = "rf_live_sandbox"
+MODEL = "google/nano-banana-2"
+INPUT = '{"prompt": "a lighthouse at dusk"}'
+#: What `check` asks when it is given no URL.
+DEFAULT_URL = "http://127.0.0.1:8080/mcp"
+#: Addresses that stand for every address of the machine, and the one to reach them by.
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - compared, not bound
+
+
+def local_url(config: Config) -> str:
+    """The server's address on this machine."""
+    host = _ANY.get(config.host, config.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}/mcp".replace("%", "%25")
+
+
+def client_url(config: Config) -> str:
+    """The address that clients use."""
+    return f"{config.public_url}/mcp" if config.public_url else local_url(config)
+
+
+def welcome(config: Config, program: Sequence[str], *, sandbox: bool) -> str:
+    """The text. ``program``: how this command was called, so that what is printed can be pasted."""
+    url, local = client_url(config), local_url(config)
+    command = [*program, "check", *([] if local == DEFAULT_URL else [local])]
+    if sandbox:
+        command += ["--key", SANDBOX_KEY]
+        head = "Runflow MCP server, against the embedded sandbox (a simulated Runflow: no account, nothing is billed)"
+        key = f"sandbox key  {SANDBOX_KEY}"
+        first = "A first picture, from a second terminal:"
+        header = raw_header = shlex.quote(f"Authorization: Bearer {SANDBOX_KEY}")
+    else:
+        head = f"Runflow MCP server, in front of {config.api_url} (runs cost money)"
+        key = "key          your own; it starts with rf_live_ (Runflow dashboard, Settings → API keys)"
+        first = "A first picture, from a second terminal; the command asks for the key:"
+        # The client expands the first, the shell the second: the key is in no file and no command.
+        header, raw_header = "'Authorization: Bearer ${RUNFLOW_API_KEY}'", '"Authorization: Bearer $RUNFLOW_API_KEY"'
+    picture = shlex.join([*command, "--generate", MODEL, INPUT])
+    call = (
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate","arguments":'
+        f'{{"model":"{MODEL}","input":{INPUT}}},"_meta":{{"progressToken":1}}}}}}'
+    )
+    return f"""
+{head}
+
+  URL          {url}
+  {key}
+
+{first}
+
+  {picture}
+
+The same as a raw call:
+
+  curl -N {url} \\
+    -H {raw_header} \\
+    -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\
+    -d {shlex.quote(call)}
+
+Claude Code:
+
+  claude mcp add --transport http runflow {url} --header {header}
+
+Ctrl-C stops the server.
+"""

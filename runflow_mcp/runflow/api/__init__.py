@@ -1,0 +1,1 @@
+"""Requests to Runflow's REST API, and what each answer means."""

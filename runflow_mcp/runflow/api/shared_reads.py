@@ -1,0 +1,92 @@
+"""Reads of one run, shared by every call of this process that waits for it with the same key.
+
+A run that many calls wait for is asked for about once a second, however many they are. One that a single call
+waits for, which is nearly every one, is read directly.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import attrs
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.runflow.api.client import RunflowClient
+from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.reading.trimming import trimmed
+from runflow_mcp.runflow.runs.run import Run
+
+#: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
+FRESH = 1.0
+#: Bytes of JSON, to within one text, of a run that goes on; an error about it shows no more.
+MAX_SHOWN = 4096
+
+
+@attrs.define(eq=False)
+class SharedRead:
+    """The reads of one run with one key."""
+
+    client: RunflowClient
+    clock: Clock
+    bearer: Bearer
+    run_id: str
+    waiting: int = 0
+    _flight: asyncio.Task[Run | UpstreamError] | None = None
+    _started: float = 0.0
+
+    async def read(self, trace: Mapping[str, str]) -> Run:
+        """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``."""
+        if self.waiting == 1:
+            return await self.client.get_run(self.bearer, self.run_id, trace)
+        now = self.clock.monotonic()
+        if self._flight is None or (self._flight.done() and now - self._started >= FRESH):
+            self._started = now
+            self._flight = asyncio.create_task(self._read(trace), name="shared read")
+        # A call that leaves must not take the read of the others with it.
+        outcome = await asyncio.shield(self._flight)
+        if isinstance(outcome, UpstreamError):
+            # Each caller raises a copy of its own: a raised exception collects the frames that it passes.
+            raise attrs.evolve(outcome)
+        return outcome
+
+    async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
+        try:
+            run = await self.client.get_run(self.bearer, self.run_id, trace)
+        except UpstreamError as error:
+            return error
+        # What is kept for the others is small: a run may repeat its input, as large as a request, under any name.
+        if run.terminal:
+            return run
+        raw = trimmed(run.raw, MAX_SHOWN)
+        return attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw)
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        if self._flight is not None:
+            self._flight.cancel()
+
+
+@attrs.frozen
+class SharedReads:
+    """The runs that calls of this process wait for."""
+
+    client: RunflowClient
+    clock: Clock = attrs.field(repr=False)
+    _shared: dict[tuple[str, str], SharedRead] = attrs.field(factory=dict, repr=False)
+
+    @contextmanager
+    def of(self, bearer: Bearer, run_id: str) -> Iterator[SharedRead]:
+        """The reads of a run, for as long as a call waits for it."""
+        key = (bearer.digest, run_id)
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = SharedRead(self.client, self.clock, bearer, run_id)
+        shared.waiting += 1
+        try:
+            yield shared
+        finally:
+            shared.waiting -= 1
+            if not shared.waiting:
+                del self._shared[key]
+                shared.stop()

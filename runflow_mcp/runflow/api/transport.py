@@ -1,0 +1,139 @@
+"""What every request to the upstream shares: one pooled session, capped bodies, and faults as one type.
+
+The only module, with ``client`` and ``documents``, that touches the aiohttp client.
+"""
+
+import math
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from runflow_mcp import __version__
+from runflow_mcp.runflow.api.connection_errors import PROXY_AUTHENTICATION_REQUIRED, ProxyFailed, problem_of
+from runflow_mcp.runflow.api.errors import Outcome, TooLong, UpstreamError
+from runflow_mcp.settings.egress import Egress
+
+#: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+#: Bodies beyond this are read a few at a time: thirty callers of runs with huge outputs would hold 500 MB.
+LARGE_BODY, LARGE_BODIES = 512 * 1024, 4
+#: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
+SPARE_CONNECTIONS = 100
+CONNECT_TIMEOUT = 10.0
+#: No proxy, and the system's certificates.
+STRAIGHT = Egress()
+
+
+def open_session(max_waits: int, egress: Egress = STRAIGHT) -> aiohttp.ClientSession:
+    """The session for all upstream traffic: no cookies, no transparent decompression, a pool that fits."""
+    connector = aiohttp.TCPConnector(
+        limit=max_waits + SPARE_CONNECTIONS,
+        ttl_dns_cache=60,
+        ssl=_trusting(egress.ca_file) if egress.ca_file else True,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"User-Agent": f"runflow-mcp/{__version__}", "Accept-Encoding": "identity"},
+        middlewares=(_through_proxy(egress),) if egress.has_proxy else (),
+    )
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
+    """Choose the proxy anew for each request and each redirect of it, and tell its failures from Runflow's."""
+
+    async def send(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        url = request.url
+        proxy = egress.proxy_for(url.scheme, url.host or "", url.port)
+        if proxy is None:
+            return await handler(request)
+        credentials = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        tunnelled = url.scheme == "https"
+        request.update_proxy(URL(proxy.url), None, credentials if tunnelled else None)
+        if not tunnelled:
+            request.headers.update(credentials)
+        try:
+            response = await handler(request)
+        except aiohttp.ClientHttpProxyError as error:
+            raise ProxyFailed(error.status) from None  # it has the credentials among its headers
+        except aiohttp.ClientConnectorError as error:
+            # A connector error of a tunnelled request is the proxy's only if it names the proxy's host.
+            if isinstance(error, aiohttp.ClientProxyConnectionError) or error.host == proxy.host:
+                raise ProxyFailed from error
+            raise
+        if response.status == PROXY_AUTHENTICATION_REQUIRED and not tunnelled:
+            response.close()
+            raise ProxyFailed(response.status)
+        return response
+
+    return send
+
+
+def timeout(seconds: float) -> aiohttp.ClientTimeout:
+    """Limits of one request: in all, and for connecting."""
+    return aiohttp.ClientTimeout(
+        total=seconds,
+        # Shorter than the whole, so that a connection that is not made is told from an answer that does not come.
+        sock_connect=min(CONNECT_TIMEOUT, 0.9 * seconds),
+        # aiohttp rounds longer ones up to whole seconds, to save wake-ups that are few here.
+        ceil_threshold=math.inf,
+    )
+
+
+@asynccontextmanager
+async def faults(path: str, *, answered: bool = False) -> AsyncIterator[None]:
+    """Turn whatever aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
+        # ValueError: a redirect to a URL that is not one, a header that cannot be read.
+        problem = problem_of(error)
+        outcome = Outcome.UNKNOWN if problem.sent or answered else Outcome.NOT_SENT
+        raise UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered) from error
+
+
+async def read_capped(
+    response: aiohttp.ClientResponse, path: str, on_large: Callable[[], Awaitable[None]] | None = None
+) -> bytes:
+    """The whole body, decompressed if upstream compressed it unasked, refused past the cap as it arrives.
+
+    ``on_large`` is awaited once the body is over ``LARGE_BODY``; nothing more is read until it returns.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    decoder = None
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        decoder = zlib.decompressobj(wbits=47 if encoding != "deflate" else 15)
+    elif encoding not in ("", "identity"):
+        raise _unreadable(response, path, "an encoding that was not asked for")
+    body = bytearray()
+    received = 0
+    async for chunk in response.content.iter_any():
+        received += len(chunk)
+        body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
+        # What is received counts too: compressed nothing can go on for ever.
+        if max(received, len(body)) > MAX_RESPONSE_BYTES:
+            raise _unreadable(response, path, "an answer over 8 MiB", TooLong)
+        if on_large is not None and len(body) > LARGE_BODY:
+            await on_large()
+            on_large = None
+    if decoder and not decoder.eof:
+        raise _unreadable(response, path, "an answer that was cut short")
+    return bytes(body)
+
+
+def _unreadable(
+    response: aiohttp.ClientResponse, path: str, what: str, kind: type[UpstreamError] = UpstreamError
+) -> UpstreamError:
+    response.close()  # the rest of the body must not be read to reuse the connection
+    return kind(Outcome.UNKNOWN, path, f"Runflow sent {what}", status=response.status)

@@ -1,0 +1,167 @@
+"""The inputs of a model as the catalog describes them: a list, a JSON Schema, or an object of names.
+
+Pure. What cannot be read is left out rather than guessed: a wrong allowed value would stop a good call.
+``$ref`` is not followed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+import attrs
+import orjson
+
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.runflow.reading.fields import flag, text, truth, unpacked
+
+MAX_VALUES = 200
+#: ``anyOf`` and ``allOf`` inside each other beyond this are not looked into.
+MAX_BRANCH_DEPTH = 3
+#: Names under which allowed values are listed.
+_LISTS = ("enum", "options", "choices", "allowed_values", "values")
+#: The member of an option object that is sent, most specific name first; a label is only shown.
+_OPTION_VALUES = ("value", "const", "id", "key", "code", "slug", "name")
+_SEPARATOR = re.compile(r"[,;|]")
+#: One value of a list that was written as a text: at most three words, so that a sentence is not taken for values.
+_WRITTEN_VALUE = re.compile(r"\S{1,64}(?: \S{1,64}){0,2}")
+_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}(?:\[\])?")
+#: Members that only a JSON Schema has at its top.
+_SCHEMA_MARKS = frozenset({"$schema", "$ref", "properties", "additionalProperties"})
+_TYPE_OF: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
+
+
+@attrs.frozen
+class Input:
+    """One input of a model. ``values``: the allowed ones, empty when any will do."""
+
+    name: str
+    type: str
+    required: bool
+    values: tuple[JSON, ...] = ()
+    description: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The allowed values as a person types them."""
+        return tuple(one if isinstance(one, str) else orjson.dumps(one).decode() for one in self.values)
+
+
+def read_inputs(*sources: JSON) -> tuple[Input, ...]:
+    """The inputs in the first of these values that has any, required ones first."""
+    for source in map(unpacked, sources):
+        if isinstance(source, list):
+            found: Iterable[Input] = filter(None, map(_listed, source))
+        elif isinstance(source, dict):
+            found = _named(source)
+        else:
+            continue
+        unique = {one.name: one for one in found}
+        if unique:
+            return tuple(sorted(unique.values(), key=lambda one: not one.required))
+    return ()
+
+
+def _listed(item: JSON) -> Input | None:
+    """One item of a list of inputs: an object with its name inside, or the name alone."""
+    if isinstance(item, str):
+        item = {"name": item}
+    if not isinstance(item, dict) or not (name := text(item, "name", "key", "id")):
+        return None
+    return _input(name, item, required=False)
+
+
+def _named(source: JSONObject) -> Iterator[Input]:
+    """The inputs of a JSON Schema, or of an object whose members are the inputs."""
+    is_schema = source.get("type") == "object" or not _SCHEMA_MARKS.isdisjoint(source)
+    members = source.get("properties") if is_schema else source
+    required = _required_names(source.get("required")) if is_schema else frozenset()
+    if not isinstance(members, dict):
+        return
+    for name, spec in members.items():
+        if not name:
+            continue
+        if isinstance(spec, dict):
+            yield _input(name, spec, required=name in required)
+        elif isinstance(spec, str) and not is_schema:
+            member = "type" if _TYPE_NAME.fullmatch(spec.strip()) else "description"
+            member = "required" if truth(spec) is not None else member
+            yield _input(name, {member: spec}, required=False)
+
+
+def _required_names(value: JSON) -> frozenset[str]:
+    value = unpacked(value)
+    if isinstance(value, str):
+        value = [part.strip() for part in _SEPARATOR.split(value)]
+    return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list) else frozenset()
+
+
+def _input(name: str, spec: JSONObject, *, required: bool) -> Input:
+    own = flag(spec, "required", "is_required")
+    if own is None and (optional := flag(spec, "optional", "is_optional")) is not None:
+        own = not optional
+    values = _values(spec)
+    return Input(
+        name=name,
+        type=_type(spec) or _type_of(values),
+        required=required if own is None else own,
+        values=values,
+        description=text(spec, "description"),
+    )
+
+
+def _type(spec: JSONObject) -> str | None:
+    named = (spec.get("type"), spec.get("variable_type_code"), *(one.get("type") for one in _branches(spec)))
+    for types in named:
+        for one in types if isinstance(types, list) else [types]:  # JSON Schema's ["string", "null"]
+            if isinstance(one, str) and one.strip() not in ("", "null"):
+                return one.strip()
+    return None
+
+
+def _type_of(values: tuple[JSON, ...]) -> str:
+    kinds = {type(one) for one in values}
+    return _TYPE_OF.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
+
+
+def _values(spec: JSONObject, depth: int = MAX_BRANCH_DEPTH) -> tuple[JSON, ...]:
+    """The allowed values; a choice between schemas has some only when each of them has."""
+    for name in _LISTS:
+        if found := _scalars(spec.get(name)):
+            return found
+    if found := _scalars([spec.get("const")]):
+        return found
+    if depth == 0:
+        return ()
+    choices = [_values(branch, depth - 1) for branch in _branches(spec)]
+    if choices and all(choices):
+        return _scalars([one for choice in choices for one in choice])
+    parts = spec.get("allOf")
+    parts = [one for one in parts if isinstance(one, dict)] if isinstance(parts, list) else []
+    return next(filter(None, (_values(part, depth - 1) for part in parts)), ())
+
+
+def _branches(spec: JSONObject) -> list[JSONObject]:
+    """What ``anyOf`` or ``oneOf`` lets one choose from, null aside."""
+    for name in ("anyOf", "oneOf"):
+        listed = spec.get(name)
+        if isinstance(listed, list) and listed:
+            return [one if isinstance(one, dict) else {} for one in listed if one != {"type": "null"}]
+    return []
+
+
+def _scalars(listed: JSON) -> tuple[JSON, ...]:
+    listed = unpacked(listed)
+    if isinstance(listed, dict):  # a list one level down
+        listed = next((listed[name] for name in _LISTS if isinstance(listed.get(name), list)), None)
+    if isinstance(listed, str):
+        written = [part.strip() for part in _SEPARATOR.split(listed)]
+        listed = written if all(map(_WRITTEN_VALUE.fullmatch, written)) else None
+    if not isinstance(listed, list):
+        return ()
+    plain = (_option(one) if isinstance(one, dict) else one for one in listed)
+    # 1, 1.0 and true are equal in Python and different in JSON.
+    unique = {(type(one), one): one for one in plain if isinstance(one, str | int | float)}
+    return tuple(unique.values())[:MAX_VALUES]
+
+
+def _option(option: JSONObject) -> JSON:
+    return next((option[name] for name in _OPTION_VALUES if isinstance(option.get(name), str | int | float)), None)

@@ -1,0 +1,1 @@
+"""Starting runs: at most one for each client_ref."""

@@ -1,0 +1,261 @@
+"""What an error body says, wherever a REST API may put it: a code, a reason in words, a list of errors.
+
+Pure. The documented envelope is flat (code, message, errors); gateways, frameworks and proxies in between have
+shapes of their own. Markup is never shown.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from itertools import islice
+
+import attrs
+
+from runflow_mcp.json_types import JSON, JSONObject
+
+#: Characters of a reason that are shown.
+MAX_REASON = 500
+#: Items of a list of errors, and levels of objects inside each other, that a reason is put together from.
+MAX_ITEMS, MAX_LEVELS = 5, 4
+#: Members of an object that are looked at: a body of 8 MiB may have a million.
+MAX_MEMBERS = 200
+#: Characters of the name of an input.
+MAX_PLACE = 100
+#: Characters of a text that are looked at: cleaning much more than is shown would be wasted.
+_MAX_LOOKED_AT = 8 * MAX_REASON
+_SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
+_CODE = re.compile(r"(?=.*[a-z_])[a-z0-9_]{1,64}")
+#: A text that is a name rather than a sentence, as OAuth puts into ``error``.
+_NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:_[a-z0-9]+)+")
+#: Members that hold a reason, folded to small letters and digits, the most telling first.
+_REASONS = (
+    "message",
+    "faultstring",
+    "detail",
+    "errordescription",
+    "errormessage",
+    "errormsg",
+    "failuremessage",
+    "failurereason",
+    "statusmessage",
+    "usermessage",
+    "msg",
+    "errmsg",
+    "defaultmessage",
+    "reason",
+    "description",
+    "error",
+    "failure",
+    "errors",
+    "details",
+    "messages",
+    "errormessages",
+    "invalidparams",
+    "violations",
+    "issues",
+    "validationerrors",
+    "fielderrors",
+    "errs",
+    "err",
+    "title",
+    "statustext",
+    "explanation",
+    "info",
+    "hint",
+    "fault",
+    "cause",
+    "text",
+    "data",
+    "response",
+    "body",
+    "result",
+)
+#: ``HTTP 422 Unprocessable Entity``
+_STATUS_LINE = re.compile(r"(?:http |error |request failed with status code )*\d{3}\b(?: (.*))?")
+#: Reasons that only repeat the status: another one is preferred.
+_EMPTY_REASONS = frozenset(
+    {"error", "failed", "failure", "invalid", "request failed", "invalid request", "invalid input"}
+    | {"validation error", "validation failed", "an error occurred", "client error", "the given data was invalid"}
+    | {
+        "one or more validation errors occurred",
+        "request validation failed",
+        "unprocessable content",
+        "invalid payload",
+    }
+    | {status.phrase.lower() for status in HTTPStatus}
+)
+#: Members that hold the list of single errors.
+_LISTS = ("errors", "detail", "details", "invalidparams", "violations", "issues")
+#: Members of a single error that say which input it is about.
+_PLACES = ("loc", "path", "field", "name", "param", "parameter", "pointer", "property")
+#: Members of an error that are neither a reason nor the name of an input.
+_NO_FIELDS = frozenset({"type", "code", "status", "id", "url", "ctx", "input", "instance", "help", *_PLACES})
+_INVISIBLE = re.compile(
+    r"(?:\x1b\[[0-9;]{0,20}[A-Za-z]|[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb])+"
+)
+_TAGS = (
+    "a|b|i|u|p|s|br|hr|em|ul|ol|li|tr|td|th|h[1-6]|div|pre|code|span|font|img|html|head|body|meta|link|title|table|"
+    "tbody|center|script|strong|style"
+)
+_TAG = re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]{{0,500}})?/?>", re.IGNORECASE)
+_IS_MARKUP = re.compile(rf"\s*(?:<[!?]|</?(?:{_TAGS})[\s/>])", re.IGNORECASE)
+_XML_REASON = re.compile(
+    r"<(?:\w+:)?(?:message|detail|description|faultstring|reason)(?:\s[^<>]{0,200})?>([^<>]{1,2000})<", re.IGNORECASE
+)
+_IS_HTML = re.compile(r"<!doctype html|<(?:html|head|body|h1|p|div|center)[\s/>]", re.IGNORECASE)
+_STACK_TRACE = "Traceback (most recent call last)"
+
+
+@attrs.frozen
+class ErrorBody:
+    """``code``: of ``[a-z0-9_]``, at most 64. ``reason``: one line. ``errors``: upstream's own items, untouched."""
+
+    code: str | None = None
+    reason: str | None = None
+    errors: list[JSON] = attrs.field(factory=list)
+
+
+def read_error_body(payload: JSON) -> ErrorBody:
+    """What a JSON error body says.
+
+    The code is the first of ``errors[0].type`` when it is SCREAMING_SNAKE, ``code``, ``errors[0].type`` that is a
+    text; it counts when it fits once lowercased.
+    """
+    if isinstance(payload, list):
+        payload = {"errors": payload}
+    if not isinstance(payload, dict):
+        return ErrorBody(reason=reason_of(payload))
+    body = _wrapped(payload)
+    errors = _errors(body) or _errors(payload)
+    return ErrorBody(_code(payload, body), reason_of(payload), errors)
+
+
+def _wrapped(payload: JSONObject) -> JSONObject:
+    """The object that holds code and errors: ``error``, or another one where the payload itself has neither."""
+    others = () if payload.get("code") or payload.get("errors") else ("detail", "message", "fault")
+    for name in ("error", *others):
+        inner = payload.get(name)
+        if isinstance(inner, dict):
+            return inner
+    return payload
+
+
+def _errors(body: JSONObject) -> list[JSON]:
+    folded = _folded(body)
+    listed = [folded[name] for name in _LISTS if folded.get(name)]
+    found = next((one for one in listed if isinstance(one, list)), None)
+    if found is not None:
+        return found
+    # By field, or one alone: kept as it is, in a list of its own.
+    other = folded.get("errors")
+    return [other] if isinstance(other, dict | str) and other else []
+
+
+def _code(payload: JSONObject, body: JSONObject) -> str | None:
+    listed = body.get("errors")
+    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    detail = _errors(body)
+    detailed = detail[0].get("type") if detail and isinstance(detail[0], dict) else None
+    candidates = (
+        detailed if isinstance(detailed, str) and _SCREAMING.fullmatch(detailed) else None,
+        body.get("code"),
+        first.get("type"),
+        payload.get("code"),
+        body.get("error_code"),
+        body.get("errorCode"),
+        first.get("code"),
+        _name(payload.get("error")),
+    )
+    for text in candidates:
+        if isinstance(text, str) and text and not text.isdigit():
+            code = text.lower()
+            return code if _CODE.fullmatch(code) else None
+    return None
+
+
+def _name(value: JSON) -> str | None:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
+def reason_of(value: JSON, levels: int = MAX_LEVELS) -> str | None:
+    """The words in which a value says what went wrong, on one line; None when it has none."""
+    if isinstance(value, str):
+        return one_line(value)
+    if levels == 0:
+        return None
+    if isinstance(value, list):
+        return _joined(_item(one, levels - 1) for one in value[:MAX_ITEMS])
+    if not isinstance(value, dict):
+        return None
+    folded = _folded(value)
+    found = [reason for name in _REASONS if (reason := reason_of(folded.get(name), levels - 1))]
+    telling = (reason for reason in found if not _is_empty(reason))
+    return next(telling, found[0] if found else _by_field(value, levels))
+
+
+def _is_empty(reason: str) -> bool:
+    """Whether a reason tells no more than the status."""
+    words = reason.lower().rstrip(".!")
+    status = _STATUS_LINE.fullmatch(words)
+    return words in _EMPTY_REASONS or bool(status and (status[1] or "error") in _EMPTY_REASONS)
+
+
+def _by_field(value: JSONObject, levels: int) -> str | None:
+    """``{"prompt": ["too long"]}``: what is wrong, under the names of the inputs that it is about."""
+    # At the top only lists are taken for that: there a text may be anything.
+    kinds = list if levels == MAX_LEVELS else list | str
+    members = islice(value.items(), MAX_MEMBERS)
+    fields = [(name, texts) for name, texts in members if isinstance(texts, kinds) and name.lower() not in _NO_FIELDS]
+    return _joined(
+        f"{place}: {reason}"
+        for name, texts in fields[:MAX_ITEMS]
+        if (place := one_line(name, MAX_PLACE)) and (reason := reason_of(texts, levels - 1))
+    )
+
+
+def _item(item: JSON, levels: int) -> str | None:
+    """One of several errors, with the place that it names."""
+    reason = reason_of(item, levels)
+    place = _place(_folded(item)) if isinstance(item, dict) else None
+    return f"{place}: {reason}" if reason and place and place != reason else reason
+
+
+def _place(item: JSONObject) -> str | None:
+    for name in _PLACES:
+        place = item.get(name)
+        if isinstance(place, list):
+            place = ".".join(str(one) for one in place[:MAX_ITEMS] if isinstance(one, str | int))
+        if isinstance(place, str) and (line := one_line(place)):
+            return line[:MAX_PLACE]
+    return None
+
+
+def _joined(parts: Iterator[str | None]) -> str | None:
+    return "; ".join(filter(None, parts))[:MAX_REASON] or None
+
+
+def _folded(value: JSONObject) -> dict[str, JSON]:
+    """By names in small letters without separators: ``invalid-params`` and ``Detail`` are spelt so elsewhere."""
+    folded: dict[str, JSON] = {}
+    for name, inner in islice(value.items(), MAX_MEMBERS):
+        folded.setdefault(name.lower().replace("_", "").replace("-", ""), inner)
+    return folded
+
+
+def one_line(text: str, limit: int = MAX_REASON) -> str | None:
+    """A text as it can be shown: one line without tags and control characters, clipped; None when nothing is left."""
+    text = text[:_MAX_LOOKED_AT]
+    if _IS_MARKUP.match(text) or _STACK_TRACE in text:
+        return None
+    text = _INVISIBLE.sub(" ", _TAG.sub(" ", text))
+    return " ".join(text.split())[:limit].rstrip() or None
+
+
+def plain_reason(text: str) -> str | None:
+    """The words of a body that is not JSON; of XML the element that has them, of HTML none."""
+    text = text[:_MAX_LOOKED_AT].lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
+        found = None if _IS_HTML.search(text) else _XML_REASON.search(text)
+        return one_line(html.unescape(found[1])) if found else None
+    return None if text[:1] in ("{", "[", '"') or "\0" in text else one_line(text)

@@ -1,0 +1,44 @@
+"""Single members of a JSON object, read tolerantly: a text under one of its names, a boolean however it is written.
+
+Pure; used for documents whose exact shape is not known.
+"""
+
+from runflow_mcp import lenient_json
+from runflow_mcp.json_types import JSON, JSONObject
+
+_TRUE = frozenset({"true", "yes", "y", "on", "1", "required", "active", "enabled"})
+_FALSE = frozenset({"false", "no", "n", "off", "0", "optional", "inactive", "disabled"})
+
+
+def text(entry: JSONObject, *names: str) -> str | None:
+    """The first of these members that is a text with something in it, without surrounding space."""
+    for name in names:
+        value = entry.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def truth(value: JSON) -> bool | None:
+    """A boolean, 0 or 1, or a word for one; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if word in _TRUE:
+        return True
+    return False if word in _FALSE else None
+
+
+def flag(entry: JSONObject, *names: str) -> bool | None:
+    """The first of these members that can be read as a boolean."""
+    return next((found for name in names if (found := truth(entry.get(name))) is not None), None)
+
+
+def unpacked(value: JSON) -> JSON:
+    """The array or object that a text holds as JSON; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return lenient_json.loads(value.encode("utf-8", "replace"))
+        except ValueError:
+            return value
+    return value

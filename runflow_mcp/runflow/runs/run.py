@@ -1,0 +1,199 @@
+"""A run as the proxy understands it, read tolerantly from whatever upstream sends, and when to ask again.
+
+Pure: no HTTP, no clock. Field names and their odd spellings come from Runflow's documentation and from
+public client code; every field may be absent or null.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+
+import attrs
+
+from runflow_mcp.identifiers import run_id_fault
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.runflow.reading.trimming import trimmed
+from runflow_mcp.runflow.runs.failures import failure_code, failure_reason
+from runflow_mcp.runflow.runs.outputs import Output, find_outputs
+
+SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+#: Other spellings of the terminal states. A state not known here is still going, unless the run says that it ended.
+_SPELLINGS = {
+    **dict.fromkeys(("succeed", "success", "successful", "complete", "completed"), SUCCEEDED),
+    **dict.fromkeys(("fail", "failure", "error", "errored", "timeout", "timed_out", "timedout"), FAILED),
+    **dict.fromkeys(("expired", "rejected", "crashed", "killed", "time_out"), FAILED),
+    **dict.fromkeys(("canceled", "cancelled", "aborted", "stopped", "terminated"), CANCELLED),
+}
+#: States that say that the run has ended, and not how.
+_ENDED = frozenset({"done", "finished", "ended"})
+#: The documented states of a run that goes on, whatever else it says.
+_GOING = frozenset({"queued", "dispatching", "running"})
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+
+#: (until this many seconds of waiting, seconds between polls)
+POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
+POLL_DELAY_LAST = 10.0
+
+#: Members of a run that are kept to show it; a real one has about thirty.
+MAX_MEMBERS = 200
+#: A state is a word; what is longer is not repeated in every line about the run.
+MAX_STATUS_LENGTH = 64
+#: A count of steps beyond this is none.
+_MAX_STEPS = 1_000_000
+#: Members that only a failed run has.
+_FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "error", "error_message")
+#: Where a run's result may stand, the documented name first.
+_OUTPUT = ("output", "outputs", "result", "results", "response", "artifacts", "files", "data")
+#: Members that are not kept as they came.
+_BULK = frozenset({"input", "logs", "node_runs", *_OUTPUT})
+
+
+def poll_delay(waited: float) -> float:
+    """Seconds until the next poll, after so many seconds of waiting."""
+    for until, delay in POLL_SCHEDULE:
+        if waited < until:
+            return delay
+    return POLL_DELAY_LAST
+
+
+@attrs.frozen
+class Run:
+    """One run.
+
+    ``output`` and ``raw`` (upstream's object without input, logs and node_runs) are cut to what an answer can carry,
+    so that a waiting call keeps little of an output of megabytes; ``outputs`` are the files of the whole output.
+    """
+
+    id: str
+    status: str
+    client_ref: str | None
+    nodes_total: int | None
+    nodes_completed: int | None
+    output: JSON
+    outputs: tuple[Output, ...]
+    input: JSON
+    cost: str | None
+    duration_ms: int | float | None
+    created_at: str | None
+    completed_at: str | None
+    failure_code: str | None
+    failure_message: str | None
+    metadata: JSONObject
+    raw: JSONObject
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def model(self) -> str | None:
+        """The model that this proxy made the run for, where upstream kept it."""
+        return _text(self.metadata, "mcp_model")
+
+    @property
+    def input_digest(self) -> str | None:
+        """The digest of the input that this proxy made the run from, where upstream kept it."""
+        return _text(self.metadata, "mcp_input_sha256")
+
+    def age(self, now: float) -> float:
+        """Seconds since upstream created it, by upstream's stamp; 0 when that cannot be read."""
+        try:
+            created = datetime.fromisoformat(self.created_at or "")
+        except ValueError:
+            return 0.0
+        return max(0.0, now - created.timestamp()) if created.tzinfo else 0.0
+
+
+def parse_run(payload: JSON, base_url: str = "", *, summary: bool = False) -> Run | None:
+    """Read a run object; None when it has no usable id.
+
+    ``base_url``: the API's, which completes relative addresses of outputs. ``summary``: leave the output out; a list
+    may hold many.
+    """
+    if not isinstance(payload, dict):
+        return None
+    id_ = _id(payload)
+    if not id_ or run_id_fault(id_):
+        return None
+    return _read(id_, payload, base_url, summary=summary)
+
+
+def _read(id_: str, payload: JSONObject, base_url: str, *, summary: bool) -> Run:
+    metadata = payload.get("metadata")
+    members = {name: value for name, value in islice(payload.items(), MAX_MEMBERS) if name not in _BULK}
+    output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
+    shown = None if summary else trimmed(output)
+    return Run(
+        id=id_,
+        status=_status(payload, failed=any(map(payload.get, _FAILURE)), output=output),
+        client_ref=_name(payload.get("client_ref")),
+        nodes_total=_count(payload.get("nodes_total")),
+        nodes_completed=_count(payload.get("nodes_completed")),
+        output=shown,
+        outputs=() if summary or not output else tuple(find_outputs(output, [payload.get("input")], base_url)),
+        input=payload.get("input"),
+        cost=_decimal(payload.get("cost")),
+        duration_ms=_number(payload.get("duration_ms")),
+        created_at=_text(payload, "created_at"),
+        completed_at=_text(payload, "completed_at", "finished_at"),
+        failure_code=failure_code(payload),
+        failure_message=failure_reason(payload),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        raw=members | {"id": id_} | ({"output": shown} if shown is not None else {}),
+    )
+
+
+def known_by_id(run_id: str, client_ref: str) -> Run:
+    """A run of which nothing but this is known: in an unknown state, until it is read. ``run_id`` is a usable one."""
+    return _read(run_id, {"id": run_id, "client_ref": client_ref}, "", summary=True)
+
+
+def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:
+    """The state in its documented spelling. A run that has ended in an unknown state is judged by what it shows."""
+    said = (_text(payload, "status_code", "status", "state") or "unknown").strip().lower()
+    said = said.replace("-", "_").replace(" ", "_")
+    status = _SPELLINGS.get(said, said)[:MAX_STATUS_LENGTH]
+    if status in TERMINAL | _GOING:
+        return status
+    if status in _ENDED:
+        return FAILED if failed else SUCCEEDED
+    if payload.get("completed_at") or payload.get("finished_at"):
+        return SUCCEEDED if output and not failed else FAILED
+    return status
+
+
+def _id(payload: JSONObject) -> str | None:
+    """A run's id; a number is taken for its digits."""
+    return _name(payload.get("id")) or _name(payload.get("run_id"))
+
+
+def _name(value: JSON) -> str | None:
+    """A text that names something; a number is taken for its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def _text(payload: JSONObject, *names: str) -> str | None:
+    for name in names:
+        value = payload.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _number(value: JSON) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: JSON) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number < _MAX_STEPS else None
+
+
+def _decimal(value: JSON) -> str | None:
+    """A cost is a decimal string; a number is spelt as one."""
+    if isinstance(value, str):
+        return value
+    number = _number(value)
+    return None if number is None else f"{Decimal(str(number)):f}"

@@ -1,0 +1,50 @@
+"""Who the request is from, for the limits and the log."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.app_keys import ADDRESS
+from runflow_mcp.web.client_address import client_address, is_trusted, parse_address
+
+log = structlog.get_logger(__name__)
+
+#: Callers come again and again; parsing their address costs more than finding it.
+_CACHED, _CACHED_LENGTH = 4096, 256
+
+
+def address_of_caller(config: Config) -> Middleware:
+    trusted = config.trusted_proxies
+    warned = False
+
+    @lru_cache(maxsize=_CACHED)
+    def resolve(peer: str, forwarded: Sequence[str]) -> str:
+        return client_address(peer, forwarded, trusted)
+
+    @lru_cache(maxsize=_CACHED)
+    def is_proxy(peer: str) -> bool:
+        address = parse_address(peer)
+        return address is not None and is_trusted(address, trusted)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal warned
+        peer = request.remote or ""
+        forwarded = tuple(request.headers.getall("X-Forwarded-For", ()))
+        if forwarded and not is_proxy(peer):
+            if not warned:
+                # All users behind an unlisted proxy share one window, and would be refused together.
+                warned = True
+                fix = "if it is your proxy, list it in MCP_TRUSTED_PROXIES"
+                log.warning("forwarded_for_ignored", peer=peer, fix=fix)
+            forwarded = ()
+        # What is kept must not be as long as a caller likes.
+        short = sum(map(len, forwarded)) <= _CACHED_LENGTH
+        request[ADDRESS] = (resolve if short else resolve.__wrapped__)(peer, forwarded)
+        return await handler(request)
+
+    return middleware
