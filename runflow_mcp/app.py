@@ -9,10 +9,10 @@ from aiohttp import web
 
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.methods.context import Services
-from runflow_mcp.methods.inflight import Waits
+from runflow_mcp.methods.inflight import InFlight
 from runflow_mcp.methods.listeners import Subscriptions
-from runflow_mcp.methods.router import TOOLS, Methods, methods
-from runflow_mcp.methods.subscriptions import tell_of_changed_prompts
+from runflow_mcp.methods.router import TOOLS, MethodTable, method_table
+from runflow_mcp.methods.subscriptions import notify_prompts_changed
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
@@ -25,11 +25,11 @@ from runflow_mcp.runflow.catalog.skill import Skill
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web import health, rpc, wellknown
-from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD
-from runflow_mcp.web.backpressure import Unread
+from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD_BUDGET
+from runflow_mcp.web.backpressure import UnreadBudget
 from runflow_mcp.web.middlewares import cors, stack
-from runflow_mcp.web.middlewares.access_log import stamp
-from runflow_mcp.web.middlewares.body import expect_later
+from runflow_mcp.web.middlewares.access_log import add_request_id
+from runflow_mcp.web.middlewares.body import defer_100_continue
 from runflow_mcp.web.refusal_log import RefusalLog
 
 
@@ -38,7 +38,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     random: Random | None = None,
-    table: Methods | None = None,
+    table: MethodTable | None = None,
     sink: Sink | None = None,
 ) -> web.Application:
     """The server as an aiohttp application.
@@ -46,18 +46,18 @@ def create_app(
     ``table``: other methods than the product's, for tests. ``sink``: where the log goes, for the readiness probe.
     """
     app = web.Application(middlewares=stack(config))
-    app[METHODS] = table or methods(*TOOLS)
-    app[UNREAD] = Unread()
+    app[METHODS] = table or method_table(*TOOLS)
+    app[UNREAD_BUDGET] = UnreadBudget()
     app[REFUSAL_LOG] = RefusalLog()
     app.on_cleanup.append(_report_refusals)
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random()))
-    app.on_response_prepare.append(stamp)
-    app.on_response_prepare.append(cors.allow)
+    app.on_response_prepare.append(add_request_id)
+    app.on_response_prepare.append(cors.add_cors_headers)
     for name, path in MCP_ROUTES.items():
-        app.router.add_route("*", path, rpc.endpoint, name=name, expect_handler=expect_later)
+        app.router.add_route("*", path, rpc.endpoint, name=name, expect_handler=defer_100_continue)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
     for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one
@@ -74,8 +74,8 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
         store = _store(config, clock)
         app[LIMITS] = Limits(store, config)
         background = [
-            asyncio.create_task(store.meet(), name="meet limit store"),
-            asyncio.create_task(_forget(store, config, clock), name="forget windows"),
+            asyncio.create_task(store.probe(), name="meet limit store"),
+            asyncio.create_task(_evict_expired(store, config, clock), name="forget windows"),
         ]
         yield
         for task in background:
@@ -95,11 +95,11 @@ def _store(config: Config, clock: Clock) -> Store:
     return RedisStore.make(config, clock)
 
 
-async def _forget(store: Store, config: Config, clock: Clock) -> None:
+async def _evict_expired(store: Store, config: Config, clock: Clock) -> None:
     """Give the memory of passed windows back although no request comes."""
     while True:
         await clock.sleep(config.rate_limit_window_ms / 1000)
-        store.forget()
+        store.evict_expired()
 
 
 def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -115,15 +115,15 @@ def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.App
             clock=clock,
             random=random,
             catalog=Catalog(
-                session, config.catalog_url, ttl, timeout, clock, partial(tell_of_changed_prompts, subscriptions)
+                session, config.catalog_url, ttl, timeout, clock, partial(notify_prompts_changed, subscriptions)
             ),
             skill=Skill(session, config.skill_url, ttl, timeout, clock),
             client=client,
             dispatcher=Dispatcher(client, clock, random),
             reads=SharedReads(client, clock),
-            waits=Waits(config.max_waits, config.waits_per_key),
+            inflight=InFlight(config.max_waits, config.waits_per_key),
             subscriptions=subscriptions,
-            started=clock.monotonic(),
+            started_at=clock.monotonic(),
         )
         background = [
             asyncio.create_task(services.catalog.keep_fresh(), name="keep catalog fresh"),

@@ -23,7 +23,7 @@ def strip_runs_endpoint(model: str) -> str:
     return match[1] if match else model
 
 
-def model_fault(model: str) -> str | None:
+def model_problem(model: str) -> str | None:
     """Why a name is no model name, or None when it is one."""
     if len(model) > MAX_MODEL_LENGTH:
         return f"must be at most {MAX_MODEL_LENGTH} characters"
@@ -34,13 +34,13 @@ def model_fault(model: str) -> str | None:
     return None
 
 
-def client_ref_fault(client_ref: str) -> str | None:
+def client_ref_problem(client_ref: str) -> str | None:
     """Why a text is no client_ref, or None when it is one."""
     if _CLIENT_REF.fullmatch(client_ref):
         return None
     return "must be 1 to 255 characters of A-Z a-z 0-9 . _ : / @ + = -"
 
 
-def run_id_fault(run_id: str) -> str | None:
+def run_id_problem(run_id: str) -> str | None:
     """Why a text is no run id, or None when it is one."""
     return None if _RUN_ID.fullmatch(run_id) else "must be a run id of at most 128 characters"

@@ -29,11 +29,11 @@ BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: The share of the grace time after which the waits that remain are answered ``server_draining``; the rest
 #: is for writing those answers.
-WAIT_SHARE = 0.8
+WAIT_GRACE_SHARE = 0.8
 #: Seconds that short calls under way get to end once every answer that counts is written; aiohttp waits twice as long.
-CLOSING = 1.0
+SHUTDOWN_TIMEOUT = 1.0
 #: Seconds between two looks at what clients have still to take.
-LOOK_AGAIN = 0.05
+DRAIN_POLL_INTERVAL = 0.05
 #: Seconds between two log lines about the same trouble: without open files left, accepting fails again and again.
 REPORT_INTERVAL = 10.0
 #: Open files left when the limit counts as reached.
@@ -78,7 +78,7 @@ async def serve(
     for name in SIGNALS:
         loop.add_signal_handler(name, on_signal)
     app = create_app(config, sink=sink)
-    runner = Runner(app, shutdown_timeout=CLOSING)
+    runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     trouble = Trouble(app[SERVICES].clock, open_files)
     loop.set_exception_handler(trouble.loop_error)
@@ -121,24 +121,24 @@ async def drain(
     services = app[SERVICES]
     services.subscriptions.drain()
     grace = config.shutdown_grace_ms / 1000
-    waits = services.waits.places
+    waits = services.inflight.slots_used
     log.info("draining", waits=waits, grace_seconds=grace)
     if waits:
         runs = "1 run" if waits == 1 else f"{waits} runs"
         tell(f"Waiting for {runs} to finish, at most {grace:g} s. Press Ctrl-C again to stop now.")
-    services.waits.drain(asyncio.get_running_loop().time() + grace * WAIT_SHARE)
+    services.inflight.drain(asyncio.get_running_loop().time() + grace * WAIT_GRACE_SHARE)
     answered, told = asyncio.ensure_future(_answered(runner, services)), asyncio.ensure_future(stop_at_once.wait())
     await asyncio.wait((answered, told), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     if not answered.done():  # the time is over, or a second signal has come
-        runner.hurry()
+        runner.abandon_handlers()
     for one in (answered, told):
         one.cancel()
 
 
 async def _answered(runner: Runner, services: Services) -> None:
     # What a transport still holds for a client that reads slowly would go with the process.
-    while services.waits.pending or runner.unsent:
-        await services.clock.sleep(LOOK_AGAIN)
+    while services.inflight.pending or runner.unsent_bytes:
+        await services.clock.sleep(DRAIN_POLL_INTERVAL)
 
 
 @attrs.define

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
-from runflow_mcp.protocol.revisions import NAMED_BY
+from runflow_mcp.protocol.revisions import NAME_PARAM
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
@@ -67,7 +67,7 @@ def modern(
     own = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": capabilities}
     sent: dict[str, Any] = {**(params or {}), "_meta": {**own, **(meta or {})}}
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
-    name = sent.get(NAMED_BY.get(method, ""))
+    name = sent.get(NAME_PARAM.get(method, ""))
     if isinstance(name, str):
         plain = name.isascii() and name.isprintable() and name == name.strip() and not name.startswith("=?")
         headers["Mcp-Name"] = name if plain else encoded(name)

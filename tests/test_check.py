@@ -16,7 +16,7 @@ from runflow_mcp.cli.check import check, endpoint, what_else
 from runflow_mcp.cli.check_errors import explain
 from runflow_mcp.errors import NEXT_ACTION
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.protocol.revisions import LATEST_LEGACY
 from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
 
 Canned = Callable[..., Awaitable[str]]
@@ -70,7 +70,7 @@ async def test_any_other_url_is_tested_as_it_was_typed(server: Server, path: str
 
 async def test_a_working_server_gets_a_line_for_each_step(server: Server) -> None:
     greeting, models = await lines_of(server.url, code=0)
-    assert greeting == f"ok   initialize: Runflow {__version__}, protocol {LATEST}"
+    assert greeting == f"ok   initialize: Runflow {__version__}, protocol {LATEST_LEGACY}"
     assert models.startswith("ok   list_models: 45 models and Solutions, the first is runflow/")
 
 

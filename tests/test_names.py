@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from runflow_mcp.identifiers import client_ref_fault, model_fault, run_id_fault, strip_runs_endpoint
+from runflow_mcp.identifiers import client_ref_problem, model_problem, run_id_problem, strip_runs_endpoint
 from runflow_mcp.runflow.api.paths import run_path, runs_path
 from tests.protocol.laws import law
 
@@ -33,7 +33,7 @@ _pieces = st.lists(
     ],
 )
 def test_provider_slash_slug_is_a_model(model: str) -> None:
-    assert model_fault(model) is None
+    assert model_problem(model) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_provider_slash_slug_is_a_model(model: str) -> None:
     ],
 )
 def test_anything_else_is_refused_with_a_reason(model: str) -> None:
-    fault = model_fault(model)
+    fault = model_problem(model)
     assert fault is not None
     assert fault.startswith("must ")
 
@@ -69,7 +69,7 @@ def test_anything_else_is_refused_with_a_reason(model: str) -> None:
 @law
 @given(_pieces | st.text(max_size=30))
 def test_a_name_that_passes_stays_inside_its_path(model: str) -> None:
-    if model_fault(model) is not None:
+    if model_problem(model) is not None:
         return
     segments = model.split("/")
     assert len(segments) >= 2
@@ -114,18 +114,18 @@ def test_stripping_never_makes_a_bad_name_good(text: str) -> None:
 
 @pytest.mark.parametrize("client_ref", ["a", "A-Z_0.9:/@+=", "x" * 255, "mcp-" + "0" * 32])
 def test_a_client_ref_of_harmless_characters_passes(client_ref: str) -> None:
-    assert client_ref_fault(client_ref) is None
+    assert client_ref_problem(client_ref) is None
 
 
 @pytest.mark.parametrize("client_ref", ["", "x" * 256, "it's", 'a"b', "a b", "a\n", "a\\", "a,b", "(a)", "é", "a\x00"])
 def test_any_other_client_ref_is_refused(client_ref: str) -> None:
-    assert client_ref_fault(client_ref) is not None
+    assert client_ref_problem(client_ref) is not None
 
 
 @law
 @given(st.text(max_size=40))
 def test_a_client_ref_that_passes_cannot_end_its_filter(client_ref: str) -> None:
-    if client_ref_fault(client_ref) is None:
+    if client_ref_problem(client_ref) is None:
         assert 1 <= len(client_ref) <= 255
         assert client_ref.isascii()
         assert not set("'\"\\ \t\r\n()") & set(client_ref)
@@ -133,13 +133,13 @@ def test_a_client_ref_that_passes_cannot_end_its_filter(client_ref: str) -> None
 
 @pytest.mark.parametrize("run_id", ["018f3c9e-8f3a-7c3e-9b1a-000000000001", "r", "run_1", "x" * 128, "a.b:c"])
 def test_a_run_id_is_one_harmless_segment(run_id: str) -> None:
-    assert run_id_fault(run_id) is None
+    assert run_id_problem(run_id) is None
 
 
 @law
 @given(_pieces | st.text(max_size=30))
 def test_a_run_id_that_passes_stays_inside_its_path(run_id: str) -> None:
-    if run_id_fault(run_id) is None:
+    if run_id_problem(run_id) is None:
         for url in (URL(ORIGIN + run_path(run_id), encoded=True), URL(ORIGIN + run_path(run_id))):
             assert (url.raw_path, url.query_string, url.fragment) == (f"/v1/runs/{run_id}", "", "")
             assert url.parts == ("/", "v1", "runs", run_id)

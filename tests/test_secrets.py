@@ -16,7 +16,7 @@ import structlog
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import Handler
 from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
@@ -403,7 +403,7 @@ def replace_ping(server: Server, handler: Handler) -> None:
 
 
 async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
-    async def broken(_request: Request, call: Call) -> Result:
+    async def broken(_request: Request, call: RequestContext) -> Result:
         revealed = call.bearer.reveal()
         headers: dict[str, str] = {"Authorization": f"Bearer {revealed}"}
         return {"impossible": headers["not there"]}
@@ -467,9 +467,9 @@ def test_no_traceback_shows_the_key_even_with_its_locals() -> None:
 
 
 async def test_no_repr_of_a_running_server_shows_the_key(server: Server) -> None:
-    seen: list[Call] = []
+    seen: list[RequestContext] = []
 
-    async def spy(_request: Request, call: Call) -> Result:
+    async def spy(_request: Request, call: RequestContext) -> Result:
         seen.append(call)
         return {}
 

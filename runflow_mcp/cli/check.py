@@ -16,7 +16,7 @@ from yarl import URL
 from runflow_mcp import __version__
 from runflow_mcp.cli.check_errors import CONNECT_TIMEOUT, SILENCE_TIMEOUT, explain, refusal, sentence
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.protocol.revisions import LATEST_LEGACY
 
 #: Half of the longest line read: a result with its output stands on one line of a stream.
 READ_BUFFER = 8 * 1024 * 1024
@@ -99,7 +99,9 @@ class _Server:
         if not self.key or not all("!" <= one <= "~" for one in self.key):
             raise Failed("The key is empty or has characters that no key has. Give the whole key.")
         client = {"name": "runflow-mcp check", "version": __version__}
-        result = await self._ask("initialize", {"protocolVersion": LATEST, "capabilities": {}, "clientInfo": client})
+        result = await self._ask(
+            "initialize", {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
+        )
         match result:
             case {"protocolVersion": str(revision), "serverInfo": {"name": str(name), "version": str(version)}}:
                 return f"{name} {version}, protocol {revision}"
@@ -139,15 +141,15 @@ class _Server:
             "Accept": "application/json, text/event-stream",
         }
         if method != "initialize":
-            headers["MCP-Protocol-Version"] = LATEST
+            headers["MCP-Protocol-Version"] = LATEST_LEGACY
         try:
             # A redirect would carry the key to wherever it points.
             async with self.session.post(
                 self.url, data=orjson.dumps(request), headers=headers, allow_redirects=False
             ) as response:
                 message = await self._message(response)
-        except (aiohttp.ClientError, OSError, ValueError) as fault:
-            raise Failed(explain(fault)) from fault
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Failed(explain(error)) from error
         match message:
             case {"result": result}:
                 return result
@@ -187,8 +189,8 @@ def endpoint(url: str) -> URL:
         address = URL(url.strip())
         if address.scheme not in ("http", "https") or not address.host or address.user is not None:
             raise ValueError("no http:// or https:// URL, or one with a user name")
-    except ValueError as fault:
-        raise Failed(explain(fault)) from None
+    except ValueError as error:
+        raise Failed(explain(error)) from None
     return address if address.path not in ("", "/") else address.with_path("/mcp")
 
 

@@ -54,7 +54,7 @@ _TLS: Mapping[str, str] = {
     "enable TLS 1.2 or newer.",
 }
 #: What went wrong below HTTP, and its fix; the first class that fits counts.
-_FAULTS: tuple[tuple[type[Exception], str], ...] = (
+_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (
         aiohttp.ClientConnectorDNSError,
         "The host name is not known. Correct it in the URL, or check this machine's DNS.",
@@ -102,16 +102,16 @@ _STRIPPED = (
 )
 
 
-def explain(fault: Exception) -> str:
+def explain(error: Exception) -> str:
     """A fault below HTTP, and its fix. aiohttp wraps what the system or OpenSSL said of a connection."""
-    inner = getattr(fault, "certificate_error", None) or getattr(fault, "os_error", fault)
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         said = inner.verify_message if isinstance(getattr(inner, "verify_message", None), str) else "no reason given"
         return _CERTIFICATE.get(getattr(inner, "verify_code", 0), _OTHER_CERTIFICATE).format(said=said)
-    if isinstance(inner, ssl.SSLError) or isinstance(fault, aiohttp.ClientSSLError):
+    if isinstance(inner, ssl.SSLError) or isinstance(error, aiohttp.ClientSSLError):
         return _explain_tls(getattr(inner, "reason", None))
     return next(
-        (text for kind, text in _FAULTS if isinstance(fault, kind) or isinstance(inner, kind)),
+        (text for kind, text in _ERRORS if isinstance(error, kind) or isinstance(inner, kind)),
         "The connection broke. Try again.",
     )
 

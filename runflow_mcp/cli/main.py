@@ -82,7 +82,7 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
     except ConfigError as wrong:
         terminal.complain(
             "These settings are wrong:",
-            *(f"  {fault}" for fault in wrong.faults),
+            *(f"  {error}" for error in wrong.faults),
             "Nothing was started. `runflow-mcp config` explains every setting.",
         )
         return None
@@ -145,9 +145,9 @@ def _cannot_listen(error: OSError, config: Config) -> str:
     return f"Cannot listen on {host}:{port}: {_why(error)}. {fix}"
 
 
-def _why(fault: OSError) -> str:
+def _why(error: OSError) -> str:
     """The system's own words; asyncio wraps them in a sentence that repeats the address."""
-    return os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault.strerror or fault)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
 def _can_draw() -> bool:
@@ -237,9 +237,9 @@ def _sandbox(arguments: argparse.Namespace) -> int:
 
     try:
         _run(run())
-    except OSError as fault:
+    except OSError as error:
         where = f"{arguments.host}:{arguments.port}"
-        terminal.complain(f"Cannot listen on {where}: {_why(fault)}. Change --host or --port.")
+        terminal.complain(f"Cannot listen on {where}: {_why(error)}. Change --host or --port.")
         return 1
     return 0
 

@@ -9,10 +9,10 @@ import attrs
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.inflight import Answering, Waits
+from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.protocol.jsonrpc import Id
-from runflow_mcp.protocol.revisions import Spoken
+from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.shared_reads import SharedReads
 from runflow_mcp.runflow.catalog.catalog import Catalog
@@ -21,7 +21,7 @@ from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
 
 
-class Channel(Protocol):
+class ResponseChannel(Protocol):
     """The way back to the client while its answer is still being made."""
 
     #: Whether the client takes an event stream.
@@ -46,25 +46,25 @@ class Services:
     client: RunflowClient
     dispatcher: Dispatcher
     reads: SharedReads
-    waits: Waits
+    inflight: InFlight
     subscriptions: Subscriptions
     #: ``Clock.monotonic`` when the process came up.
-    started: float
+    started_at: float
 
 
 @attrs.frozen
-class Call:
+class RequestContext:
     """The circumstances of one request."""
 
     request_id: str
     bearer: Bearer
-    spoken: Spoken
+    protocol: ProtocolContext
     #: ``Clock.monotonic`` at arrival; deadlines count from here.
     arrived: float
     #: traceparent and tracestate, to go upstream as they came.
     trace: Mapping[str, str]
-    channel: Channel
-    answering: Answering
+    channel: ResponseChannel
+    pending_answer: PendingAnswer
     services: Services
     #: Where the client wants progress told, if it does.
     progress_token: Id | None = None

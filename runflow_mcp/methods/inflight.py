@@ -11,33 +11,33 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 
 
 @attrs.define
-class Waits:
+class InFlight:
     """What is under way in this process. Calls that wait for upstream have deadlines, which a drain brings forward."""
 
     limit: int
     #: One key's share of them.
     limit_per_key: int
     #: Waiting calls, each with a place of its own.
-    places: int = 0
+    slots_used: int = 0
     #: Answers that a drain must not cut off.
     pending: int = 0
     _by_key: Counter[str] = attrs.field(factory=Counter, repr=False)
     _deadlines: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
     _cutoff: float | None = None
 
-    def take_place(self, key: str) -> None:
+    def acquire_slot(self, key: str) -> None:
         """Count a call with this key (its digest). Raises ``ToolError`` when there is no place."""
         if self.draining:
             raise ToolError(ToolErrorCode.SERVER_DRAINING, "This server is about to stop, so nothing was started.")
         if self._by_key[key] >= self.limit_per_key:
             raise _busy(self.limit_per_key, " with this API key")
-        if self.places >= self.limit:
+        if self.slots_used >= self.limit:
             raise _busy(self.limit, "")
-        self.places += 1
+        self.slots_used += 1
         self._by_key[key] += 1
 
-    def give_back(self, key: str) -> None:
-        self.places -= 1
+    def release_slot(self, key: str) -> None:
+        self.slots_used -= 1
         self._by_key[key] -= 1
         if not self._by_key[key]:
             del self._by_key[key]
@@ -72,25 +72,25 @@ def _busy(limit: int, whose: str) -> ToolError:
 
 
 @attrs.define
-class Answering:
+class PendingAnswer:
     """One HTTP answer in the making, and what it counts for until it has been written.
 
     A result may be megabytes, and is held until its client has read it: a wait that still weighs is one that
     still counts.
     """
 
-    _waits: Waits
+    _waits: InFlight
     #: The key of each place.
     _places: list[str] = attrs.field(factory=list, repr=False)
     _pending: bool = False
 
-    def take_place(self, key: str) -> None:
+    def acquire_slot(self, key: str) -> None:
         """Count as a call that waits. Raises ``ToolError`` when there is no place; nothing has been started then."""
-        self._waits.take_place(key)
+        self._waits.acquire_slot(key)
         self._places.append(key)
 
     @asynccontextmanager
-    async def until_drained(self, deadline: float | None = None) -> AsyncIterator[None]:
+    async def stop_on_drain(self, deadline: float | None = None) -> AsyncIterator[None]:
         """Go on until ``deadline`` (event-loop time), if any, or the end of a drain; then ``TimeoutError``.
 
         From now on a drain does not end before the answer is written.
@@ -104,6 +104,6 @@ class Answering:
     def end(self) -> None:
         """The answer has been written, or nobody is there to read it."""
         for key in self._places:
-            self._waits.give_back(key)
+            self._waits.release_slot(key)
         self._waits.pending -= self._pending
         self._places, self._pending = [], False

@@ -7,9 +7,9 @@ import orjson
 
 from runflow_mcp import __version__
 from runflow_mcp.json_types import JSON
-from runflow_mcp.methods.context import Call
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import SUPPORTED, TASKS, cacheable, negotiate
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import SUPPORTED, TASKS, negotiate, with_cache_hints
 from runflow_mcp.runflow.catalog.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {
@@ -49,27 +49,27 @@ not started and billed again. A new client_ref starts a new run.
 """
 
 
-async def initialize(request: Request, call: Call) -> Result:
+async def initialize(request: Request, ctx: RequestContext) -> Result:
     """The handshake of the revisions up to 2025-11-25. An unknown revision is answered with our latest."""
     requested = request.params.get("protocolVersion")
     if not isinstance(requested, str):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param protocolVersion must be a string.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param protocolVersion must be a string.")
     return {
         "protocolVersion": negotiate(requested),
         "capabilities": CAPABILITIES,
         "serverInfo": SERVER_INFO,
-        "instructions": call.services.skill.current.derive(_instructions),
+        "instructions": ctx.services.skill.current.cached(_instructions),
     }
 
 
-async def discover(_request: Request, call: Call) -> Result:
+async def discover(_request: Request, ctx: RequestContext) -> Result:
     """``server/discover`` (2026-07-28): what this server speaks and offers, without a handshake."""
     result = {
         "supportedVersions": SUPPORTED,
         "capabilities": MODERN_CAPABILITIES,
-        "instructions": call.services.skill.current.derive(_instructions),
+        "instructions": ctx.services.skill.current.cached(_instructions),
     }
-    return cacheable(result, call.spoken, call.services.config.catalog_ttl_ms)
+    return with_cache_hints(result, ctx.protocol, ctx.services.config.catalog_ttl_ms)
 
 
 def _instructions(skill: SkillText) -> orjson.Fragment:
@@ -81,5 +81,5 @@ def instructions(skill: SkillText) -> str:
     return f"{PREFACE}\n---\n\n{skill.markdown}"
 
 
-async def ping(_request: Request, _call: Call) -> Result:
+async def ping(_request: Request, _call: RequestContext) -> Result:
     return {}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 
 #: A subscription holds a connection and a task for as long as its client likes.
 MAX_SUBSCRIPTIONS = 2000
@@ -26,13 +26,13 @@ class Subscription:
     _news: asyncio.Event = attrs.field(factory=asyncio.Event)
     _closing: bool = False
 
-    async def news(self) -> bool:
+    async def changed(self) -> bool:
         """Wait for the next change; False when the server ends the subscription."""
         await self._news.wait()
         self._news.clear()
         return not self._closing
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self._news.set()
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Subscriptions:
         """A place among the subscriptions. Raises ``ProtocolError`` when there is none."""
         if whose := self._taken(key, address):
             raise ProtocolError(
-                Code.TOO_MANY_REQUESTS,
+                ErrorCode.TOO_MANY_REQUESTS,
                 f"All places for subscriptions {whose} are taken. Close one that is not needed any more, or do "
                 "without: ask for prompts/list again when its ttlMs has passed.",
                 data={"code": "rate_limited", "retry_after_seconds": RETRY_AFTER},
@@ -86,9 +86,9 @@ class Subscriptions:
             return f"from your address ({MAX_PER_ADDRESS})"
         return f"of this server ({MAX_SUBSCRIPTIONS})" if len(self._open) >= MAX_SUBSCRIPTIONS else ""
 
-    def prompts_changed(self) -> None:
+    def notify_all(self) -> None:
         for subscription in self._open:
-            subscription.tell()
+            subscription.notify()
 
     def drain(self) -> None:
         """End every subscription, and every new one at once."""

@@ -12,10 +12,10 @@ import structlog
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import has_too_many_values, quote, quote_all
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import cacheable
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import with_cache_hints
 from runflow_mcp.runflow.catalog.entries import Model, Snapshot
 from runflow_mcp.runflow.catalog.model_inputs import Input
 
@@ -75,34 +75,36 @@ def _describe(one: Input) -> str:
     return f"{one.description} ({kind}{allowed})" if one.description else f"{kind}{allowed}"
 
 
-async def book_of(call: Call) -> PromptBook:
+async def current_prompts(ctx: RequestContext) -> PromptBook:
     """The prompts at hand; none while the catalog cannot be had, since a client must still connect."""
-    catalog = call.services.catalog
+    catalog = ctx.services.catalog
     if catalog.current is None:
         with suppress(TimeoutError):
-            async with call.answering.until_drained():
+            async with ctx.pending_answer.stop_on_drain():
                 await catalog.first_attempt()
-    return PromptBook({}, b"[]") if catalog.current is None else catalog.current.derive(prompt_book)
+    return PromptBook({}, b"[]") if catalog.current is None else catalog.current.cached(prompt_book)
 
 
-async def prompts_list(request: Request, call: Call) -> Result:
+async def prompts_list(request: Request, ctx: RequestContext) -> Result:
     """``prompts/list``: everything on one page."""
-    refuse_cursor(request.take_params())
-    book = await book_of(call)
-    fresh_ms = int(call.services.catalog.fresh_for() * 1000)
-    return cacheable({"prompts": orjson.Fragment(book.listed)}, call.spoken, fresh_ms)
+    reject_cursor(request.take_params())
+    book = await current_prompts(ctx)
+    fresh_ms = int(ctx.services.catalog.fresh_for() * 1000)
+    return with_cache_hints({"prompts": orjson.Fragment(book.listed)}, ctx.protocol, fresh_ms)
 
 
-async def prompts_get(request: Request, call: Call) -> Result:
+async def prompts_get(request: Request, ctx: RequestContext) -> Result:
     """``prompts/get``: one user message that stands alone."""
     name, given = _asked(request)
-    model = find(await book_of(call), name)
+    model = find_prompt(await current_prompts(ctx), name)
     arguments: dict[str, str] = orjson.loads(given)
     known = {one.name for one in model.inputs}
     unknown = [name for name in arguments if name not in known]
     if unknown:
         takes = quote_all([one.name for one in model.inputs]) or "none"
-        raise ProtocolError(Code.INVALID_PARAMS, f"The prompt has no argument {quote_all(unknown)}; it takes {takes}.")
+        raise ProtocolError(
+            ErrorCode.INVALID_PARAMS, f"The prompt has no argument {quote_all(unknown)}; it takes {takes}."
+        )
     return {
         "description": model.description or model.model_name,
         "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
@@ -114,7 +116,7 @@ def _asked(request: Request) -> tuple[str, bytes]:
     params = request.take_params()
     name, arguments = params.get("name"), params.get("arguments")
     if not isinstance(name, str):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a prompt.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param name must be the name of a prompt.")
     return name, orjson.dumps(_texts({} if arguments is None else arguments))
 
 
@@ -124,7 +126,7 @@ def _texts(arguments: JSON) -> dict[str, str]:
         texts = {name: _text(value) for name, value in arguments.items() if value is not None}
         if all(text is not None for text in texts.values()):
             return {name: text for name, text in texts.items() if text is not None}
-    raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object of strings.")
+    raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param arguments must be an object of strings.")
 
 
 def _text(value: JSON) -> str | None:
@@ -136,12 +138,12 @@ def _text(value: JSON) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def find(book: PromptBook, name: str) -> Model:
+def find_prompt(book: PromptBook, name: str) -> Model:
     """The Solution behind a prompt's name. Raises ``ProtocolError`` for an unknown one."""
     model = book.solutions.get(name.removeprefix(NAME_PREFIX))
     if model is None:
         raise ProtocolError(
-            Code.INVALID_PARAMS, f"Unknown prompt: {quote(name)}. prompts/list names the ones there are."
+            ErrorCode.INVALID_PARAMS, f"Unknown prompt: {quote(name)}. prompts/list names the ones there are."
         )
     return model
 
@@ -155,7 +157,7 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
             values[one.name] = _value(one, given[one.name])
         elif one.required:
             values[one.name] = f"<{one.name}>"
-    call = _call(model, values)
+    ctx = _call(model, values)
     missing = [one for one in model.inputs if one.required and not given.get(one.name)]
     needed = [f"- {one.name}: {_describe(one)}" for one in model.inputs if one.required] or ["- none"]
     lines = [
@@ -167,7 +169,7 @@ def message(model: Model, arguments: Mapping[str, str]) -> str:
         "",
         "Call the Runflow tool generate with exactly:",
         "```json",
-        call,
+        ctx,
         "```",
     ]
     if missing:
@@ -184,13 +186,13 @@ def _call(model: Model, values: JSONObject) -> str:
     """The arguments of ``generate``: one input a line, and each value on its line however it was written."""
     inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
     shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
-    call = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
-    if len(call.encode()) > MAX_CALL:
+    ctx = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
+    if len(ctx.encode()) > MAX_CALL:
         raise ProtocolError(
-            Code.INVALID_PARAMS,
+            ErrorCode.INVALID_PARAMS,
             f"The arguments are too long for a prompt: their JSON has over {MAX_CALL} bytes. Pass files as URLs.",
         )
-    return call
+    return ctx
 
 
 def _json(value: JSON) -> str:
@@ -221,10 +223,10 @@ def _read(kind: str, text: str) -> JSON:
     return text
 
 
-def refuse_cursor(params: JSONObject) -> None:
+def reject_cursor(params: JSONObject) -> None:
     """Lists have one page, so no cursor was ever issued. Raises ``ProtocolError`` for any."""
     cursor = params.get("cursor")
     if cursor is not None and cursor != "":
         raise ProtocolError(
-            Code.INVALID_PARAMS, "This cursor was never issued here; the list has one page, ask without it."
+            ErrorCode.INVALID_PARAMS, "This cursor was never issued here; the list has one page, ask without it."
         )

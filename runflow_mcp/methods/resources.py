@@ -4,9 +4,9 @@ Nothing is fetched: the media stay at their address, and a server that fetches w
 anywhere.
 """
 
-from runflow_mcp.methods.context import Call
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, Spoken, cacheable
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import Era, ProtocolContext, with_cache_hints
 from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"
@@ -14,19 +14,19 @@ URI_LIST = "text/uri-list"
 MAX_SHOWN_URI = 1024
 
 
-async def read(request: Request, call: Call) -> Result:
+async def read(request: Request, ctx: RequestContext) -> Result:
     """The content of an http(s) URI is the URI. Raises ``ProtocolError`` for any other."""
     uri = request.params.get("uri")
     if not isinstance(uri, str):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param uri must be a string.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param uri must be a string.")
     if not is_link(uri):
-        raise _unknown(uri, call.spoken)
+        raise _unknown(uri, ctx.protocol)
     content = {"uri": uri, "mimeType": URI_LIST, "text": uri}
     # A signed URL is its caller's, and asking again costs nothing.
-    return cacheable({"contents": [content]}, call.spoken, 0, scope="private")
+    return with_cache_hints({"contents": [content]}, ctx.protocol, 0, scope="private")
 
 
-def _unknown(uri: str, spoken: Spoken) -> ProtocolError:
-    code = Code.INVALID_PARAMS if spoken.era is Era.MODERN else Code.RESOURCE_NOT_FOUND
+def _unknown(uri: str, protocol: ProtocolContext) -> ProtocolError:
+    code = ErrorCode.INVALID_PARAMS if protocol.era is Era.MODERN else ErrorCode.RESOURCE_NOT_FOUND
     message = "There is no such resource here; only http and https links of results can be read."
     return ProtocolError(code, message, {"uri": uri[:MAX_SHOWN_URI]})

@@ -6,23 +6,23 @@ import structlog
 
 from runflow_mcp.bounds import quote
 from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools import schemas
 from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.methods.tools.list_models import list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, dress
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import Era, finalize_result
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[Request, Call], Awaitable[Result]]
-Methods = Mapping[Era, Mapping[str, Handler]]
+Handler = Callable[[Request, RequestContext], Awaitable[Result]]
+MethodTable = Mapping[Era, Mapping[str, Handler]]
 
 TOOLS = (Tool(schemas.GENERATE, generate), Tool(schemas.LIST_MODELS, list_models))
 
 
-def methods(*tools: Tool) -> dict[Era, dict[str, Handler]]:
+def method_table(*tools: Tool) -> dict[Era, dict[str, Handler]]:
     """The methods of a server with these tools, by era."""
     registered = Tools(*tools)
     both: dict[str, Handler] = {
@@ -46,16 +46,16 @@ def methods(*tools: Tool) -> dict[Era, dict[str, Handler]]:
     }
 
 
-async def dispatch(table: Methods, request: Request, call: Call) -> Result:
+async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> Result:
     """The result of a request. Raises ``ProtocolError``; an unexpected fault shows nothing of itself."""
-    handler = table[call.spoken.era].get(request.method)
+    handler = table[ctx.protocol.era].get(request.method)
     if handler is None:
-        raise ProtocolError(Code.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
+        raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
     try:
-        return dress(await handler(request, call), call.spoken, lifecycle.SERVER_INFO)
+        return finalize_result(await handler(request, ctx), ctx.protocol, lifecycle.SERVER_INFO)
     except ProtocolError:
         raise
-    except Exception as fault:
-        log.exception("method_failed", method=request.method, request_id=call.request_id)
-        message = f"An internal error happened here; the operator's log has it under {call.request_id}."
-        raise ProtocolError(Code.INTERNAL_ERROR, message) from fault
+    except Exception as error:
+        log.exception("method_failed", method=request.method, request_id=ctx.request_id)
+        message = f"An internal error happened here; the operator's log has it under {ctx.request_id}."
+        raise ProtocolError(ErrorCode.INTERNAL_ERROR, message) from error

@@ -85,13 +85,13 @@ class Asked:
 # Successes
 
 
-def started(run: Run, asked: Asked, api_url: str) -> Result:
+def started_result(run: Run, asked: Asked, api_url: str) -> Result:
     """The answer of ``wait=false``: the run's state as it is, and where to ask for it."""
     facts, _ = _facts(run, asked)
     return _result({**facts, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
-def ended(run: Run, asked: Asked, revision: Revision) -> Result:
+def final_result(run: Run, asked: Asked, revision: Revision) -> Result:
     """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
         raise _failed(run, asked)
@@ -196,7 +196,7 @@ def _cancelled(run: Run, asked: Asked) -> ToolError:
     return ToolError(ToolErrorCode.RUN_CANCELLED, "The run was cancelled.", details=details, hints=hints)
 
 
-def given_up(code: ToolErrorCode, run: Seen | None, asked: Asked) -> ToolError:
+def wait_interrupted(code: ToolErrorCode, run: Seen | None, asked: Asked) -> ToolError:
     """The wait ended before the run did: the ceiling passed, or the process stops."""
     details, hints = _with_run(run, asked)
     why = "The wait's ceiling passed" if code is ToolErrorCode.POLLING_TIMEOUT else "This server is stopping"
@@ -219,14 +219,14 @@ def busy(full: NoPlace, asked: Asked) -> ToolError:
     return ToolError(ToolErrorCode.SERVER_BUSY, message, details=details, hints=hints)
 
 
-def broken(run: Seen | None, asked: Asked) -> ToolError:
+def internal_error(run: Seen | None, asked: Asked) -> ToolError:
     """A fault of our own; its text stays in the log."""
     details, hints = _with_run(run, asked)
     message = "An internal error happened here; the operator's log has it under this request id."
     return ToolError(ToolErrorCode.GENERATE_FAILED, message, details=details, hints=hints)
 
 
-def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | None) -> ToolError:
+def dispatch_error(failed: DispatchFailed, asked: Asked, catalog: Snapshot | None) -> ToolError:
     """No run could be had from Runflow."""
     cause = failed.cause
     details, hints = _refusal_details(cause, None if failed.named is None else Seen.of(failed.named), asked)
@@ -252,7 +252,7 @@ def not_dispatched(failed: DispatchFailed, asked: Asked, catalog: Snapshot | Non
     return _refused(cause, details, hints)
 
 
-def poll_refused(cause: UpstreamError, run: Seen | None, asked: Asked) -> ToolError:
+def poll_error(cause: UpstreamError, run: Seen | None, asked: Asked) -> ToolError:
     """Runflow refuses to show any more of a run that exists."""
     details, hints = _refusal_details(cause, run, asked)
     return _refused(cause, details, hints)

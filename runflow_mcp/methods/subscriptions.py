@@ -1,10 +1,10 @@
 """``subscriptions/listen`` (2026-07-28): a stream that tells when the list of prompts has changed."""
 
 from runflow_mcp.json_types import JSON
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.prompts import prompt_book
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import META_SUBSCRIPTION
 from runflow_mcp.runflow.catalog.entries import Snapshot
 
@@ -12,21 +12,21 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 PROMPTS_CHANGED = "notifications/prompts/list_changed"
 
 
-async def listen(request: Request, call: Call) -> Result:
+async def listen(request: Request, ctx: RequestContext) -> Result:
     """Stay open until the client closes the stream or this server drains; then end with a result."""
     honoured = _honoured(request)
-    if not call.channel.streams:
+    if not ctx.channel.streams:
         raise ProtocolError(
-            Code.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
+            ErrorCode.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
         )
     tag: dict[str, JSON] = {"_meta": {META_SUBSCRIPTION: request.id}}
-    bearer = call.bearer
-    with call.services.subscriptions.subscribe(bearer.digest, bearer.source.address) as subscription:
-        await call.channel.open()
-        await call.channel.notify(ACKNOWLEDGED, {**tag, "notifications": honoured})
-        while await subscription.news():
+    bearer = ctx.bearer
+    with ctx.services.subscriptions.subscribe(bearer.digest, bearer.source.address) as subscription:
+        await ctx.channel.open()
+        await ctx.channel.notify(ACKNOWLEDGED, {**tag, "notifications": honoured})
+        while await subscription.changed():
             if honoured:
-                await call.channel.notify(PROMPTS_CHANGED, tag)
+                await ctx.channel.notify(PROMPTS_CHANGED, tag)
     # The result alone says that this is a graceful end. ``notifications/cancelled`` is for stdio, by its schema,
     # and the Python SDK's client takes it for a lost stream.
     return tag
@@ -39,12 +39,12 @@ def _honoured(request: Request) -> dict[str, JSON]:
     """
     wanted = request.take_params().get("notifications")
     if not isinstance(wanted, dict):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param notifications must be an object.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param notifications must be an object.")
     return {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
 
 
-def tell_of_changed_prompts(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
+def notify_prompts_changed(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
     """Tell every subscriber when a new catalog snapshot lists other prompts than the last one did."""
-    listed = b"[]" if before is None else before.derive(prompt_book).listed
-    if listed != after.derive(prompt_book).listed:
-        subscriptions.prompts_changed()
+    listed = b"[]" if before is None else before.cached(prompt_book).listed
+    if listed != after.cached(prompt_book).listed:
+        subscriptions.notify_all()

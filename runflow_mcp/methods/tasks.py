@@ -7,13 +7,13 @@ a task is upstream's decision, by the caller's own bearer.
 from datetime import UTC, datetime
 
 from runflow_mcp.errors import ToolError
-from runflow_mcp.identifiers import run_id_fault
+from runflow_mcp.identifiers import run_id_problem
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods import run_results
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_results import Asked
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import TASKS, Spoken, require_extension
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import TASKS, ProtocolContext, require_extension
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.runs.run import CANCELLED, Run, poll_delay
 
@@ -34,9 +34,9 @@ _NO_SUCH_TASK = (
 _NOT_THEIRS = frozenset({401, 403, 404})
 
 
-def wanted(spoken: Spoken) -> bool:
+def wanted(protocol: ProtocolContext) -> bool:
     """Whether a waiting run may be answered with a task: only to a client that declared it on this request."""
-    return spoken.declares(TASKS)
+    return protocol.declares(TASKS)
 
 
 def created(run: Run, asked: Asked, now: float) -> Result:
@@ -48,71 +48,71 @@ def created(run: Run, asked: Asked, now: float) -> Result:
     }
 
 
-async def get(request: Request, call: Call) -> Result:
+async def get(request: Request, ctx: RequestContext) -> Result:
     """``tasks/get``: the run as it is now, with its result once it has ended."""
-    require_extension(call.spoken, TASKS)
-    run = await _run(_task_id(request.take_params()), call)
-    now = call.services.clock.wall()
+    require_extension(ctx.protocol, TASKS)
+    run = await _run(_task_id(request.take_params()), ctx)
+    now = ctx.services.clock.wall()
     if not run.terminal:
         return _task(run, "working", now, run_results.progress_message(run, run.age(now), None))
     if run.status == CANCELLED:
         return _task(run, "cancelled", now, "The run was cancelled at Runflow.")
     try:
-        result = run_results.ended(run, Asked.remembered(run), call.spoken.revision)
-    except ToolError as fault:  # a failed run is a completed task: only the protocol's own faults are "failed"
-        result = fault.result(call.request_id)
+        result = run_results.final_result(run, Asked.remembered(run), ctx.protocol.revision)
+    except ToolError as error:  # a failed run is a completed task: only the protocol's own faults are "failed"
+        result = error.result(ctx.request_id)
     return {**_task(run, "completed", now, run.status), "result": {"resultType": "complete", **result}}
 
 
-async def cancel(request: Request, call: Call) -> Result:
+async def cancel(request: Request, ctx: RequestContext) -> Result:
     """``tasks/cancel``: acknowledged, and honest about what that changes."""
-    require_extension(call.spoken, TASKS)
-    run = await _run(_task_id(request.take_params()), call)
+    require_extension(ctx.protocol, TASKS)
+    run = await _run(_task_id(request.take_params()), ctx)
     return {} if run.terminal else {"statusMessage": CANNOT_STOP}
 
 
-async def update(request: Request, call: Call) -> Result:
+async def update(request: Request, ctx: RequestContext) -> Result:
     """``tasks/update``: a run never asks for input, so there is nothing outstanding to answer."""
-    require_extension(call.spoken, TASKS)
+    require_extension(ctx.protocol, TASKS)
     if not isinstance(request.params.get("inputResponses"), dict):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param inputResponses must be an object.")
-    await _run(_task_id(request.take_params()), call)
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param inputResponses must be an object.")
+    await _run(_task_id(request.take_params()), ctx)
     return {}
 
 
 def _task_id(params: JSONObject) -> str:
     task_id = params.get("taskId")
-    if not isinstance(task_id, str) or run_id_fault(task_id):
-        raise ProtocolError(Code.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
+    if not isinstance(task_id, str) or run_id_problem(task_id):
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param taskId must be a task id as tools/call gave it.")
     return task_id
 
 
-async def _run(task_id: str, call: Call) -> Run:
+async def _run(task_id: str, ctx: RequestContext) -> Run:
     try:
-        async with call.answering.until_drained():
-            return await _asked(task_id, call)
+        async with ctx.pending_answer.stop_on_drain():
+            return await _asked(task_id, ctx)
     except TimeoutError:
         message = "This server is stopping; the task goes on. Ask again in a few seconds, any replica answers."
-        raise ProtocolError(Code.INTERNAL_ERROR, message) from None
+        raise ProtocolError(ErrorCode.INTERNAL_ERROR, message) from None
 
 
-async def _asked(task_id: str, call: Call) -> Run:
+async def _asked(task_id: str, ctx: RequestContext) -> Run:
     """The run from upstream, asked more than once where that can help."""
-    clock = call.services.clock
+    clock = ctx.services.clock
     deadline = clock.monotonic() + BUDGET
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             timeout = min(ATTEMPT_TIMEOUT, deadline - clock.monotonic())
-            return await call.services.client.get_run(call.bearer, task_id, call.trace, timeout=timeout)
-        except UpstreamError as fault:
-            pause = fault.retry_after or FIRST_BACKOFF * attempt
+            return await ctx.services.client.get_run(ctx.bearer, task_id, ctx.trace, timeout=timeout)
+        except UpstreamError as error:
+            pause = error.retry_after or FIRST_BACKOFF * attempt
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
             # A run that was just made may not be readable yet, and its task is promised to be there.
-            if fault.status in _NOT_THEIRS and (last or fault.status != NOT_FOUND):
-                raise ProtocolError(Code.INVALID_PARAMS, _NO_SUCH_TASK.format(status=fault.status)) from fault
-            if last or (fault.outcome is Outcome.REFUSED and fault.status != NOT_FOUND):
-                message = f"The task goes on, but its state cannot be had now: {fault.reason}. Ask again shortly."
-                raise ProtocolError(Code.INTERNAL_ERROR, message) from fault
+            if error.status in _NOT_THEIRS and (last or error.status != NOT_FOUND):
+                raise ProtocolError(ErrorCode.INVALID_PARAMS, _NO_SUCH_TASK.format(status=error.status)) from error
+            if last or (error.outcome is Outcome.REFUSED and error.status != NOT_FOUND):
+                message = f"The task goes on, but its state cannot be had now: {error.reason}. Ask again shortly."
+                raise ProtocolError(ErrorCode.INTERNAL_ERROR, message) from error
             await clock.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 

@@ -23,7 +23,7 @@ Result = Mapping[str, JSON]
 MAX_BATCH = 50
 
 
-class Code(IntEnum):
+class ErrorCode(IntEnum):
     """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP's own, and one of HTTP."""
 
     PARSE_ERROR = -32700
@@ -48,7 +48,7 @@ class ProtocolError(Exception):
     ``refused``: the message was not fit to be handled at all, whatever its code says.
     """
 
-    code: Code
+    code: ErrorCode
     message: str
     data: JSON = None
     refused: bool = False
@@ -104,9 +104,11 @@ def parse(body: bytes) -> Message | Batch:
     try:
         value = lenient_json.loads_message(body)
     except UnicodeDecodeError:
-        return Malformed(ProtocolError(Code.PARSE_ERROR, "The body is not UTF-8 text; JSON is sent as UTF-8."))
+        return Malformed(ProtocolError(ErrorCode.PARSE_ERROR, "The body is not UTF-8 text; JSON is sent as UTF-8."))
     except orjson.JSONDecodeError as error:
-        return Malformed(ProtocolError(Code.PARSE_ERROR, f"The body is not JSON: {error.msg} at byte {error.pos}."))
+        return Malformed(
+            ProtocolError(ErrorCode.PARSE_ERROR, f"The body is not JSON: {error.msg} at byte {error.pos}.")
+        )
     if not isinstance(value, list):
         return _message(value)
     if not value:
@@ -117,7 +119,7 @@ def parse(body: bytes) -> Message | Batch:
 
 
 def _invalid(message: str, id_: Id | None = None) -> Malformed:
-    return Malformed(ProtocolError(Code.INVALID_REQUEST, message), id_)
+    return Malformed(ProtocolError(ErrorCode.INVALID_REQUEST, message), id_)
 
 
 def is_id(value: JSON) -> bool:
@@ -145,7 +147,7 @@ def _message(value: JSON) -> Message:
     if known_id is None:
         return _invalid(f'The member "id" must be an integer, or a string of at most {MAX_ID_BYTES} bytes.')
     if params is not None and not isinstance(params, dict):
-        return Malformed(ProtocolError(Code.INVALID_PARAMS, 'The member "params" must be an object.'), known_id)
+        return Malformed(ProtocolError(ErrorCode.INVALID_PARAMS, 'The member "params" must be an object.'), known_id)
     return Request(known_id, method, params or {})
 
 

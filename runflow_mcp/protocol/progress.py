@@ -9,14 +9,14 @@ import attrs
 
 from runflow_mcp.bounds import MAX_ID_BYTES
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.protocol.jsonrpc import Code, Id, ProtocolError, is_id
+from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, is_id
 
 METHOD = "notifications/progress"
 #: Seconds after which the moving fraction of the current step stands at one half.
 HALF_STEP_SECONDS = 20.0
 
 
-def token_of(params: JSONObject) -> Id | None:
+def read_progress_token(params: JSONObject) -> Id | None:
     """The progress token of a request's params, if it asks for progress. 0 is a token.
 
     Raises ``ProtocolError`` for a string that is too long to be repeated in every notification.
@@ -26,7 +26,7 @@ def token_of(params: JSONObject) -> Id | None:
     if is_id(token):
         return token
     if isinstance(token, str):
-        raise ProtocolError(Code.INVALID_PARAMS, f"The progressToken must be at most {MAX_ID_BYTES} bytes.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, f"The progressToken must be at most {MAX_ID_BYTES} bytes.")
     return None
 
 
@@ -39,7 +39,7 @@ class Progress:
     _completed: int = 0
     _total: int | None = None
 
-    def params(
+    def advance(
         self, *, completed: int | None, total: int | None, elapsed: float, done: bool, message: str
     ) -> dict[str, JSON]:
         """The params of the next notification.

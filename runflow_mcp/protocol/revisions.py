@@ -15,7 +15,7 @@ import attrs
 
 from runflow_mcp.bounds import quote
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.protocol.jsonrpc import Batch, Code, Message, ProtocolError, Request, Result
+from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Message, ProtocolError, Request, Result
 
 
 class Revision(StrEnum):
@@ -35,13 +35,13 @@ class Era(Enum):
 
 
 #: What ``initialize`` can agree on, oldest first.
-LEGACY = (Revision.V2025_03_26, Revision.V2025_06_18, Revision.V2025_11_25)
+LEGACY_REVISIONS = (Revision.V2025_03_26, Revision.V2025_06_18, Revision.V2025_11_25)
 #: What ``initialize`` answers to a client that asks for anything else.
-LATEST = LEGACY[-1]
-MODERN = (Revision.V2026_07_28,)
+LATEST_LEGACY = LEGACY_REVISIONS[-1]
+MODERN_REVISIONS = (Revision.V2026_07_28,)
 SUPPORTED: tuple[str, ...] = tuple(revision.value for revision in Revision)
 #: A request without the version header speaks this one (transports, "Protocol Version Header").
-ASSUMED = Revision.V2025_03_26
+DEFAULT_REVISION = Revision.V2025_03_26
 #: The only revision whose POST body may be an array.
 BATCHING = frozenset({Revision.V2025_03_26})
 
@@ -53,7 +53,7 @@ META_SUBSCRIPTION = f"{META}subscriptionId"
 TASKS = f"{META}tasks"
 
 #: The param that the Mcp-Name header repeats, by method.
-NAMED_BY: Mapping[str, str] = {
+NAME_PARAM: Mapping[str, str] = {
     "tools/call": "name",
     "prompts/get": "name",
     "resources/read": "uri",
@@ -76,7 +76,7 @@ class RoutingHeaders:
 
 
 @attrs.frozen
-class Spoken:
+class ProtocolContext:
     """What a request speaks, and in the modern era what its client declared on it."""
 
     revision: Revision
@@ -84,7 +84,7 @@ class Spoken:
 
     @property
     def era(self) -> Era:
-        return Era.MODERN if self.revision in MODERN else Era.LEGACY
+        return Era.MODERN if self.revision in MODERN_REVISIONS else Era.LEGACY
 
     def declares(self, extension: str) -> bool:
         """Whether the client declared an extension on this request."""
@@ -94,10 +94,10 @@ class Spoken:
 
 def negotiate(requested: JSON) -> Revision:
     """The revision that ``initialize`` answers: the one asked for, else our latest. Never an error."""
-    return Revision(requested) if isinstance(requested, str) and requested in LEGACY else LATEST
+    return Revision(requested) if isinstance(requested, str) and requested in LEGACY_REVISIONS else LATEST_LEGACY
 
 
-def classify(message: Message | Batch, headers: RoutingHeaders) -> Spoken:
+def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolContext:
     """What a POST speaks. Raises ``ProtocolError`` for one that contradicts itself or speaks what we do not.
 
     ``Mcp-Method`` and ``Mcp-Name`` are no markers of the modern era: a widely used bridge sends them on
@@ -105,22 +105,24 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> Spoken:
     """
     version = _version(headers)
     initializes = isinstance(message, Request) and message.method == "initialize"
-    if isinstance(message, Request) and (_is_marked(message) or (version in MODERN and not initializes)):
+    if isinstance(message, Request) and (
+        _has_modern_meta(message) or (version in MODERN_REVISIONS and not initializes)
+    ):
         return _modern(message, headers)
     if initializes:
         # It names its revision in the body, and an unknown one in the header is none of its business.
-        revision = Revision(version) if version in LEGACY else ASSUMED
+        revision = Revision(version) if version in LEGACY_REVISIONS else DEFAULT_REVISION
     elif version is None:
-        revision = ASSUMED
+        revision = DEFAULT_REVISION
     elif version in SUPPORTED:
         revision = Revision(version)
     else:
-        raise _unspoken(version)
+        raise _unsupported_version(version)
     if isinstance(message, Batch) and revision not in BATCHING:
         raise ProtocolError(
-            Code.INVALID_REQUEST, "This revision takes one message a request; arrays ended with 2025-03-26."
+            ErrorCode.INVALID_REQUEST, "This revision takes one message a request; arrays ended with 2025-03-26."
         )
-    return Spoken(revision)
+    return ProtocolContext(revision)
 
 
 def _version(headers: RoutingHeaders) -> str | None:
@@ -128,7 +130,7 @@ def _version(headers: RoutingHeaders) -> str | None:
     return ", ".join(map(_trimmed, headers.version)) if headers.version else None
 
 
-def _is_marked(request: Request) -> bool:
+def _has_modern_meta(request: Request) -> bool:
     """Whether a request carries what only the modern era has."""
     meta = _meta(request)
     return META_VERSION in meta or META_CAPABILITIES in meta
@@ -139,7 +141,7 @@ def _meta(request: Request) -> JSONObject:
     return meta if isinstance(meta, dict) else {}
 
 
-def _modern(request: Request, headers: RoutingHeaders) -> Spoken:
+def _modern(request: Request, headers: RoutingHeaders) -> ProtocolContext:
     """The checks of the modern era, in their order; an unknown method and wrong params come after these."""
     meta = _meta(request)
     version, capabilities = meta.get(META_VERSION), meta.get(META_CAPABILITIES)
@@ -147,21 +149,21 @@ def _modern(request: Request, headers: RoutingHeaders) -> Spoken:
         stated = _version(headers)
         if stated is not None and stated not in SUPPORTED:
             # A client of another revision must learn which ones there are; its ``_meta`` is not ours to judge.
-            raise _unspoken(stated)
+            raise _unsupported_version(stated)
         raise ProtocolError(
-            Code.INVALID_PARAMS,
+            ErrorCode.INVALID_PARAMS,
             f"The request's params._meta needs {META_VERSION} (a string) and {META_CAPABILITIES} (an object).",
             refused=True,
         )
-    _agrees("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), version)
-    _agrees("Mcp-Method", tuple(map(_trimmed, headers.method)), request.method)
-    if request.method in NAMED_BY:
-        name = request.params.get(NAMED_BY[request.method])
+    _require_header("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), version)
+    _require_header("Mcp-Method", tuple(map(_trimmed, headers.method)), request.method)
+    if request.method in NAME_PARAM:
+        name = request.params.get(NAME_PARAM[request.method])
         if isinstance(name, str):  # any other is a wrong param, which is judged later
-            _agrees("Mcp-Name", tuple(map(_decoded, headers.name)), name)
-    if version not in MODERN:
-        raise _unspoken(version)
-    return Spoken(Revision(version), _known(capabilities))
+            _require_header("Mcp-Name", tuple(map(_decoded, headers.name)), name)
+    if version not in MODERN_REVISIONS:
+        raise _unsupported_version(version)
+    return ProtocolContext(Revision(version), _known(capabilities))
 
 
 def _known(capabilities: JSONObject) -> JSONObject:
@@ -173,14 +175,14 @@ def _known(capabilities: JSONObject) -> JSONObject:
     return known
 
 
-def _agrees(header: str, values: tuple[str | None, ...], expected: str) -> None:
+def _require_header(header: str, values: tuple[str | None, ...], expected: str) -> None:
     if len(values) != 1 or values[0] is None:
-        fault = "is missing" if not values else "is malformed" if len(values) == 1 else "was sent more than once"
+        error = "is missing" if not values else "is malformed" if len(values) == 1 else "was sent more than once"
     elif values[0] != expected:
-        fault = "differs from the body"
+        error = "differs from the body"
     else:
         return
-    raise ProtocolError(Code.HEADER_MISMATCH, f"The header {header} {fault}; send it with the body's own value.")
+    raise ProtocolError(ErrorCode.HEADER_MISMATCH, f"The header {header} {error}; send it with the body's own value.")
 
 
 def _trimmed(value: str) -> str:
@@ -200,9 +202,9 @@ def _decoded(value: str) -> str | None:
         return None
 
 
-def _unspoken(version: str) -> ProtocolError:
+def _unsupported_version(version: str) -> ProtocolError:
     return ProtocolError(
-        Code.UNSUPPORTED_PROTOCOL_VERSION,
+        ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
         f"This server does not speak the protocol version of this request. It speaks {', '.join(SUPPORTED)}.",
         {"supported": list(SUPPORTED), "requested": _repeatable(version)},
     )
@@ -213,46 +215,46 @@ def _repeatable(version: str) -> str:
     return "" if "_" in version and any(map(str.isalpha, version)) else quote(version)
 
 
-def require_extension(spoken: Spoken, extension: str) -> None:
+def require_extension(protocol: ProtocolContext, extension: str) -> None:
     """Raises ``ProtocolError`` -32021 unless the client declared the extension on this request."""
-    if not spoken.declares(extension):
+    if not protocol.declares(extension):
         raise ProtocolError(
-            Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
+            ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY,
             f"Declare the extension {extension} in this request's client capabilities.",
             {"requiredCapabilities": {"extensions": {extension: {}}}},
         )
 
 
-def dress(result: Result, spoken: Spoken, server_info: JSONObject) -> Result:
+def finalize_result(result: Result, protocol: ProtocolContext, server_info: JSONObject) -> Result:
     """A handler's result as the revision wants it: the modern era types it and names the server."""
-    if spoken.era is Era.LEGACY:
+    if protocol.era is Era.LEGACY:
         return result
     meta = {META_SERVER_INFO: server_info, **result.get("_meta", {})}
     return {"resultType": "complete", **result, "_meta": meta}
 
 
-def cacheable(result: Result, spoken: Spoken, ttl_ms: int, *, scope: str = "public") -> Result:
+def with_cache_hints(result: Result, protocol: ProtocolContext, ttl_ms: int, *, scope: str = "public") -> Result:
     """A result with its freshness; the lists here are the same for every key, so ``public``."""
-    if spoken.era is Era.LEGACY:
+    if protocol.era is Era.LEGACY:
         return result
     return {**result, "ttlMs": ttl_ms, "cacheScope": scope}
 
 
-def http_status(fault: ProtocolError, era: Era) -> int:
+def http_status(error: ProtocolError, era: Era) -> int:
     """The HTTP status of an error that is known before anything was sent."""
-    if fault.refused or fault.code in _REFUSED:
+    if error.refused or error.code in _REFUSED:
         return 400
-    if fault.code is Code.TOO_MANY_REQUESTS:
-        return int(fault.code)
-    return 404 if fault.code is Code.METHOD_NOT_FOUND and era is Era.MODERN else 200
+    if error.code is ErrorCode.TOO_MANY_REQUESTS:
+        return int(error.code)
+    return 404 if error.code is ErrorCode.METHOD_NOT_FOUND and era is Era.MODERN else 200
 
 
 _REFUSED = frozenset(
     {
-        Code.PARSE_ERROR,
-        Code.INVALID_REQUEST,
-        Code.HEADER_MISMATCH,
-        Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
-        Code.UNSUPPORTED_PROTOCOL_VERSION,
+        ErrorCode.PARSE_ERROR,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.HEADER_MISMATCH,
+        ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY,
+        ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
     }
 )

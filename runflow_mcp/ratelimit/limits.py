@@ -37,7 +37,7 @@ class Hit:
 
 
 @attrs.frozen
-class Verdict:
+class Decision:
     """``wait``: microseconds until the hits would be admitted, 0 when they were; ``stamp``: when that was."""
 
     wait: int
@@ -48,16 +48,16 @@ class Verdict:
 class Store(Protocol):
     """Where the windows live."""
 
-    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         """Count ``cost`` in every window of a counted hit, or, when one of all has no room for it, in none."""
 
-    async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
+    async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
         """Uncount one hit in each window."""
 
-    async def meet(self) -> None:
+    async def probe(self) -> None:
         """Find out whether the store answers, before any request needs it; returns once it has."""
 
-    def forget(self) -> None:
+    def evict_expired(self) -> None:
         """Release the memory of windows that have passed."""
 
     def state(self) -> dict[str, JSON]:
@@ -90,11 +90,11 @@ class Limits:
     config: Config
     accepted: AcceptedKeys = attrs.field(factory=AcceptedKeys)
 
-    async def refused_bearer(self, address: str) -> None:
+    async def count_unauthenticated(self, address: str) -> None:
         """Count a request that brought no acceptable key."""
         await self._admit((Hit(Scope.PRE_AUTH, address),), 1)
 
-    async def authenticated(self, bearer: Bearer) -> Admission:
+    async def count_authenticated(self, bearer: Bearer) -> Admission:
         """Count a request with an acceptable key, by address and by key.
 
         A key that Runflow has not accepted may be invented: from an address that tried too many of those, it is
@@ -129,17 +129,17 @@ class Limits:
         await self.store.admit((Hit(Scope.REJECTED, address),), 1)
         await self.store.admit((Hit(Scope.PRE_AUTH, address),), 1)
 
-    async def batch(self, admission: Admission, entries: int) -> None:
+    async def count_batch(self, admission: Admission, entries: int) -> None:
         """Count the further entries of a batch; a refused batch is not counted at all."""
         if entries <= 1:
             return
         try:
             await self._admit(admission.hits, entries - 1)
         except Rejection:
-            await self.store.take_back(admission.hits, admission.stamp)
+            await self.store.refund(admission.hits, admission.stamp)
             raise
 
-    async def _admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+    async def _admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         verdict = await self.store.admit(hits, cost)
         if verdict.wait:
             seconds = -(-verdict.wait // MICROSECONDS)

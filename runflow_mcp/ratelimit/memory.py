@@ -4,7 +4,7 @@ import attrs
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
-from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict, limit_of
+from runflow_mcp.ratelimit.limits import Decision, Hit, Scope, limit_of
 from runflow_mcp.ratelimit.windows import MICROSECONDS, Window
 from runflow_mcp.settings.config import Config
 
@@ -21,7 +21,7 @@ class MemoryStore:
         length = config.rate_limit_window_ms * 1000
         return cls(clock, {scope: Window(limit_of(scope, config), length) for scope in Scope})
 
-    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         now = self._now()
         longest = 0
         scope = None
@@ -30,23 +30,23 @@ class MemoryStore:
             if wait > longest:
                 longest, scope = wait, hit.scope
         if longest:
-            return Verdict(longest, scope=scope)
+            return Decision(longest, scope=scope)
         for hit in hits:
             if hit.counted:
                 self.windows[hit.scope].add(hit.caller, cost, now)
-        return Verdict(0, stamp=now)
+        return Decision(0, stamp=now)
 
-    async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
+    async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
         for hit in hits:
-            self.windows[hit.scope].take_back(hit.caller, stamp)
+            self.windows[hit.scope].refund(hit.caller, stamp)
 
-    async def meet(self) -> None:
+    async def probe(self) -> None:
         """It is here."""
 
-    def forget(self) -> None:
+    def evict_expired(self) -> None:
         now = self._now()
         for window in self.windows.values():
-            window.forget(now)
+            window.evict_expired(now)
 
     def state(self) -> dict[str, JSON]:
         return {"store": "memory"}

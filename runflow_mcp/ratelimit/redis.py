@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
-from runflow_mcp.ratelimit.limits import Hit, Verdict, limit_of
+from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.places import Places
 from runflow_mcp.settings.config import Config
@@ -78,7 +78,7 @@ class RedisStore:
             redis.register_script(scripts.joinpath("take_back.lua").read_text()),
         )
 
-    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+    async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         now = self.clock.monotonic()
         if self._away_until is not None and now < self._away_until:
             return await self._locally(hits, cost)
@@ -93,26 +93,26 @@ class RedisStore:
         self._answered = True
         if probing:  # an answer to what was asked before the outage says nothing of its end
             self._found()
-        return Verdict(int(wait), int(stamp), hits[int(which) - 1].scope)
+        return Decision(int(wait), int(stamp), hits[int(which) - 1].scope)
 
-    async def meet(self) -> None:
+    async def probe(self) -> None:
         warned = False
         while not self._answered and self._away_until is None:
             try:
                 await self._redis.ping()
-            except _FAULTS as fault:
+            except _FAULTS as error:
                 if not warned:
                     log.warning(
-                        "limit_store_unknown", **self._shown, fault=type(fault).__name__, note=_NOTES["unknown"]
+                        "limit_store_unknown", **self._shown, error=type(error).__name__, note=_NOTES["unknown"]
                     )
                     warned = True
                 await self.clock.sleep(RETRY)
             else:
                 self._answered = True
 
-    async def take_back(self, hits: tuple[Hit, ...], stamp: int) -> None:
+    async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
         if self._away_until is not None:
-            await self.local.take_back(hits, stamp)
+            await self.local.refund(hits, stamp)
         else:
             await self._run(self._take_back, hits, [stamp])
 
@@ -122,23 +122,23 @@ class RedisStore:
             return None
         try:
             return await script([self._key(hit) for hit in hits], arguments)
-        except _FAULTS as fault:
-            await self._lost(fault)
+        except _FAULTS as error:
+            await self._lost(error)
             return None
         finally:
             self.connections.give_back()
 
-    async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Verdict:
+    async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         self.fallbacks += 1
         return await self.local.admit(hits, cost)
 
     def _key(self, hit: Hit) -> str:
         return KEY.format(scope=hit.scope.value, caller=hit.caller)
 
-    async def _lost(self, fault: BaseException) -> None:
+    async def _lost(self, error: BaseException) -> None:
         if self._away_until is None:
             self.outages += 1
-            log.warning("limit_store_away", **self._shown, fault=type(fault).__name__)
+            log.warning("limit_store_away", **self._shown, error=type(error).__name__)
         self._away_until = self.clock.monotonic() + RETRY
         self.connections.send_away()
         # Idle connections broke as well; each would read as an outage of its own when it is used next.
@@ -148,8 +148,8 @@ class RedisStore:
         self._away_until = None
         log.warning("limit_store_back", **self._shown, fallbacks=self.fallbacks)
 
-    def forget(self) -> None:
-        self.local.forget()
+    def evict_expired(self) -> None:
+        self.local.evict_expired()
 
     def state(self) -> dict[str, JSON]:
         state = "fallback" if self._away_until is not None else "ok" if self._answered else "unknown"

@@ -59,7 +59,7 @@ class Window:
 
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
         """Microseconds until ``cost`` hits of the caller would be admitted, 0 for now."""
-        self.forget(now)
+        self.evict_expired(now)
         return wait_for(self.hits(caller, now), self.limit, self.length, cost, now)
 
     def add(self, caller: Hashable, cost: int, now: int) -> None:
@@ -74,13 +74,13 @@ class Window:
         else:
             hits.extend([now] * cost)
 
-    def take_back(self, caller: Hashable, stamp: int) -> None:
+    def refund(self, caller: Hashable, stamp: int) -> None:
         """Uncount one hit that was admitted at ``stamp``."""
         hits = self._young.get(caller) or self._old.get(caller) or []
         if stamp in hits:
             hits.remove(stamp)
 
-    def forget(self, now: int) -> None:
+    def evict_expired(self, now: int) -> None:
         """Drop what can no longer count."""
         if now - self._turned < self.length:
             return

@@ -4,16 +4,16 @@ from aiohttp import web
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.methods.context import Services
-from runflow_mcp.methods.router import Methods
+from runflow_mcp.methods.router import MethodTable
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Admission, Limits
-from runflow_mcp.web.backpressure import Unread
+from runflow_mcp.web.backpressure import UnreadBudget
 from runflow_mcp.web.refusal_log import RefusalLog
 
 SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
-METHODS = web.AppKey("methods", Methods)
-UNREAD = web.AppKey("unread", Unread)
+METHODS = web.AppKey("methods", MethodTable)
+UNREAD_BUDGET = web.AppKey("unread", UnreadBudget)
 REFUSAL_LOG = web.AppKey("refusal_log", RefusalLog)
 #: Where the log goes; None where no command has configured it.
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")

@@ -58,7 +58,7 @@ class Answer:
 
 
 @attrs.define
-class Unread:
+class UnreadBudget:
     """The answers that are being written, at most one a connection, oldest first."""
 
     limit: int = MAX_UNREAD
@@ -66,7 +66,7 @@ class Unread:
     _answers: dict[asyncio.Transport, Answer] = attrs.field(factory=dict, repr=False)
 
     @contextmanager
-    def holding(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
+    def reserve(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
         """While an answer of so many bytes is written to a client; ``transport`` None when it has left already.
 
         When all together are too much, or those of one address, connections of clients that do not read are

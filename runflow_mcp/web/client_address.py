@@ -46,14 +46,14 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetw
             address = parsed
             if not is_trusted(parsed, trusted):
                 break
-    return limited_as(address)
+    return rate_limit_key(address)
 
 
 def is_trusted(address: Address, trusted: Sequence[IPNetwork]) -> bool:
     return any(address in network for network in trusted)
 
 
-def limited_as(address: Address) -> str:
+def rate_limit_key(address: Address) -> str:
     """IPv6 by its /64, IPv4 by itself."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))

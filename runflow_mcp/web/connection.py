@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, render_error
 from runflow_mcp.web.app_keys import REFUSAL_LOG
 from runflow_mcp.web.middlewares.access_log import SERVER, make_request_id
 from runflow_mcp.web.refusal_log import RefusalLog
@@ -44,7 +44,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
-        self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
+        self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -55,12 +55,12 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != requests:
             self._stop_head_timer()
-            self._judge(self._messages[-1][0])
+            self._check_newest(self._messages[-1][0])
         elif data and self._head_timer is None and self._waiter is not None:
             # Between two requests: these bytes begin a head that is not complete yet.
-            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._head_late)
+            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
-    def _judge(self, newest: object) -> None:
+    def _check_newest(self, newest: object) -> None:
         if isinstance(newest, _ErrInfo):
             if self._current_request is not None:
                 # What cannot be parsed is the rest of a body that is being read: it will not come.
@@ -74,7 +74,7 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _head_late(self) -> None:
+    def _on_head_timeout(self) -> None:
         self._head_timer = None
         self.force_close()
 
@@ -90,8 +90,8 @@ class Connection(RequestHandler):
             raise ConnectionError("a response is under way already")
         if status == HTTPStatus.BAD_REQUEST and _is_head_too_large(exc):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        if cast("Listener", self._manager).refusals.has_room():
-            log.info("request", status=int(status), fault=type(exc).__name__)
+        if cast("HTTPServer", self._manager).refusals.has_room():
+            log.info("request", status=int(status), error=type(exc).__name__)
         return _refusal(status)
 
     async def finish_response(
@@ -104,7 +104,7 @@ class Connection(RequestHandler):
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """A fault of aiohttp's own; its text may quote what was sent."""
-        log.error("connection_fault", fault=type(exc_info).__name__)
+        log.error("connection_fault", error=type(exc_info).__name__)
 
 
 def _is_head_too_large(error: BaseException | None) -> bool:
@@ -131,7 +131,9 @@ def _refusal(status: int) -> web.Response:
     if rejection := _REJECTIONS.get(HTTPStatus(status)):
         body = rejection.envelope(request_id)
     else:
-        body = render_error(None, ProtocolError(Code.INTERNAL_ERROR, f"An internal error happened here: {request_id}."))
+        body = render_error(
+            None, ProtocolError(ErrorCode.INTERNAL_ERROR, f"An internal error happened here: {request_id}.")
+        )
     response = web.Response(
         status=status,
         body=body,
@@ -146,7 +148,7 @@ def _ignore(_descriptor: int) -> None:
     pass
 
 
-class Listener(web.Server):
+class HTTPServer(web.Server):
     """Makes our connections in place of aiohttp's, and reports the file descriptor of each to ``on_descriptor``."""
 
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
@@ -175,7 +177,7 @@ class Runner(web.AppRunner):
         )
 
     @property
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes of answers that clients have not taken yet."""
         connections = self.server.connections if self.server else ()
         # uvloop's transports have the method and none of asyncio's classes.
@@ -183,16 +185,16 @@ class Runner(web.AppRunner):
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
         """Call ``watch`` with the file descriptor of each new connection; after ``setup``."""
-        if isinstance(self.server, Listener):
+        if isinstance(self.server, HTTPServer):
             self.server.on_descriptor = watch
 
-    def hurry(self) -> None:
+    def abandon_handlers(self) -> None:
         """Give handlers that are still at work no time to end when this is cleaned up."""
         self._shutdown_timeout = AT_ONCE
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        listener = Listener(
+        listener = HTTPServer(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,

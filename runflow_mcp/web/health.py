@@ -23,9 +23,9 @@ async def readyz(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     catalog = services.catalog
     reasons = []
-    if services.waits.draining:
+    if services.inflight.draining:
         reasons.append("draining")
-    if not catalog.attempted.is_set() and services.clock.monotonic() - services.started < STARTING:
+    if not catalog.first_attempt_done.is_set() and services.clock.monotonic() - services.started_at < STARTING:
         reasons.append("starting: the first attempt at the catalog has not ended")
     state: dict[str, JSON] = {"state": "missing"}
     if catalog.current is not None:
@@ -43,7 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
         "reasons": [*reasons],
         "catalog": state,
         "limits": request.app[LIMITS].store.state(),
-        "waits": services.waits.places,
+        "waits": services.inflight.slots_used,
     }
     sink = request.app[LOG_SINK]
     if sink is not None:  # a log that cannot be written is no reason against it either

@@ -13,9 +13,9 @@ from typing import Self
 from aiohttp import web
 
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.inflight import Answering
+from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.protocol.jsonrpc import render_notification
-from runflow_mcp.web.app_keys import ADDRESS, UNREAD
+from runflow_mcp.web.app_keys import ADDRESS, UNREAD_BUDGET
 
 #: Seconds of silence after which something is sent, so that no proxy in between takes the way for dead.
 KEEPALIVE = 15.0
@@ -39,7 +39,7 @@ _LINE_SEPARATORS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 _LINE_FEED = b"\n"
 
 
-def accepts_events(accept: list[str]) -> bool:
+def accepts_sse(accept: list[str]) -> bool:
     """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON.
 
     A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
@@ -52,7 +52,7 @@ def accepts_events(accept: list[str]) -> bool:
 
 
 @asynccontextmanager
-async def writing(request: web.BaseRequest) -> AsyncIterator[None]:
+async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
     """Write to a client that may read slowly or have gone.
 
     What it does not take in time is not kept for it: the connection is dropped, and the run, which goes on, is
@@ -69,19 +69,29 @@ async def writing(request: web.BaseRequest) -> AsyncIterator[None]:
 
 
 class Reply:
-    """Implements ``methods.call.Channel``; nothing is committed until ``open`` or ``finish``."""
+    """Implements ``methods.call.ResponseChannel``; nothing is committed until ``open`` or ``finish``."""
 
-    __slots__ = ("_beat", "_last_write", "_loop", "_opened", "_request", "_response", "_timer", "answering", "streams")
+    __slots__ = (
+        "_keepalive_task",
+        "_last_write",
+        "_loop",
+        "_opened",
+        "_request",
+        "_response",
+        "_timer",
+        "pending_answer",
+        "streams",
+    )
 
-    def __init__(self, request: web.Request, answering: Answering) -> None:
-        self.answering = answering
-        self.streams = accepts_events(request.headers.getall("Accept", []))
+    def __init__(self, request: web.Request, pending_answer: PendingAnswer) -> None:
+        self.pending_answer = pending_answer
+        self.streams = accepts_sse(request.headers.getall("Accept", []))
         self._request = request
         self._loop = asyncio.get_running_loop()
         self._opened = False
         self._response: web.StreamResponse | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.Task[None] | None = None
+        self._keepalive_task: asyncio.Task[None] | None = None
         # Silence counts from the request's arrival.
         self._last_write = self._loop.time()
 
@@ -97,10 +107,10 @@ class Reply:
         self._opened = True
         if self.streams:
             # A client that has gone by now is nothing unusual; the handler is cancelled soon.
-            async with writing(self._request):
+            async with bounded_write(self._request):
                 await self._prepare()
             self._last_write = self._loop.time()
-        self._timer = self._loop.call_at(self._last_write + KEEPALIVE, self._silence)
+        self._timer = self._loop.call_at(self._last_write + KEEPALIVE, self._keepalive_due)
 
     async def notify(self, method: str, params: JSONObject) -> None:
         if self.streaming:
@@ -110,20 +120,20 @@ class Reply:
         """One message as one event. A client that has gone is no fault: its handler is cancelled anyway."""
         await self._write(_event(message))
 
-    async def settle(self) -> bool:
+    async def stop_keepalive(self) -> bool:
         """Break no more silences; whether the head of the answer has been sent by then.
 
         Must be asked before another response is made: a line feed under way would write a second head.
         """
         self.close()
-        if self._beat is not None:
-            await self._beat
-            self._beat = None
+        if self._keepalive_task is not None:
+            await self._keepalive_task
+            self._keepalive_task = None
         return self._response is not None
 
     async def finish(self, messages: list[bytes], body: bytes) -> web.StreamResponse:
         """End the answer: with these messages on an open stream, else with ``body``."""
-        await self.settle()
+        await self.stop_keepalive()
         response = self._response
         if response is None:
             if len(body) < FITS_A_BUFFER:  # aiohttp writes it on return, and need not wait for the client
@@ -132,8 +142,8 @@ class Reply:
             response.content_length = len(body)
         elif self.streams:
             body = b"".join(map(_event, messages))
-        with self._request.app[UNREAD].holding(self._request.transport, self._request[ADDRESS], len(body)):
-            async with writing(self._request):
+        with self._request.app[UNREAD_BUDGET].reserve(self._request.transport, self._request[ADDRESS], len(body)):
+            async with bounded_write(self._request):
                 await response.prepare(self._request)
                 await response.write_eof(body)
         return response
@@ -141,9 +151,9 @@ class Reply:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_fault: object) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
-        self.answering.end()
+        self.pending_answer.end()
 
     def close(self) -> None:
         """Start breaking no more silences."""
@@ -161,21 +171,21 @@ class Reply:
         if self._response is None:
             return
         self._last_write = self._loop.time()
-        async with writing(self._request):
+        async with bounded_write(self._request):
             await self._response.write(data)
 
-    def _silence(self) -> None:
+    def _keepalive_due(self) -> None:
         due = self._last_write + KEEPALIVE
-        if due <= self._loop.time() and (self._beat is None or self._beat.done()):
-            self._beat = self._loop.create_task(self._break_silence())
+        if due <= self._loop.time() and (self._keepalive_task is None or self._keepalive_task.done()):
+            self._keepalive_task = self._loop.create_task(self._send_keepalive())
             self._last_write = self._loop.time()
             due = self._last_write + KEEPALIVE
         # A write that is still under way after all this time is to a client that does not read: no more of it.
-        self._timer = self._loop.call_at(max(due, self._loop.time() + 1.0), self._silence)
+        self._timer = self._loop.call_at(max(due, self._loop.time() + 1.0), self._keepalive_due)
 
-    async def _break_silence(self) -> None:
+    async def _send_keepalive(self) -> None:
         if self._response is None:
-            async with writing(self._request):
+            async with bounded_write(self._request):
                 await self._prepare()
         await self._write(_COMMENT if self.streams else _LINE_FEED)
 

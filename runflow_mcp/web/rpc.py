@@ -5,16 +5,16 @@ import asyncio
 from aiohttp import web
 
 from runflow_mcp.bounds import has_too_many_values
-from runflow_mcp.methods.context import Call
-from runflow_mcp.methods.inflight import Answering
-from runflow_mcp.methods.router import dispatch
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.inflight import PendingAnswer
+from runflow_mcp.methods.router import handle
 from runflow_mcp.protocol import jsonrpc
-from runflow_mcp.protocol.jsonrpc import Batch, Code, Malformed, Message, ProtocolError, Request
-from runflow_mcp.protocol.progress import token_of
-from runflow_mcp.protocol.revisions import Era, RoutingHeaders, Spoken, classify, http_status
+from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Malformed, Message, ProtocolError, Request
+from runflow_mcp.protocol.progress import read_progress_token
+from runflow_mcp.protocol.revisions import Era, ProtocolContext, RoutingHeaders, classify, http_status
 from runflow_mcp.web.app_keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
 from runflow_mcp.web.middlewares.body import read_body, too_many_values
-from runflow_mcp.web.middlewares.rejections import plain_error
+from runflow_mcp.web.middlewares.rejections import oauth_style_error
 from runflow_mcp.web.reply import Reply
 
 _ALLOWED = "POST, OPTIONS"
@@ -26,7 +26,7 @@ _MAX_TRACE = 512
 async def endpoint(request: web.Request) -> web.StreamResponse:
     if request.method != "POST":
         # Stateless: there is no stream to listen to and no session to delete.
-        response = plain_error(405, "method_not_allowed", "Send JSON-RPC messages with POST.")
+        response = oauth_style_error(405, "method_not_allowed", "Send JSON-RPC messages with POST.")
         response.headers["Allow"] = _ALLOWED
         return response
     services = request.app[SERVICES]
@@ -39,22 +39,22 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
     if isinstance(message, Malformed):
         return _error(message.error, message.id, Era.LEGACY)
     try:
-        spoken = classify(message, _routing_headers(request))
-    except ProtocolError as fault:
-        return _error(fault, message.id if isinstance(message, Request) else None, Era.LEGACY)
+        protocol = classify(message, _routing_headers(request))
+    except ProtocolError as error:
+        return _error(error, message.id if isinstance(message, Request) else None, Era.LEGACY)
     if isinstance(message, Batch):
-        await request.app[LIMITS].batch(request[ADMISSION], len(message.messages))
-        return await _answer_batch(message, request, spoken, arrived)
+        await request.app[LIMITS].count_batch(request[ADMISSION], len(message.messages))
+        return await _answer_batch(message, request, protocol, arrived)
     if not isinstance(message, Request):
         return web.Response(status=202)
-    with Reply(request, Answering(services.waits)) as reply:
+    with Reply(request, PendingAnswer(services.inflight)) as reply:
         try:
-            call = _call(message, request, reply, spoken, arrived)
-            body = jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
-        except ProtocolError as fault:
-            if not await reply.settle():
-                return _error(fault, message.id, spoken.era)
-            body = jsonrpc.render_error(message.id, fault)
+            call = _call(message, request, reply, protocol, arrived)
+            body = jsonrpc.render_result(message.id, await handle(request.app[METHODS], message, call))
+        except ProtocolError as error:
+            if not await reply.stop_keepalive():
+                return _error(error, message.id, protocol.era)
+            body = jsonrpc.render_error(message.id, error)
         return await reply.finish([body], body)
 
 
@@ -75,23 +75,25 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _error(fault: ProtocolError, id_: jsonrpc.Id | None, era: Era) -> web.Response:
+def _error(error: ProtocolError, id_: jsonrpc.Id | None, era: Era) -> web.Response:
     return web.Response(
-        status=http_status(fault, era), body=jsonrpc.render_error(id_, fault), content_type="application/json"
+        status=http_status(error, era), body=jsonrpc.render_error(id_, error), content_type="application/json"
     )
 
 
-def _call(message: Request, request: web.Request, reply: Reply, spoken: Spoken, arrived: float) -> Call:
-    return Call(
+def _call(
+    message: Request, request: web.Request, reply: Reply, protocol: ProtocolContext, arrived: float
+) -> RequestContext:
+    return RequestContext(
         request_id=request[REQUEST_ID],
         bearer=request[BEARER],
-        spoken=spoken,
+        protocol=protocol,
         arrived=arrived,
         trace=_trace(message, request),
         channel=reply,
-        answering=reply.answering,
+        pending_answer=reply.pending_answer,
         services=request.app[SERVICES],
-        progress_token=token_of(message.params),
+        progress_token=read_progress_token(message.params),
     )
 
 
@@ -107,15 +109,17 @@ def _trace(message: Request, request: web.Request) -> dict[str, str]:
     }
 
 
-async def _answer_batch(batch: Batch, request: web.Request, spoken: Spoken, arrived: float) -> web.StreamResponse:
+async def _answer_batch(
+    batch: Batch, request: web.Request, protocol: ProtocolContext, arrived: float
+) -> web.StreamResponse:
     """An array of responses; or, once a wait has opened a stream, one event for each as it is ready."""
-    with Reply(request, Answering(request.app[SERVICES].waits)) as reply:
+    with Reply(request, PendingAnswer(request.app[SERVICES].inflight)) as reply:
         ready: list[bytes] = []
         sent = 0
 
         async def answer(message: Message) -> bytes | None:
             nonlocal sent
-            response = await _entry(message, request, reply, spoken, arrived)
+            response = await _entry(message, request, reply, protocol, arrived)
             if response is not None:
                 ready.append(response)
                 while reply.streaming and sent < len(ready):
@@ -134,16 +138,18 @@ async def _answer_batch(batch: Batch, request: web.Request, spoken: Spoken, arri
                 task.cancel()
 
 
-async def _entry(message: Message, request: web.Request, reply: Reply, spoken: Spoken, arrived: float) -> bytes | None:
+async def _entry(
+    message: Message, request: web.Request, reply: Reply, protocol: ProtocolContext, arrived: float
+) -> bytes | None:
     if isinstance(message, Malformed):
         return jsonrpc.render_error(message.id, message.error)
     if not isinstance(message, Request):
         return None
     if message.method == "initialize":
-        fault = ProtocolError(Code.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
-        return jsonrpc.render_error(message.id, fault)
+        error = ProtocolError(ErrorCode.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
+        return jsonrpc.render_error(message.id, error)
     try:
-        call = _call(message, request, reply, spoken, arrived)
-        return jsonrpc.render_result(message.id, await dispatch(request.app[METHODS], message, call))
-    except ProtocolError as fault:
-        return jsonrpc.render_error(message.id, fault)
+        call = _call(message, request, reply, protocol, arrived)
+        return jsonrpc.render_result(message.id, await handle(request.app[METHODS], message, call))
+    except ProtocolError as error:
+        return jsonrpc.render_error(message.id, error)

@@ -61,7 +61,7 @@ async def held(server: Server) -> Held:
     return Held(
         tasks=len(asyncio.all_tasks()),
         files=open_files(),
-        waits=server.services.waits.places,
+        waits=server.services.inflight.slots_used,
         kilobytes=resident_kilobytes(),
     )
 

@@ -18,7 +18,7 @@ from runflow_mcp.app import create_app
 from runflow_mcp.sandbox import Answer, Delay, Route, RunningSandbox, Sandbox
 from runflow_mcp.serve import drain
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import UNREAD
+from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from tests.methods.seen import dispatches, polls
@@ -150,10 +150,10 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
         await clock.sleep(WRITE_TIMEOUT - 1)
         [size] = opened.buffered()
         assert size < ANSWER_ROOM
-        assert server.services.waits.places == 1, "what weighs must count"
+        assert server.services.inflight.slots_used == 1, "what weighs must count"
         await clock.sleep(2)
         assert opened.buffered() == []
-        assert server.services.waits.places == 0
+        assert server.services.inflight.slots_used == 0
     await clock.sleep(1)
     assert {task for task in asyncio.all_tasks() if task not in before and not task.done()} == set()
 
@@ -169,7 +169,7 @@ async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(op
             await clock.sleep(1)
             largest = max(largest, *opened.buffered(), 0)
         assert largest < FRAME_ROOM
-        assert server.services.waits.places == 0
+        assert server.services.inflight.slots_used == 0
         seen = len(polls(sandbox))
         await clock.sleep(300)
         assert len(polls(sandbox)) == seen
@@ -219,7 +219,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
 ) -> None:
     """Also those of calls that take no place."""
     server = opened.server
-    server.app[UNREAD].limit = 2 * MIB
+    server.app[UNREAD_BUDGET].limit = 2 * MIB
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.faults.add(Route.GET_RUN, huge, times=None)
@@ -229,7 +229,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
             client.send(accept=None, model=MODEL, client_ref="huge", wait=False)
             await server.services.clock.sleep(1)
         assert len(opened.buffered()) == 2
-        assert server.services.waits.places == 0
+        assert server.services.inflight.slots_used == 0
         for client in clients[2:]:
             assert (await client.result())["structuredContent"]["status"] == "succeeded"
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -268,5 +268,5 @@ async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sa
     busy = [answer.tool_error["code"] for answer in answers if answer.result["isError"]]
     assert (len(held), busy) == (10, ["server_busy"] * 50)
     assert len(dispatches(sandbox)) == len(sandbox.runs) == 10
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     assert (await server.generate()).structured["status"] == "succeeded"

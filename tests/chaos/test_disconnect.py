@@ -28,7 +28,7 @@ async def test_polling_stops_within_a_second(
     await server.services.clock.sleep(after)
     leaving.cancel()
     await server.services.clock.sleep(1)
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     seen = len(polls(sandbox))
     await server.services.clock.sleep(120)
     assert len(polls(sandbox)) == seen

@@ -168,7 +168,7 @@ async def test_the_run_of_the_model_that_was_asked_for_is_found_among_runs_that_
 
 
 async def test_what_was_refused_before_it_began_names_its_client_ref_in_text_and_details(server: Server) -> None:
-    server.services.waits.drain(server.services.clock.monotonic())
+    server.services.inflight.drain(server.services.clock.monotonic())
     answer = await server.generate(client_ref="refused")
     error = answer.tool_error
     assert error["code"] == "server_draining"

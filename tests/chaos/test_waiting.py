@@ -112,7 +112,7 @@ async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
     await server.services.clock.sleep(3)
     sandbox.faults.add(Route.GET_RUN, Hang(29), times=None)
     await server.services.clock.sleep(3)
-    server.services.waits.drain(server.services.clock.monotonic() + 8)
+    server.services.inflight.drain(server.services.clock.monotonic() + 8)
     error = run_error_of(await waiting, "server_draining")
     assert server.services.clock.monotonic() == pytest.approx(14)
     assert error["details"]["run"]["status_code"] == "running"

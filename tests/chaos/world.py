@@ -22,7 +22,7 @@ from runflow_mcp.methods.context import Services
 from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
 from runflow_mcp.sandbox.keys import fingerprint
 from runflow_mcp.sandbox.runs import Run
-from runflow_mcp.serve import CLOSING, drain
+from runflow_mcp.serve import SHUTDOWN_TIMEOUT, drain
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
@@ -169,7 +169,7 @@ class World:
             **SETTINGS,
         }
         app = create_app(Config.from_mapping(environ), clock=self.clock, random=self.random)
-        runner = Runner(app, shutdown_timeout=CLOSING)
+        runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         return Replica(number, port, app, runner)
@@ -425,7 +425,7 @@ class World:
         self.check()
         assert all(call.ended is not None for call in self.calls)
         for replica in self.replicas:
-            assert replica.services.waits.places == 0
+            assert replica.services.inflight.slots_used == 0
         names = Counter(task.get_name() for task in asyncio.all_tasks(self.loop))
         assert names["dispatch"] == 0
         seen = len(self.sandbox.requests)

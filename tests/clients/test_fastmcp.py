@@ -8,7 +8,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.exceptions import ToolError
 from mcp_types import PromptReference, TextContent
 
-from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.protocol.revisions import LATEST_LEGACY
 from tests.serving import INPUT, KEY, MODEL, MODERN, Server
 
 pytestmark = pytest.mark.real_time
@@ -24,7 +24,7 @@ def client_of(server: Server, mode: Mode, key: str = KEY) -> Client[StreamableHt
 @both_eras
 async def test_what_there_is(server: Server, mode: Mode) -> None:
     async with client_of(server, mode) as client:
-        assert client.protocol_version == (MODERN if mode == "auto" else LATEST)
+        assert client.protocol_version == (MODERN if mode == "auto" else LATEST_LEGACY)
         assert client.server_info is not None
         assert client.server_info.name == "Runflow"
         assert [tool.name for tool in await client.list_tools()] == ["generate", "list_models"]

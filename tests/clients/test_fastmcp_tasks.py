@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp.methods.inflight import Answering
+from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, python_peer, talking
 from tests.methods.seen import dispatches
@@ -24,8 +24,8 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, "-S", str(PINS / "tasks_host.py"), server.url, KEY)
-    somebody = Answering(server.services.waits)
-    somebody.take_place("a key")  # a full house
+    somebody = PendingAnswer(server.services.inflight)
+    somebody.acquire_slot("a key")  # a full house
     async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
         met = await talk.hear()
     somebody.end()

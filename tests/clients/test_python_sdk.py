@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceLink, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from runflow_mcp.protocol.revisions import LATEST, Revision
+from runflow_mcp.protocol.revisions import LATEST_LEGACY, Revision
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.soon import soon
 from tests.methods.catalogs import entry, script
@@ -40,7 +40,7 @@ async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto")
             yield client
 
 
-@pytest.mark.parametrize(("mode", "revision"), [("auto", NEWEST_COMMON), ("legacy", LATEST)])
+@pytest.mark.parametrize(("mode", "revision"), [("auto", NEWEST_COMMON), ("legacy", LATEST_LEGACY)])
 async def test_connecting(server: Server, mode: str, revision: str) -> None:
     async with connected(server, mode=mode) as client:
         assert client.server_info is not None
@@ -118,10 +118,10 @@ async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
         calling = asyncio.create_task(
             client.call_tool("generate", {"model": "sandbox/slow", "input": {}}, read_timeout_seconds=0.2)
         )
-        await soon(lambda: server.services.waits.places == 1)
+        await soon(lambda: server.services.inflight.slots_used == 1)
         with pytest.raises(MCPError, match=r"[Tt]imed out"):
             await calling
-        await soon(lambda: server.services.waits.places == 0)
+        await soon(lambda: server.services.inflight.slots_used == 0)
         assert (await client.list_tools()).tools
 
 

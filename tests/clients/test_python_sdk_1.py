@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.protocol.revisions import LATEST_LEGACY
 from tests.clients.processes import PINS, python_peer, talking
 from tests.serving import KEY, Server
 
@@ -29,7 +29,7 @@ async def seen(server: Server, packages: Path, home: Path, step: str) -> Any:
 
 async def test_connecting_and_what_there_is(server: Server, packages: Path, tmp_path: Path) -> None:
     met = await seen(server, packages, tmp_path, "meet")
-    assert (met["server"], met["version"]) == ("Runflow", LATEST)
+    assert (met["server"], met["version"]) == ("Runflow", LATEST_LEGACY)
     assert "client_ref" in met["instructions"]
     assert met["tools"] == ["generate", "list_models"]
     assert met["found"]["total"] == len(met["prompts"])

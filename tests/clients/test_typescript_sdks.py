@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from runflow_mcp.protocol.revisions import LATEST
+from runflow_mcp.protocol.revisions import LATEST_LEGACY
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import Talk, node_peers, talking
 from tests.clients.soon import soon
@@ -48,7 +48,7 @@ async def seen(host: Host, server: Server, step: str, *, key: str = KEY) -> Any:
 async def test_connecting_and_what_there_is(host: Host, server: Server, era: str) -> None:
     met = await seen(host, server, "meet")
     assert met["server"] == "Runflow"
-    assert met["version"] == (MODERN if era == "auto" else LATEST)
+    assert met["version"] == (MODERN if era == "auto" else LATEST_LEGACY)
     assert "client_ref" in met["instructions"]
     assert met["tools"] == ["generate", "list_models"]
     assert "object-removal-prompt" in met["prompts"]
@@ -96,12 +96,12 @@ async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server
 async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
     """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
     async with host(server, "leave") as talk:
-        await soon(lambda: server.services.waits.places == 1)
+        await soon(lambda: server.services.inflight.slots_used == 1)
         assert "timed out" in (await talk.hear())["fault"]
         if era == "auto":
-            await soon(lambda: server.services.waits.places == 0)
+            await soon(lambda: server.services.inflight.slots_used == 0)
         await talk.say("enough")
-    await soon(lambda: server.services.waits.places == 0)
+    await soon(lambda: server.services.inflight.slots_used == 0)
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])

@@ -6,7 +6,7 @@ import attrs
 import orjson
 
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import Era
@@ -18,7 +18,7 @@ from tests.conformance.tools import tool
 PARAMS: ContextVar[JSONObject] = ContextVar("params")
 
 
-async def _thanks(answers: Answers, _call: Call) -> Result:
+async def _thanks(answers: Answers, _call: RequestContext) -> Result:
     return {"content": [text(f"state-ok. Thank you for {orjson.dumps(answers).decode()}.")]}
 
 
@@ -46,15 +46,15 @@ INTERVIEWS = (
 
 
 def asks(interview: Interview) -> Tool:
-    async def run(_arguments: JSONObject, call: Call) -> Result:
-        if call.spoken.era is Era.LEGACY:
+    async def run(_arguments: JSONObject, call: RequestContext) -> Result:
+        if call.protocol.era is Era.LEGACY:
             return {"content": [text("This tool asks, which it can from 2026-07-28 on.")], "isError": True}
         return await interview.hold(PARAMS.get(), call)
 
     return tool(interview.name, "Asks for input before it answers.", run)
 
 
-async def _ask_on_stream(_arguments: JSONObject, call: Call) -> Result:
+async def _ask_on_stream(_arguments: JSONObject, call: RequestContext) -> Result:
     await call.channel.open()
     return await attrs.evolve(INTERVIEWS[0], name="test_streaming_elicitation").hold(PARAMS.get(), call)
 

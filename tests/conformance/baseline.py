@@ -42,7 +42,7 @@ class Check:
 
 
 @attrs.frozen
-class Verdict:
+class Decision:
     """A run against its baseline."""
 
     passed: list[Check]
@@ -86,9 +86,9 @@ def read_checks(results: Path) -> list[Check]:
     return checks
 
 
-def judge(checks: Iterable[Check], baseline: Mapping[str, str]) -> Verdict:
+def judge(checks: Iterable[Check], baseline: Mapping[str, str]) -> Decision:
     """Sort a run's checks; infos and skipped ones count nowhere."""
-    verdict = Verdict([], [], [], [])
+    verdict = Decision([], [], [], [])
     met = set()
     for check in checks:
         if check.status == PASSED:
@@ -102,7 +102,7 @@ def judge(checks: Iterable[Check], baseline: Mapping[str, str]) -> Verdict:
     return verdict
 
 
-def unkept(baseline: Mapping[str, str], with_fixtures: Verdict) -> list[str]:
+def unkept(baseline: Mapping[str, str], with_fixtures: Decision) -> list[str]:
     """Entries that say they pass with fixtures, and do not: nothing of their scenario but the wire passed there."""
     passed = {check.scenario for check in with_fixtures.passed if check.id != WIRE}
     failed = {check.name for check in (*with_fixtures.unexpected, *with_fixtures.expected)}

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.methods.context import Call
-from runflow_mcp.methods.prompts import refuse_cursor
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.prompts import reject_cursor
 from runflow_mcp.methods.router import Handler
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import cacheable
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import with_cache_hints
 from tests.conformance.interviews import Answers, Interview, elicit
 
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
@@ -49,7 +49,7 @@ def _messages(*contents: JSONObject) -> dict[str, JSON]:
     return {"messages": [{"role": "user", "content": content} for content in contents]}
 
 
-async def _with_context(answers: Answers, _call: Call) -> Result:
+async def _with_context(answers: Answers, _call: RequestContext) -> Result:
     return _messages(text(f"Use this context: {answers['user_context']}."))
 
 
@@ -63,7 +63,7 @@ _ASKING = Interview(
 def listing_prompts(product: Handler) -> Handler:
     """``prompts/list``: the product's and these."""
 
-    async def prompts_list(request: Request, call: Call) -> Result:
+    async def prompts_list(request: Request, call: RequestContext) -> Result:
         result = await product(request, call)
         return {**result, "prompts": [*orjson.loads(orjson.dumps(result["prompts"])), *PROMPTS]}
 
@@ -73,7 +73,7 @@ def listing_prompts(product: Handler) -> Handler:
 def getting_prompts(product: Handler) -> Handler:
     """``prompts/get``: one of these, else the product's answer."""
 
-    async def prompts_get(request: Request, call: Call) -> Result:
+    async def prompts_get(request: Request, call: RequestContext) -> Result:
         arguments = request.params.get("arguments") or {}
         match request.params.get("name"):
             case "test_simple_prompt":
@@ -96,7 +96,7 @@ def completing(product: Handler) -> Handler:
     """``completion/complete``: nothing for an argument of these prompts, else the product's answer."""
     own = {prompt["name"] for prompt in PROMPTS}
 
-    async def complete(request: Request, call: Call) -> Result:
+    async def complete(request: Request, call: RequestContext) -> Result:
         ref = request.params.get("ref")
         if isinstance(ref, dict) and ref.get("name") in own:
             return {"completion": {"values": [], "total": 0, "hasMore": False}}
@@ -115,29 +115,29 @@ _TEMPLATE = "test://template/{id}/data"
 _BEFORE, _AFTER = _TEMPLATE.split("{id}")
 
 
-async def _listed(_request: Request, _call: Call) -> Result:
+async def _listed(_request: Request, _call: RequestContext) -> Result:
     listed = [{"uri": uri, "name": uri, "mimeType": content["mimeType"]} for uri, content in STATIC.items()]
     return {"resources": listed}
 
 
-async def _templates(_request: Request, _call: Call) -> Result:
+async def _templates(_request: Request, _call: RequestContext) -> Result:
     return {"resourceTemplates": [{"uriTemplate": _TEMPLATE, "name": "template", "mimeType": "application/json"}]}
 
 
-async def _read(request: Request, _call: Call) -> Result:
+async def _read(request: Request, _call: RequestContext) -> Result:
     uri = request.params.get("uri")
     if isinstance(uri, str) and uri in STATIC:
         return {"contents": [{"uri": uri, **STATIC[uri]}]}
     if isinstance(uri, str) and uri.startswith(_BEFORE) and uri.endswith(_AFTER):
         filled = orjson.dumps({"id": uri.removeprefix(_BEFORE).removesuffix(_AFTER)}).decode()
         return {"contents": [{"uri": uri, "mimeType": "application/json", "text": filled}]}
-    raise ProtocolError(Code.INVALID_PARAMS, "Resource not found", {"uri": uri})
+    raise ProtocolError(ErrorCode.INVALID_PARAMS, "Resource not found", {"uri": uri})
 
 
-def _fresh(read: Callable[[Request, Call], Awaitable[Result]]) -> Handler:
-    async def handler(request: Request, call: Call) -> Result:
-        refuse_cursor(request.params)
-        return cacheable(await read(request, call), call.spoken, TTL_MS)
+def _fresh(read: Callable[[Request, RequestContext], Awaitable[Result]]) -> Handler:
+    async def handler(request: Request, call: RequestContext) -> Result:
+        reject_cursor(request.params)
+        return with_cache_hints(await read(request, call), call.protocol, TTL_MS)
 
     return handler
 

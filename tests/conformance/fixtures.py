@@ -13,8 +13,8 @@ from aiohttp.typedefs import Handler as HTTPHandler
 
 from runflow_mcp import app, serve
 from runflow_mcp.cli import main as cli
-from runflow_mcp.methods.context import Call
-from runflow_mcp.methods.router import TOOLS, Handler, Methods, methods
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.router import TOOLS, Handler, MethodTable, method_table
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.sandbox import Sandbox
@@ -26,9 +26,9 @@ from tests.conformance.documents import RESOURCES, completing, getting_prompts, 
 SPEED = 5.0
 
 
-def with_fixtures() -> Methods:
+def with_fixtures() -> MethodTable:
     """The product's methods, with the suite's tools, prompts and resources beside its own."""
-    table = methods(*TOOLS, *tools.TOOLS, *asking.TOOLS, *jobs.TOOLS)
+    table = method_table(*TOOLS, *tools.TOOLS, *asking.TOOLS, *jobs.TOOLS)
     for handlers in table.values():
         handlers.update(RESOURCES)
         handlers["tools/call"] = _keeping_params(handlers["tools/call"])
@@ -41,7 +41,7 @@ def with_fixtures() -> Methods:
 
 
 def _keeping_params(product: Handler) -> Handler:
-    async def handler(request: Request, call: Call) -> Result:
+    async def handler(request: Request, call: RequestContext) -> Result:
         asking.PARAMS.set(request.params)
         return await product(request, call)
 
@@ -49,7 +49,7 @@ def _keeping_params(product: Handler) -> Handler:
 
 
 def _declaring_resources(product: Handler) -> Handler:
-    async def handler(request: Request, call: Call) -> Result:
+    async def handler(request: Request, call: RequestContext) -> Result:
         result = await product(request, call)
         return {**result, "capabilities": {**result["capabilities"], "resources": {}}}
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.methods.context import Call
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Result
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Result
 
 #: What a client must have declared to be asked this.
 _NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
@@ -44,15 +44,15 @@ class Interview:
 
     name: str
     rounds: tuple[Round, ...]
-    finish: Callable[[Answers, Call], Awaitable[Result]]
+    finish: Callable[[Answers, RequestContext], Awaitable[Result]]
     sealed: bool = False
 
-    async def hold(self, params: JSONObject, call: Call) -> Result:
+    async def hold(self, params: JSONObject, call: RequestContext) -> Result:
         """The next question, or the end. Raises ``ProtocolError`` for answers or a state that are none."""
         number = self._round(params.get("requestState"))
         answers = params.get("inputResponses", {})
         if not isinstance(answers, dict) or not all(isinstance(one, dict) for one in answers.values()):
-            raise ProtocolError(Code.INVALID_PARAMS, "The param inputResponses must be an object of objects.")
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param inputResponses must be an object of objects.")
         if all(key in answers for key in self._questions(number, call)):
             number += 1
             if number == len(self.rounds):
@@ -60,10 +60,10 @@ class Interview:
         asked: dict[str, JSON] = {"resultType": "input_required", "inputRequests": self._questions(number, call)}
         return {**asked, "requestState": self._state(number)} if self.sealed else asked
 
-    def _questions(self, number: int, call: Call) -> Round:
+    def _questions(self, number: int, call: RequestContext) -> Round:
         """Those of a round that this client can answer."""
         questions = self.rounds[number]
-        able = {key: one for key, one in questions.items() if _NEEDS[one["method"]] in call.spoken.capabilities}
+        able = {key: one for key, one in questions.items() if _NEEDS[one["method"]] in call.protocol.capabilities}
         if not able:
             raise lacks(*(_NEEDS[one["method"]] for one in questions.values()))
         return able
@@ -78,13 +78,13 @@ class Interview:
         for number in range(len(self.rounds)):
             if isinstance(state, str) and hmac.compare_digest(state.encode(), self._state(number).encode()):
                 return number
-        raise ProtocolError(Code.INVALID_PARAMS, "The param requestState is not one that was given out here.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param requestState is not one that was given out here.")
 
 
 def lacks(*capabilities: str) -> ProtocolError:
     """The refusal of a client that did not declare what is needed."""
     return ProtocolError(
-        Code.MISSING_REQUIRED_CLIENT_CAPABILITY,
+        ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY,
         f"Declare {', '.join(capabilities)} in this request's client capabilities.",
         {"requiredCapabilities": {name: {} for name in capabilities}},
     )

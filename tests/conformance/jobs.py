@@ -4,7 +4,7 @@ So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, and 
 """
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import TASKS, require_extension
@@ -19,25 +19,25 @@ _SECONDS: JSONObject = {
 }
 
 
-async def _start(call: Call, prompt: str, model: str = "google/nano-banana-2", **more: JSON) -> Result:
+async def _start(call: RequestContext, prompt: str, model: str = "google/nano-banana-2", **more: JSON) -> Result:
     return await generate({"model": model, "input": {"prompt": prompt}, **more}, call)
 
 
-async def _compute(arguments: JSONObject, call: Call) -> Result:
+async def _compute(arguments: JSONObject, call: RequestContext) -> Result:
     """Takes as long as the simulation does, whatever ``seconds`` says."""
     return await _start(call, str(arguments.get("label", "a lighthouse")))
 
 
-async def _fail(_arguments: JSONObject, call: Call) -> Result:
-    require_extension(call.spoken, TASKS)
+async def _fail(_arguments: JSONObject, call: RequestContext) -> Result:
+    require_extension(call.protocol, TASKS)
     return await _start(call, "a storm", "sandbox/failing")
 
 
-async def _greet(arguments: JSONObject, _call: Call) -> Result:
+async def _greet(arguments: JSONObject, _call: RequestContext) -> Result:
     return {"content": [text(f"Hello, {arguments.get('name')}!")]}
 
 
-async def _portray(answers: Answers, call: Call) -> Result:
+async def _portray(answers: Answers, call: RequestContext) -> Result:
     """The result of a run names its client_ref, and so the person who answered."""
     name = answers["user_name"]["content"]["name"]
     return await _start(call, f"a portrait of {name}", client_ref=f"{name}-{call.request_id}")

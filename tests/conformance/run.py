@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.conformance.baseline import BaselineError, Check, Verdict, judge, read_baseline, read_checks, unkept
+from tests.conformance.baseline import BaselineError, Check, Decision, judge, read_baseline, read_checks, unkept
 from tests.conformance.servers import FIXTURES, PRODUCT, ServerError, run_server
 from tests.conformance.suite import Ended, Suite, SuiteError, install
 
@@ -63,7 +63,7 @@ class Report:
 
     run: Run
     checks: list[Check]
-    verdict: Verdict
+    verdict: Decision
     faults: list[str]
     seconds: float
 

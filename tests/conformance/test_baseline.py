@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.baseline import BaselineError, Check, Verdict, judge, read_baseline, unkept
+from tests.conformance.baseline import BaselineError, Check, Decision, judge, read_baseline, unkept
 
 REASON = "It cannot be."
 ENTRY = {"ping:pong": REASON}
 
 
-def verdict(*statuses: str, baseline: dict[str, str] = ENTRY) -> Verdict:
+def verdict(*statuses: str, baseline: dict[str, str] = ENTRY) -> Decision:
     return judge([Check("ping", "pong", status) for status in statuses], baseline)
 
 

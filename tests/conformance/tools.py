@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from multidict import CIMultiDictProxy
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.progress import METHOD
@@ -17,7 +17,7 @@ from tests.conformance.interviews import lacks
 #: The headers of the request that is being answered, which no tool of the product ever sees.
 HEADERS: ContextVar[CIMultiDictProxy[str]] = ContextVar("headers")
 
-Run = Callable[[JSONObject, Call], Awaitable[Result]]
+Run = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 
 def tool(name: str, description: str, run: Run, schema: JSONObject | None = None) -> Tool:
@@ -33,14 +33,14 @@ def strings(**properties: JSONObject) -> JSONObject:
 
 
 def _gives(*content: JSONObject, error: bool = False) -> Run:
-    async def run(_arguments: JSONObject, _call: Call) -> Result:
+    async def run(_arguments: JSONObject, _call: RequestContext) -> Result:
         result: dict[str, JSON] = {"content": list(content)}
         return {**result, "isError": True} if error else result
 
     return run
 
 
-async def _with_progress(_arguments: JSONObject, call: Call) -> Result:
+async def _with_progress(_arguments: JSONObject, call: RequestContext) -> Result:
     await call.channel.open()
     for done in (0, 50, 100):
         if call.progress_token is not None:
@@ -49,27 +49,27 @@ async def _with_progress(_arguments: JSONObject, call: Call) -> Result:
     return {"content": [text("Done.")]}
 
 
-async def _streamed(_arguments: JSONObject, call: Call) -> Result:
+async def _streamed(_arguments: JSONObject, call: RequestContext) -> Result:
     await call.channel.open()
     return {"content": [text("Nothing was logged: this server has no logging.")]}
 
 
-async def _change_prompts(_arguments: JSONObject, call: Call) -> Result:
-    call.services.subscriptions.prompts_changed()
+async def _change_prompts(_arguments: JSONObject, call: RequestContext) -> Result:
+    call.services.subscriptions.notify_all()
     return {"content": [text("Every subscriber has been told.")]}
 
 
-async def _needs_sampling(_arguments: JSONObject, call: Call) -> Result:
-    if "sampling" not in call.spoken.capabilities:
+async def _needs_sampling(_arguments: JSONObject, call: RequestContext) -> Result:
+    if "sampling" not in call.protocol.capabilities:
         raise lacks("sampling")
     return {"content": [text("The client can sample.")]}
 
 
-async def _with_header(arguments: JSONObject, call: Call) -> Result:
+async def _with_header(arguments: JSONObject, call: RequestContext) -> Result:
     """The server validates no parameter headers, for no tool of its own has any; judged as it judges Mcp-Name."""
     region = arguments.get("region")
-    if call.spoken.era is Era.MODERN and isinstance(region, str):
-        version, method = call.spoken.revision, "tools/call"
+    if call.protocol.era is Era.MODERN and isinstance(region, str):
+        version, method = call.protocol.revision, "tools/call"
         params = {"name": region, "_meta": {META_VERSION: version, META_CAPABILITIES: {}}}
         sent = tuple(HEADERS.get().getall("Mcp-Param-Region", ()))
         classify(Request(0, method, params), RoutingHeaders((version,), (method,), sent))

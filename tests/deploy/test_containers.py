@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
-from runflow_mcp.serve import CLOSING
+from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import HEALTHZ
 from tests.deploy.files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
@@ -159,7 +159,7 @@ def test_the_replicas_get_settings_that_fit_the_other_services(compose: Any, ima
 
 
 def test_a_stop_leaves_the_grace_time(compose: Any) -> None:
-    needed = DEFAULTS.shutdown_grace_ms / 1000 + CLOSING
+    needed = DEFAULTS.shutdown_grace_ms / 1000 + SHUTDOWN_TIMEOUT
     for name in ("nginx", *REPLICAS):
         assert seconds(compose["services"][name]["stop_grace_period"]) > needed
     # nginx must not be stopped before the replicas have had their last word.

@@ -9,7 +9,7 @@ import pytest
 
 from runflow_mcp.cli.main import WRONG_SETTINGS
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
-from runflow_mcp.serve import CLOSING
+from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTING
 from tests.deploy.files import DEPLOY, assignments, seconds, size
@@ -60,7 +60,7 @@ def test_memory_is_limited(unit: dict[str, list[str]]) -> None:
 
 def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
     assert unit["KillSignal"] == ["SIGTERM"]
-    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace_ms / 1000 + CLOSING
+    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace_ms / 1000 + SHUTDOWN_TIMEOUT
 
 
 def test_a_start_ends_when_the_replica_is_ready(unit: dict[str, list[str]]) -> None:

@@ -83,7 +83,7 @@ async def test_one_key_has_a_share_of_the_waits(
     assert f"{most} waiting calls with this API key" in error["message"]
     assert "nothing was started" in error["message"]
     assert len(dispatches(sandbox)) == most
-    if server.services.waits.limit > most:
+    if server.services.inflight.limit > most:
         waiting.append(asyncio.create_task(server.generate(key="rf_live_another")))
     answers = await asyncio.gather(*waiting)
     assert {answer.structured["status"] for answer in answers} == {"succeeded"}
@@ -105,7 +105,7 @@ async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Ser
     ended = [response["result"]["isError"] for response in answer.json]
     assert sorted(ended) == [False, False, False, True, True]
     assert len(dispatches(sandbox)) == 3
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
 
 
 @pytest.mark.parametrize("mode", [{"wait": False}, {"wait": True}], ids=str)
@@ -128,7 +128,7 @@ async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
     assert "nothing was started" in error["message"]
     assert error["details"]["client_ref"] == "more"
     assert len(dispatches(sandbox)) == 2
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     joined = asyncio.create_task(server.generate(client_ref="left-0", **mode))
     await server.services.clock.sleep(0.5)
     assert not joined.done(), "a repeat joins its dispatch and needs no place"
@@ -163,11 +163,11 @@ async def test_a_wait_that_was_cut_short_gives_its_place_back(serve: Serve) -> N
         run_error_of(await server.generate(SLOW), "polling_timeout")
     for key in ("rf_live_sandbox_no_credit", "rf_live_sandbox_revoked"):
         assert (await server.generate(key=key)).tool_error["code"] != "server_busy"
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
 
 
 def drain(server: Server, seconds: float) -> None:
-    server.services.waits.drain(asyncio.get_running_loop().time() + seconds)
+    server.services.inflight.drain(asyncio.get_running_loop().time() + seconds)
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
@@ -181,7 +181,7 @@ async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str 
     assert error["details"]["client_ref"] == "cut"
     assert "client_ref" in error["next_action"]
     await server.services.clock.sleep(0.01)
-    assert server.services.waits.pending == 0
+    assert server.services.inflight.pending == 0
 
 
 async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
@@ -190,7 +190,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     drain(server, 8)
     assert (await waiting).structured["status"] == "succeeded"
     await server.services.clock.sleep(0.01)
-    assert server.services.waits.pending == 0
+    assert server.services.inflight.pending == 0
 
 
 async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:
@@ -239,7 +239,7 @@ async def test_a_client_that_leaves_stops_the_polling_and_not_the_run(
     await asyncio.wait([leaving])
     await server.services.clock.sleep(0.1)
     seen = len(polls(sandbox))
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     await server.services.clock.sleep(300)
     assert len(polls(sandbox)) == seen
     again = await server.generate(SLOW, client_ref="left", wait=False)
@@ -264,7 +264,7 @@ async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sand
     models = asyncio.create_task(server.call("list_models"))
     prompts = asyncio.create_task(server.rpc("prompts/list"))
     await server.services.clock.sleep(1)
-    assert server.services.waits.pending == 2
+    assert server.services.inflight.pending == 2
     drain(server, 2)
     error = tool_error_of(await models, "catalog_fetch_failed")
     assert "This server is stopping" in error["message"]

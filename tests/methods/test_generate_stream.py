@@ -223,7 +223,7 @@ async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server:
     writer.write(head.encode() + body)
     await asyncio.sleep(5)
     # Both timers fall due in one turn of the event loop, the end of the wait first.
-    server.services.waits.drain(asyncio.get_running_loop().time() + 10 - 5e-7)
+    server.services.inflight.drain(asyncio.get_running_loop().time() + 10 - 5e-7)
     await asyncio.sleep(20)
     writer.write_eof()
     received = await reader.read()

@@ -19,7 +19,7 @@ COMPLETION = {
     "ref": {"type": "ref/prompt", "name": "smart-resize"},
     "argument": {"name": "resolution", "value": ""},
 }
-LEGACY = {"MCP-Protocol-Version": "2025-11-25"}
+LEGACY_REVISIONS = {"MCP-Protocol-Version": "2025-11-25"}
 
 
 # Discovery
@@ -65,7 +65,7 @@ async def test_it_waits_for_no_network(serve: Serve, sandbox: Sandbox) -> None:
 
 
 async def test_it_is_of_the_modern_era_alone(server: Server) -> None:
-    answer = await server.rpc("server/discover", headers=LEGACY)
+    answer = await server.rpc("server/discover", headers=LEGACY_REVISIONS)
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
 
@@ -127,7 +127,7 @@ async def test_what_is_the_same_for_every_key_may_be_kept_for_all(server: Server
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
 async def test_the_legacy_era_is_told_no_freshness(server: Server, method: str) -> None:
-    legacy = (await server.rpc(method, headers=LEGACY)).result
+    legacy = (await server.rpc(method, headers=LEGACY_REVISIONS)).result
     told = (await server.modern(method)).result
     assert {name: told[name] for name in legacy} == legacy
     assert set(told) - set(legacy) == {"resultType", "_meta", "ttlMs", "cacheScope"}
@@ -325,11 +325,11 @@ async def test_closing_the_stream_ends_the_wait_at_once_and_not_the_run(
     params = {"name": "generate", "arguments": {"model": SLOW, "input": INPUT, "client_ref": "left"}}
     leaving = asyncio.create_task(server.modern("tools/call", params, accept=accept, meta={"progressToken": 1}))
     await server.services.clock.sleep(after)
-    assert server.services.waits.places == 1
+    assert server.services.inflight.slots_used == 1
     leaving.cancel()
     await asyncio.wait([leaving])
     await server.services.clock.sleep(0.1)
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     seen = len(polls(sandbox))
     await server.services.clock.sleep(300)
     assert len(polls(sandbox)) == seen

@@ -430,8 +430,8 @@ async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server)
 
 async def test_it_does_not_hold_up_a_stop(server: Server) -> None:
     async with listening(server):
-        server.services.waits.drain(server.services.clock.monotonic() + 8)
-        assert server.services.waits.pending == 0
+        server.services.inflight.drain(server.services.clock.monotonic() + 8)
+        assert server.services.inflight.pending == 0
 
 
 async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:

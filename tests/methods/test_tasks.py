@@ -464,7 +464,7 @@ async def test_the_most_waits_do_not_count_tasks(serve: Serve) -> None:
     assert (await server.generate()).tool_error["code"] == "server_busy"
     task_ids = {await task_of(server) for _ in range(3)}
     assert len(task_ids) == 3
-    assert server.services.waits.places == 1
+    assert server.services.inflight.slots_used == 1
     for task_id in task_ids:
         assert (await ended(server, task_id))["status"] == "completed"
     waiting.cancel()
@@ -479,8 +479,8 @@ async def test_the_ceiling_of_a_wait_does_not_end_a_task(serve: Serve) -> None:
 
 async def test_while_stopping_tasks_are_still_answered(server: Server) -> None:
     task_id = await task_of(server)
-    server.services.waits.drain(server.services.clock.monotonic() + 8)
-    assert server.services.waits.pending == 0
+    server.services.inflight.drain(server.services.clock.monotonic() + 8)
+    assert server.services.inflight.pending == 0
     assert (await get(server, task_id)).result["status"] == "working"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.jsonrpc import (
     Batch,
-    Code,
+    ErrorCode,
     Malformed,
     Message,
     Notification,
@@ -112,7 +112,7 @@ def test_an_id_comes_back_with_its_type(id_: str | int, method: str) -> None:
     assert isinstance(request, Request)
     for answer in (
         orjson.loads(jsonrpc.render_result(request.id, {})),
-        orjson.loads(jsonrpc.render_error(request.id, ProtocolError(Code.INTERNAL_ERROR, "x"))),
+        orjson.loads(jsonrpc.render_error(request.id, ProtocolError(ErrorCode.INTERNAL_ERROR, "x"))),
     ):
         assert answer["id"] == id_
         assert type(answer["id"]) is type(id_)
@@ -149,7 +149,7 @@ def test_an_id_comes_back_with_its_type(id_: str | int, method: str) -> None:
 def test_a_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
     message = parse(body)
     assert isinstance(message, Malformed)
-    assert (message.error.code, message.id) == (Code.PARSE_ERROR, None)
+    assert (message.error.code, message.id) == (ErrorCode.PARSE_ERROR, None)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +215,13 @@ INVALID: dict[str, object] = {
 def test_what_is_no_message_is_an_invalid_request(value: object) -> None:
     message = read(value)
     assert isinstance(message, Malformed)
-    assert message.error.code == Code.INVALID_REQUEST
+    assert message.error.code == ErrorCode.INVALID_REQUEST
 
 
 def test_an_id_beyond_64_bits_is_no_id() -> None:
     message = parse(b'{"jsonrpc":"2.0","id":123456789012345678901234567890,"method":"ping"}')
     assert isinstance(message, Malformed)
-    assert message.error.code == Code.INVALID_REQUEST
+    assert message.error.code == ErrorCode.INVALID_REQUEST
 
 
 @pytest.mark.parametrize("id_", ["x" * 1024, "é" * 512])
@@ -234,13 +234,13 @@ def test_an_id_of_one_kilobyte_is_an_id(id_: str) -> None:
 def test_a_longer_id_is_not_an_id_and_is_never_repeated(id_: str, change: dict[str, object]) -> None:
     message = read(PING | {"id": id_} | change)
     assert isinstance(message, Malformed)
-    assert (message.error.code, message.id) == (Code.INVALID_REQUEST, None)
+    assert (message.error.code, message.id) == (ErrorCode.INVALID_REQUEST, None)
     assert len(message.error.message) < 200
 
 
 def test_an_error_text_is_at_most_8_kilobytes() -> None:
     for text in ("x" * 300_000, "é" * 300_000):
-        rendered = orjson.loads(jsonrpc.render_error(1, ProtocolError(Code.INVALID_PARAMS, text)))
+        rendered = orjson.loads(jsonrpc.render_error(1, ProtocolError(ErrorCode.INVALID_PARAMS, text)))
         assert 8000 < len(rendered["error"]["message"].encode()) <= 8192
 
 
@@ -256,7 +256,7 @@ def test_a_fault_names_the_id_where_one_could_be_read(id_: str | int) -> None:
 def test_params_that_are_no_object_are_invalid_params(params: object) -> None:
     message = read(PING | {"params": params})
     assert isinstance(message, Malformed)
-    assert (message.error.code, message.id) == (Code.INVALID_PARAMS, 1)
+    assert (message.error.code, message.id) == (ErrorCode.INVALID_PARAMS, 1)
 
 
 @pytest.mark.parametrize("params", [None, {}])
@@ -297,7 +297,7 @@ def test_a_clients_response_is_taken_and_dropped(value: object) -> None:
 def test_an_empty_batch_is_an_invalid_request() -> None:
     message = parse(b"[]")
     assert isinstance(message, Malformed)
-    assert (message.error.code, message.id) == (Code.INVALID_REQUEST, None)
+    assert (message.error.code, message.id) == (ErrorCode.INVALID_REQUEST, None)
 
 
 def test_a_batch_has_at_most_50_entries() -> None:
@@ -306,7 +306,7 @@ def test_a_batch_has_at_most_50_entries() -> None:
     assert len(full.messages) == 50
     over = read([PING] * 51)
     assert isinstance(over, Malformed)
-    assert over.error.code == Code.INVALID_REQUEST
+    assert over.error.code == ErrorCode.INVALID_REQUEST
     assert "51" in over.error.message
     assert "50" in over.error.message
 
@@ -330,17 +330,17 @@ def test_a_result_is_rendered_as_it_is() -> None:
 
 @pytest.mark.parametrize("id_", [0, "", "0", 1])
 def test_an_id_that_looks_like_nothing_is_still_an_id(id_: str | int) -> None:
-    assert orjson.loads(jsonrpc.render_error(id_, ProtocolError(Code.INVALID_PARAMS, "x")))["id"] == id_
+    assert orjson.loads(jsonrpc.render_error(id_, ProtocolError(ErrorCode.INVALID_PARAMS, "x")))["id"] == id_
 
 
 def test_an_unknown_id_is_left_out_of_an_error() -> None:
-    rendered = orjson.loads(jsonrpc.render_error(None, ProtocolError(Code.PARSE_ERROR, "No.")))
+    rendered = orjson.loads(jsonrpc.render_error(None, ProtocolError(ErrorCode.PARSE_ERROR, "No.")))
     assert rendered == {"jsonrpc": "2.0", "error": {"code": -32700, "message": "No."}}
 
 
 @pytest.mark.parametrize("data", [{"supported": ["x"]}, [], 0, False, ""])
 def test_an_error_carries_its_data(data: object) -> None:
-    rendered = orjson.loads(jsonrpc.render_error(1, ProtocolError(Code.INVALID_REQUEST, "No.", data)))
+    rendered = orjson.loads(jsonrpc.render_error(1, ProtocolError(ErrorCode.INVALID_REQUEST, "No.", data)))
     assert rendered["error"] == {"code": -32600, "message": "No.", "data": data}
 
 

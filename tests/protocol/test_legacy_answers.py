@@ -8,14 +8,14 @@ from tests.serving import Server
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")
+LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 
 
 def request(method: str, **params: object) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": "r-1", "method": method, "params": params}
 
 
-def spoken(revision: str) -> dict[str, str]:
+def protocol(revision: str) -> dict[str, str]:
     return {"MCP-Protocol-Version": revision}
 
 
@@ -76,16 +76,16 @@ async def test_an_error_has_its_code_its_status_and_the_id(
     assert isinstance(answer.error["message"], str)
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 async def test_arguments_that_do_not_fit_are_a_tool_error_in_every_revision(server: Server, revision: str) -> None:
-    answer = await server.call("list_models", limit=0, headers=spoken(revision))
+    answer = await server.call("list_models", limit=0, headers=protocol(revision))
     assert (answer.status, answer.tool_error["code"]) == (200, "invalid_arguments")
 
 
 @pytest.mark.parametrize("message", [INITIALIZED, {"jsonrpc": "2.0", "id": 7, "result": {}}], ids=["note", "response"])
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 async def test_what_wants_no_answer_is_accepted_without_one(server: Server, message: object, revision: str) -> None:
-    answer = await server.post(message, headers=spoken(revision))
+    answer = await server.post(message, headers=protocol(revision))
     assert (answer.status, answer.content) == (202, b"")
 
 
@@ -129,7 +129,7 @@ async def test_initialize_is_refused_in_a_batch_and_the_rest_is_answered(server:
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
 @pytest.mark.parametrize("batch", [[PING], [INITIALIZED], []], ids=["ping", "note", "empty"])
 async def test_later_revisions_take_no_batch(server: Server, revision: str, batch: object) -> None:
-    answer = await server.post(batch, headers=spoken(revision))
+    answer = await server.post(batch, headers=protocol(revision))
     assert (answer.status, answer.error["code"]) == (400, -32600)
     assert "id" not in answer.json
 
@@ -137,7 +137,7 @@ async def test_later_revisions_take_no_batch(server: Server, revision: str, batc
 # Revisions
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 async def test_initialize_agrees_on_a_known_revision(server: Server, revision: str) -> None:
     answer = await server.rpc("initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": {}})
     assert answer.result["protocolVersion"] == revision
@@ -156,21 +156,21 @@ async def test_initialize_without_a_revision_is_invalid(server: Server) -> None:
     assert (answer.status, answer.error["code"]) == (200, -32602)
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 async def test_every_legacy_revision_is_served_without_a_session(server: Server, revision: str) -> None:
-    answer = await server.post(PING, headers={**spoken(revision), "Mcp-Session-Id": "x", "Last-Event-ID": "3"})
+    answer = await server.post(PING, headers={**protocol(revision), "Mcp-Session-Id": "x", "Last-Event-ID": "3"})
     assert (answer.status, answer.result) == (200, {})
     assert "Mcp-Session-Id" not in answer.headers
 
 
 @pytest.mark.parametrize("revision", ["1999-01-01", "nonsense"])
 async def test_an_unknown_revision_in_the_header_is_a_bad_request(server: Server, revision: str) -> None:
-    answer = await server.post(PING, headers=spoken(revision))
+    answer = await server.post(PING, headers=protocol(revision))
     assert answer.status == 400
     assert answer.error["code"] in (-32600, -32602, -32022)
 
 
 async def test_headers_of_the_next_era_do_not_matter_in_this_one(server: Server) -> None:
     """A widely used relay sends them with every revision."""
-    answer = await server.post(PING, headers={**spoken("2025-06-18"), "Mcp-Method": "tools/call", "Mcp-Name": "x"})
+    answer = await server.post(PING, headers={**protocol("2025-06-18"), "Mcp-Method": "tools/call", "Mcp-Name": "x"})
     assert (answer.status, answer.result) == (200, {})

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError
-from runflow_mcp.protocol.progress import Progress, token_of
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
+from runflow_mcp.protocol.progress import Progress, read_progress_token
 from tests.protocol.laws import json_values, law
 
 DAY = 86_400.0
@@ -36,7 +36,7 @@ def tell(course: list[Report], *, done: bool) -> list[dict[str, Any]]:
     for number, report in enumerate(course, 1):
         elapsed = min(elapsed + report.later, DAY)
         told.append(
-            progress.params(
+            progress.advance(
                 completed=report.completed,
                 total=report.total,
                 elapsed=elapsed,
@@ -106,7 +106,7 @@ def test_no_steps_are_no_total(total: int | None) -> None:
 
 @pytest.mark.parametrize("token", [0, "", "t", -1, 2**53])
 def test_a_notification_carries_the_token_and_the_message(token: str | int) -> None:
-    params = Progress(token).params(completed=1, total=3, elapsed=0, done=False, message="running, 1 of 3 steps, 0 s")
+    params = Progress(token).advance(completed=1, total=3, elapsed=0, done=False, message="running, 1 of 3 steps, 0 s")
     assert params == {"progressToken": token, "progress": 1.0, "total": 3, "message": "running, 1 of 3 steps, 0 s"}
     assert type(params["progressToken"]) is type(token)
 
@@ -116,32 +116,32 @@ def test_a_notification_carries_the_token_and_the_message(token: str | int) -> N
 
 @pytest.mark.parametrize("token", [0, 1, -1, "", "0", "abc", 2**63])
 def test_a_string_or_an_integer_is_a_token(token: str | int) -> None:
-    found = token_of({"_meta": {"progressToken": token}})
+    found = read_progress_token({"_meta": {"progressToken": token}})
     assert found == token
     assert type(found) is type(token)
 
 
 @pytest.mark.parametrize("token", ["x" * 1025, "é" * 513, "x" * 250_000])
 def test_a_token_that_is_too_long_to_be_repeated_is_refused(token: str) -> None:
-    assert token_of({"_meta": {"progressToken": "x" * 1024}}) == "x" * 1024
+    assert read_progress_token({"_meta": {"progressToken": "x" * 1024}}) == "x" * 1024
     with pytest.raises(ProtocolError) as caught:
-        token_of({"_meta": {"progressToken": token}})
-    assert caught.value.code == Code.INVALID_PARAMS
+        read_progress_token({"_meta": {"progressToken": token}})
+    assert caught.value.code == ErrorCode.INVALID_PARAMS
     assert len(caught.value.message) < 200
 
 
 @pytest.mark.parametrize("token", [None, True, False, 0.0, 1.5, [], {}, ["a"]])
 def test_anything_else_is_no_token(token: object) -> None:
-    assert token_of({"_meta": {"progressToken": token}}) is None
+    assert read_progress_token({"_meta": {"progressToken": token}}) is None
 
 
 @pytest.mark.parametrize("params", [{}, {"_meta": None}, {"_meta": {}}, {"_meta": []}, {"_meta": "progressToken"}])
 def test_without_a_token_no_progress_is_wanted(params: dict[str, Any]) -> None:
-    assert token_of(params) is None
+    assert read_progress_token(params) is None
 
 
 @law
 @given(json_values)
 def test_no_meta_makes_the_reader_fail(meta: object) -> None:
-    token = token_of({"_meta": meta})
+    token = read_progress_token({"_meta": meta})
     assert token is None or isinstance(token, str | int)

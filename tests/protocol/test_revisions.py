@@ -9,11 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.protocol import revisions
-from runflow_mcp.protocol.jsonrpc import Batch, Code, Message, Notification, ProtocolError, Request, Response, parse
-from runflow_mcp.protocol.revisions import Era, Revision, RoutingHeaders, Spoken, classify, negotiate
+from runflow_mcp.protocol.jsonrpc import (
+    Batch,
+    ErrorCode,
+    Message,
+    Notification,
+    ProtocolError,
+    Request,
+    Response,
+    parse,
+)
+from runflow_mcp.protocol.revisions import Era, ProtocolContext, Revision, RoutingHeaders, classify, negotiate
 from tests.protocol.laws import json_values, law
 
-LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")
+LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 MODERN = "2026-07-28"
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -45,7 +54,7 @@ def refused(message: Message | Batch, sent: RoutingHeaders) -> ProtocolError:
 # initialize
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 def test_a_legacy_revision_is_agreed_on(revision: str) -> None:
     assert negotiate(revision) == revision
 
@@ -58,10 +67,10 @@ def test_any_other_request_is_answered_with_the_latest_legacy_one(requested: str
 @law
 @given(json_values)
 def test_negotiation_is_never_an_error(requested: object) -> None:
-    assert negotiate(requested) in LEGACY
+    assert negotiate(requested) in LEGACY_REVISIONS
 
 
-@pytest.mark.parametrize("version", [*LEGACY, MODERN, "1999-01-01", "nonsense", None])
+@pytest.mark.parametrize("version", [*LEGACY_REVISIONS, MODERN, "1999-01-01", "nonsense", None])
 def test_initialize_is_legacy_whatever_its_header_says(version: str | None) -> None:
     request = Request(1, "initialize", {"protocolVersion": "2025-06-18"})
     assert classify(request, headers(version)).era is Era.LEGACY
@@ -77,10 +86,10 @@ def test_initialize_with_modern_meta_is_modern() -> None:
 
 @pytest.mark.parametrize("message", [ping(), NOTE, Response(), Batch((ping(),))], ids=lambda one: type(one).__name__)
 def test_a_message_without_the_header_speaks_the_oldest(message: Message) -> None:
-    assert classify(message, headers()) == Spoken(Revision.V2025_03_26)
+    assert classify(message, headers()) == ProtocolContext(Revision.V2025_03_26)
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 @pytest.mark.parametrize("around", ["{}", " {}", "{}\t"])
 @pytest.mark.parametrize("message", [ping(), NOTE, Response()], ids=lambda one: type(one).__name__)
 def test_the_header_names_the_revision(message: Message, revision: str, around: str) -> None:
@@ -88,7 +97,16 @@ def test_the_header_names_the_revision(message: Message, revision: str, around: 
 
 
 @pytest.mark.parametrize(
-    "meta", [None, {}, {"progressToken": 1}, {f"{VERSION}x": MODERN}, "text", [], {"io.modelcontextprotocol/other": 1}]
+    "meta",
+    [
+        None,
+        {},
+        {"progressToken": 1},
+        {f"{VERSION}x": MODERN},
+        "text",
+        [],
+        {"io.modelcontextprotocol/other": 1},
+    ],
 )
 def test_other_meta_do_not_make_a_request_modern(meta: object) -> None:
     assert classify(ping(_meta=meta), headers("2025-06-18")).era is Era.LEGACY
@@ -104,14 +122,14 @@ def test_only_the_oldest_takes_a_batch() -> None:
     batch = Batch((ping(),))
     assert classify(batch, headers("2025-03-26")).revision == "2025-03-26"
     for later in ("2025-06-18", "2025-11-25", MODERN):
-        assert refused(batch, headers(later)).code == Code.INVALID_REQUEST, later
+        assert refused(batch, headers(later)).code == ErrorCode.INVALID_REQUEST, later
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "2025-11-26", "", "2025-06-18, 2025-06-18", "x" * 1000])
 @pytest.mark.parametrize("message", [NOTE, Response(), Batch((ping(),))], ids=lambda one: type(one).__name__)
 def test_an_unknown_revision_is_refused_with_the_known_ones(message: Message, version: str) -> None:
     refusal = refused(message, headers(version))
-    assert refusal.data["supported"] == [*LEGACY, MODERN]
+    assert refusal.data["supported"] == [*LEGACY_REVISIONS, MODERN]
     assert version == "" or version not in refusal.message
 
 
@@ -125,10 +143,10 @@ def test_two_version_headers_are_refused(message: Message) -> None:
 
 def test_a_modern_request_carries_its_revision_and_what_its_client_can_do() -> None:
     meta = {VERSION: MODERN, CAPABILITIES: {"extensions": {TASKS: {}}, "roots": {}}}
-    spoken = classify(modern(meta=meta), headers(MODERN, "tools/list"))
-    assert (spoken.revision, spoken.era) == (MODERN, Era.MODERN)
-    assert spoken.declares(TASKS)
-    assert not spoken.declares("com.example/other")
+    protocol = classify(modern(meta=meta), headers(MODERN, "tools/list"))
+    assert (protocol.revision, protocol.era) == (MODERN, Era.MODERN)
+    assert protocol.declares(TASKS)
+    assert not protocol.declares("com.example/other")
 
 
 @pytest.mark.parametrize("message", [NOTE, Response()], ids=["notification", "response"])
@@ -151,7 +169,7 @@ def test_what_wants_no_answer_is_modern_by_its_header_alone(message: Message) ->
 )
 def test_a_modern_request_without_its_meta_has_invalid_params(meta: object) -> None:
     """This is found before any difference to the headers."""
-    assert refused(modern(meta=meta), headers(MODERN, "nonsense")).code == Code.INVALID_PARAMS
+    assert refused(modern(meta=meta), headers(MODERN, "nonsense")).code == ErrorCode.INVALID_PARAMS
 
 
 @pytest.mark.parametrize("version", ["2099-01-01", "2024-11-05", "2025-06-18x", "latest", "DRAFT-2026-v1", "1", ""])
@@ -164,8 +182,8 @@ def test_an_unknown_version_header_is_answered_with_the_known_ones_whatever_the_
 ) -> None:
     for method in ("ping", "tools/list", "tools/call", "server/discover"):
         refusal = refused(Request(1, method, {"_meta": meta}), headers(version, method))
-        assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
-        assert refusal.data == {"supported": [*LEGACY, MODERN], "requested": version}
+        assert refusal.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
+        assert refusal.data == {"supported": [*LEGACY_REVISIONS, MODERN], "requested": version}
 
 
 def test_a_long_unknown_version_is_repeated_in_part_alone() -> None:
@@ -174,7 +192,7 @@ def test_a_long_unknown_version_is_repeated_in_part_alone() -> None:
         refused(ping(), headers(long)),
         refused(modern(meta=META | {VERSION: long}), headers(long, "tools/list")),
     ):
-        assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
+        assert refusal.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
         assert len(refusal.data["requested"]) <= 65
         assert refusal.data["requested"].isprintable()
 
@@ -185,7 +203,7 @@ def test_an_unknown_version_that_may_be_a_key_is_not_repeated() -> None:
 
 
 def test_a_modern_request_whose_header_is_right_is_told_of_its_meta() -> None:
-    assert refused(ping(), headers(MODERN, "ping")).code == Code.INVALID_PARAMS
+    assert refused(ping(), headers(MODERN, "ping")).code == ErrorCode.INVALID_PARAMS
 
 
 @pytest.mark.parametrize(
@@ -211,7 +229,7 @@ def test_a_modern_request_whose_header_is_right_is_told_of_its_meta() -> None:
     ],
 )
 def test_headers_that_differ_from_the_body_are_a_mismatch(request_: Request, sent: RoutingHeaders) -> None:
-    assert refused(request_, sent).code == Code.HEADER_MISMATCH
+    assert refused(request_, sent).code == ErrorCode.HEADER_MISMATCH
 
 
 def encoded(text: str) -> str:
@@ -232,8 +250,8 @@ def encoded(text: str) -> str:
     ],
 )
 def test_the_name_header_may_be_encoded(name: str, header: str) -> None:
-    spoken = classify(modern("tools/call", name=name), headers(MODERN, "tools/call", header))
-    assert spoken.revision == MODERN
+    protocol = classify(modern("tools/call", name=name), headers(MODERN, "tools/call", header))
+    assert protocol.revision == MODERN
 
 
 @law
@@ -250,19 +268,19 @@ def test_a_name_is_asked_for_only_where_the_body_has_one() -> None:
 
 def test_a_version_that_nobody_speaks_is_refused_with_those_that_are_spoken() -> None:
     refusal = refused(modern(meta=META | {VERSION: "2099-01-01"}), headers("2099-01-01", "tools/list"))
-    assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
-    assert refusal.data == {"supported": [*LEGACY, MODERN], "requested": "2099-01-01"}
+    assert refusal.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
+    assert refusal.data == {"supported": [*LEGACY_REVISIONS, MODERN], "requested": "2099-01-01"}
 
 
-@pytest.mark.parametrize("legacy", LEGACY)
+@pytest.mark.parametrize("legacy", LEGACY_REVISIONS)
 def test_a_legacy_revision_cannot_be_spoken_the_modern_way(legacy: str) -> None:
     refusal = refused(modern(meta=META | {VERSION: legacy}), headers(legacy, "tools/list"))
-    assert refusal.code == Code.UNSUPPORTED_PROTOCOL_VERSION
+    assert refusal.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
     assert refusal.data["requested"] == legacy
 
 
 header_values = st.lists(
-    st.sampled_from([*LEGACY, MODERN, "ping", "tools/call", "generate", "=?base64??=", "=?base64?=", ""])
+    st.sampled_from([*LEGACY_REVISIONS, MODERN, "ping", "tools/call", "generate", "=?base64??=", "=?base64?=", ""])
     | st.text(max_size=12),
     max_size=2,
 ).map(tuple)
@@ -281,7 +299,11 @@ header_values = st.lists(
                 "taskId": json_values,
                 "_meta": json_values
                 | st.fixed_dictionaries(
-                    {}, optional={VERSION: st.sampled_from([MODERN, *LEGACY]) | json_values, CAPABILITIES: json_values}
+                    {},
+                    optional={
+                        VERSION: st.sampled_from([MODERN, *LEGACY_REVISIONS]) | json_values,
+                        CAPABILITIES: json_values,
+                    },
                 ),
             },
         ),
@@ -292,12 +314,12 @@ header_values = st.lists(
 )
 def test_everything_speaks_something_or_is_refused(message: Message | Batch, sent: RoutingHeaders) -> None:
     try:
-        spoken = classify(message, sent)
+        protocol = classify(message, sent)
     except ProtocolError as refusal:
         fault = refusal
     else:
-        assert (spoken.era is Era.MODERN) == (spoken.revision == MODERN)
-        assert not isinstance(message, Batch) or spoken.revision == "2025-03-26"
+        assert (protocol.era is Era.MODERN) == (protocol.revision == MODERN)
+        assert not isinstance(message, Batch) or protocol.revision == "2025-03-26"
         return
     assert revisions.http_status(fault, Era.LEGACY) == 400
     assert fault.message.endswith(".")
@@ -309,58 +331,60 @@ def test_everything_speaks_something_or_is_refused(message: Message | Batch, sen
 
 @pytest.mark.parametrize("extensions", [None, [], "x", {}, {TASKS: None}, {TASKS: True}, {TASKS: []}])
 def test_an_extension_is_declared_by_an_object_or_not_at_all(extensions: object) -> None:
-    spoken = Spoken(Revision.V2026_07_28, {"extensions": extensions})
-    assert not spoken.declares(TASKS)
+    protocol = ProtocolContext(Revision.V2026_07_28, {"extensions": extensions})
+    assert not protocol.declares(TASKS)
     with pytest.raises(ProtocolError) as caught:
-        revisions.require_extension(spoken, TASKS)
-    assert caught.value.code == Code.MISSING_REQUIRED_CLIENT_CAPABILITY
+        revisions.require_extension(protocol, TASKS)
+    assert caught.value.code == ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY
     assert caught.value.data == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     assert revisions.http_status(caught.value, Era.MODERN) == 400
 
 
 def test_a_declared_extension_is_enough() -> None:
-    revisions.require_extension(Spoken(Revision.V2026_07_28, {"extensions": {TASKS: {"x": 1}}}), TASKS)
+    revisions.require_extension(ProtocolContext(Revision.V2026_07_28, {"extensions": {TASKS: {"x": 1}}}), TASKS)
 
 
 SERVER = {"name": "Runflow", "version": "1"}
 
 
-@pytest.mark.parametrize("revision", LEGACY)
+@pytest.mark.parametrize("revision", LEGACY_REVISIONS)
 def test_a_legacy_result_goes_out_as_it_is(revision: str) -> None:
-    spoken = Spoken(Revision(revision))
+    protocol = ProtocolContext(Revision(revision))
     result: dict[str, Any] = {"tools": []}
-    assert revisions.dress(revisions.cacheable(result, spoken, 1000), spoken, SERVER) == {"tools": []}
+    assert revisions.finalize_result(revisions.with_cache_hints(result, protocol, 1000), protocol, SERVER) == {
+        "tools": []
+    }
 
 
 def test_a_modern_result_is_typed_and_names_the_server() -> None:
-    spoken = Spoken(Revision.V2026_07_28)
-    assert revisions.dress({"a": 1, "_meta": {"x/y": 2}}, spoken, SERVER) == {
+    protocol = ProtocolContext(Revision.V2026_07_28)
+    assert revisions.finalize_result({"a": 1, "_meta": {"x/y": 2}}, protocol, SERVER) == {
         "resultType": "complete",
         "a": 1,
         "_meta": {"io.modelcontextprotocol/serverInfo": SERVER, "x/y": 2},
     }
-    assert revisions.dress({"resultType": "task"}, spoken, SERVER)["resultType"] == "task"
+    assert revisions.finalize_result({"resultType": "task"}, protocol, SERVER)["resultType"] == "task"
 
 
 def test_a_modern_list_says_how_long_and_by_whom_it_may_be_kept() -> None:
-    result = revisions.cacheable({"tools": []}, Spoken(Revision.V2026_07_28), 5000)
+    result = revisions.with_cache_hints({"tools": []}, ProtocolContext(Revision.V2026_07_28), 5000)
     assert result == {"tools": [], "ttlMs": 5000, "cacheScope": "public"}
 
 
 @pytest.mark.parametrize(
     ("code", "legacy", "modern_"),
     [
-        (Code.PARSE_ERROR, 400, 400),
-        (Code.INVALID_REQUEST, 400, 400),
-        (Code.METHOD_NOT_FOUND, 200, 404),
-        (Code.INVALID_PARAMS, 200, 200),
-        (Code.INTERNAL_ERROR, 200, 200),
-        (Code.HEADER_MISMATCH, 400, 400),
-        (Code.MISSING_REQUIRED_CLIENT_CAPABILITY, 400, 400),
-        (Code.UNSUPPORTED_PROTOCOL_VERSION, 400, 400),
+        (ErrorCode.PARSE_ERROR, 400, 400),
+        (ErrorCode.INVALID_REQUEST, 400, 400),
+        (ErrorCode.METHOD_NOT_FOUND, 200, 404),
+        (ErrorCode.INVALID_PARAMS, 200, 200),
+        (ErrorCode.INTERNAL_ERROR, 200, 200),
+        (ErrorCode.HEADER_MISMATCH, 400, 400),
+        (ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY, 400, 400),
+        (ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, 400, 400),
     ],
 )
-def test_every_code_has_its_http_status(code: Code, legacy: int, modern_: int) -> None:
+def test_every_code_has_its_http_status(code: ErrorCode, legacy: int, modern_: int) -> None:
     fault = ProtocolError(code, "x")
     assert revisions.http_status(fault, Era.LEGACY) == legacy
     assert revisions.http_status(fault, Era.MODERN) == modern_
@@ -369,4 +393,4 @@ def test_every_code_has_its_http_status(code: Code, legacy: int, modern_: int) -
 def test_a_whole_body_is_classified() -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
     message = parse(orjson.dumps(body))
-    assert classify(message, headers(MODERN, "tools/list")) == Spoken(Revision.V2026_07_28, {})
+    assert classify(message, headers(MODERN, "tools/list")) == ProtocolContext(Revision.V2026_07_28, {})

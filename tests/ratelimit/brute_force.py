@@ -35,7 +35,7 @@ class BruteForce:
     def add(self, cost: int, now: int) -> None:
         self.admitted.append((now, cost))
 
-    def take_back(self, stamp: int) -> None:
+    def refund(self, stamp: int) -> None:
         """One hit less among those admitted at ``stamp``."""
         for place, (at, cost) in enumerate(self.admitted):
             if at == stamp and cost > 0:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from runflow_mcp.clock import Clock, SystemClock
-from runflow_mcp.ratelimit.limits import Hit, Scope, Verdict
+from runflow_mcp.ratelimit.limits import Decision, Hit, Scope
 from runflow_mcp.ratelimit.redis import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from runflow_mcp.settings.config import Config
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
@@ -152,7 +152,7 @@ async def test_one_hit_is_taken_back_from_every_window(make: Make, redis_server:
     store = make(redis_server.url)
     first = await store.admit(HITS, 1)
     await admitted(store, 2)
-    await store.take_back(HITS, first.stamp)
+    await store.refund(HITS, first.stamp)
     with redis_server.client() as client:
         assert [client.llen(key) for key in client.scan_iter()] == [2, 2]
     assert await admitted(store, 2) == 1
@@ -276,7 +276,7 @@ async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, re
 async def test_before_it_has_answered_its_state_is_unknown(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     assert store.state()["state"] == "unknown"
-    await store.meet()
+    await store.probe()
     assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
 
 
@@ -284,7 +284,7 @@ async def test_a_redis_that_comes_later_is_met_although_no_request_comes(make: M
     redis_server.kill()
     store = make(redis_server.url)
     with structlog.testing.capture_logs() as logs:
-        meeting = asyncio.create_task(store.meet())
+        meeting = asyncio.create_task(store.probe())
         while not logs:  # noqa: ASYNC110 - what is logged sets no event
             await asyncio.sleep(0.01)
         assert store.state()["state"] == "unknown"
@@ -296,7 +296,7 @@ async def test_a_redis_that_comes_later_is_met_although_no_request_comes(make: M
 
 async def test_the_first_request_that_gets_no_answer_ends_the_meeting(make: Make) -> None:
     store = make(f"redis://127.0.0.1:{free_port()}")
-    meeting = asyncio.create_task(store.meet())
+    meeting = asyncio.create_task(store.probe())
     await asyncio.sleep(0)
     await store.admit(HITS, 1)
     assert store.state()["state"] == AWAY
@@ -313,7 +313,7 @@ async def test_what_was_admitted_locally_is_taken_back_locally(make: Make) -> No
     store = make(f"redis://127.0.0.1:{free_port()}")
     first = await store.admit(HITS, 1)
     await admitted(store, 2)
-    await store.take_back(HITS, first.stamp)
+    await store.refund(HITS, first.stamp)
     assert await admitted(store, 2) == 1
 
 
@@ -321,7 +321,7 @@ async def test_taking_back_from_a_redis_that_just_went_away_is_no_fault(make: Ma
     store = make(redis_server.url)
     first = await store.admit(HITS, 1)
     redis_server.kill()
-    await store.take_back(HITS, first.stamp)
+    await store.refund(HITS, first.stamp)
     assert store.state()["outages"] == 1
 
 
@@ -331,7 +331,7 @@ async def test_local_windows_are_forgotten_too(make: Make) -> None:
     await admitted(store, 3)
     for _ in range(2):
         clock.now += 61
-        store.forget()
+        store.evict_expired()
     assert [len(window) for window in store.local.windows.values()] == [0] * len(Scope)
 
 
@@ -378,7 +378,7 @@ async def listening(say: bytes = b"") -> AsyncIterator[tuple[str, list[int]]]:
             writer.close()
 
 
-async def timed(store: RedisStore) -> tuple[float, Verdict]:
+async def timed(store: RedisStore) -> tuple[float, Decision]:
     began = real_seconds()
     verdict = await store.admit(HITS, 1)
     return real_seconds() - began, verdict

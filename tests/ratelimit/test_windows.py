@@ -91,8 +91,8 @@ def test_what_was_taken_back_never_counted(hits: list[tuple[int, str, int, bool]
             window.add(caller, cost, now)
             expected[caller].add(cost, now)
             if regretted:
-                window.take_back(caller, now)
-                expected[caller].take_back(now)
+                window.refund(caller, now)
+                expected[caller].refund(now)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_what_can_never_fit_is_told_a_whole_window() -> None:
 def test_taking_back_what_was_never_counted_changes_nothing() -> None:
     window = Window(1, LENGTH)
     window.add("a", 1, 5)
-    window.take_back("a", 4)
-    window.take_back("b", 5)
+    window.refund("a", 4)
+    window.refund("b", 5)
     assert window.wait("a", 1, 6) == 99
 
 
@@ -129,8 +129,8 @@ def test_callers_are_forgotten_after_the_window(quiet: float) -> None:
     window = Window(5, LENGTH)
     for caller in range(1000):
         window.add(caller, 1, 0)
-    window.forget(int(LENGTH * quiet))
-    window.forget(int(LENGTH * (quiet + 1)))
+    window.evict_expired(int(LENGTH * quiet))
+    window.evict_expired(int(LENGTH * (quiet + 1)))
     assert len(window) == 0
 
 
@@ -147,8 +147,8 @@ def test_a_hundred_thousand_addresses_cost_less_than_32_mib_and_are_given_back()
             assert store.wait(address, 1, now) == 0
             store.add(address, 1, now)
         full = tracemalloc.get_traced_memory()[0] - before
-        store.forget(1_061_000_000)
-        store.forget(1_122_000_000)
+        store.evict_expired(1_061_000_000)
+        store.evict_expired(1_122_000_000)
         left = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -235,7 +235,7 @@ async def test_the_longest_wait_is_the_one_named(manual: ManualClock) -> None:
 async def test_one_hit_is_taken_back_from_every_window(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=1)
     verdict = await store.admit(both("a", "k"), 1)
-    await store.take_back(both("a", "k"), verdict.stamp)
+    await store.refund(both("a", "k"), verdict.stamp)
     assert (await store.admit(both("a", "k"), 1)).wait == 0
     assert (await store.admit(both("a", "k"), 1)).wait == 60_000_000
 
@@ -254,7 +254,7 @@ async def test_forgetting_between_requests_changes_no_verdict(manual: ManualCloc
     await store.admit(both("a", "k"), 1)
     for _ in range(5):
         manual.now += 11.9
-        store.forget()
+        store.evict_expired()
         assert (await store.admit(both("a", "k"), 1)).wait > 0
     manual.now += 0.5
     assert (await store.admit(both("a", "k"), 1)).wait == 0

@@ -42,7 +42,7 @@ async def catalog(
         TTL,
         30.0,
         clock,
-        replaced=lambda before, after: replacements.append((before, after)),
+        on_replaced=lambda before, after: replacements.append((before, after)),
     )
     yield catalog
     await catalog.close()
@@ -95,7 +95,7 @@ async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sand
     failures = await asyncio.gather(*(catalog.snapshot() for _ in range(1000)), return_exceptions=True)
     assert {type(failure) for failure in failures} == {CatalogUnavailable}
     assert len(fetches(sandbox)) == 1
-    assert catalog.attempted.is_set()
+    assert catalog.first_attempt_done.is_set()
     assert catalog.stale_seconds() is None
     assert (await catalog.snapshot()).models, "the next caller tries again"
 
@@ -162,7 +162,7 @@ async def test_without_a_catalog_there_is_a_reason(
 
 async def test_an_unreachable_catalog_is_unavailable(session: aiohttp.ClientSession, clock: VirtualClock) -> None:
     url = f"http://127.0.0.1:{free_port()}{PATH}"
-    catalog = Catalog(session, url, TTL, 30.0, clock, replaced=lambda _before, _after: None)
+    catalog = Catalog(session, url, TTL, 30.0, clock, on_replaced=lambda _before, _after: None)
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
 

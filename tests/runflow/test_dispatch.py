@@ -118,7 +118,7 @@ async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
     assert failed.uncertain
     assert len(desk.requests("POST")) == 1
     assert 3 < clock.monotonic() <= 10, "the run is looked for meanwhile"
-    again = await failure(desk, attrs.evolve(order, own_ref=True))
+    again = await failure(desk, attrs.evolve(order, caller_chose_ref=True))
     assert again.uncertain
     assert len(desk.requests("POST")) == 1, "nor by a repeat that follows at once"
 
@@ -436,8 +436,8 @@ def test_an_order_without_a_client_ref_gets_one_of_its_own(desk_order: Order) ->
     minted = [Order.make(desk_order.bearer, MODEL, RunInput.of(INPUT), None, {}) for _ in range(3)]
     assert all(re.fullmatch(r"mcp-[0-9a-f]{32}", order.client_ref) for order in minted)
     assert len({order.client_ref for order in minted}) == 3
-    assert not any(order.own_ref for order in minted)
-    assert desk_order.own_ref
+    assert not any(order.caller_chose_ref for order in minted)
+    assert desk_order.caller_chose_ref
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ async def test_every_page_is_read_before_a_run_is_said_not_to_exist(open_desk: O
 async def test_a_first_page_that_comes_for_ever_starts_nothing(open_desk: OpenDesk, habits: Habits) -> None:
     desk = await open_desk(Idempotency.NONE)
     for number in range(2):
-        order = attrs.evolve(desk.order("shared", model=OTHER_MODEL), own_ref=False)
+        order = attrs.evolve(desk.order("shared", model=OTHER_MODEL), caller_chose_ref=False)
         await desk.elsewhere().dispatcher.start(order)
         assert len(desk.sandbox.runs) == number + 1
     desk.sandbox.habits = habits
@@ -271,7 +271,7 @@ async def test_what_was_just_dispatched_is_found_although_the_list_lags(
     order = desk.order("ref-1" if own else None)
     first = await desk.dispatcher.start(order)
     await clock.sleep(0.35)
-    again = await desk.dispatcher.start(attrs.evolve(order, own_ref=True))
+    again = await desk.dispatcher.start(attrs.evolve(order, caller_chose_ref=True))
     assert (again.run.id, again.found, again.read) == (first.run.id, True, True)
     assert len(desk.sandbox.runs) == len(desk.requests("POST")) == 1
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.identifiers import model_fault
+from runflow_mcp.identifiers import model_problem
 from runflow_mcp.methods.tools.list_models import entry as shown
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
 from runflow_mcp.runflow.catalog.model_inputs import Input
@@ -90,7 +90,7 @@ def test_no_entry_makes_the_reader_fail(entries: list[object]) -> None:
     snapshot = read(*entries, ENTRY)
     assert len(snapshot.models) + snapshot.skipped <= len(entries) + 1
     for one in snapshot.models:
-        assert model_fault(one.name) is None
+        assert model_problem(one.name) is None
         assert one.runs_endpoint == f"/v1/models/{one.name}/runs"
         orjson.dumps(shown(one))
 
@@ -585,9 +585,9 @@ def test_what_is_derived_of_a_snapshot_is_made_once() -> None:
         made.append(source)
         return made
 
-    assert snapshot.derive(build) is snapshot.derive(build)
+    assert snapshot.cached(build) is snapshot.cached(build)
     assert made == [snapshot]
-    read(ENTRY).derive(build)
+    read(ENTRY).cached(build)
     assert len(made) == 2
 
 

@@ -174,7 +174,7 @@ async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: Sandbo
     errors = [one["result"]["structuredContent"].get("error", {}).get("code") for one in results]
     assert sorted(errors, key=str) == [None, None, "server_busy"]
     assert len(sandbox.runs) == 2
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
 
 
 @pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
@@ -185,11 +185,11 @@ async def test_a_client_that_leaves_ends_every_wait_of_its_array(
         server.post([generate(1, "sandbox/slow"), generate(2, "sandbox/slow")], accept=accept)
     )
     await server.services.clock.sleep(20)
-    assert server.services.waits.places == 2
+    assert server.services.inflight.slots_used == 2
     leaving.cancel()
     await asyncio.wait([leaving])
     await server.services.clock.sleep(0.1)
-    assert server.services.waits.places == 0
+    assert server.services.inflight.slots_used == 0
     seen = len(polls(sandbox))
     await server.services.clock.sleep(300)
     assert len(polls(sandbox)) == seen

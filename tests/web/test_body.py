@@ -166,7 +166,7 @@ async def test_what_is_no_json_is_a_parse_error(server: Server, body: bytes) -> 
     protocol_error_of(await server.post(body), -32700, status=400)
 
 
-def holding(values: bytes) -> bytes:
+def reserve(values: bytes) -> bytes:
     """A ping with these JSON values in its params."""
     return PING[:-1] + b',"params":{"a":[' + values + b"]}}"
 
@@ -179,8 +179,8 @@ async def test_a_body_of_more_than_20_000_values_is_refused_before_it_is_read(se
     each += value == b'{"\\"":"\\\\"}'
     # The message, its three other members, the object and the list come on top.
     fitting = (20_000 - 6) // each
-    assert (await server.post(holding(b",".join([value] * fitting)))).result == {}
-    answer = await server.post(holding(b",".join([value] * (fitting + 1 + 6))))
+    assert (await server.post(reserve(b",".join([value] * fitting)))).result == {}
+    answer = await server.post(reserve(b",".join([value] * (fitting + 1 + 6))))
     error = rejection_of(answer, "body_too_large")
     assert "20,000" in error["message"]
     assert answer.headers["Connection"] == "close"
@@ -188,7 +188,7 @@ async def test_a_body_of_more_than_20_000_values_is_refused_before_it_is_read(se
 
 @pytest.mark.parametrize("text", [b",", b"{", b"[", b"{},", b'\\",', b"\\\\", b"[],"], ids=repr)
 async def test_a_text_is_one_value_whatever_it_says(server: Server, text: bytes) -> None:
-    assert (await server.post(holding(b'"' + text * (200_000 // len(text)) + b'"'))).result == {}
+    assert (await server.post(reserve(b'"' + text * (200_000 // len(text)) + b'"'))).result == {}
 
 
 async def test_a_batch_of_many_values_is_refused_as_a_whole(server: Server) -> None:

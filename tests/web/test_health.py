@@ -78,7 +78,7 @@ async def test_a_stale_catalog_is_said_to_be_stale(serve: Serve, sandbox: Sandbo
 
 async def test_while_draining_it_lives_and_is_not_ready(server: Server) -> None:
     await server.services.clock.sleep(1)
-    server.services.waits.drain(asyncio.get_running_loop().time() + 8)
+    server.services.inflight.drain(asyncio.get_running_loop().time() + 8)
     answer = await server.request("GET", "/readyz")
     assert answer.status == 503
     assert answer.json["reasons"] == ["draining"]

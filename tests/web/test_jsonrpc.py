@@ -12,8 +12,8 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.context import Call
-from runflow_mcp.methods.router import methods
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.router import method_table
 from runflow_mcp.methods.tools.registry import Tool, ToolHandler
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.sandbox import RunningSandbox
@@ -126,11 +126,11 @@ async def test_session_and_resumption_headers_are_ignored(server: Server) -> Non
     assert "Mcp-Session-Id" not in answer.headers
 
 
-async def _broken(_arguments: JSONObject, _call: Call) -> Result:
+async def _broken(_arguments: JSONObject, _call: RequestContext) -> Result:
     raise RuntimeError("internals")
 
 
-async def _gone(_arguments: JSONObject, call: Call) -> Result:
+async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
     """As the client's connection breaks in the moment that its stream is opened, before anybody was told."""
     assert isinstance(call.channel, Reply)
     transport = call.channel._request.transport  # noqa: SLF001 - no client can hit this moment
@@ -146,7 +146,7 @@ async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: Virtua
     """A server whose one tool is this."""
     port = free_port()
     config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
-    table = methods(Tool({"name": "own"}, run))
+    table = method_table(Tool({"name": "own"}, run))
     runner = Runner(create_app(config, clock=clock, table=table), shutdown_timeout=0.1)
     await runner.setup()
     try:

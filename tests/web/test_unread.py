@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import UNREAD
-from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, Unread
+from runflow_mcp.web.app_keys import UNREAD_BUDGET
+from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, UnreadBudget
 from runflow_mcp.web.connection import Runner
 from tests.serving import KEY, free_port
 from tests.virtual_time import VirtualClock
@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 KERNELS = 8 * MIB
 
 
-async def big(request: Request, _call: Call) -> Result:
+async def big(request: Request, _call: RequestContext) -> Result:
     size = request.params["size"]
     assert isinstance(size, int)
     return {"text": "x" * size}
@@ -40,12 +40,12 @@ class Served:
     port: int
     runner: Runner
     clock: VirtualClock
-    unread: Unread
+    unread: UnreadBudget
 
     @property
     def held(self) -> int:
         """Bytes that wait in the transports of all connections."""
-        return self.runner.unsent
+        return self.runner.unsent_bytes
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def served(clock: VirtualClock) -> AsyncIterator[Served]:
     runner = Runner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield Served(port, runner, clock, app[UNREAD])
+    yield Served(port, runner, clock, app[UNREAD_BUDGET])
     await runner.cleanup()
 
 

@@ -16,7 +16,7 @@ import cattrs
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import MAX_LISTED, MAX_VALUES, has_too_many_values, quote, quote_all
 from runflow_mcp.errors import ToolError, ToolErrorCode
-from runflow_mcp.identifiers import client_ref_fault, model_fault, strip_runs_endpoint
+from runflow_mcp.identifiers import client_ref_problem, model_problem, strip_runs_endpoint
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, nearest
 from runflow_mcp.runflow.catalog.entries import CATEGORIES
@@ -87,14 +87,14 @@ def _model(value: JSON, _: object = None) -> ModelName:
     if not isinstance(value, str):
         raise TypeError("must be a string")
     model = strip_runs_endpoint(value.strip().strip(_QUOTES).strip()).removeprefix("/")
-    if problem := model_fault(model):
+    if problem := model_problem(model):
         raise ValueError(problem)
     return ModelName(model)
 
 
 def _client_ref(value: JSON, _: object = None) -> ClientRef:
     client_ref = _string(value)
-    if problem := client_ref_fault(client_ref):
+    if problem := client_ref_problem(client_ref):
         raise ValueError(problem)
     if client_ref.casefold() in _NO_VALUE or not any(map(str.isalnum, client_ref)):
         raise ValueError(

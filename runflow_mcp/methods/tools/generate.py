@@ -13,7 +13,7 @@ import structlog
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods import run_results, tasks
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_results import Asked, Seen
 from runflow_mcp.methods.tools.arguments import GenerateArguments, read_arguments
 from runflow_mcp.protocol.jsonrpc import Result
@@ -45,23 +45,23 @@ FINAL_POLL_STATUSES = frozenset({401, 403, 404})
 NOT_FOUND = 404
 
 
-def generate(arguments: JSONObject, call: Call) -> Awaitable[Result]:
+def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     """Run a model. Raises ``ToolError`` for every way in which that can fail."""
     wanted = read_arguments(GenerateArguments, arguments)
-    order = Order.make(call.bearer, wanted.model, wanted.input, wanted.client_ref, call.trace)
+    order = Order.make(ctx.bearer, wanted.model, wanted.input, wanted.client_ref, ctx.trace)
     asked = Asked(order.model, order.client_ref, wanted.input.urls)
-    mode = _Mode.NO_WAIT if not wanted.wait else _Mode.TASK if tasks.wanted(call.spoken) else _Mode.WAIT
+    mode = _Mode.NO_WAIT if not wanted.wait else _Mode.TASK if tasks.wanted(ctx.protocol) else _Mode.WAIT
     try:
         if mode is _Mode.WAIT:
-            call.answering.take_place(call.bearer.digest)
-        joined = call.services.dispatcher.start(order)
+            ctx.pending_answer.acquire_slot(ctx.bearer.digest)
+        joined = ctx.services.dispatcher.start(order)
     except NoPlace as full:
         raise run_results.busy(full, asked) from None
     except ToolError as refusal:
         run_results.name_run(refusal, asked)
         raise
     # No frame of what is awaited keeps the arguments or the order.
-    return _answer(_Wait(call, asked, joined), mode)
+    return _answer(_Wait(ctx, asked, joined), mode)
 
 
 class _Mode(Enum):
@@ -73,28 +73,28 @@ class _Mode(Enum):
 
 
 async def _answer(wait: "_Wait", mode: _Mode) -> Result:
-    call = wait.call
-    api_url = call.services.config.api_url
+    ctx = wait.ctx
+    api_url = ctx.services.config.api_url
     try:
         if mode is _Mode.WAIT:
             run = await wait.ended()
-            return run_results.ended(run, wait.asked, call.spoken.revision)
+            return run_results.final_result(run, wait.asked, ctx.protocol.revision)
         run = await wait.begun()
         if mode is _Mode.NO_WAIT:
-            return run_results.started(run, wait.asked, api_url)
+            return run_results.started_result(run, wait.asked, api_url)
         if run.terminal:
-            return run_results.ended(run, wait.asked, call.spoken.revision)
-        return tasks.created(run, wait.asked, call.services.clock.wall())
+            return run_results.final_result(run, wait.asked, ctx.protocol.revision)
+        return tasks.created(run, wait.asked, ctx.services.clock.wall())
     except ToolError as refusal:
         run_results.name_run(refusal, wait.asked)
         raise
     except TimeoutError:
-        draining = call.services.waits.draining
+        draining = ctx.services.inflight.draining
         code = ToolErrorCode.SERVER_DRAINING if draining else ToolErrorCode.POLLING_TIMEOUT
-        raise run_results.given_up(code, wait.latest, wait.asked) from None
-    except Exception as fault:
-        log.exception("generate_failed", request_id=call.request_id, key=call.bearer.fingerprint)
-        raise run_results.broken(wait.latest, wait.asked) from fault
+        raise run_results.wait_interrupted(code, wait.latest, wait.asked) from None
+    except Exception as error:
+        log.exception("generate_failed", request_id=ctx.request_id, key=ctx.bearer.fingerprint)
+        raise run_results.internal_error(wait.latest, wait.asked) from error
     finally:
         wait.leave()
 
@@ -107,7 +107,7 @@ class _Wait:
     or error needs.
     """
 
-    call: Call
+    ctx: RequestContext
     asked: Asked
     #: The part in the dispatch, until the run's model and input have been compared with what was asked for.
     _joined: Joined | None
@@ -115,25 +115,25 @@ class _Wait:
     _progress: Progress | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        token = self.call.progress_token
+        token = self.ctx.progress_token
         self._progress = None if token is None else Progress(token)
 
     @property
     def deadline(self) -> float:
         """When the wait ends, on the clock's monotonic scale; it counts from the request's arrival."""
-        return self.call.arrived + self.call.services.config.poll_timeout_ms / 1000
+        return self.ctx.arrived + self.ctx.services.config.poll_timeout_ms / 1000
 
     async def begun(self) -> Run:
         """The run as soon as it exists. Raises ``TimeoutError`` when this server stops first."""
-        async with self.call.answering.until_drained():
+        async with self.ctx.pending_answer.stop_on_drain():
             return (await self._dispatched()).run
 
     async def ended(self) -> Run:
         """The run once it has ended. Raises ``TimeoutError`` at the deadline."""
-        async with self.call.answering.until_drained(self.deadline):
+        async with self.ctx.pending_answer.stop_on_drain(self.deadline):
             done, _ = await asyncio.wait({self._part.task}, timeout=OPEN_AFTER)
             if not done:
-                await self.call.channel.open()
+                await self.ctx.channel.open()
             del done, _
             return await self._result()
 
@@ -159,23 +159,23 @@ class _Wait:
         return await poll
 
     async def _poll_until_ended(self, seen: Seen, made_from: str | None, *, read: bool) -> Run:
-        clock = self.call.services.clock
-        await self.call.channel.open()
+        clock = self.ctx.services.clock
+        await self.ctx.channel.open()
         began = clock.monotonic()
         await self._tell(seen, first=True)
         failures = 0
         # A run that was found has been read just now, and one that could not be read is asked for at once.
         delay = poll_delay(0.0) if read else 0.0
-        with self.call.services.reads.of(self.call.bearer, seen.id) as reads:
+        with self.ctx.services.reads.of(self.ctx.bearer, seen.id) as reads:
             while True:
                 left = self.deadline - clock.monotonic() - LAST_LOOK
                 await clock.sleep(min(delay, left) if left > LAST_LOOK else delay)
                 waited = clock.monotonic() - began
                 try:
                     run = await self._poll(reads if read else None, seen.id, waited)
-                except UpstreamError as fault:
+                except UpstreamError as error:
                     failures += 1
-                    delay = self._backoff(waited, failures, fault)
+                    delay = self._backoff(waited, failures, error)
                 else:
                     failures = 0
                     seen = self.latest = Seen.of(run)
@@ -194,7 +194,7 @@ class _Wait:
         try:
             dispatched = await self._part
         except DispatchFailed as failed:
-            raise run_results.not_dispatched(failed, self.asked, self.call.services.catalog.current) from failed
+            raise run_results.dispatch_error(failed, self.asked, self.ctx.services.catalog.current) from failed
         self._judge(dispatched.run, dispatched.made_from, final=dispatched.read)
         return dispatched
 
@@ -205,9 +205,9 @@ class _Wait:
         """
         if run.model is not None and not is_same_model(run.model, self.asked.model):
             refused = DispatchFailed(other_model(run.model, run_path(run.id)), uncertain=False, sent=False)
-            raise run_results.not_dispatched(refused, self.asked, None)
+            raise run_results.dispatch_error(refused, self.asked, None)
         order = self._part.order
-        if order is not None and order.own_ref:
+        if order is not None and order.caller_chose_ref:
             ignored = is_other_input(order.input_digest, order.input, run, made_from)
             self.asked = attrs.evolve(self.asked, input_ignored=ignored)
         if final:
@@ -217,31 +217,31 @@ class _Wait:
         """The run as it is now; None for ``reads``: with the input that it was made from."""
         try:
             if reads is not None:
-                return await reads.read(self.call.trace)
-            return await self.call.services.client.get_run(self.call.bearer, run_id, self.call.trace)
-        except UpstreamError as fault:
-            lag = fault.status == NOT_FOUND and waited <= READ_LAG
-            if fault.status in FINAL_POLL_STATUSES and not lag:
-                raise run_results.poll_refused(fault, self.latest, self.asked) from fault
+                return await reads.read(self.ctx.trace)
+            return await self.ctx.services.client.get_run(self.ctx.bearer, run_id, self.ctx.trace)
+        except UpstreamError as error:
+            lag = error.status == NOT_FOUND and waited <= READ_LAG
+            if error.status in FINAL_POLL_STATUSES and not lag:
+                raise run_results.poll_error(error, self.latest, self.asked) from error
             raise
 
     def _jittered(self, delay: float) -> float:
         """Up to a tenth less, so that runs that started together are not polled together for ever."""
-        return delay * self.call.services.random.uniform(0.9, 1.0)
+        return delay * self.ctx.services.random.uniform(0.9, 1.0)
 
-    def _backoff(self, waited: float, failures: int, fault: UpstreamError) -> float:
+    def _backoff(self, waited: float, failures: int, error: UpstreamError) -> float:
         backoff = min(poll_delay(waited) * 2.0 ** min(failures - 1, 8), MAX_BACKOFF)
-        return max(self._jittered(backoff), fault.retry_after or 0.0)
+        return max(self._jittered(backoff), error.retry_after or 0.0)
 
     async def _tell(self, run: Seen, *, first: bool = False, done: bool = False) -> None:
         if self._progress is None:
             return
-        elapsed = self.call.services.clock.monotonic() - self.call.arrived
-        params = self._progress.params(
+        elapsed = self.ctx.services.clock.monotonic() - self.ctx.arrived
+        params = self._progress.advance(
             completed=run.nodes_completed,
             total=run.nodes_total,
             elapsed=elapsed,
             done=done,
             message=run_results.progress_message(run, elapsed, self.asked.client_ref if first else None),
         )
-        await self.call.channel.notify(METHOD, params)
+        await self.ctx.channel.notify(METHOD, params)

@@ -7,7 +7,7 @@ import orjson
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.methods.context import Call
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.arguments import ListModelsArguments, read_arguments
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
@@ -24,20 +24,20 @@ class _Prepared:
     escaped: tuple[bytes, ...]
 
 
-def list_models(arguments: JSONObject, call: Call) -> Awaitable[Result]:
+def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     """The entries that fit. Raises ``ToolError`` ``catalog_fetch_failed`` when no catalog was ever had."""
-    return _select(read_arguments(ListModelsArguments, arguments), call)
+    return _select(read_arguments(ListModelsArguments, arguments), ctx)
 
 
-async def _select(wanted: ListModelsArguments, call: Call) -> Result:
-    catalog = call.services.catalog
-    snapshot = catalog.current or await _first(call)
+async def _select(wanted: ListModelsArguments, ctx: RequestContext) -> Result:
+    catalog = ctx.services.catalog
+    snapshot = catalog.current or await _first(ctx)
     positions = select(snapshot, category=wanted.category, provider=wanted.provider, query=wanted.query)
     shown = positions[: wanted.limit]
     counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}
     if (stale := catalog.stale_seconds()) is not None:
         counts["stale_seconds"] = stale
-    prepared = snapshot.derive(_prepare)
+    prepared = snapshot.cached(_prepare)
     tail = orjson.dumps(counts)[1:]
     plain = b'{"models":[' + b",".join([prepared.plain[one] for one in shown]) + b"]," + tail
     escaped = b'"{\\"models\\":[' + b",".join([prepared.escaped[one] for one in shown]) + b"]," + _escape(tail) + b'"'
@@ -48,13 +48,13 @@ async def _select(wanted: ListModelsArguments, call: Call) -> Result:
     }
 
 
-async def _first(call: Call) -> Snapshot:
+async def _first(ctx: RequestContext) -> Snapshot:
     try:
-        async with call.answering.until_drained():
-            return await call.services.catalog.snapshot()
-    except CatalogUnavailable as fault:
-        message = f"The model catalog is unavailable: {fault.reason}."
-        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, fault.status) from fault
+        async with ctx.pending_answer.stop_on_drain():
+            return await ctx.services.catalog.snapshot()
+    except CatalogUnavailable as error:
+        message = f"The model catalog is unavailable: {error.reason}."
+        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, error.status) from error
     except TimeoutError:
         message = "This server is stopping, and its model catalog has not arrived."
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message) from None

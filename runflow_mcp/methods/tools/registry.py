@@ -8,16 +8,16 @@ import orjson
 from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.context import Call
-from runflow_mcp.methods.prompts import refuse_cursor
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import cacheable
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.prompts import reject_cursor
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.revisions import with_cache_hints
 
 #: The tools change with a new version of the server only.
 TOOLS_TTL_MS = 3_600_000
 
 #: Reads the arguments, and returns the work to be awaited, which keeps none of their JSON. Both raise ``ToolError``.
-ToolHandler = Callable[[JSONObject, Call], Awaitable[Result]]
+ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 
 @attrs.frozen
@@ -39,28 +39,28 @@ class Tools:
         self._by_name = {tool.name: tool for tool in tools}
         self._listed = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
 
-    async def list(self, request: Request, call: Call) -> Result:
+    async def list(self, request: Request, call: RequestContext) -> Result:
         """``tools/list``: the same bytes at every call."""
-        refuse_cursor(request.params)
-        return cacheable(self._listed, call.spoken, TOOLS_TTL_MS)
+        reject_cursor(request.params)
+        return with_cache_hints(self._listed, call.protocol, TOOLS_TTL_MS)
 
-    async def call(self, request: Request, call: Call) -> Result:
+    async def call(self, request: Request, call: RequestContext) -> Result:
         """``tools/call``. A tool that fails answers with a result; only a call that is none is an error."""
         try:
             return await self._started(request, call)
-        except ToolError as fault:
-            return fault.result(call.request_id)
+        except ToolError as error:
+            return error.result(call.request_id)
 
-    def _started(self, request: Request, call: Call) -> Awaitable[Result]:
+    def _started(self, request: Request, call: RequestContext) -> Awaitable[Result]:
         """The tool's work; its params stay in no frame that lasts as long as it does."""
         params = request.take_params()
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
-            raise ProtocolError(Code.INVALID_PARAMS, "The param name must be the name of a tool.")
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param name must be the name of a tool.")
         if arguments is not None and not isinstance(arguments, dict):
-            raise ProtocolError(Code.INVALID_PARAMS, "The param arguments must be an object.")
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param arguments must be an object.")
         tool = self._by_name.get(name)
         if tool is None:
             known = ", ".join(self._by_name)
-            raise ProtocolError(Code.INVALID_PARAMS, f"Unknown tool: {quote(name)}. There are {known}.")
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {quote(name)}. There are {known}.")
         return tool.run(arguments or {}, call)

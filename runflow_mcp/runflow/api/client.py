@@ -21,7 +21,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api import transport
-from runflow_mcp.runflow.api.errors import Outcome, TooLong, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
 from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.api.problem_log import ProblemLog
@@ -67,7 +67,7 @@ class RunflowClient:
         trace: Mapping[str, str],
         timeout: float,
     ) -> Run:
-        """POST a run. ``timeout``: seconds this attempt may take, at most the configured ones."""
+        """POST a run. ``request_timeout``: seconds this attempt may take, at most the configured ones."""
         path = runs_path(model)
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
         payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
@@ -137,7 +137,7 @@ class RunflowClient:
             raise UpstreamError(Outcome.NOT_SENT, path, "there was no time left to ask Runflow")
         target = f"{self.base_url}{path}" + (f"?{urlencode(query)}" if query else "")
         async with (
-            transport.faults(path),
+            transport.translate_errors(path),
             self.session.request(
                 method,
                 URL(target, encoded=True),
@@ -147,7 +147,7 @@ class RunflowClient:
                     "Accept": "application/json",
                     **headers,
                 },
-                timeout=transport.timeout(limit),
+                timeout=transport.request_timeout(limit),
                 # A redirect would carry the bearer to wherever it points.
                 allow_redirects=False,
             ) as response,
@@ -158,7 +158,7 @@ class RunflowClient:
                 async def take_turn() -> None:
                     await turn.enter_async_context(self._large_bodies)
 
-                async with transport.faults(path, answered=success):
+                async with transport.translate_errors(path, answered=success):
                     text = await transport.read_capped(response, path, take_turn)
                 text = await self._lightened(text, path)
             if success:
@@ -170,7 +170,7 @@ class RunflowClient:
         if len(text) <= transport.LARGE_BODY or not is_heavy(text):
             return text
         if path == LIST_PATH:
-            raise TooLong(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
+            raise ResponseTooLarge(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
         try:
             async with self._cutting:
                 return await asyncio.to_thread(reduced, text)

@@ -41,5 +41,5 @@ class UpstreamError(Exception):
     problem: str | None = None
 
 
-class TooLong(UpstreamError):
+class ResponseTooLarge(UpstreamError):
     """An answer past the cap: asking for less may help."""

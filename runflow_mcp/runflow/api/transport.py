@@ -14,7 +14,7 @@ from yarl import URL
 
 from runflow_mcp import __version__
 from runflow_mcp.runflow.api.connection_errors import PROXY_AUTHENTICATION_REQUIRED, ProxyFailed, problem_of
-from runflow_mcp.runflow.api.errors import Outcome, TooLong, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
 from runflow_mcp.settings.egress import Egress
 
 #: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
@@ -80,7 +80,7 @@ def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
     return send
 
 
-def timeout(seconds: float) -> aiohttp.ClientTimeout:
+def request_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Limits of one request: in all, and for connecting."""
     return aiohttp.ClientTimeout(
         total=seconds,
@@ -92,7 +92,7 @@ def timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 @asynccontextmanager
-async def faults(path: str, *, answered: bool = False) -> AsyncIterator[None]:
+async def translate_errors(path: str, *, answered: bool = False) -> AsyncIterator[None]:
     """Turn whatever aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
     try:
         yield
@@ -123,7 +123,7 @@ async def read_capped(
         body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
         # What is received counts too: compressed nothing can go on for ever.
         if max(received, len(body)) > MAX_RESPONSE_BYTES:
-            raise _unreadable(response, path, "an answer over 8 MiB", TooLong)
+            raise _unreadable(response, path, "an answer over 8 MiB", ResponseTooLarge)
         if on_large is not None and len(body) > LARGE_BODY:
             await on_large()
             on_large = None

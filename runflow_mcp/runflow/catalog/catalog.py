@@ -45,9 +45,9 @@ class Catalog:
     timeout: float
     clock: Clock = attrs.field(repr=False)
     #: Called with the last snapshot, if any, and the new one that takes its place.
-    replaced: Callable[[Snapshot | None, Snapshot], None] = attrs.field(repr=False)
+    on_replaced: Callable[[Snapshot | None, Snapshot], None] = attrs.field(repr=False)
     #: Set when the first attempt has ended, well or badly.
-    attempted: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
+    first_attempt_done: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
     current: Snapshot | None = None
     _etag: str | None = None
     _confirmed: float = -math.inf
@@ -61,7 +61,7 @@ class Catalog:
         """Wait while the very first attempt is under way, but not for long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await self.attempted.wait()
+                await self.first_attempt_done.wait()
 
     def stale_seconds(self) -> int | None:
         """Whole seconds by which the snapshot has outlived its freshness, rounded up; None while fresh."""
@@ -87,13 +87,13 @@ class Catalog:
     async def _refresh(self) -> Snapshot:
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch(), name="catalog")
-            self._flight.add_done_callback(self._landed)
+            self._flight.add_done_callback(self._on_done)
         # A caller that goes away must not take the fetch of the others with it.
         return await asyncio.shield(self._flight)
 
-    def _landed(self, flight: asyncio.Task[Snapshot]) -> None:
+    def _on_done(self, flight: asyncio.Task[Snapshot]) -> None:
         self._flight = None
-        self.attempted.set()
+        self.first_attempt_done.set()
         if not flight.cancelled():
             flight.exception()  # seen, even if every caller has gone
 
@@ -103,21 +103,21 @@ class Catalog:
             if document is not None:
                 before, self.current = self.current, self._accepted(parse_catalog(document.body))
                 self._etag = document.etag
-                self.replaced(before, self.current)
+                self.on_replaced(before, self.current)
                 log.info(
                     "catalog_refreshed",
                     models=len(self.current.models),
                     solutions=len(self.current.solutions),
                     skipped=self.current.skipped,
                 )
-        except UpstreamError as fault:
-            raise self._failed(fault.reason, fault.status, fault.problem) from fault
-        except CatalogUnreadable as fault:
-            raise self._failed(str(fault), None) from fault
-        except Exception as fault:
+        except UpstreamError as error:
+            raise self._failed(error.reason, error.status, error.problem) from error
+        except CatalogUnreadable as error:
+            raise self._failed(str(error), None) from error
+        except Exception as error:
             # A bug in reading must not end the refreshing for good.
             log.exception("catalog_fetch_crashed")
-            raise CatalogUnavailable("an internal error") from fault
+            raise CatalogUnavailable("an internal error") from error
         self._confirmed = self.clock.monotonic()
         if self.current is None:
             raise CatalogUnavailable("the server answered 304 (not modified), but nothing is cached")

@@ -28,9 +28,9 @@ async def fetch(
 ) -> Document | None:
     """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
     headers = {"If-None-Match": etag} if etag else {}
-    limits = transport.timeout(timeout)
+    limits = transport.request_timeout(timeout)
     async with (
-        transport.faults(url),
+        transport.translate_errors(url),
         session.get(url, headers=headers, timeout=limits, max_redirects=MAX_REDIRECTS + 1) as response,
     ):
         if response.status == NOT_MODIFIED and etag:

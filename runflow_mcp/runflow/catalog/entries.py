@@ -8,9 +8,9 @@ import re
 import attrs
 
 from runflow_mcp import lenient_json
-from runflow_mcp.identifiers import model_fault
+from runflow_mcp.identifiers import model_problem
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.runflow.catalog.memo import Source
+from runflow_mcp.runflow.catalog.memo import Memo
 from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
 from runflow_mcp.runflow.reading.fields import flag, text, truth
 
@@ -58,7 +58,7 @@ class CatalogUnreadable(ValueError):
 
 
 @attrs.define(eq=False)
-class Snapshot(Source):
+class Snapshot(Memo):
     """One reading of the catalog, Solutions first, then catalog order. Never changes."""
 
     models: tuple[Model, ...]
@@ -76,8 +76,8 @@ def parse_catalog(body: bytes) -> Snapshot:
     """
     try:
         document = lenient_json.loads(body)
-    except ValueError as fault:
-        raise CatalogUnreadable("the catalog is not JSON") from fault
+    except ValueError as error:
+        raise CatalogUnreadable("the catalog is not JSON") from error
     entries = document
     if isinstance(document, dict):
         entries = next((document[key] for key in ("models", "items") if document.get(key) is not None), None)
@@ -114,7 +114,7 @@ def _active(entry: JSONObject) -> bool:
 def model_of_endpoint(endpoint: str) -> str | None:
     """The model that a ``runs_endpoint`` (a path, or a whole URL) runs; None when it is not well-formed."""
     match = _RUNS_ENDPOINT.search(endpoint)
-    return match[1] if match and model_fault(match[1]) is None else None
+    return match[1] if match and model_problem(match[1]) is None else None
 
 
 def _model(entry: JSON) -> Model | None:
@@ -148,7 +148,7 @@ def _listed_name(entry: JSONObject) -> str | None:
     if not provider or not slug:
         return None
     name = f"{provider}/{slug.removeprefix(f'{provider}/')}"
-    return name if model_fault(name) is None else None
+    return name if model_problem(name) is None else None
 
 
 def _pricing(entry: JSONObject) -> JSON:

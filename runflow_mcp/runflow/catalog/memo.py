@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class Source:
+class Memo:
     """An unchanging value from which others derive things: bytes, lists, indexes."""
 
     _derived: dict[Callable[[Any], Any], Any] = attrs.field(factory=dict, repr=False, kw_only=True)
 
-    def derive(self, build: Callable[[Self], T]) -> T:
+    def cached(self, build: Callable[[Self], T]) -> T:
         """What ``build`` makes of this value: made at the first call, the same object ever after."""
         try:
             made: T = self._derived[build]

@@ -34,7 +34,7 @@ def select(
     hits: list[tuple[int, int]] = []
     needle = (query or "").strip()
     needle = (model_of_endpoint(needle) or needle).casefold()
-    texts = snapshot.derive(_texts) if needle else ()
+    texts = snapshot.cached(_texts) if needle else ()
     words = _words(needle)
     wanted_provider = (provider or "").strip().casefold()
     for position, model in enumerate(snapshot.models):

@@ -9,7 +9,7 @@ import structlog
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
 from runflow_mcp.runflow.catalog import documents
-from runflow_mcp.runflow.catalog.memo import Source
+from runflow_mcp.runflow.catalog.memo import Memo
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ RETRY = 60.0
 
 
 @attrs.define(eq=False)
-class SkillText(Source):
+class SkillText(Memo):
     """One version of the skill."""
 
     markdown: str
@@ -62,8 +62,8 @@ class Skill:
     async def _refresh(self) -> bool:
         try:
             document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
-        except UpstreamError as fault:
-            log.warning("skill_fetch_failed", reason=fault.reason, problem=fault.problem)
+        except UpstreamError as error:
+            log.warning("skill_fetch_failed", reason=error.reason, problem=error.problem)
             return False
         if document is None:
             return True

@@ -113,7 +113,7 @@ class Dispatcher:
             place = self._take_place(order)
             flight = _Flight(asyncio.create_task(self._dispatch(order), name="dispatch"), order, place)
             self._flights[key] = flight
-            flight.task.add_done_callback(lambda _: self._landed(key))
+            flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
             # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
             return Joined(flight.task, order, self._take_place(order))
@@ -123,7 +123,7 @@ class Dispatcher:
     def _take_place(self, order: Order) -> Place:
         return self.places.take(order.bearer.digest, order.bearer.source.address, len(order.body))
 
-    def _landed(self, key: str) -> None:
+    def _on_done(self, key: str) -> None:
         flight = self._flights.pop(key)
         flight.place.leave()
         if not flight.task.cancelled():
@@ -176,14 +176,14 @@ class _Dispatch:
         again = True
         for attempt in count(1):
             # Once anything was sent, whatever came of later attempts, each is preceded by a look-up.
-            if self.reached or (attempt == 1 and self.order.own_ref):
+            if self.reached or (attempt == 1 and self.order.caller_chose_ref):
                 first = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
                 found, shown = await self._look_up(min(first, self.deadline))
                 if isinstance(found, Found):
                     return self._found(found)
                 if isinstance(found, OtherModel) and not self.reached:
                     raise DispatchFailed(other_model(found.model, LIST_PATH), uncertain=False, sent=False)
-            again = again and self._left() > LOOK_UP_RESERVE
+            again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.reached, shown):
                 raise self._failed(shown)
             try:
@@ -191,7 +191,7 @@ class _Dispatch:
             except UpstreamError as error:
                 self.error = error
                 self.reached = max(self.reached, reached_by(error))
-                wait, again = self._what_next(attempt, error)
+                wait, again = self._plan_retry(attempt, error)
             if self.reached is Reached.ANSWERED:
                 return await self._claim()
             await self.finder.clock.sleep(wait)
@@ -207,7 +207,7 @@ class _Dispatch:
             idempotency_key=order.key,
             trace=order.trace,
             # The rest of the budget is for finding out what became of it.
-            timeout=self._left() - LOOK_UP_RESERVE,
+            timeout=self._remaining() - LOOK_UP_RESERVE,
         )
         path = runs_path(order.model)
         if run.client_ref is not None and not is_same_ref(run.client_ref, order.client_ref):
@@ -216,7 +216,7 @@ class _Dispatch:
             raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
         # Nobody can have used a minted client_ref, nor one of which the list showed no run: stamps are not asked then,
         # since clocks differ.
-        fresh = not order.own_ref or shown is Shown.NONE or run.age(asked_at) <= FOUND_AGE
+        fresh = not order.caller_chose_ref or shown is Shown.NONE or run.age(asked_at) <= FOUND_AGE
         found = Found(run, read=True)
         if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
             read = await finder.read(order, run.id, self.deadline)
@@ -228,11 +228,11 @@ class _Dispatch:
         made_from = order.input_digest if fresh else None
         return Dispatched(found.run, found=not fresh, read=found.read, made_from=made_from)
 
-    def _what_next(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
+    def _plan_retry(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
         """Seconds to wait before the look-up that follows an attempt, and whether another attempt may follow that."""
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
-        room = max(0.0, self._left() - LOOK_UP_RESERVE)
+        room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
         wait = pause(attempt, error, self.finder.random)
         if self.reached:
             wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
@@ -264,7 +264,7 @@ class _Dispatch:
         return found, Shown.NONE
 
     def _found(self, found: Found) -> Dispatched:
-        made_from = None if self.order.own_ref else self.order.input_digest
+        made_from = None if self.order.caller_chose_ref else self.order.input_digest
         return Dispatched(found.run, found=True, read=found.read, made_from=made_from)
 
     def _failed(self, shown: Shown) -> DispatchFailed:
@@ -273,5 +273,5 @@ class _Dispatch:
         open_ = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
         return DispatchFailed(cause, uncertain=open_, sent=bool(self.reached), named=self.named)
 
-    def _left(self) -> float:
+    def _remaining(self) -> float:
         return self.deadline - self.finder.clock.monotonic()

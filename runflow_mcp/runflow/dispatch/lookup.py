@@ -10,7 +10,7 @@ import attrs
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api.client import RunflowClient
-from runflow_mcp.runflow.api.errors import Outcome, TooLong, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
 from runflow_mcp.runflow.api.paths import LIST_PATH
 from runflow_mcp.runflow.dispatch.attempts import MAX_ATTEMPTS, pause
 from runflow_mcp.runflow.dispatch.order import Order
@@ -63,9 +63,9 @@ class Finder:
                 return await search.run()
             except UpstreamError as error:
                 wait = pause(attempt, error, self.random)
-                if error.outcome is Outcome.REFUSED or wait >= self._left(deadline) or not search.pages_left:
+                if error.outcome is Outcome.REFUSED or wait >= self._remaining(deadline) or not search.pages_left:
                     raise
-                if isinstance(error, TooLong):
+                if isinstance(error, ResponseTooLarge):
                     search.limit = FEWER
             await self.clock.sleep(wait)
         return await search.run()
@@ -73,19 +73,19 @@ class Finder:
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
         """That run, read by its id, or, when upstream does not let it be read now, as one known by its id alone."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            timeout = min(REQUEST_TIMEOUT, self._left(deadline))
+            timeout = min(REQUEST_TIMEOUT, self._remaining(deadline))
             try:
                 run = await self.client.get_run(order.bearer, run_id, order.trace, timeout=timeout)
             except UpstreamError as error:
                 wait = pause(attempt, error, self.random)
-                if error.status in _FINAL or attempt == MAX_ATTEMPTS or wait >= self._left(deadline):
+                if error.status in _FINAL or attempt == MAX_ATTEMPTS or wait >= self._remaining(deadline):
                     break
             else:
                 return Found(run, read=True)
             await self.clock.sleep(wait)
         return Found(known_by_id(run_id, order.client_ref), read=False)
 
-    def _left(self, deadline: float) -> float:
+    def _remaining(self, deadline: float) -> float:
         return deadline - self.clock.monotonic()
 
 

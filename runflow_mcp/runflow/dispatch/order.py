@@ -14,7 +14,7 @@ from runflow_mcp.runflow.dispatch.inputs import RunInput
 
 @attrs.frozen
 class Order:
-    """What to run, for whom. ``own_ref``: the caller chose the client_ref, so the run may exist.
+    """What to run, for whom. ``caller_chose_ref``: the caller chose the client_ref, so the run may exist.
 
     ``body``: the request's, the only copy of the input. ``input_digest``: of the input in it.
     """
@@ -24,7 +24,7 @@ class Order:
     body: bytes = attrs.field(repr=False)
     input_digest: str
     client_ref: str
-    own_ref: bool
+    caller_chose_ref: bool
     trace: Mapping[str, str]
 
     @classmethod

@@ -10,7 +10,7 @@ from itertools import islice
 
 import attrs
 
-from runflow_mcp.identifiers import run_id_fault
+from runflow_mcp.identifiers import run_id_problem
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.failures import failure_code, failure_reason
@@ -113,7 +113,7 @@ def parse_run(payload: JSON, base_url: str = "", *, summary: bool = False) -> Ru
     if not isinstance(payload, dict):
         return None
     id_ = _id(payload)
-    if not id_ or run_id_fault(id_):
+    if not id_ or run_id_problem(id_):
         return None
     return _read(id_, payload, base_url, summary=summary)
 

@@ -76,7 +76,7 @@ def _route(request: web.Request) -> str | None:
     return MCP_PATH if is_mcp(request) else getattr(request.match_info.route.resource, "canonical", None)
 
 
-async def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
+async def add_request_id(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give every response its request id, streams included; an ``on_response_prepare`` signal."""
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -26,9 +26,9 @@ def bearer_guard(config: Config) -> Middleware:
             bearer = request[BEARER] = parse_authorization(authorization, prefixes, address)
         except Rejection:
             # Raises the 429 in place of the 401 once the window is full.
-            await limits.refused_bearer(address)
+            await limits.count_unauthenticated(address)
             raise
-        request[ADMISSION] = await limits.authenticated(bearer)
+        request[ADMISSION] = await limits.count_authenticated(bearer)
         return await handler(request)
 
     return middleware

@@ -62,7 +62,7 @@ def _unencoded(values: list[str]) -> bool:
     return all(coding.strip().lower() in _UNENCODED for coding in ",".join(values).split(","))
 
 
-async def expect_later(_request: web.Request) -> None:
+async def defer_100_continue(_request: web.Request) -> None:
     """The route's answer to ``Expect: 100-continue``: none yet, a guard may refuse the body unseen."""
 
 

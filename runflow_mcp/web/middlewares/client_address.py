@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 _CACHED, _CACHED_LENGTH = 4096, 256
 
 
-def address_of_caller(config: Config) -> Middleware:
+def client_address_guard(config: Config) -> Middleware:
     trusted = config.trusted_proxies
     warned = False
 

@@ -29,7 +29,7 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     return response
 
 
-async def allow(request: web.BaseRequest, response: web.StreamResponse) -> None:
+async def add_cors_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Let an allowed origin read the response; an ``on_response_prepare`` signal."""
     if ORIGIN in request:
         response.headers["Access-Control-Allow-Origin"] = request[ORIGIN]

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.protocol.jsonrpc import Code, ProtocolError, render_error
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, render_error
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import REQUEST_ID
 from runflow_mcp.web.wellknown import challenge
@@ -31,20 +31,20 @@ def rejections(config: Config) -> Middleware:
         except Rejection as rejection:
             return _rejected(rejection, request, config)
         except web.HTTPNotFound:
-            return plain_error(404, "not_found", NOT_FOUND_HELP)
+            return oauth_style_error(404, "not_found", NOT_FOUND_HELP)
         except web.HTTPMethodNotAllowed as refusal:
             allowed = ", ".join(sorted(refusal.allowed_methods))
-            response = plain_error(405, "method_not_allowed", f"This path takes {allowed}.")
+            response = oauth_style_error(405, "method_not_allowed", f"This path takes {allowed}.")
             response.headers["Allow"] = allowed
             return response
         except web.HTTPException as refusal:
-            return plain_error(refusal.status, "bad_request", refusal.reason)
+            return oauth_style_error(refusal.status, "bad_request", refusal.reason)
         except ConnectionError:
             raise  # the client has gone; there is nobody to answer
         except Exception:
             log.exception("request_failed", request_id=request[REQUEST_ID])
             message = f"An internal error happened here; the operator's log has it under {request[REQUEST_ID]}."
-            body = render_error(None, ProtocolError(Code.INTERNAL_ERROR, message))
+            body = render_error(None, ProtocolError(ErrorCode.INTERNAL_ERROR, message))
             return web.Response(status=500, body=body, content_type="application/json")
 
     return middleware
@@ -65,7 +65,7 @@ def _rejected(rejection: Rejection, request: web.Request, config: Config) -> web
     return response
 
 
-def plain_error(status: int, error: str, description: str) -> web.Response:
+def oauth_style_error(status: int, error: str, description: str) -> web.Response:
     """An error outside JSON-RPC, in the shape that OAuth clients show to people."""
     body = orjson.dumps({"error": error, "error_description": description})
     return web.Response(status=status, body=body, content_type="application/json")
