@@ -24,7 +24,7 @@ from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.runflow.api import client, transport
 from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
-from runflow_mcp.runflow.runs.run import POLL_DELAY_LAST, POLL_SCHEDULE
+from runflow_mcp.runflow.runs.polling import POLL_DELAY_LAST, POLL_SCHEDULE
 from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
 from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
 from runflow_mcp.settings.config import Config

@@ -28,6 +28,7 @@ IMPORTS: dict[str, set[str]] = {
     "observability": {"json_types", "clock", "settings"},
     "protocol": {"json_types", "bounds", "lenient_json"},
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
+    "runflow/backoff": set(),
     "runflow/reading": {"json_types", "lenient_json"},
     "runflow/runs": {"json_types", "identifiers", "runflow/reading"},
     "runflow/api": {

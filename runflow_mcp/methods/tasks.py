@@ -15,7 +15,8 @@ from runflow_mcp.methods.run_results import Asked
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import TASKS, ProtocolContext, require_extension
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
-from runflow_mcp.runflow.runs.run import CANCELLED, Run, poll_delay
+from runflow_mcp.runflow.runs.polling import poll_delay
+from runflow_mcp.runflow.runs.run import CANCELLED, Run
 
 #: A task is polled by its client, through the limits of this server.
 MIN_POLL_MS = 5000

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.outputs import find_outputs
-from runflow_mcp.runflow.runs.run import Run, known_by_id, parse_run, poll_delay
+from runflow_mcp.runflow.runs.polling import poll_delay
+from runflow_mcp.runflow.runs.run import Run, known_by_id, parse_run
 from tests.protocol.laws import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"

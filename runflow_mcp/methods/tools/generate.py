@@ -27,7 +27,8 @@ from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.run_list import is_same_model
 from runflow_mcp.runflow.dispatch.slots import NoPlace
-from runflow_mcp.runflow.runs.run import Run, poll_delay
+from runflow_mcp.runflow.runs.polling import poll_delay
+from runflow_mcp.runflow.runs.run import Run
 
 log = structlog.get_logger(__name__)
 

@@ -1,5 +1,6 @@
 """What a failed request to Runflow leaves known, and the error that carries it. Pure."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
 
 import attrs
@@ -18,6 +19,42 @@ class Outcome(Enum):
     BUSY = auto()
     #: It may have happened or not: reset, time-out, 5xx, an unreadable answer.
     UNKNOWN = auto()
+
+
+@attrs.frozen(kw_only=True)
+class Meaning:
+    """What an HTTP status of Runflow's says. ``code``: the tool error code that it has whatever the body says."""
+
+    outcome: Outcome
+    #: The answer of a POST: the run exists, elsewhere.
+    exists: bool = False
+    #: The answer of a read: no later one changes it.
+    final: bool = False
+    #: Nothing was found. Just after a run was made that may be read lag.
+    missing: bool = False
+    #: Whoever answered has looked at the key; a gateway or rate limiter may answer before that.
+    judges_key: bool = True
+    code: str | None = None
+
+
+_MEANINGS: Mapping[int, Meaning] = {
+    303: Meaning(outcome=Outcome.REFUSED, exists=True),
+    401: Meaning(outcome=Outcome.REFUSED, final=True, code="unauthorized"),
+    402: Meaning(outcome=Outcome.REFUSED, code="insufficient_credits"),
+    403: Meaning(outcome=Outcome.REFUSED, final=True),
+    404: Meaning(outcome=Outcome.REFUSED, final=True, missing=True),
+    408: Meaning(outcome=Outcome.UNKNOWN, judges_key=False),
+    409: Meaning(outcome=Outcome.REFUSED, exists=True),
+    429: Meaning(outcome=Outcome.BUSY, judges_key=False),
+    503: Meaning(outcome=Outcome.BUSY, judges_key=False),
+}
+_REFUSED = Meaning(outcome=Outcome.REFUSED)
+_SERVER_ERROR = Meaning(outcome=Outcome.UNKNOWN, judges_key=False)
+
+
+def meaning_of(status: int) -> Meaning:
+    """The one table of upstream statuses that are no success: what each says about a request and its run."""
+    return _MEANINGS.get(status) or (_SERVER_ERROR if status >= 500 else _REFUSED)  # noqa: PLR2004 - any 5xx
 
 
 @attrs.define

@@ -30,9 +30,6 @@ _ENDED = frozenset({"done", "finished", "ended"})
 _GOING = frozenset({"queued", "dispatching", "running"})
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
-#: (until this many seconds of waiting, seconds between polls)
-POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0))
-POLL_DELAY_LAST = 10.0
 
 #: Members of a run that are kept to show it; a real one has about thirty.
 MAX_MEMBERS = 200
@@ -46,14 +43,6 @@ _FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "err
 _OUTPUT = ("output", "outputs", "result", "results", "response", "artifacts", "files", "data")
 #: Members that are not kept as they came.
 _BULK = frozenset({"input", "logs", "node_runs", *_OUTPUT})
-
-
-def poll_delay(waited: float) -> float:
-    """Seconds until the next poll, after so many seconds of waiting."""
-    for until, delay in POLL_SCHEDULE:
-        if waited < until:
-            return delay
-    return POLL_DELAY_LAST
 
 
 @attrs.frozen
