@@ -6,10 +6,12 @@ Pure. The live document was never seen; shapes and spellings come from Runflow's
 import re
 
 import attrs
+import orjson
 
 from runflow_mcp import lenient_json
 from runflow_mcp.jsontypes import JSON, JSONObject, deeper_than
 from runflow_mcp.names import model_fault
+from runflow_mcp.runflow import heavy_json
 from runflow_mcp.runflow.derived import Source
 from runflow_mcp.runflow.fields import flag, text, truth
 from runflow_mcp.runflow.model_inputs import Input, read_inputs
@@ -32,6 +34,10 @@ _INACTIVE = frozenset(
 _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
+#: Values in a catalog; one of 300 models has some ten thousands, and so many take 60 ms to parse.
+MAX_VALUES = 200_000
+#: Bytes of a catalog that is not quite JSON; the lenient parser holds the interpreter for long.
+MAX_LENIENT = 2 * 1024 * 1024
 
 
 @attrs.frozen
@@ -72,10 +78,12 @@ class Snapshot(Source):
 def parse_catalog(body: bytes) -> Snapshot:
     """Read a catalog document; bad entries are skipped and counted.
 
-    Raises ``CatalogUnreadable`` when the document as a whole is no catalog.
+    Raises ``CatalogUnreadable`` when the document as a whole is no catalog. Takes seconds for one of megabytes.
     """
+    if heavy_json.values(body) > MAX_VALUES:
+        raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
     try:
-        document = lenient_json.loads(body)
+        document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)
     except ValueError as fault:
         raise CatalogUnreadable("the catalog is not JSON") from fault
     entries = document
