@@ -1,14 +1,17 @@
 """What the client makes of each answer of the API, and what it never does with a bearer."""
 
+import contextlib
 import gzip
 import re
 import time
 import traceback
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any
 
 import aiohttp
+import attrs
 import orjson
 import pytest
 from hypothesis import given
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.api.client import RunflowClient, retry_after
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
 from runflow_mcp.runflow.api.paths import run_path, runs_path
 from runflow_mcp.runflow.api.transport import MAX_RESPONSE_BYTES
 from runflow_mcp.runflow.dispatch.attempts import Reached, reached_by
@@ -29,6 +32,7 @@ from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import EPOCH, VirtualClock
 
 BEARER = Bearer(KEY)
+SLASHED_KEY = f"{KEY}/+x"
 RUN_ID = "018f3c9e-8f3a-7c3e-9b1a-000000000001"
 BODY = orjson.dumps({"input": INPUT, "client_ref": "ref-1", "metadata": {"mcp_model": MODEL}})
 
@@ -450,6 +454,74 @@ async def test_a_key_that_a_run_echoes_is_masked(client: RunflowClient, sandbox:
     run = await client.get_run(BEARER, RUN_ID, {})
     assert KEY not in repr(run)
     assert BEARER.fingerprint in str(run.output)
+
+
+SPELLINGS = {
+    "as it is": SLASHED_KEY,
+    "escaped": "".join(f"\\u{ord(character):04x}" for character in SLASHED_KEY),
+    "one character escaped": "\\u0072" + SLASHED_KEY[1:],
+    "slashes escaped": SLASHED_KEY.replace("/", "\\/"),
+}
+LARGE = {
+    "one text": b'"' + b"x" * 600_000 + b'"',
+    "escapes": b'"' + b"\\n" * 300_000 + b'"',
+    "many values": b"[" + b"0.5," * 150_000 + b"0]",
+    "NaN": b'[NaN,"' + b"x" * 600_000 + b'"]',
+    "not UTF-8": b'"' + b"\xff" * 600_000 + b'"',
+    "nested deeply": b"[" * 900 + b'"' + b"\\n" * 300_000 + b'"' + b"]" * 900,
+    "nested too deeply": b"[" * 1500 + b'"' + b"\\n" * 300_000 + b'"' + b"]" * 1500,
+    "links": b'["https://cdn.example.com/KEY.png",' + b"0.5," * 150_000 + b"0]",
+}
+
+
+@pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
+async def test_a_key_in_a_large_answer_is_masked_however_it_is_spelt(
+    client: RunflowClient, sandbox: Sandbox, large: bytes, spelt: str
+) -> None:
+    key = spelt.encode()
+    large = large.replace(b"KEY", key)
+    members = b'"client_ref":"' + key + b'","message":"no ' + key + b'","output":' + large
+    sandbox.faults.add("create", Answer(201, b'{"id":"r-1","status_code":"running",' + members + b"}"))
+    run = await create(client, bearer=Bearer(SLASHED_KEY))
+    assert run.client_ref == f"[key {Bearer(SLASHED_KEY).fingerprint}]"
+    assert SLASHED_KEY not in repr(run)
+    sandbox.faults.add("create", Answer(400, b"{" + members + b"}"))
+    fault = await refusal(client, bearer=Bearer(SLASHED_KEY))
+    assert fault.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
+
+
+class CountingPool(ThreadPoolExecutor):
+    """A pool that counts what it is given."""
+
+    given = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.given += 1
+        return super().submit(*args, **kwargs)
+
+
+@pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_large_answer_is_parsed_in_a_thread_and_a_small_one_at_once(
+    client: RunflowClient, sandbox: Sandbox, large: bytes, status: int
+) -> None:
+    with CountingPool(1) as pool:
+        client = attrs.evolve(client, parsing=pool)
+        for body, given in ((b'"small"', 0), (large, 1)):
+            sandbox.faults.add("get_run", Answer(status, b'{"id":"r-1","message":"no","output":' + body + b"}"))
+            with contextlib.suppress(UpstreamError):
+                await client.get_run(BEARER, "r-1", {})
+            assert pool.given == given
+
+
+@pytest.mark.parametrize("large", [LARGE["many values"], LARGE["NaN"]], ids=["many values", "NaN"])
+async def test_a_list_of_which_something_would_be_left_out_is_asked_for_in_parts(
+    client: RunflowClient, sandbox: Sandbox, large: bytes
+) -> None:
+    sandbox.faults.add("list_runs", Answer(200, b'{"items":[{"id":"r-1","output":' + large + b"}]}"))
+    with pytest.raises(ResponseTooLarge, match="too large"):
+        await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9)
 
 
 async def test_no_fault_shows_the_key(client: RunflowClient, sandbox: Sandbox) -> None:

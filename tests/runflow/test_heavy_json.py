@@ -1,4 +1,4 @@
-"""Answers with more arrays and objects than may become Python objects."""
+"""Large answers: what of them is parsed, and what is cut before."""
 
 from typing import Any
 
@@ -7,20 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow.reading.heavy_json import LEFT_OUT, MAX_ADDRESSES, MAX_CONTAINERS, is_heavy, reduced
+from runflow_mcp.runflow.reading.heavy_json import (
+    LEFT_OUT,
+    MAX_ADDRESSES,
+    MAX_MEMBERS,
+    MAX_VALUES,
+    TooHeavy,
+    loads,
+)
 from runflow_mcp.sandbox import Answer, Sandbox
 from tests.protocol.laws import json_values, law
 from tests.serving import Server
 
 URL = "https://cdn.example.com/a.png"
-MANY = MAX_CONTAINERS + 1
+MANY = MAX_VALUES + 1
+#: A member that makes every object heavy; no other has a name of that length.
+FILLER = "filler of the object here"
+HEAVY = b'"%s":[%s]' % (FILLER.encode(), b",".join([b"0"] * MANY))
 
 
 @law
 @given(st.dictionaries(st.text(max_size=20), json_values, max_size=6), st.booleans())
-def test_an_object_without_large_members_stays_as_it_is(value: dict[str, Any], indented: bool) -> None:  # noqa: FBT001
+def test_the_small_members_of_a_heavy_object_stay_as_they_are(value: dict[str, Any], indented: bool) -> None:  # noqa: FBT001
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
-    assert orjson.loads(reduced(text)) == value
+    cut, _ = loads(_with_heavy(text))
+    assert LEFT_OUT in cut.pop(FILLER)["note"]
+    assert cut == value
+
+
+def _with_heavy(text: bytes) -> bytes:
+    comma = b"" if text == b"{}" else b","
+    return text[: text.rindex(b"}")] + comma + HEAVY + b"}"
 
 
 @pytest.mark.parametrize(
@@ -28,31 +45,102 @@ def test_an_object_without_large_members_stays_as_it_is(value: dict[str, Any], i
     [
         [{}] * MANY,
         [[]] * MANY,
+        [0] * MANY,
+        [0.123456789] * MANY,
+        [None] * MANY,
+        [""] * MANY,
+        ["\n"] * MANY,
+        ["é漢😀"] * MANY,
         [{"a": {"b": []}}] * MANY,
-        {str(number): {} for number in range(MANY)},
+        {str(number): number for number in range(MANY)},
         [{"text": 'a " quote, a \\ and brackets ]}'}] * MANY,
-        ["[" * MANY],
     ],
-    ids=["objects", "arrays", "nested", "members", "strings", "brackets in a text"],
+    ids=str.split("objects arrays integers floats nulls texts escapes non-ASCII nested members quotes"),
 )
 def test_a_large_member_is_replaced_and_the_others_stay(heavy: object) -> None:
     text = orjson.dumps({"id": "r-1", "output": heavy, "cost": None, "nodes_total": 1.5, "status_code": "succeeded"})
-    assert is_heavy(text)
-    run = orjson.loads(reduced(text))
+    run, _ = loads(text)
     assert LEFT_OUT in run.pop("output")["note"]
     assert run == {"id": "r-1", "cost": None, "nodes_total": 1.5, "status_code": "succeeded"}
+    with pytest.raises(TooHeavy):
+        loads(text, whole=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[{," * MANY, '"' * MANY, '\\",' * MANY, "\\" * 200_001 + ",[" * MANY],
+    ids=["brackets", "quotes", "escaped quotes", "backslashes"],
+)
+def test_one_text_is_one_value_whatever_stands_in_it(text: str) -> None:
+    value = {"id": "r-1", "output": {"text": text}, "logs": text}
+    assert loads(orjson.dumps(value))[0] == value
+    heavy, _ = loads(_with_heavy(orjson.dumps({"id": "r-1", "logs": text})))
+    assert (heavy["id"], heavy["logs"]) == ("r-1", text)
+
+
+@pytest.mark.parametrize("start", range(65_530, 65_542))
+def test_an_escape_may_stand_anywhere(start: int) -> None:
+    value = {"a": "x" * start + '\\"]},' * 3, "id": "r-1"}
+    cut, _ = loads(_with_heavy(orjson.dumps(value)))
+    assert {name: cut[name] for name in value} == value
 
 
 def test_the_addresses_in_a_large_member_stay() -> None:
     urls = [f"{URL}?{number}" for number in range(MAX_ADDRESSES + 1)]
     text = orjson.dumps({"output": {"images": [{"url": url} for url in urls], "boxes": [{}] * MANY}})
-    assert orjson.loads(reduced(text))["output"]["urls"] == urls[:MAX_ADDRESSES]
+    assert loads(text)[0]["output"]["urls"] == urls[:MAX_ADDRESSES]
+    assert loads(text.replace(b"/", b"\\/"))[0]["output"]["urls"] == urls[:MAX_ADDRESSES]
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"a":', b'{"a":[[]', b'{"a":"x', b"null", b"<html>"])
-def test_what_is_not_a_whole_object_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match=r"not an object|cut short|not JSON"):
-        reduced(text)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_of_too_many_members_the_first_and_the_last_stay(place: str) -> None:
+    members = {f"k{number}": number for number in range(MANY)}
+    run = {"id": "r-1"} | members if place == "first" else members | {"id": "r-1"}
+    cut, _ = loads(orjson.dumps(run))
+    assert cut["id"] == "r-1"
+    assert len(cut) == 2 * MAX_MEMBERS
+
+
+def test_many_members_that_are_each_small_enough_are_cut_all_the_same() -> None:
+    run: dict[str, Any] = {"id": "r-1"} | {f"k{number}": [[]] * 20_000 for number in range(100)} | {"cost": "0.1"}
+    cut, light = loads(orjson.dumps(run))
+    assert (cut["id"], cut["cost"]) == ("r-1", "0.1")
+    assert len(light) < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("odd", "read"),
+    [
+        (b"NaN", None),
+        (b"-Infinity", None),
+        (b"1e999", None),
+        (b'"\xff"', "\ufffd"),
+        (b'"\\ud83d"', "?"),
+        (b'"\xed\xa0\xbd"', "\ufffd\ufffd\ufffd"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("large", [b'"' + b"x" * 600_000 + b'"', b"[" + b"0," * MANY + b"0]"], ids=["text", "array"])
+def test_of_what_only_the_lenient_parser_reads_the_large_members_are_left_out(
+    large: bytes, odd: bytes, read: str | None
+) -> None:
+    text = b'\xef\xbb\xbf {"id":"r-1","odd":' + odd + b',"output":[' + large + b',"%s"]}' % URL.encode()
+    run: dict[str, Any] = loads(text)[0]
+    assert (run["id"], run["odd"], run["output"]["urls"]) == ("r-1", read, [URL])
+    with pytest.raises(TooHeavy):
+        loads(text, whole=True)
+
+
+def test_a_byte_order_mark_alone_leaves_nothing_out() -> None:
+    value = {"id": "r-1", "output": "x" * 600_000}
+    assert loads(b"\xef\xbb\xbf" + orjson.dumps(value), whole=True)[0] == value
+
+
+@pytest.mark.parametrize("end", [b"", b"]", b"}]", b"}x", b'"', b':"x"', b",}"], ids=repr)
+@pytest.mark.parametrize("start", [b'{"a":1,', b"[", b"<html>,", b'{"a" 1,'], ids=repr)
+def test_what_is_not_a_whole_object_is_refused(start: bytes, end: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever step finds it
+        loads(start + HEAVY + end)
 
 
 async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Server, sandbox: Sandbox) -> None:

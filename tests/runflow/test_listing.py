@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_ref, read_page, spellings
+from runflow_mcp.runflow.dispatch.run_list import MAX_ENTRIES, MIN_CUT, is_same_ref, read_page, spellings
 from tests.protocol.laws import json_values, law
 
 LIMIT = 5
@@ -55,6 +55,15 @@ def test_candidates_are_what_may_be_the_run_best_first(payload: Any, ids: list[s
 
 def test_a_client_ref_that_is_a_number_is_its_digits() -> None:
     assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
+
+
+def test_of_a_page_without_end_the_first_entries_are_read_and_the_others_reported() -> None:
+    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), OURS, OURS), "a/b", "ref", LIMIT)
+    assert page is not None
+    assert ([run.id for run in page.candidates], page.unreadable) == (["ours"], True)
+    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), OURS), "a/b", "ref", LIMIT)
+    assert page is not None
+    assert (len(page.candidates), page.unreadable) == (1, False)
 
 
 @pytest.mark.parametrize("length", [MIN_CUT, 32, 64, 99])

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from runflow_mcp.identifiers import model_problem
 from runflow_mcp.methods.tools.list_models import entry as shown
-from runflow_mcp.runflow.catalog.entries import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
+from runflow_mcp.runflow.catalog.entries import (
+    CATEGORIES,
+    MAX_LENIENT,
+    MAX_VALUES,
+    CatalogUnreadable,
+    Model,
+    Snapshot,
+    parse_catalog,
+)
 from runflow_mcp.runflow.catalog.model_inputs import Input
 from runflow_mcp.runflow.catalog.search import select
 from runflow_mcp.sandbox import catalog as sandbox_catalog
@@ -78,6 +86,22 @@ def test_a_catalog_is_a_list_or_an_object_with_one(wrap: Any) -> None:
 def test_what_is_no_catalog_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(CatalogUnreadable):
         parse_catalog(body)
+
+
+@pytest.mark.parametrize("item", [b"0", b"{}", b'{"a":"b"}'])
+def test_a_catalog_of_too_many_values_is_refused(item: bytes) -> None:
+    with pytest.raises(CatalogUnreadable, match="200,000 values"):
+        parse_catalog(b'{"models":[' + b",".join([item] * (MAX_VALUES + 1)) + b"]}")
+
+
+@pytest.mark.parametrize(("size", "readable"), [(MAX_LENIENT - 1000, True), (MAX_LENIENT, False)])
+def test_a_catalog_that_is_not_quite_json_is_read_up_to_a_size(size: int, *, readable: bool) -> None:
+    body = b'{"models":[{"provider_slug":"a","model_slug":"b","price":NaN,"description":"' + b"\xff" * size + b'"}]}'
+    if readable:
+        assert [model.name for model in parse_catalog(body).models] == ["a/b"]
+    else:
+        with pytest.raises(CatalogUnreadable, match="not JSON"):
+            parse_catalog(body)
 
 
 def test_an_empty_catalog_is_a_catalog() -> None:

@@ -4,11 +4,13 @@ Says what upstream answered, as a ``Run`` or an ``UpstreamError``; decides nothi
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -25,8 +27,8 @@ from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamEr
 from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.api.problem_log import ProblemLog
+from runflow_mcp.runflow.reading import heavy_json
 from runflow_mcp.runflow.reading.error_bodies import ErrorBody, plain_reason, read_error_body
-from runflow_mcp.runflow.reading.heavy_json import is_heavy, reduced
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run, parse_run
 
@@ -39,6 +41,8 @@ _BUSY = frozenset({429, 503})
 #: Statuses of a server or gateway that lost track, beside all other 5xx.
 _UNKNOWN = frozenset({408})
 
+T = TypeVar("T")
+
 
 @attrs.frozen
 class RunflowClient:
@@ -50,8 +54,10 @@ class RunflowClient:
     clock: Clock = attrs.field(repr=False)
     #: None: nobody but ourselves calls, with keys that are our own.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
-    #: One body at a time is cut in a thread: more of them would leave the event loop too few turns.
-    _cutting: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, 1), repr=False)
+    #: Large bodies are parsed in one thread: more of them would leave the event loop too few turns.
+    _parsing: ThreadPoolExecutor = attrs.field(
+        factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="large bodies"), repr=False
+    )
     _large_bodies: asyncio.Semaphore = attrs.field(
         factory=partial(asyncio.Semaphore, transport.LARGE_BODIES), repr=False
     )
@@ -70,15 +76,13 @@ class RunflowClient:
         """POST a run. ``request_timeout``: seconds this attempt may take, at most the configured ones."""
         path = runs_path(model)
         headers = {"Idempotency-Key": idempotency_key, "Content-Type": "application/json", **trace}
-        payload = await self._call("POST", path, bearer, headers, body=body, timeout=timeout)
-        return _run(parse_run(payload, self.base_url), path)
+        return await self._call("POST", path, bearer, headers, self._read_run, body=body, timeout=timeout)
 
     async def get_run(
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
         path = run_path(run_id)
-        payload = await self._call("GET", path, bearer, trace, timeout=timeout)
-        run = _run(parse_run(payload, self.base_url), path)
+        run = await self._call("GET", path, bearer, trace, self._read_run, timeout=timeout)
         if run.id.lower() != run_id.lower():  # a UUID may change its case
             raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run")
         return run
@@ -101,7 +105,7 @@ class RunflowClient:
         query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": limit, "sort_by": "created_at:desc"}
         if next_pq is not None:
             query["pq"] = next_pq
-        return await self._call("GET", LIST_PATH, bearer, trace, query=query, timeout=timeout)
+        return await self._call("GET", LIST_PATH, bearer, trace, _as_it_is, query=query, timeout=timeout)
 
     async def _call(
         self,
@@ -109,17 +113,19 @@ class RunflowClient:
         path: str,
         bearer: Bearer,
         headers: Mapping[str, str],
+        read: Callable[[JSON, str], T],
         *,
         query: Mapping[str, object] | None = None,
         body: bytes | None = None,
         timeout: float | None = None,
-    ) -> JSON:
-        request = partial(self._exchange, method, path, bearer, headers, query=query, body=body, timeout=timeout)
+    ) -> T:
+        request = partial(self._exchange, method, path, bearer, headers, read, query=query, body=body, timeout=timeout)
         try:
-            return await (request() if self.trials is None else self.trials.ask(bearer, path, request))
+            answer: T = await (request() if self.trials is None else self.trials.ask(bearer, path, request))
         except UpstreamError as error:
             self._problems.report(error, self.clock.monotonic())
             raise
+        return answer
 
     async def _exchange(
         self,
@@ -127,11 +133,12 @@ class RunflowClient:
         path: str,
         bearer: Bearer,
         headers: Mapping[str, str],
+        read: Callable[[JSON, str], T],
         *,
         query: Mapping[str, object] | None,
         body: bytes | None,
         timeout: float | None,
-    ) -> JSON:
+    ) -> T:
         limit = self.timeout if timeout is None else min(self.timeout, timeout)
         if limit <= 0:  # aiohttp reads 0 as no limit at all
             raise UpstreamError(Outcome.NOT_SENT, path, "there was no time left to ask Runflow")
@@ -151,31 +158,31 @@ class RunflowClient:
                 # A redirect would carry the bearer to wherever it points.
                 allow_redirects=False,
             ) as response,
+            AsyncExitStack() as turn,
         ):
+
+            async def take_turn() -> None:
+                await turn.enter_async_context(self._large_bodies)
+
             success = response.status // 100 == 2  # noqa: PLR2004 - any 2xx
-            async with AsyncExitStack() as turn:
-
-                async def take_turn() -> None:
-                    await turn.enter_async_context(self._large_bodies)
-
-                async with transport.translate_errors(path, answered=success):
-                    text = await transport.read_capped(response, path, take_turn)
-                text = await self._lightened(text, path)
+            async with transport.translate_errors(path, answered=success):
+                text = await transport.read_capped(response, path, take_turn)
             if success:
-                return _readable(_loads(text, bearer), path, response.status)
-            raise self._refusal(response, _read_error(text, response, bearer), path)
+                return await self._parsed(text, partial(_content, text, response, bearer, path, read))
+            error_body = await self._parsed(text, partial(_error_body, text, response, bearer))
+            raise self._refusal(response, error_body, path)
 
-    async def _lightened(self, text: bytes, path: str) -> bytes:
-        """The body as it is, unless it has so many values that building them would hold everybody up."""
-        if len(text) <= transport.LARGE_BODY or not is_heavy(text):
-            return text
-        if path == LIST_PATH:
-            raise ResponseTooLarge(Outcome.UNKNOWN, path, "Runflow sent a list of more values than can be read")
-        try:
-            async with self._cutting:
-                return await asyncio.to_thread(reduced, text)
-        except ValueError:
-            return b""
+    async def _parsed(self, text: bytes, parse: Callable[[], T]) -> T:
+        """What ``parse`` makes of a body; in the thread for large ones."""
+        if len(text) <= transport.LARGE_BODY:
+            return parse()
+        return await asyncio.get_running_loop().run_in_executor(self._parsing, parse)
+
+    def _read_run(self, payload: JSON, path: str) -> Run:
+        run = parse_run(payload, self.base_url)
+        if run is None:
+            raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id", answered=True)
+        return run
 
     def _refusal(self, response: aiohttp.ClientResponse, body: ErrorBody, path: str) -> UpstreamError:
         status = response.status
@@ -197,22 +204,26 @@ class RunflowClient:
         )
 
 
-def _run(run: Run | None, path: str) -> Run:
-    if run is None:
-        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent a run without an id", answered=True)
-    return run
+def _as_it_is(payload: JSON, _path: str) -> JSON:
+    return payload
 
 
-def _loads(text: bytes, bearer: Bearer) -> JSON:
+def _loads(text: bytes, bearer: Bearer, *, whole: bool = False) -> JSON:
     """The JSON in a body, None where there is none; without the caller's key, should upstream echo it.
 
-    Values are not walked in Python: an answer of 8 MiB may have millions of them.
+    Values are not walked in Python: an answer of 8 MiB may have many. ``whole``: raises ``heavy_json.TooHeavy``
+    rather than leave out some.
     """
     try:
-        payload = lenient_json.loads(text)
+        if len(text) <= transport.LARGE_BODY:
+            payload = lenient_json.loads(text)
+        else:
+            payload, text = heavy_json.loads(text, whole=whole)
         if b"\\" in text:  # the key may be spelt with escapes, so it is looked for in a spelling without
             payload, text = _respelt(payload)
         return lenient_json.loads(bearer.mask_json(text)) if bearer.appears_in(text) else payload
+    except heavy_json.TooHeavy:
+        raise
     except ValueError:
         return None
 
@@ -226,7 +237,21 @@ def _respelt(payload: JSON) -> tuple[JSON, bytes]:
         return payload, orjson.dumps(payload)
 
 
-def _read_error(text: bytes, response: aiohttp.ClientResponse, bearer: Bearer) -> ErrorBody:
+def _content(
+    text: bytes, response: aiohttp.ClientResponse, bearer: Bearer, path: str, read: Callable[[JSON, str], T]
+) -> T:
+    """What a 2xx says, read by ``read``. Raises ``UpstreamError``."""
+    try:
+        payload = _loads(text, bearer, whole=path == LIST_PATH)
+    except heavy_json.TooHeavy:
+        raise ResponseTooLarge(Outcome.UNKNOWN, path, "Runflow sent a list that is too large to be read") from None
+    if payload is None:
+        reason = "Runflow sent an answer that is not JSON"
+        raise UpstreamError(Outcome.UNKNOWN, path, reason, status=response.status)
+    return read(payload, path)
+
+
+def _error_body(text: bytes, response: aiohttp.ClientResponse, bearer: Bearer) -> ErrorBody:
     """What the body of an error says. Of one that is not JSON only a 4xx's words count: a 5xx's may be internals."""
     payload = _loads(text, bearer)
     if payload is not None:
@@ -237,12 +262,6 @@ def _read_error(text: bytes, response: aiohttp.ClientResponse, bearer: Bearer) -
         return ErrorBody(reason=plain_reason(bearer.mask(text[:MAX_PLAIN_TEXT].decode())))
     except UnicodeDecodeError:
         return ErrorBody()
-
-
-def _readable(payload: JSON, path: str, status: int) -> JSON:
-    if payload is None:
-        raise UpstreamError(Outcome.UNKNOWN, path, "Runflow sent an answer that is not JSON", status=status)
-    return payload
 
 
 def retry_after(value: str | None, now: float) -> float | None:

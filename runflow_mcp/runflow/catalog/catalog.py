@@ -101,7 +101,8 @@ class Catalog:
         try:
             document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
             if document is not None:
-                before, self.current = self.current, self._accepted(parse_catalog(document.body))
+                snapshot = await asyncio.to_thread(parse_catalog, document.body)
+                before, self.current = self.current, self._accepted(snapshot)
                 self._etag = document.etag
                 self.on_replaced(before, self.current)
                 log.info(

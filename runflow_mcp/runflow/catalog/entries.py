@@ -6,12 +6,14 @@ Pure. The live document was never seen; shapes and spellings come from Runflow's
 import re
 
 import attrs
+import orjson
 
 from runflow_mcp import lenient_json
 from runflow_mcp.identifiers import model_problem
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.runflow.catalog.memo import Memo
 from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
+from runflow_mcp.runflow.reading import heavy_json
 from runflow_mcp.runflow.reading.fields import flag, text, truth
 
 SOLUTION = "solution"
@@ -32,6 +34,10 @@ _INACTIVE = frozenset(
 _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
+#: Values in a catalog; one of 300 models has some ten thousands, and so many take 60 ms to parse.
+MAX_VALUES = 200_000
+#: Bytes of a catalog that is not quite JSON; the lenient parser holds the interpreter for long.
+MAX_LENIENT = 2 * 1024 * 1024
 
 
 @attrs.frozen
@@ -72,12 +78,14 @@ class Snapshot(Memo):
 def parse_catalog(body: bytes) -> Snapshot:
     """Read a catalog document; bad entries are skipped and counted.
 
-    Raises ``CatalogUnreadable`` when the document as a whole is no catalog.
+    Raises ``CatalogUnreadable`` when the document as a whole is no catalog. Takes seconds for one of megabytes.
     """
+    if heavy_json.values(body) > MAX_VALUES:
+        raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
     try:
-        document = lenient_json.loads(body)
-    except ValueError as error:
-        raise CatalogUnreadable("the catalog is not JSON") from error
+        document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)
+    except ValueError as fault:
+        raise CatalogUnreadable("the catalog is not JSON") from fault
     entries = document
     if isinstance(document, dict):
         entries = next((document[key] for key in ("models", "items") if document.get(key) is not None), None)

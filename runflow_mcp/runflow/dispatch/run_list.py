@@ -13,13 +13,15 @@ from runflow_mcp.runflow.runs.run import Run, parse_run
 MIN_CUT = 20
 #: Lengths at which an upstream may cut a client_ref that it keeps; a longer one is looked up in that form, too.
 CUTS = (128, 64)
+#: Entries of a page that are read, however few were asked for: some tens of milliseconds.
+MAX_ENTRIES = 1000
 
 
 @attrs.frozen
 class Page:
     """One page. ``candidates``: best first. ``next_pq``: the cursor of the next page, None where none is named.
 
-    ``unreadable``: an entry that does not say what it is might be the run.
+    ``unreadable``: an entry that does not say what it is, or was not read, might be the run.
     """
 
     candidates: tuple[Run, ...]
@@ -53,8 +55,8 @@ def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | 
     if not isinstance(items, list):
         return None
     candidates = []
-    unreadable = False
-    for item in items:
+    unreadable = len(items) > MAX_ENTRIES
+    for item in items[:MAX_ENTRIES]:
         # An entry without a usable id still says whether it could be the run.
         run = parse_run({**item, "id": "unnamed"}, summary=True) if isinstance(item, dict) else None
         if run is None:

@@ -1,80 +1,145 @@
-"""A run object with more arrays and objects than may become Python objects, cut as text before it is parsed.
+"""Large JSON bodies, read without a step that holds the interpreter for a tenth of a second.
 
-Pure. An answer of 8 MB of empty objects would take 300 MB and stop the event loop for a third of a second. Here its
-members are found without being read, and the large ones are replaced by the addresses in them. Meant for a thread:
-it takes up to a second, in steps of milliseconds.
+Pure, and meant for a thread. A parser in C lets no other thread run until it is done, so what it would need long
+for is cut as text first: a run of 8 MiB may hold millions of values, which take seconds and hundreds of MB, and JSON
+that only a lenient parser reads takes ten times as long. The members of the object are found without being parsed;
+large ones are replaced by the addresses in them.
 """
 
+import codecs
 import re
+from collections.abc import Iterator
+from itertools import accumulate
 
 import orjson
 
-#: Arrays and objects in one answer; a real one has some hundreds, and so many take 20 ms to parse.
-MAX_CONTAINERS = 100_000
-#: Bytes of a member that is kept as it is, and addresses kept of one that is not.
-MAX_MEMBER, MAX_ADDRESSES = 64 * 1024, 1000
-LEFT_OUT = "left out: more arrays and objects than an answer can carry"
+from runflow_mcp import lenient_json
+from runflow_mcp.json_types import JSON
 
-_STRING = rb'"(?:[^"\\]|\\.)*+"'
-_PLAIN = rb'[^{}\[\]"]'
-#: Strings, plain characters and containers that hold nothing but those; in steps, so that other threads have turns.
-_FLAT = re.compile(
-    rb"(?:%(s)s|%(p)s|\{(?:%(s)s|%(p)s)*+\}|\[(?:%(s)s|%(p)s)*+\]){1,20000}+" % {b"s": _STRING, b"p": _PLAIN}, re.DOTALL
-)
-_NAME = re.compile(rb"[\s,]*+(%s)\s*+:\s*+" % _STRING, re.DOTALL)
-_SCALAR = re.compile(rb"%s|[^\s,{}\[\]]++" % _STRING, re.DOTALL)
-_ADDRESS = re.compile(rb'"https?://[^"\\\s]{1,8000}"')
-_OPEN, _CLOSED = b"{[", b"}]"
+#: Values in one answer; a real one has some hundreds. orjson takes up to a microsecond for each.
+MAX_VALUES = 50_000
+#: Members at either end of the object that are kept where there are more; a real run has about thirty.
+MAX_MEMBERS = 500
+#: Bytes of a member that is kept as it is; of all such members together; and of one that is kept in any case, since
+#: it may be the id.
+MAX_MEMBER, MAX_KEPT, SMALL_MEMBER = 64 * 1024, 512 * 1024, 1024
+#: Addresses kept of a member that is replaced.
+MAX_ADDRESSES = 1000
+LEFT_OUT = "left out: more than an answer can carry"
+
+#: Bytes that one step works on: some milliseconds.
+_STEP = 64 * 1024
+_BACKSLASHES = re.compile(rb"\\*+")
+_ADDRESS = re.compile(rb'"https?:(?:\\?/){2}(?:[^"\\\s]|\\/){1,8000}+"')
+#: By byte: how much deeper the next one stands.
+_DEEPER = tuple({ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}.get(byte, 0) for byte in range(256))
+_ENDS = re.compile(rb"[,}\]]")
 
 
-def is_heavy(text: bytes) -> bool:
-    """Whether a JSON text may hold more than ``MAX_CONTAINERS``; those in strings count too."""
-    return text.count(b"{") + text.count(b"[") > MAX_CONTAINERS
+class TooHeavy(ValueError):
+    """The answer is more than may be parsed, and was to be parsed whole."""
 
 
-def reduced(text: bytes) -> bytes:
-    """The object with its large members replaced. Raises ``ValueError`` for anything but an object."""
-    at = len(text) - len(text.lstrip())
-    if text[at : at + 1] != b"{":
-        raise ValueError("not an object")
-    at += 1
-    members: list[bytes] = []
-    while name := _NAME.match(text, at):
-        start = name.end()
-        at = _end(text, start)
-        value = text[start:at] if at - start <= MAX_MEMBER else _replacement(text, start, at)
-        members.append(name[1] + b":" + value)
-    if text[at:].strip() != b"}":
+def values(text: bytes) -> int:
+    """How many values a JSON text may hold, or more: what stands in strings counts too."""
+    return text.count(b",") + text.count(b"{") + text.count(b"[")
+
+
+def loads(text: bytes, *, whole: bool = False) -> tuple[JSON, bytes]:
+    """The value, and the text that it was parsed from: the body, or what was left of it.
+
+    ``whole``: nothing may be left out. Raises ``ValueError`` for what is not JSON, ``TooHeavy`` for what would have
+    to be cut.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8)
+    light, skeleton = text, None
+    if values(text) > MAX_VALUES:
+        skeleton = _skeleton(text)
+        if values(skeleton) > MAX_VALUES:
+            if whole:
+                raise TooHeavy
+            light = _reduced(text, skeleton, keep_texts=True)
+    try:
+        return orjson.loads(light), light
+    except orjson.JSONDecodeError:
+        if whole and text.lstrip()[:1] in (b"{", b"["):
+            raise TooHeavy from None
+    light = _reduced(text, skeleton or _skeleton(text), keep_texts=False)
+    return lenient_json.loads(light), light
+
+
+def _skeleton(text: bytes) -> bytes:
+    """The text with an x for each byte within a string, so that brackets and commas are what they seem."""
+    pieces: list[bytes] = []
+    quoted = False
+    at = 0
+    while at < len(text):
+        end = at + _STEP
+        if text[end - 1 : end] == b"\\" and (rest := _BACKSLASHES.match(text, end)):
+            end = rest.end() + 1  # no escape is cut in two
+        parts = text[at:end].replace(b"\\\\", b"xx").replace(b'\\"', b"xx").split(b'"')
+        first = 0 if quoted else 1
+        parts[first::2] = [b"x" * len(part) for part in parts[first::2]]
+        pieces.append(b'"'.join(parts))
+        quoted ^= len(parts) % 2 == 0
+        at = end
+    if quoted:
         raise ValueError("cut short")
+    return b"".join(pieces)
+
+
+def _reduced(text: bytes, skeleton: bytes, *, keep_texts: bool) -> bytes:
+    """The object with its large members replaced, with ``keep_texts`` all but the texts among them.
+
+    Raises ``ValueError`` for anything else. What is replaced need not be JSON.
+    """
+    spans = list(_members(skeleton))
+    if len(spans) > 2 * MAX_MEMBERS:
+        spans = spans[:MAX_MEMBERS] + spans[-MAX_MEMBERS:]
+    members: list[bytes] = []
+    kept = 0
+    for start, end in spans:
+        value = skeleton.find(b":", start, end) + 1
+        if keep_texts and skeleton[value:end].lstrip()[:1] == b'"':
+            members.append(text[start:end])
+        elif end - start <= (MAX_MEMBER if kept < MAX_KEPT else SMALL_MEMBER):
+            members.append(text[start:end])
+            kept += end - start
+        elif value - start <= SMALL_MEMBER:
+            members.append(text[start:value] + _replacement(text, value, end))
     return b"{" + b",".join(members) + b"}"
 
 
-def _end(text: bytes, at: int) -> int:
-    """The end of the value that begins at ``at``."""
-    if text[at : at + 1] not in (b"{", b"["):
-        scalar = _SCALAR.match(text, at)
-        if scalar is None:
-            raise ValueError("not JSON")
-        return scalar.end()
-    depth = 0
-    while at < len(text):
-        if text[at] in _OPEN:
-            depth += 1
-            at += 1
-        elif text[at] in _CLOSED:
-            depth -= 1
-            at += 1
-            if depth == 0:
-                return at
-        if flat := _FLAT.match(text, at):
-            at = flat.end()
+def _members(skeleton: bytes) -> Iterator[tuple[int, int]]:
+    """Where each member of the object begins and ends."""
+    at = start = len(skeleton) - len(skeleton.lstrip()) + 1
+    if skeleton[at - 1 : at] != b"{":
+        raise ValueError("not an object")
+    depth = 1
+    while at < len(skeleton):
+        step = skeleton[at : at + _STEP]
+        opened, closed = (sum(map(step.count, brackets)) for brackets in ((b"{", b"["), (b"}", b"]")))
+        if depth - closed <= 1 and (opened or closed or b"," in step):
+            depths = list(accumulate(map(_DEEPER.__getitem__, step), initial=depth))
+            for mark in _ENDS.finditer(step) if min(depths) <= 1 else ():
+                offset = mark.start()
+                if depths[offset + 1] == 0:
+                    yield start, at + offset
+                    if mark[0] != b"}" or skeleton[at + offset + 1 :].strip():
+                        raise ValueError("not JSON")
+                    return
+                if depths[offset] == 1 and mark[0] == b",":
+                    yield start, at + offset
+                    start = at + offset + 1
+        depth += opened - closed
+        at += len(step)
     raise ValueError("cut short")
 
 
 def _replacement(text: bytes, start: int, end: int) -> bytes:
     found: list[str] = []
     for address in _ADDRESS.finditer(text, start, end):
-        found.append(orjson.loads(address[0]))
+        found.append(lenient_json.loads(address[0]))
         if len(found) == MAX_ADDRESSES:
             break
     return orjson.dumps({"urls": found, "note": f"[{end - start} bytes {LEFT_OUT}]"})
