@@ -11,7 +11,15 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-MODELS = ("hostile/hangs", "hostile/echoes", "hostile/links", "hostile/international-links", "hostile/objects")
+#: The last one is for callers that mean no harm: its runs succeed at once, with a small output.
+MODELS = (
+    "hostile/hangs",
+    "hostile/echoes",
+    "hostile/links",
+    "hostile/international-links",
+    "hostile/objects",
+    "harmless/picture",
+)
 #: Just below the 8 MiB that the server reads of one answer.
 OUTPUT_BYTES = 8_000_000
 
@@ -36,6 +44,7 @@ class HostileUpstream:
             "hostile/links": _numbered_links("cdn.example.com"),
             "hostile/international-links": _numbered_links("bücher.example"),
             "hostile/objects": _filled(b"{}"),
+            "harmless/picture": b'{"url":"https://cdn.example.com/1.png"}',
         }
 
     def app(self) -> web.Application:
