@@ -1,4 +1,4 @@
-"""A run object with more arrays and objects than may become Python objects, cut as text before it is parsed.
+"""A run object with more arrays, objects or strings than may become Python objects, cut as text before it is parsed.
 
 Pure. An answer of 8 MB of empty objects would take 300 MB and stop the event loop for a third of a second. Here its
 members are found without being read, and the large ones are replaced by the addresses in them. Meant for a thread:
@@ -11,9 +11,11 @@ import orjson
 
 #: Arrays and objects in one answer; a real one has some hundreds, and so many take 20 ms to parse.
 MAX_CONTAINERS = 100_000
+#: Strings in one answer, names of members included; so many take 20 ms to parse, and as long to look for links.
+MAX_STRINGS = 100_000
 #: Bytes of a member that is kept as it is, and addresses kept of one that is not.
 MAX_MEMBER, MAX_ADDRESSES = 64 * 1024, 1000
-LEFT_OUT = "left out: more arrays and objects than an answer can carry"
+LEFT_OUT = "left out: more values than an answer can carry"
 
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _PLAIN = rb'[^{}\[\]"]'
@@ -28,8 +30,8 @@ _OPEN, _CLOSED = b"{[", b"}]"
 
 
 def is_heavy(text: bytes) -> bool:
-    """Whether a JSON text may hold more than ``MAX_CONTAINERS``; those in strings count too."""
-    return text.count(b"{") + text.count(b"[") > MAX_CONTAINERS
+    """Whether a JSON text may hold more than ``MAX_CONTAINERS`` or ``MAX_STRINGS``; those in strings count too."""
+    return text.count(b"{") + text.count(b"[") > MAX_CONTAINERS or text.count(b'"') > 2 * MAX_STRINGS
 
 
 def reduced(text: bytes) -> bytes:

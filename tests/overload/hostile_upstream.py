@@ -18,6 +18,7 @@ MODELS = (
     "hostile/links",
     "hostile/international-links",
     "hostile/objects",
+    "hostile/too-large",
     "harmless/picture",
 )
 #: Just below the 8 MiB that the server reads of one answer.
@@ -30,7 +31,7 @@ def _filled(item: bytes) -> bytes:
 
 def _numbered_links(host: str) -> bytes:
     link = f"https://{host}/%07d.png"
-    size = len(link.encode()) + 4
+    size = len((link % 0).encode()) + len('"",')
     return orjson.dumps([link % number for number in range(OUTPUT_BYTES // size)])
 
 
@@ -44,6 +45,7 @@ class HostileUpstream:
             "hostile/links": _numbered_links("cdn.example.com"),
             "hostile/international-links": _numbered_links("bücher.example"),
             "hostile/objects": _filled(b"{}"),
+            "hostile/too-large": b'"' + b"x" * (OUTPUT_BYTES + 1_000_000) + b'"',
             "harmless/picture": b'{"url":"https://cdn.example.com/1.png"}',
         }
 

@@ -203,9 +203,9 @@ async def nested_prompt_arguments(strangers: Strangers) -> list[int]:
 
 
 async def huge_outputs(strangers: Strangers) -> list[int]:
-    """Runs whose output is 8 MB of links, of international links and of empty objects, ten each."""
-    models = ("hostile/links", "hostile/international-links", "hostile/objects")
-    bodies = [_generate(models[number % 3], number, {"prompt": "x"}) for number in range(30)]
+    """Runs whose output is 8 MB of links, international links or empty objects, or too large to be read: ten each."""
+    models = ("hostile/links", "hostile/international-links", "hostile/objects", "hostile/too-large")
+    bodies = [_generate(models[number % 4], number, {"prompt": "x"}) for number in range(40)]
     return await _answered(strangers, bodies)
 
 
