@@ -1,4 +1,4 @@
-"""Answers with more arrays and objects than may become Python objects."""
+"""Answers with more arrays, objects or strings than may become Python objects."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.runflow.heavy_json import LEFT_OUT, MAX_ADDRESSES, MAX_CONTAINERS, is_heavy, reduced
+from runflow_mcp.runflow.heavy_json import LEFT_OUT, MAX_ADDRESSES, MAX_CONTAINERS, MAX_STRINGS, is_heavy, reduced
 from runflow_mcp.sandbox import Answer, Sandbox
 from tests.protocol.laws import json_values, law
 from tests.serving import Server
@@ -62,3 +62,11 @@ async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Serv
     assert (answer["run_id"], answer["cost"]) == ("r-1", "0.1")
     assert [output["url"] for output in answer["outputs"]] == [URL]
     assert LEFT_OUT in answer["output"]["note"]
+
+
+def test_so_many_strings_are_as_heavy_as_so_many_objects() -> None:
+    assert not is_heavy(orjson.dumps({"output": ["x"] * (MAX_STRINGS - 1)}))
+    urls = [f"{URL}?{number}" for number in range(MAX_STRINGS)]
+    text = orjson.dumps({"output": urls})
+    assert is_heavy(text)
+    assert orjson.loads(reduced(text))["output"]["urls"] == urls[:MAX_ADDRESSES]
