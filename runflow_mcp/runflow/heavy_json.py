@@ -11,7 +11,7 @@ import orjson
 
 #: Arrays and objects in one answer; a real one has some hundreds, and so many take 20 ms to parse.
 MAX_CONTAINERS = 100_000
-#: Strings in one answer, names of members included; so many take 20 ms to parse, and as long to look for links.
+#: Strings in one answer, names of members included; so many take 20 ms to parse and 10 ms to search for links.
 MAX_STRINGS = 100_000
 #: Bytes of a member that is kept as it is, and addresses kept of one that is not.
 MAX_MEMBER, MAX_ADDRESSES = 64 * 1024, 1000
