@@ -1,6 +1,8 @@
 # Every target sets up what it needs first; a fresh clone needs only Python 3.11+ and make.
 PYTHON ?= python3
 PORT   ?= 8080
+# Seconds for which make fuzz sends each load of tests/overload.
+OVERLOAD_SECONDS ?= 20
 BIN    := .venv/bin
 # python -m: the scripts beside it name the folder that .venv was made in, which may have moved since.
 PY     := $(BIN)/python -m
@@ -28,8 +30,9 @@ coverage: .venv/dev  ## the same, and which branches it did not see
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
 	$(PY) tests.conformance.run
 
-fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES random scenarios of faults, drains and kills, then 10,000 drops
+fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES random scenarios, 10,000 drops, each overload for OVERLOAD_SECONDS
 	$(PY) tests.chaos.fuzz
+	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
 
 check: .venv/dev  ## format check, lint, strict types
 	$(PY) ruff format --check .

@@ -207,3 +207,40 @@ async def test_dispatches_under_way_are_bounded_together(
     assert held() - before < 1_000_000 + 20 * ONE_CALL
     await server.services.clock.sleep(60)
     assert len(server.services.dispatcher.places) == 0
+
+
+#: What upstream may answer to a dispatch, that is not a run: too much to be read, and nearly that.
+UNUSABLE = {"too long": b'"' + b"x" * 9_000_000 + b'"', "no JSON": b"x" * 8_000_000}
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
+async def test_a_dispatch_keeps_nothing_of_an_answer_that_it_cannot_use(
+    serve: Serve, sandbox: Sandbox, body: bytes
+) -> None:
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.CREATE, Answer(201, body), times=None)
+    kept = await kept_by_one(server, lambda: [server.generate() for _ in range(CALLS)], after=1.0)
+    assert kept < ONE_CALL
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
+async def test_a_dispatch_that_failed_leaves_nothing_of_its_answer(serve: Serve, sandbox: Sandbox, body: bytes) -> None:
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.CREATE, Answer(201, body), times=None)
+    await server.rpc("ping")
+    before = held()
+    for _ in range(3):
+        assert (await server.generate()).tool_error["code"] == "generate_failed"
+    await server.rpc("ping")
+    assert held() - before < 3 * ONE_CALL
+
+
+async def test_a_read_that_calls_share_leaves_nothing_of_an_answer_that_it_cannot_use(
+    serve: Serve, sandbox: Sandbox
+) -> None:
+    server = await serve(**LIMITS)
+    sandbox.faults.add(Route.GET_RUN, Answer(200, UNUSABLE["too long"]), times=None)
+    kept = await kept_by_one(
+        server, lambda: [server.generate(SLOW, {}, client_ref="shared") for _ in range(CALLS)], after=5.0
+    )
+    assert kept < ONE_CALL

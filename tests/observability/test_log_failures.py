@@ -1,7 +1,6 @@
 """A real server whose log cannot be written: every request is answered as ever, and the probe tells what is lost."""
 
 import asyncio
-import fcntl
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ import aiohttp
 import attrs
 import pytest
 
+from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
 from tests.serving import INPUT, KEY, MODEL, free_port
 
 pytestmark = pytest.mark.real_time
@@ -131,16 +131,6 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         yield serve
 
 
-def full() -> int:
-    return os.open("/dev/full", os.O_WRONLY)
-
-
-def without_reader() -> int:
-    reader, writer = os.pipe()
-    os.close(reader)
-    return writer
-
-
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("broken", [full, without_reader, lambda: None], ids=["disk full", "no reader", "closed"])
 async def test_a_log_that_cannot_be_written_fails_no_request(
@@ -155,8 +145,7 @@ async def test_a_log_that_cannot_be_written_fails_no_request(
 
 
 async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
-    reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    reader, writer = with_reader_that_stands_still()
     served = await start(stderr=writer, stdout=writer)
     os.close(writer)
     await served.works()

@@ -11,7 +11,16 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-MODELS = ("hostile/hangs", "hostile/echoes", "hostile/links", "hostile/international-links", "hostile/objects")
+#: The last one is for callers that mean no harm: its runs succeed at once, with a small output.
+MODELS = (
+    "hostile/hangs",
+    "hostile/echoes",
+    "hostile/links",
+    "hostile/international-links",
+    "hostile/objects",
+    "hostile/too-large",
+    "harmless/picture",
+)
 #: Just below the 8 MiB that the server reads of one answer.
 OUTPUT_BYTES = 8_000_000
 
@@ -22,7 +31,7 @@ def _filled(item: bytes) -> bytes:
 
 def _numbered_links(host: str) -> bytes:
     link = f"https://{host}/%07d.png"
-    size = len(link.encode()) + 4
+    size = len((link % 0).encode()) + len('"",')
     return orjson.dumps([link % number for number in range(OUTPUT_BYTES // size)])
 
 
@@ -36,6 +45,8 @@ class HostileUpstream:
             "hostile/links": _numbered_links("cdn.example.com"),
             "hostile/international-links": _numbered_links("bücher.example"),
             "hostile/objects": _filled(b"{}"),
+            "hostile/too-large": b'"' + b"x" * (OUTPUT_BYTES + 1_000_000) + b'"',
+            "harmless/picture": b'{"url":"https://cdn.example.com/1.png"}',
         }
 
     def app(self) -> web.Application:

@@ -1,6 +1,7 @@
 """The hostile loads: what strangers with invented keys send from two addresses.
 
-Not a test module. Each load returns the HTTP statuses that it received; ``LOADS`` names them all.
+Not a test module. Each load returns the HTTP statuses that it received; ``LOADS`` names all but ``log_lines``, which is
+for a server whose log cannot be written.
 """
 
 import asyncio
@@ -9,11 +10,9 @@ from contextlib import AsyncExitStack, suppress
 from itertools import cycle
 from typing import Self
 
+import attrs
 import orjson
 
-from tests.overload.overloaded_server import OverloadedServer
-
-ADDRESSES = ("127.0.0.2", "127.0.0.3")
 BOTH = "application/json, text/event-stream"
 MODERN = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
@@ -31,7 +30,27 @@ LARGE_INPUTS: tuple[dict[str, object], ...] = (
     {"prompt": "x" * MAX_BYTES},
 )
 
-Load = Callable[[OverloadedServer], Awaitable[list[int]]]
+
+@attrs.frozen
+class Strangers:
+    """Those who send a load to ``port``: each ``turn`` has addresses and keys that no other turn has.
+
+    So the limits per address and key admit as much of a load as they did the first time.
+    """
+
+    port: int
+    turn: int = 0
+    addresses: int = 2
+
+    def address(self, number: int) -> str:
+        high, low = divmod(number % self.addresses, 250)
+        return f"127.{self.turn}.{high}.{2 + low}"
+
+    def key(self, number: int) -> str:
+        return f"rf_live_invented_{self.turn}_{number}"
+
+
+Load = Callable[[Strangers], Awaitable[list[int]]]
 
 
 def _call(tool: str, arguments: object) -> bytes:
@@ -46,17 +65,26 @@ def _generate(model: str, number: int, run_input: object, **more: object) -> byt
 class _Connection:
     """One request on a connection of its own, from one of the addresses, with a key that nobody else has."""
 
-    def __init__(self, server: OverloadedServer, number: int, body: bytes, headers: dict[str, str]) -> None:
-        self._server, self._body, self._headers = server, body, headers
-        self._address = ADDRESSES[number % len(ADDRESSES)]
-        self._key = f"rf_live_invented_{number}"
+    def __init__(self, strangers: Strangers, number: int, body: bytes, headers: dict[str, str]) -> None:
+        self._port, self._body, self._headers = strangers.port, body, headers
+        self._address, self._key = strangers.address(number), strangers.key(number)
 
     async def __aenter__(self) -> Self:
         self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self._server.port, local_addr=(self._address, 0), limit=64 * 1024
+            "127.0.0.1", self._port, local_addr=(self._address, 0), limit=64 * 1024
         )
+        self.send()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.writer.transport.abort()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+    def send(self) -> None:
+        """Send the request, which has been sent once already when the connection is entered."""
         lines = {
-            "Host": f"127.0.0.1:{self._server.port}",
+            "Host": f"127.0.0.1:{self._port}",
             "Authorization": f"Bearer {self._key}",
             "Content-Type": "application/json",
             "Content-Length": str(len(self._body)),
@@ -65,16 +93,17 @@ class _Connection:
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + self._body)
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self.writer.transport.abort()
-        with suppress(ConnectionError):
-            await self.writer.wait_closed()
 
     async def status(self) -> int:
         line = await self.reader.readline()
         return int(line.split()[1]) if line else 0
+
+    async def answer(self) -> int:
+        """Read one answer of a stated length; its status."""
+        status = await self.status()
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        await self.reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+        return status
 
     async def read(self) -> None:
         """Read and drop what comes, until the server has nothing more to say for a while."""
@@ -83,12 +112,15 @@ class _Connection:
                 pass
 
 
-async def _answered(server: OverloadedServer, bodies: list[bytes], headers: dict[str, str] | None = None) -> list[int]:
+async def _answered(strangers: Strangers, bodies: list[bytes], headers: dict[str, str] | None = None) -> list[int]:
     """Send each body, and read its answer to the end."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, body: bytes) -> int:
-        async with turns, _Connection(server, number, body, {"Connection": "close", **(headers or {})}) as connection:
+        async with (
+            turns,
+            _Connection(strangers, number, body, {"Connection": "close", **(headers or {})}) as connection,
+        ):
             with suppress(ConnectionError):
                 await connection.writer.drain()
                 status = await connection.status()
@@ -100,7 +132,7 @@ async def _answered(server: OverloadedServer, bodies: list[bytes], headers: dict
 
 
 async def _held(
-    server: OverloadedServer, bodies: list[bytes], headers: dict[str, str] | None = None, seconds: float = SETTLE
+    strangers: Strangers, bodies: list[bytes], headers: dict[str, str] | None = None, seconds: float = SETTLE
 ) -> list[int]:
     """Send each body on a connection that stays open, all together for ``seconds``."""
     turns = asyncio.Semaphore(AT_ONCE)
@@ -113,20 +145,20 @@ async def _held(
                 with suppress(ConnectionError):
                     statuses.append(await connection.status())
 
-        connections = [_Connection(server, number, body, headers or {}) for number, body in enumerate(bodies)]
+        connections = [_Connection(strangers, number, body, headers or {}) for number, body in enumerate(bodies)]
         await asyncio.gather(*map(hold, connections))
         await asyncio.sleep(seconds)
     return statuses
 
 
-async def unknown_argument_names(server: OverloadedServer) -> list[int]:
+async def unknown_argument_names(strangers: Strangers) -> list[int]:
     """530 calls with 29,000 argument names that no tool has; then as many names as a body may hold."""
     most = _call("list_models", {f"{number:x}": 0 for number in range(29_000)})
     allowed = _call("list_models", {f"name-{number:06d}": 0 for number in range(MAX_VALUES // 2)})
-    return await _answered(server, [most, allowed] * 265)
+    return await _answered(strangers, [most, allowed] * 265)
 
 
-async def subscriptions_with_large_params(server: OverloadedServer) -> list[int]:
+async def subscriptions_with_large_params(strangers: Strangers) -> list[int]:
     """1,660 subscriptions whose params hold as many empty objects as a body may have."""
 
     def body(count: int) -> bytes:
@@ -134,22 +166,22 @@ async def subscriptions_with_large_params(server: OverloadedServer) -> list[int]
         return orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
 
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
-    return await _held(server, [body(MOST_VALUES), body(MAX_VALUES)] * 830, headers)
+    return await _held(strangers, [body(MOST_VALUES), body(MAX_VALUES)] * 830, headers)
 
 
-async def waits_on_large_inputs(server: OverloadedServer) -> list[int]:
+async def waits_on_large_inputs(strangers: Strangers) -> list[int]:
     """600 waits for runs whose inputs are as large as they may be, in bytes or in values."""
     bodies = [_generate("hostile/echoes", number // 60, LARGE_INPUTS[number % 3]) for number in range(600)]
-    return await _held(server, bodies, seconds=2 * SETTLE)
+    return await _held(strangers, bodies, seconds=2 * SETTLE)
 
 
-async def dispatches_that_are_left(server: OverloadedServer) -> list[int]:
+async def dispatches_that_are_left(strangers: Strangers) -> list[int]:
     """1,080 calls that do not wait, to an upstream that hangs, whose clients leave at once."""
     turns = asyncio.Semaphore(AT_ONCE)
     inputs = cycle(LARGE_INPUTS)
 
     async def leave(number: int, body: bytes) -> None:
-        async with turns, _Connection(server, number, body, {}) as connection:
+        async with turns, _Connection(strangers, number, body, {}) as connection:
             with suppress(ConnectionError):
                 await connection.writer.drain()
                 await asyncio.sleep(0.02)
@@ -160,21 +192,39 @@ async def dispatches_that_are_left(server: OverloadedServer) -> list[int]:
     return []
 
 
-async def nested_prompt_arguments(server: OverloadedServer) -> list[int]:
+async def nested_prompt_arguments(strangers: Strangers) -> list[int]:
     """200 prompts with a JSON argument nested 240 deep."""
     text = "[" * 240 + ",".join(["0"] * 9_000) + "]" * 240
     params = {"name": "configured", "arguments": {"config": text}}
     body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": params})
     wide = {"name": "configured", "arguments": {"config": "[" * 240 + "0" + ",[]" * 80_000 + "]" * 240}}
     wide_body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": wide})
-    return await _answered(server, [body, wide_body] * 100)
+    return await _answered(strangers, [body, wide_body] * 100)
 
 
-async def huge_outputs(server: OverloadedServer) -> list[int]:
-    """Runs whose output is 8 MB of links, of international links and of empty objects, ten each."""
-    models = ("hostile/links", "hostile/international-links", "hostile/objects")
-    bodies = [_generate(models[number % 3], number, {"prompt": "x"}) for number in range(30)]
-    return await _answered(server, bodies)
+async def huge_outputs(strangers: Strangers) -> list[int]:
+    """Runs whose output is 8 MB of links, international links or empty objects, or too large to be read: ten each."""
+    models = ("hostile/links", "hostile/international-links", "hostile/objects", "hostile/too-large")
+    bodies = [_generate(models[number % 4], number, {"prompt": "x"}) for number in range(40)]
+    return await _answered(strangers, bodies)
+
+
+async def log_lines(strangers: Strangers) -> list[int]:
+    """As many requests as 120 addresses may make in a minute, whose log lines of over 300 bytes are more than 4 MiB."""
+    strangers = attrs.evolve(strangers, addresses=120)
+    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(number: int) -> list[int]:
+        async with turns, _Connection(strangers, number, body, {"X-Request-Id": "x" * 128}) as connection:
+            statuses = [await connection.answer()]
+            for _ in range(119):
+                connection.send()
+                statuses.append(await connection.answer())
+            return statuses
+
+    answers = await asyncio.gather(*map(ask, range(strangers.addresses)))
+    return [status for statuses in answers for status in statuses]
 
 
 LOADS: tuple[Load, ...] = (

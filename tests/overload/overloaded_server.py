@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import attrs
@@ -56,6 +57,14 @@ class OverloadedServer:
                             return
                 await asyncio.sleep(0.05)
 
+    async def log_state(self) -> Any:
+        """What ``/readyz`` says of the log."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{self.port}/readyz") as response,
+        ):
+            return (await response.json())["log"]
+
     async def probe_health(self) -> None:
         """Ask ``/healthz`` again and again, and keep the worst delay."""
         async with aiohttp.ClientSession() as session:
@@ -71,9 +80,12 @@ class OverloadedServer:
 
 @asynccontextmanager
 async def overloaded_server(
-    upstream_url: str, log: Path, settings: Mapping[str, str] | None = None
+    upstream_url: str, log: Path, settings: Mapping[str, str] | None = None, stderr: int | None = None
 ) -> AsyncIterator[OverloadedServer]:
-    """A server process in front of ``upstream_url``, with default settings but for ``settings``."""
+    """A server process in front of ``upstream_url``, with default settings but for ``settings``.
+
+    Its log goes to ``log``, or to the descriptor ``stderr``.
+    """
     port = free_port()
     environ = {
         **os.environ,
@@ -91,17 +103,19 @@ async def overloaded_server(
             "serve",
             env=environ,
             stdout=sink,
-            stderr=sink,
+            stderr=sink if stderr is None else stderr,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE)),
         )
     server = OverloadedServer(process, port, log)
     try:
         await server.wait_until_ready()
         probing = asyncio.create_task(server.probe_health())
-        yield server
-        assert not probing.done(), f"the probe ended: {probing.exception()!r}"
-        probing.cancel()
-        await asyncio.wait([probing])
+        try:
+            yield server
+            assert not probing.done(), f"the probe ended: {probing.exception()!r}"
+        finally:
+            probing.cancel()
+            await asyncio.wait([probing])
     finally:
         if process.returncode is None:
             process.kill()

@@ -1,19 +1,24 @@
 """A server with default settings outlives what strangers send: little memory, prompt probes, other callers served.
 
-The loads are ten times those that once had a replica killed. ``OVERLOAD_LIMITS=off`` lifts the rate limits, as
-callers from thousands of addresses would.
+The loads are ten times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
+addresses with other keys; ``OVERLOAD_LIMITS=off`` lifts the rate limits, as callers from thousands of addresses would.
 """
 
 import asyncio
 import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-import orjson
+import attrs
 import pytest
 
-from tests.overload.hostile_upstream import hostile_upstream
-from tests.overload.loads import LOADS, Load
+from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
+from tests.overload.hostile_upstream import HostileUpstream, hostile_upstream
+from tests.overload.loads import LOADS, Load, Strangers, log_lines
 from tests.overload.overloaded_server import OverloadedServer, overloaded_server
 
 pytestmark = pytest.mark.real_time
@@ -22,31 +27,96 @@ MAX_PEAK_MIB = 400
 MAX_PROBE_SECONDS = 0.25
 LIFTED = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
 
+LIST_MODELS: Mapping[str, Any] = {"name": "list_models", "arguments": {}}
+GENERATE: Mapping[str, Any] = {
+    "name": "generate",
+    "arguments": {"model": "harmless/picture", "input": {"prompt": "a lighthouse"}},
+}
+#: Calls that the other caller makes a tenth of a second apart. The later ones are a second apart, so that a minute has
+#: no more of them than the limits allow.
+CALLS = 30
 
-async def customer(server: OverloadedServer) -> list[int]:
-    """Another caller's statuses: a call every tenth of a second."""
-    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_models", "arguments": {}}}
-    headers = {"Authorization": "Bearer rf_live_customer", "Content-Type": "application/json"}
+#: Descriptors for standard error, the one to write to last.
+UNWRITABLE_LOGS: Mapping[str, Callable[[], tuple[int, ...]]] = {
+    "disk full": lambda: (full(),),
+    "no reader": lambda: (without_reader(),),
+    "reader stands still": with_reader_that_stands_still,
+}
+
+
+async def repeated(load: Load, port: int) -> list[int]:
+    """Send the load, again and again for ``OVERLOAD_SECONDS``; all statuses."""
+    until = asyncio.get_running_loop().time() + float(os.environ.get("OVERLOAD_SECONDS", "0"))
     statuses = []
-    async with aiohttp.ClientSession() as session:
-        for _ in range(30):
-            url = f"http://127.0.0.1:{server.port}/mcp"
-            async with session.post(url, data=orjson.dumps(call), headers=headers) as response:
-                await response.read()
-                statuses.append(response.status)
-            await asyncio.sleep(0.1)
+    for turn in count():
+        statuses += await load(Strangers(port, turn))
+        if asyncio.get_running_loop().time() >= until:
+            break
     return statuses
+
+
+async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], loading: asyncio.Task[Any]) -> int:
+    """Make ``CALLS`` calls, and more while the load goes on, each of which must succeed; how many it were."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"Authorization": "Bearer rf_live_customer"}
+    served = 0
+    async with aiohttp.ClientSession() as session:
+        while served < CALLS or not loading.done():
+            url = f"http://127.0.0.1:{server.port}/mcp"
+            async with session.post(url, json=message, headers=headers) as response:
+                assert response.status == 200
+                answer = await response.json()
+            assert not answer["result"].get("isError"), answer
+            served += 1
+            await asyncio.sleep(0.1 if served < CALLS else 1.0)
+    return served
+
+
+@attrs.frozen
+class Overload:
+    """What a load met: the server, its upstream, how many calls of another caller's succeeded, the load's statuses."""
+
+    server: OverloadedServer
+    upstream: HostileUpstream
+    served: int
+    statuses: list[int]
+
+
+@asynccontextmanager
+async def overload(
+    load: Load, log: Path, *, call: Mapping[str, Any] = LIST_MODELS, stderr: int | None = None
+) -> AsyncIterator[Overload]:
+    """A server that has met the load, within its bounds and serving another caller's ``call`` meanwhile."""
+    settings = LIFTED if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
+    async with hostile_upstream() as (upstream, url), overloaded_server(url, log, settings, stderr) as server:
+        loading = asyncio.create_task(repeated(load, server.port))
+        served = await serve_other_caller(server, call, loading)
+        statuses = await loading
+        assert server.process.returncode is None, server.log.read_text()[-2000:]
+        assert server.peak_mib < MAX_PEAK_MIB
+        assert server.slowest_probe < MAX_PROBE_SECONDS, f"{server.slowest_probe} s, {statuses[:5]}"
+        yield Overload(server, upstream, served, statuses)
 
 
 @pytest.mark.parametrize("load", LOADS, ids=[load.__name__ for load in LOADS])
 async def test_a_hostile_load_costs_neither_memory_nor_time_nor_other_callers(load: Load, tmp_path: Path) -> None:
-    settings = LIFTED if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
-    async with (
-        hostile_upstream() as (_, url),
-        overloaded_server(url, tmp_path / "server.log", settings) as server,
-    ):
-        served, statuses = await asyncio.gather(customer(server), load(server))
-        assert server.process.returncode is None, server.log.read_text()[-2000:]
-        assert set(served) == {200}
-        assert server.peak_mib < MAX_PEAK_MIB
-        assert server.slowest_probe < MAX_PROBE_SECONDS, f"{server.slowest_probe} s, {statuses[:5]}"
+    async with overload(load, tmp_path / "server.log"):
+        pass
+
+
+@pytest.mark.parametrize("descriptors", UNWRITABLE_LOGS.values(), ids=UNWRITABLE_LOGS)
+async def test_a_log_that_cannot_be_written_costs_log_lines_and_nothing_else(
+    descriptors: Callable[[], tuple[int, ...]], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        opened = descriptors()
+        for descriptor in opened:
+            stack.callback(os.close, descriptor)
+        async with overload(log_lines, tmp_path / "server.log", call=GENERATE, stderr=opened[-1]) as met:
+            assert set(met.statuses) == {200}
+            assert met.upstream.dispatches == met.served
+            state = await met.server.log_state()
+            assert state["state"] == "failing"
+            assert state["dropped"] > 0
+            # Every request has a line, and the pipe holds a few of them.
+            assert state["dropped"] + state["queued"] > len(met.statuses) - 100

@@ -56,7 +56,10 @@ class KeyTrials:
         task = asyncio.create_task(self._tried(bearer, path, request), name="try a key")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            del task  # an error holds this frame, and the task the error: a cycle that an answer would hang on
 
     async def close(self) -> None:
         """Stop what is still under way; the process ends."""

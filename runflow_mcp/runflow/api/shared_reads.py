@@ -54,7 +54,7 @@ class SharedRead:
         try:
             run = await self.client.get_run(self.bearer, self.run_id, trace)
         except UpstreamError as error:
-            return error
+            return attrs.evolve(error)  # without its frames, one of which holds this read
         # What is kept for the others is small: a run may repeat its input, as large as a request, under any name.
         if run.terminal:
             return run

@@ -157,6 +157,11 @@ class Dispatcher:
         return dispatched
 
 
+def _kept(error: UpstreamError) -> UpstreamError:
+    """The same error without the frames that it passed, which hold an answer of megabytes, and the dispatch itself."""
+    return attrs.evolve(error)
+
+
 @attrs.define
 class _Dispatch:
     """One dispatch from its first look-up to its end: look up, ask ``may_post``, send, and again."""
@@ -189,7 +194,7 @@ class _Dispatch:
             try:
                 return await self._attempt(shown)
             except UpstreamError as error:
-                self.error = error
+                self.error = _kept(error)
                 self.reached = max(self.reached, reached_by(error))
                 wait, again = self._plan_retry(attempt, error)
             if self.reached is Reached.ANSWERED:
@@ -259,7 +264,7 @@ class _Dispatch:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
-            self.error = self.error or error
+            self.error = self.error or _kept(error)
             return None, shown_by(error)
         return found, Shown.NONE
 
