@@ -5,8 +5,9 @@ Pure; the files are drawn anew from the run's input whenever they are asked for.
 
 from base64 import b64encode
 
-from runflow_mcp.sandbox import media, sizes
-from runflow_mcp.sandbox.media import Motif
+from runflow_mcp.sandbox import sizes
+from runflow_mcp.sandbox.media import files as media
+from runflow_mcp.sandbox.media.files import Motif
 from runflow_mcp.sandbox.payload import JsonObject, digest
 from runflow_mcp.sandbox.pricing import image_count
 from runflow_mcp.sandbox.runs import Run

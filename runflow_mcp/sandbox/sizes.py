@@ -4,11 +4,9 @@ Pure. Of ``aspect_ratio`` and ``image_size`` the sandbox takes the proportions; 
 """
 
 import re
-from typing import TypeAlias
 
+from runflow_mcp.sandbox.media.scenery import Size
 from runflow_mcp.sandbox.payload import Json, JsonObject
-
-Size: TypeAlias = tuple[int, int]
 
 #: The shorter side of a picture, of one that is sent inline with every poll, and of a video; pixels.
 PICTURE, INLINE_PICTURE, VIDEO = 768, 192, 270

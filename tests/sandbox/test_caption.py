@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont
 
-from runflow_mcp.sandbox.caption import ELLIPSIS, LINES, TYPOGRAPHIC, legible, wrap, write
+from runflow_mcp.sandbox.media.caption import ELLIPSIS, LINES, TYPOGRAPHIC, legible, wrap, write
 
 TITLE = "Nano Banana 2"
 LETTERS = {chr(code) for code in range(32, 127)} | set(TYPOGRAPHIC)

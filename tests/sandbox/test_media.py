@@ -10,11 +10,12 @@ from itertools import pairwise
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from runflow_mcp.sandbox import media, melody
-from runflow_mcp.sandbox.landmarks import LANDMARKS as DRAWN
-from runflow_mcp.sandbox.media import Motif
-from runflow_mcp.sandbox.painting import paint
-from runflow_mcp.sandbox.scenery import LANDMARKS, LIGHTS, choose
+from runflow_mcp.sandbox.media import files as media
+from runflow_mcp.sandbox.media import melody
+from runflow_mcp.sandbox.media.files import Motif
+from runflow_mcp.sandbox.media.landmarks import LANDMARKS as DRAWN
+from runflow_mcp.sandbox.media.painting import paint
+from runflow_mcp.sandbox.media.scenery import LANDMARKS, LIGHTS, choose
 
 #: Small ones are drawn fast and have everything that large ones have.
 SIZE = (192, 192)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from runflow_mcp.sandbox import Sandbox, media
+from runflow_mcp.sandbox import Sandbox
+from runflow_mcp.sandbox.media import files as media
 from tests.sandbox.client import MODEL, PROMPT, Client, Serve
 from tests.virtual_time import VirtualClock
 

@@ -8,9 +8,9 @@ from functools import cache
 import pytest
 from PIL import Image
 
-from runflow_mcp.sandbox import media
-from runflow_mcp.sandbox.media import FRAME_RATE, FRAMES, Motif
-from runflow_mcp.sandbox.webm import MAX_SECONDS, vp8_frame, webm
+from runflow_mcp.sandbox.media import files as media
+from runflow_mcp.sandbox.media.files import FRAME_RATE, FRAMES, Motif
+from runflow_mcp.sandbox.media.webm import MAX_SECONDS, vp8_frame, webm
 
 #: Small, for speed; real videos are tested with the outputs.
 SIZE = (128, 72)

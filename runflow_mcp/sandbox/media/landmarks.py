@@ -10,8 +10,8 @@ from typing import TypeAlias
 import attrs
 from PIL import Image
 
-from runflow_mcp.sandbox.brush import RGB, Shapes, brush, mix
-from runflow_mcp.sandbox.scenery import Light, Scene
+from runflow_mcp.sandbox.media.brush import Shapes, brush, mix
+from runflow_mcp.sandbox.media.scenery import RGB, Light, Scene, Size
 
 WHITE: RGB = (250, 246, 238)
 LAMP: RGB = (255, 226, 140)
@@ -70,7 +70,7 @@ def on_the_shore(picture: Image.Image, scene: Scene, moment: float) -> None:
         _headland(picture, scene, y)
 
 
-def alone(scene: Scene, size: tuple[int, int]) -> Image.Image:
+def alone(scene: Scene, size: Size) -> Image.Image:
     """The landmark in RGBA, large, on a transparent ground: what the removal of a background leaves."""
     picture = Image.new("RGBA", size)
     unit = min(size) * 0.8

@@ -11,6 +11,8 @@ from typing import TypeAlias, TypeVar
 import attrs
 
 RGB: TypeAlias = tuple[int, int, int]
+#: Width and height in pixels.
+Size: TypeAlias = tuple[int, int]
 Chosen = TypeVar("Chosen")
 
 

@@ -5,15 +5,12 @@ Deterministic. Pillow is an optional dependency, so this is imported only when a
 
 from functools import lru_cache
 from math import pi, sin
-from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from runflow_mcp.sandbox import landmarks
-from runflow_mcp.sandbox.brush import brush, faded, glow, gradient, mix
-from runflow_mcp.sandbox.scenery import Scene
-
-Size: TypeAlias = tuple[int, int]
+from runflow_mcp.sandbox.media import landmarks
+from runflow_mcp.sandbox.media.brush import brush, faded, glow, gradient, mix
+from runflow_mcp.sandbox.media.scenery import Scene, Size
 
 HILLS = 4
 STARS = 150

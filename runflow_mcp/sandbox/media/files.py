@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from runflow_mcp.sandbox import melody
-from runflow_mcp.sandbox.scenery import choose
-from runflow_mcp.sandbox.sizes import Size
-from runflow_mcp.sandbox.webm import vp8_frame, webm
+from runflow_mcp.sandbox.media import melody
+from runflow_mcp.sandbox.media.scenery import Size, choose
+from runflow_mcp.sandbox.media.webm import vp8_frame, webm
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,7 +43,7 @@ class Motif:
 @lru_cache(CACHED_FILES)
 def png(motif: Motif, size: Size) -> bytes:
     """A landscape with the first words of the prompt in it."""
-    from runflow_mcp.sandbox import caption, painting  # noqa: PLC0415 - see above
+    from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
 
     picture = painting.paint(choose(motif.seed, motif.prompt), size)
     caption.write(picture, caption.legible(motif.prompt, motif.title), motif.small_print)
@@ -54,7 +53,7 @@ def png(motif: Motif, size: Size) -> bytes:
 @lru_cache(CACHED_FILES)
 def cut_out(motif: Motif, size: Size) -> bytes:
     """A PNG with one thing on a transparent ground: what the removal of a background leaves."""
-    from runflow_mcp.sandbox import landmarks  # noqa: PLC0415 - see above
+    from runflow_mcp.sandbox.media import landmarks  # noqa: PLC0415 - see above
 
     return _encoded(landmarks.alone(choose(motif.seed, motif.prompt), size))
 
@@ -62,7 +61,7 @@ def cut_out(motif: Motif, size: Size) -> bytes:
 @lru_cache(CACHED_FILES)
 def video(motif: Motif, size: Size) -> bytes:
     """A WebM of 2.5 seconds: the sun sinks, the water moves."""
-    from runflow_mcp.sandbox import caption, painting  # noqa: PLC0415 - see above
+    from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
 
     scene, words = choose(motif.seed, motif.prompt), caption.legible(motif.prompt, motif.title)
     frames = []

@@ -8,7 +8,6 @@ VP8 key frame (RFC 9649 §2.5, RFC 6386 §9.1), so that pictures become a video 
 import struct
 from collections.abc import Sequence
 
-CONTENT_TYPE = "video/webm"
 #: A Matroska timestamp counts milliseconds with this scale, in nanoseconds.
 TIMESTAMP_SCALE = 1_000_000
 VIDEO_TRACK = 1

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import attrs
 from PIL import Image, ImageDraw
 
-RGB: TypeAlias = tuple[int, int, int]
+from runflow_mcp.sandbox.media.scenery import RGB, Size
+
 Point: TypeAlias = tuple[float, float]
 
 #: Pillow's shapes have hard edges: they are drawn so many times larger and scaled down.
@@ -69,7 +70,7 @@ def brush(
         picture.paste(fill.crop(box) if isinstance(fill, Image.Image) else fill, box, mask.crop(box))
 
 
-def gradient(size: tuple[int, int], colours: Sequence[RGB], *, start: int = 0, end: int | None = None) -> Image.Image:
+def gradient(size: Size, colours: Sequence[RGB], *, start: int = 0, end: int | None = None) -> Image.Image:
     """From top to bottom; rows above ``start`` have the first colour, rows below ``end`` the last."""
     column = _column(size[1], tuple(colours), start, size[1] if end is None else end)
     return column.resize(size, Image.Resampling.NEAREST)
