@@ -202,6 +202,13 @@ def test_pillow_is_known_to_the_painting_alone(path: Path) -> None:
         assert name_of(path) in {f"sandbox/media/{name}.py" for name in PAINTING}
 
 
+def test_the_drawing_of_media_does_not_know_the_simulated_api() -> None:
+    media = [path for path in modules() if name_of(path).startswith("sandbox/media/")]
+    found = {name for path in media for name in imported(path) if name.startswith("runflow_mcp.")}
+    assert media
+    assert not [name for name in found if not name.startswith("runflow_mcp.sandbox.media.")]
+
+
 @each_module
 def test_the_environment_is_read_by_the_command_line_alone(path: Path) -> None:
     doors = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "dotenv"}

@@ -1,6 +1,6 @@
-"""The words on a picture: the first ones of a text, set in two lines at most in Pillow's own typeface.
+"""The caption of a picture: the first words of a text, in at most two lines of Pillow's own typeface.
 
-Imports Pillow, so it is imported only when a picture is asked for.
+Imports Pillow, so it must be imported only when a picture is drawn.
 """
 
 import unicodedata
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
 
-LINES = 2
-#: Pixels; below it letters run together.
-SMALLEST_PRINT = 10
-#: The typeface has ASCII and these; anything else would come out as a box.
+MAX_LINES = 2
+#: Pixels; smaller letters run together.
+MIN_FONT_SIZE = 10
+#: The typeface has ASCII and these; any other character would be drawn as a box.
 TYPOGRAPHIC = "‘’“”…·"
 ELLIPSIS = "…"
-#: Letters that do not decompose into one of ASCII and an accent, and dashes.
+#: Letters that do not decompose into ASCII and an accent, dashes and quotes.
 TRANSLITERATION = str.maketrans(
     {
         "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
@@ -25,30 +25,30 @@ TRANSLITERATION = str.maketrans(
 
 
 def legible(text: str, fallback: str) -> str:
-    """``text`` in letters that the typeface has, on one line; ``fallback`` where that loses most of its letters."""
-    # Compatibility decomposition also turns full-width and styled letters into plain ones.
+    """``text`` on one line in characters of the typeface; ``fallback`` if most of its letters would be lost."""
+    # Compatibility decomposition also makes full-width and styled letters plain.
     plain = unicodedata.normalize("NFKD", text.translate(TRANSLITERATION))
-    kept = " ".join("".join(character if _has(character) else _stand_in(character) for character in plain).split())
-    wanted = sum(character.isalpha() for character in plain)
-    left = sum(character.isalpha() for character in kept)
-    return kept if left and left * 2 >= wanted else fallback
+    kept = "".join(character if _is_available(character) else _replacement(character) for character in plain)
+    letters = sum(character.isalpha() for character in plain)
+    letters_kept = sum(character.isalpha() for character in kept)
+    return " ".join(kept.split()) if letters_kept and letters_kept * 2 >= letters else fallback
 
 
-def _has(character: str) -> bool:
+def _is_available(character: str) -> bool:
     return " " <= character <= "~" or character in TYPOGRAPHIC
 
 
-def _stand_in(character: str) -> str:
-    """Nothing for an accent, which belongs to the letter before it; a gap for any other character."""
+def _replacement(character: str) -> str:
+    """Empty for an accent, which belongs to the letter before it; a space for any other character."""
     return "" if unicodedata.combining(character) else " "
 
 
 def wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """At most ``LINES`` lines that fit; an ellipsis stands where the text goes on."""
+    """At most ``MAX_LINES`` lines that fit; an ellipsis marks text that is cut."""
     lines: list[str] = []
     words = text.split()
-    while words and len(lines) < LINES:
-        last = len(lines) == LINES - 1
+    while words and len(lines) < MAX_LINES:
+        last = len(lines) == MAX_LINES - 1
         taken = len(words)
         while taken > 1 and not fits(_joined(words, taken, last=last)):
             taken -= 1
@@ -65,18 +65,18 @@ def _joined(words: list[str], taken: int, *, last: bool) -> str:
     return " ".join(words[:taken]) + (ELLIPSIS if last and taken < len(words) else "")
 
 
-def write(picture: Image.Image, text: str, small_print: str) -> None:
-    """Set ``text`` in the lower left corner of an RGB picture, and ``small_print`` in one line under it."""
+def write(picture: Image.Image, text: str, footer: str) -> None:
+    """Write ``text`` into the lower left corner of an RGB picture, and ``footer`` in one small line below it."""
     width, height = picture.size
     margin = min(picture.size) * 0.06
     large = ImageFont.load_default(size=min(picture.size) * 0.058)
-    small = ImageFont.load_default(size=max(min(picture.size) * 0.026, SMALLEST_PRINT))
-    room = width - 2 * margin
-    lines = wrap(text, lambda line: large.getlength(line) <= room)
-    step = min(picture.size) * 0.072
+    small = ImageFont.load_default(size=max(min(picture.size) * 0.026, MIN_FONT_SIZE))
+    available = width - 2 * margin
+    lines = wrap(text, lambda line: large.getlength(line) <= available)
+    line_height = min(picture.size) * 0.072
     draw = ImageDraw.Draw(picture)
-    top = height - margin * 1.55 - step * len(lines)
+    top = height - margin * 1.55 - line_height * len(lines)
     for number, line in enumerate(lines):
-        draw.text((margin, top + number * step), line, font=large, fill=(255, 255, 255))
-    first_line = wrap(small_print, lambda line: small.getlength(line) <= room)[0]
-    draw.text((margin, height - margin * 1.2), first_line, font=small, fill=(225, 228, 236))
+        draw.text((margin, top + number * line_height), line, font=large, fill=(255, 255, 255))
+    footer_line = wrap(footer, lambda line: small.getlength(line) <= available)[0]
+    draw.text((margin, height - margin * 1.2), footer_line, font=small, fill=(225, 228, 236))

@@ -1,7 +1,7 @@
-"""The media files of runs: pictures, videos and sounds, the same bytes for the same request.
+"""Media files: PNG, WebM and WAV, always the same bytes for the same arguments.
 
-Draws when asked and remembers a few. Pillow is an optional dependency and takes a while to import, so what
-needs it is imported when the first picture is asked for. Drawing takes from 0.1 to 1 second: not for an event loop.
+Keeps the last few files in memory. Each takes 0.1 to 1 second to draw: call these functions in a thread. Pillow is an
+optional dependency and slow to import, so everything that needs it is imported on first use.
 """
 
 import io
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import attrs
 
 from runflow_mcp.sandbox.media import melody
-from runflow_mcp.sandbox.media.scenery import Size, choose
-from runflow_mcp.sandbox.media.webm import vp8_frame, webm
+from runflow_mcp.sandbox.media.scenery import Size, choose_scene
+from runflow_mcp.sandbox.media.webm import make_webm, vp8_frame
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: As many files as polls and viewers may soon ask for again; the largest are about half a megabyte.
+#: Enough for polls and viewers that read a file again; the largest files are about half a megabyte.
 CACHED_FILES = 32
 FRAMES, FRAME_RATE = 30, 12
 #: WebP quality, which keeps a video under 400 KB, and effort, which keeps it fast.
 FRAME_QUALITY, FRAME_EFFORT = 60, 2
-#: zlib's level: beyond it a picture gets little smaller and takes much longer.
+#: zlib's level: higher ones take much longer and save little.
 PNG_LEVEL = 4
 
 
 @attrs.frozen
-class Motif:
-    """What is to be seen: ``prompt`` decides and captions the scene, ``title`` stands in where it cannot."""
+class PictureSpec:
+    """What a picture shows. The caption is ``prompt``, or ``title`` if the typeface cannot write the prompt."""
 
     seed: bytes
     prompt: str
@@ -36,51 +36,51 @@ class Motif:
     model: str
 
     @property
-    def small_print(self) -> str:
+    def footer(self) -> str:
         return f"{self.model} · simulated by the Runflow sandbox"
 
 
 @lru_cache(CACHED_FILES)
-def png(motif: Motif, size: Size) -> bytes:
-    """A landscape with the first words of the prompt in it."""
+def png(spec: PictureSpec, size: Size) -> bytes:
+    """A landscape with the first words of the prompt as its caption."""
     from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
 
-    picture = painting.paint(choose(motif.seed, motif.prompt), size)
-    caption.write(picture, caption.legible(motif.prompt, motif.title), motif.small_print)
-    return _encoded(picture)
+    picture = painting.paint(choose_scene(spec.seed, spec.prompt), size)
+    caption.write(picture, caption.legible(spec.prompt, spec.title), spec.footer)
+    return _encode_png(picture)
 
 
 @lru_cache(CACHED_FILES)
-def cut_out(motif: Motif, size: Size) -> bytes:
-    """A PNG with one thing on a transparent ground: what the removal of a background leaves."""
+def cutout_png(spec: PictureSpec, size: Size) -> bytes:
+    """A landmark on a transparent background, as a background removal returns it."""
     from runflow_mcp.sandbox.media import landmarks  # noqa: PLC0415 - see above
 
-    return _encoded(landmarks.alone(choose(motif.seed, motif.prompt), size))
+    return _encode_png(landmarks.cutout(choose_scene(spec.seed, spec.prompt), size))
 
 
 @lru_cache(CACHED_FILES)
-def video(motif: Motif, size: Size) -> bytes:
-    """A WebM of 2.5 seconds: the sun sinks, the water moves."""
+def webm(spec: PictureSpec, size: Size) -> bytes:
+    """2.5 seconds in which the sun sets and the water moves."""
     from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
 
-    scene, words = choose(motif.seed, motif.prompt), caption.legible(motif.prompt, motif.title)
+    scene, text = choose_scene(spec.seed, spec.prompt), caption.legible(spec.prompt, spec.title)
     frames = []
     for number in range(FRAMES):
         picture = painting.paint(scene, size, number / (FRAMES - 1))
-        caption.write(picture, words, motif.small_print)
+        caption.write(picture, text, spec.footer)
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=FRAME_QUALITY, method=FRAME_EFFORT)
         frames.append(vp8_frame(buffer.getvalue()))
-    return webm(frames, size=size, rate=FRAME_RATE)
+    return make_webm(frames, size=size, rate=FRAME_RATE)
 
 
 @lru_cache(CACHED_FILES)
 def wav(seed: bytes) -> bytes:
     """A short melody."""
-    return melody.wav(seed)
+    return melody.make_wav(seed)
 
 
-def _encoded(picture: "Image.Image") -> bytes:
+def _encode_png(picture: "Image.Image") -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
