@@ -9,7 +9,8 @@ from random import Random
 import pytest
 import structlog
 
-from runflow_mcp.sandbox import RunningSandbox, Sandbox, start
+from runflow_mcp.sandbox import RunningSandbox, start
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Serve, Server, run_server
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -47,12 +48,12 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def sandbox(clock: VirtualClock) -> Sandbox:
-    return Sandbox(clock=clock)
+def sandbox(clock: VirtualClock) -> ScriptedSandbox:
+    return ScriptedSandbox(clock=clock)
 
 
 @pytest.fixture
-async def upstream(sandbox: Sandbox) -> AsyncIterator[RunningSandbox]:
+async def upstream(sandbox: ScriptedSandbox) -> AsyncIterator[RunningSandbox]:
     running = await start(sandbox)
     yield running
     await running.close()

@@ -25,8 +25,8 @@ from runflow_mcp.runflow.api import client, transport
 from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
 from runflow_mcp.runflow.runs.polling import POLL_DELAY_LAST, POLL_SCHEDULE
-from runflow_mcp.sandbox.behaviour import MAGIC, UNAVAILABLE
-from runflow_mcp.sandbox.keys import DISPATCH_REFUSALS, REVOKED_KEY
+from runflow_mcp.sandbox.credentials import DISPATCH_ERRORS, REVOKED_KEY
+from runflow_mcp.sandbox.scenarios import MAGIC_MODELS, UNAVAILABLE_MODEL
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import STARTING
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
@@ -155,14 +155,14 @@ def test_a_next_action_is_one_imperative_sentence(action: str) -> None:
     assert re.fullmatch(r"[A-Z][a-z]+\b[^.]*\.", action)
 
 
-@pytest.mark.parametrize("key", [*DISPATCH_REFUSALS, REVOKED_KEY, "rf_live_sandbox"])
+@pytest.mark.parametrize("key", [*DISPATCH_ERRORS, REVOKED_KEY, "rf_live_sandbox"])
 def test_the_readme_has_the_row_of_a_sandbox_key(key: str) -> None:
     [row] = [row for row in ROWS if row[0] == key]
-    if key in DISPATCH_REFUSALS:
-        assert row[1].startswith(str(DISPATCH_REFUSALS[key]().status))
+    if key in DISPATCH_ERRORS:
+        assert row[1].startswith(str(DISPATCH_ERRORS[key]().status))
 
 
-@pytest.mark.parametrize("model", [*MAGIC, UNAVAILABLE])
+@pytest.mark.parametrize("model", [*MAGIC_MODELS, UNAVAILABLE_MODEL])
 def test_the_readme_has_the_row_of_a_sandbox_model(model: str) -> None:
     assert [row[0] for row in ROWS].count(model) == 1
 

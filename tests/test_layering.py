@@ -79,7 +79,7 @@ IMPORTS: dict[str, set[str]] = {
 TOP = {"app", "serve", "cli", "__main__"}
 #: What a module that calls itself pure must not reach, by itself or through what it imports.
 IO_PACKAGES = ("aiohttp", "asyncio", "socket", "uvloop", "redis", "http.client", "http.server", "threading")
-PAINTING = {"brush", "caption", "landmarks", "media", "painting"}
+PAINTING = {"brush", "caption", "files", "landmarks", "painting"}
 HTTP_ROOMS = {"runflow/api", "runflow/catalog", "web", "sandbox", *TOP}
 
 
@@ -199,7 +199,14 @@ def test_aiohttp_is_known_at_the_edges_alone(path: Path) -> None:
 def test_pillow_is_known_to_the_painting_alone(path: Path) -> None:
     """It is optional: whoever else needs a picture imports one of these when it is asked for."""
     if any(name.partition(".")[0] == "PIL" for name in imported(path)):
-        assert name_of(path) in {f"sandbox/{name}.py" for name in PAINTING}
+        assert name_of(path) in {f"sandbox/media/{name}.py" for name in PAINTING}
+
+
+def test_the_drawing_of_media_does_not_know_the_simulated_api() -> None:
+    media = [path for path in modules() if name_of(path).startswith("sandbox/media/")]
+    found = {name for path in media for name in imported(path) if name.startswith("runflow_mcp.")}
+    assert media
+    assert not [name for name in found if not name.startswith("runflow_mcp.sandbox.media.")]
 
 
 @each_module

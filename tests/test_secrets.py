@@ -26,10 +26,9 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.dispatch.order import Order
-from runflow_mcp.sandbox import Answer as Reply
-from runflow_mcp.sandbox import Delay, Fault, Hang, Reset, Sandbox, Truncate
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import METHODS
+from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, ScriptedSandbox, Truncate
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
 from tests.web.test_raw_sockets import connect, exchange, message
@@ -98,7 +97,7 @@ def assert_not_logged(log: Log) -> None:
 # Ordinary use, and what goes wrong on the way
 
 
-async def test_ordinary_use(server: Server, sandbox: Sandbox, log: Log) -> None:
+async def test_ordinary_use(server: Server, sandbox: ScriptedSandbox, log: Log) -> None:
     answers = [
         await server.post(PING, key=KEY),
         await server.generate(key=KEY),
@@ -290,44 +289,44 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def refusal(status: int) -> Callable[[str], Reply]:
-    def body(key: str) -> Reply:
+def refusal(status: int) -> Callable[[str], Respond]:
+    def body(key: str) -> Respond:
         text = (
             '{"code": "BAD_KEY", "message": "the key KEY is odd", "KEY": "KEY", '
             '"errors": [{"type": "KEY", "message": "KEY", "KEY": ["KEY", {"KEY": "KEY"}]}, "KEY"]}'
         )
-        return Reply(status, text.replace("KEY", key).encode(), {"Retry-After": "1", "X-Key": "1"})
+        return Respond(status, text.replace("KEY", key).encode(), {"Retry-After": "1", "X-Key": "1"})
 
     return body
 
 
-def run(key: str) -> Reply:
+def run(key: str) -> Respond:
     text = (
         '{"id": "01", "status_code": "succeeded", "client_ref": "KEY", "nodes_total": 3, "cost": "KEY", '
         '"created_at": "KEY", "completed_at": "KEY", "metadata": {"KEY": "KEY"}, '
         '"output": {"outputs": [{"url": "https://example.com/KEY.png?key=KEY"}], "KEY": ["KEY"]}}'
     )
-    return Reply(201, text.replace("KEY", key).encode(), {"Content-Type": "application/json"})
+    return Respond(201, text.replace("KEY", key).encode(), {"Content-Type": "application/json"})
 
 
-def failed_run(key: str) -> Reply:
+def failed_run(key: str) -> Respond:
     text = (
         '{"id": "KEY", "status": "failed", "failure_code": "KEY", "failure_message": "not with KEY", '
         '"error": {"code": "KEY", "message": "KEY"}, "KEY": {"KEY": "KEY"}}'
     )
-    return Reply(201, text.replace("KEY", key).encode())
+    return Respond(201, text.replace("KEY", key).encode())
 
 
-def running_run(key: str) -> Reply:
+def running_run(key: str) -> Respond:
     text = '{"id": "01", "status": "KEY", "nodes_total": 3, "nodes_completed": 1}'
-    return Reply(201, text.replace("KEY", key).encode())
+    return Respond(201, text.replace("KEY", key).encode())
 
 
-def page(key: str) -> Reply:
-    return Reply(400, f"<html>Your key {key} is odd</html>".encode(), {"Content-Type": "text/html"})
+def page(key: str) -> Respond:
+    return Respond(400, f"<html>Your key {key} is odd</html>".encode(), {"Content-Type": "text/html"})
 
 
-ECHOES: dict[str, tuple[str, Callable[[str], Reply]]] = {
+ECHOES: dict[str, tuple[str, Callable[[str], Respond]]] = {
     **{f"{status}": ("create", refusal(status)) for status in (400, 401, 402, 403, 404, 409, 422, 429, 500, 503)},
     "a page": ("create", page),
     "a run": ("create", run),
@@ -336,41 +335,43 @@ ECHOES: dict[str, tuple[str, Callable[[str], Reply]]] = {
     "a refused poll": ("get_run", refusal(403)),
     "a broken poll": ("get_run", page),
     "a polled run": ("get_run", lambda key: attrs.evolve(run(key), status=200)),
-    "a redirect": ("create", lambda key: Reply(307, b"", {"Location": "https://example.com/?key=" + key[:8]})),
+    "a redirect": ("create", lambda key: Respond(307, b"", {"Location": "https://example.com/?key=" + key[:8]})),
 }
 
 
 @pytest.mark.parametrize(("route", "echo"), ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["plain key", "odd key"])
 async def test_an_upstream_that_echoes_the_key(
-    server: Server, sandbox: Sandbox, log: Log, *, key: str, route: str, echo: Callable[[str], Reply]
+    server: Server, sandbox: ScriptedSandbox, log: Log, *, key: str, route: str, echo: Callable[[str], Respond]
 ) -> None:
     for spelling, spell in SPELLINGS.items():
-        sandbox.faults.add(route, echo(spell(key)), times=4)
+        sandbox.script.add(route, echo(spell(key)), times=4)
         answer = await server.generate(key=key, token=1, accept=BOTH, client_ref=spelling.replace(" ", "-"))
-        sandbox.faults.clear()
+        sandbox.script.clear()
         assert answer.result["structuredContent"]
         assert spell(key) not in answer.content.decode(), spelling
         await assert_kept(server, log, answer)
 
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, Action] = {
     "reset": Reset(),
     "reset after creating": Reset(created=True),
     "truncated": Truncate(),
     "silence": Hang(90),
     "late": Delay(40),
-    "no JSON": Reply(200, b"nope"),
-    "a redirect": Reply(302, b"", {"Location": "http://127.0.0.1:9/"}),
-    "too much": Reply(200, b" " * (9 * 1024 * 1024)),
-    "bad gzip": Reply(200, b"no gzip at all", {"Content-Encoding": "gzip"}),
+    "no JSON": Respond(200, b"nope"),
+    "a redirect": Respond(302, b"", {"Location": "http://127.0.0.1:9/"}),
+    "too much": Respond(200, b" " * (9 * 1024 * 1024)),
+    "bad gzip": Respond(200, b"no gzip at all", {"Content-Encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("route", ["create", "get_run", "list_runs"])
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_an_upstream_that_fails(server: Server, sandbox: Sandbox, log: Log, route: str, fault: Fault) -> None:
-    sandbox.faults.add(route, fault, times=6)
+@pytest.mark.parametrize("action", FAULTS.values(), ids=FAULTS)
+async def test_an_upstream_that_fails(
+    server: Server, sandbox: ScriptedSandbox, log: Log, route: str, action: Action
+) -> None:
+    sandbox.script.add(route, action, times=6)
     answer = await server.generate(key=KEY, token=1, accept=BOTH, client_ref="fails")
     await assert_kept(server, log, answer)
 

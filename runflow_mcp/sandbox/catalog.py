@@ -1,37 +1,39 @@
-"""The models on offer: ``catalog.json`` as it is served, as typed entries, and in the API's own shape.
+"""The published documents: the catalog as typed models and in two JSON forms, and the skill.
 
-Reads its one file on first use; knows neither HTTP nor runs.
+Reads its two files on first use; must not import HTTP or runs.
 """
 
 from functools import cache
 from importlib.resources import files
+from typing import Any, TypeAlias
 
 import attrs
 import orjson
 
-from runflow_mcp.sandbox.payload import Json, JsonObject
-
 SOLUTIONS_PROVIDER = "runflow"
+
+#: One model as an entry of ``catalog.json``.
+Entry: TypeAlias = dict[str, Any]
 
 
 @attrs.frozen
-class Input:
-    """One input of a model; ``allowed`` is empty where any value goes."""
+class ModelInput:
+    """One input of a model; an empty ``allowed`` permits any value."""
 
     name: str
     required: bool
-    allowed: tuple[Json, ...]
+    allowed: tuple[object, ...]
 
 
 @attrs.frozen
-class Model:
+class CatalogModel:
     """What a run needs to know about its model; ``name`` is ``provider/slug``, ``title`` is for people."""
 
     name: str
     title: str = ""
     category: str = "text-to-image"
     price: str | None = None
-    inputs: tuple[Input, ...] = ()
+    inputs: tuple[ModelInput, ...] = ()
 
     @property
     def is_solution(self) -> bool:
@@ -44,27 +46,16 @@ class Model:
 
 
 @cache
-def document() -> bytes:
-    """The marketing site's ``models-catalog.json``."""
-    return files(__package__).joinpath("catalog.json").read_bytes()
-
-
-@cache
-def entries() -> tuple[JsonObject, ...]:
-    return tuple(orjson.loads(document())["models"])
-
-
-@cache
-def models() -> dict[str, Model]:
+def models() -> dict[str, CatalogModel]:
     """Every listed model by name, in catalog order."""
     listed = (
-        Model(
+        CatalogModel(
             name=f"{entry['provider_slug']}/{entry['model_slug']}",
             title=entry["model_name"],
             category=entry["category"],
             price=entry["price"],
             inputs=tuple(
-                Input(item["name"], item["required"], tuple(item.get("enum", ()))) for item in entry["inputs"]
+                ModelInput(item["name"], item["required"], tuple(item.get("enum", ()))) for item in entry["inputs"]
             ),
         )
         for entry in entries()
@@ -73,8 +64,24 @@ def models() -> dict[str, Model]:
 
 
 @cache
-def public_document() -> bytes:
-    """The same models as ``GET /v1/public/models`` has them, under the API's field names."""
+def entries() -> tuple[Entry, ...]:
+    return tuple(orjson.loads(catalog_document())["models"])
+
+
+@cache
+def catalog_document() -> bytes:
+    """The marketing site's ``models-catalog.json``."""
+    return files(__package__).joinpath("catalog.json").read_bytes()
+
+
+@cache
+def skill_document() -> bytes:
+    return files(__package__).joinpath("skill.md").read_bytes()
+
+
+@cache
+def public_models_document() -> bytes:
+    """The same models as ``GET /v1/public/models`` returns them, under the API's field names."""
     items = [
         {
             "slug": f"{entry['provider_slug']}/{entry['model_slug']}",

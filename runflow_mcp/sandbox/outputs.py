@@ -1,71 +1,92 @@
-"""What a finished run returns: its media files, and the output object in one of the upstream's shapes.
+"""The media files that a run returns: how many, their names and sizes, and their content.
 
-Pure; the files are drawn anew from the run's input whenever they are asked for.
+Pure. Nothing is stored: a file is drawn from the run's request whenever it is needed.
 """
 
-from base64 import b64encode
+import re
 
-from runflow_mcp.sandbox import media, sizes
-from runflow_mcp.sandbox.media import Motif
-from runflow_mcp.sandbox.payload import JsonObject, digest
-from runflow_mcp.sandbox.pricing import image_count
-from runflow_mcp.sandbox.runs import Run
+from runflow_mcp.sandbox.json_types import JSON, JSONObject, digest
+from runflow_mcp.sandbox.media import files
+from runflow_mcp.sandbox.media.files import PictureSpec
+from runflow_mcp.sandbox.media.scenery import Size
+from runflow_mcp.sandbox.requests import RunRequest
 
-#: By what the model makes: the suffix of a file's name, and its content type.
+#: Output medium → file extension and content type.
 FORMATS = {"image": ("png", "image/png"), "video": ("webm", "video/webm"), "audio": ("wav", "audio/wav")}
-#: Models that return one thing on a transparent ground.
+#: Models that return one object on a transparent background.
 BACKGROUND_REMOVERS = {"runflow/background-removal", "bria/background/remove"}
-LANDSCAPE = 16 / 9
+MAX_IMAGES = 4
 #: Characters, more than the widest caption holds: the cost of wrapping grows with the square of the length.
 MAX_PROMPT = 400
+#: Pixels of the shorter side. Inline pictures are small because every poll returns them.
+PICTURE_SIDE, INLINE_PICTURE_SIDE, VIDEO_SIDE = 768, 192, 270
+#: Width ÷ height where the input has none, and the limit, which bounds the number of pixels.
+PICTURE_RATIO, VIDEO_RATIO, MAX_RATIO = 1.0, 16 / 9, 21 / 9
+_PAIR = re.compile(r"(portrait|landscape)?_?(\d{1,5})[:x_](\d{1,5})")
 
 
-def file_name(run: Run, number: int) -> str:
-    return f"{number}.{FORMATS[run.order.model.medium][0]}"
+def file_count(request: RunRequest) -> int:
+    """``num_images`` of the input, within the limits of the models; 1 for video and audio."""
+    count = request.input.get("num_images")
+    if request.model.medium != "image" or not isinstance(count, int):
+        return 1
+    return max(1, min(count, MAX_IMAGES))
 
 
-def content_type(run: Run) -> str:
-    return FORMATS[run.order.model.medium][1]
+def file_name(request: RunRequest, number: int) -> str:
+    return f"{number}.{FORMATS[request.model.medium][0]}"
 
 
-def count(run: Run) -> int:
-    return image_count(run.order.model, run.order.input)
+def content_type(request: RunRequest) -> str:
+    return FORMATS[request.model.medium][1]
 
 
-def draw(run: Run, number: int) -> bytes:
-    """The media file ``number``, counted from 0. Takes up to a second: not for an event loop."""
-    model, values = run.order.model, run.order.input
+def draw_file(request: RunRequest, number: int, *, inline: bool = False) -> bytes:
+    """File ``number``, counted from 0. Takes up to a second: call it in a thread."""
+    model, values = request.model, request.input
     seed = digest(model.name, values, number)
     if model.medium == "audio":
-        return media.wav(seed)
+        return files.wav(seed)
     prompt = values.get("prompt")
-    words = prompt[:MAX_PROMPT] if isinstance(prompt, str) else ""
-    motif = Motif(seed=seed, prompt=words, title=model.title or model.name, model=model.name)
+    text = prompt[:MAX_PROMPT] if isinstance(prompt, str) else ""
+    spec = PictureSpec(seed=seed, prompt=text, title=model.title or model.name, model=model.name)
     if model.medium == "video":
-        return media.video(motif, sizes.size(sizes.proportions(values, LANDSCAPE), sizes.VIDEO))
-    shorter = sizes.INLINE_PICTURE if run.behaviour.inline else sizes.PICTURE
-    picture = media.cut_out if model.name in BACKGROUND_REMOVERS else media.png
-    return picture(motif, sizes.size(sizes.proportions(values, 1.0), shorter))
+        return files.webm(spec, size_of(aspect_ratio(values, VIDEO_RATIO), VIDEO_SIDE))
+    side = INLINE_PICTURE_SIDE if inline else PICTURE_SIDE
+    draw = files.cutout_png if model.name in BACKGROUND_REMOVERS else files.png
+    return draw(spec, size_of(aspect_ratio(values, PICTURE_RATIO), side))
 
 
-def output(run: Run, origin: str) -> JsonObject:
-    """The ``output`` of a succeeded run; a model always answers in the same shape. Draws where media are inline."""
-    if run.behaviour.inline:
-        urls = [_data_uri(run, number) for number in range(count(run))]
-    else:
-        urls = [f"{origin}/outputs/{run.id}/{file_name(run, number)}" for number in range(count(run))]
-    model = run.order.model
-    if model.medium in {"video", "audio"}:
-        return {model.medium: {"url": urls[0]}}
-    if model.is_solution:
-        return {"image_urls": urls} if digest(model.name)[0] % 2 else {"image": {"url": urls[0]}}
-    return {
-        "outputs": [{"url": url} for url in urls],
-        "seed": run.order.input.get("seed", int.from_bytes(digest(run.order.input)[:4])),
-        "timing": {"inference": round(run.behaviour.course.running, 3)},
-        "nsfw_detected": False,
-    }
+def aspect_ratio(values: JSONObject, default: float) -> float:
+    """Width ÷ height by the inputs ``aspect_ratio`` and ``image_size``, whose resolution is ignored."""
+    for name in ("aspect_ratio", "image_size"):
+        pair = _width_and_height(values.get(name))
+        if pair is not None:
+            width, height = pair
+            return min(max(width / height, 1 / MAX_RATIO), MAX_RATIO)
+    return 1.0 if str(values.get("image_size", "")).startswith("square") else default
 
 
-def _data_uri(run: Run, number: int) -> str:
-    return f"data:{content_type(run)};base64,{b64encode(draw(run, number)).decode()}"
+def size_of(ratio: float, shorter_side: int) -> Size:
+    """Width and height in pixels, both even: VP8 stores colour for blocks of 2 × 2 pixels."""
+    longer_side = 2 * round(shorter_side * max(ratio, 1 / ratio) / 2)
+    return (longer_side, shorter_side) if ratio >= 1 else (shorter_side, longer_side)
+
+
+def _width_and_height(value: JSON) -> tuple[int, int] | None:
+    """From ``{"width", "height"}``, ``16:9``, ``1024x768`` or ``portrait_4_3``; None for anything else."""
+    if isinstance(value, dict):
+        width, height = value.get("width"), value.get("height")
+        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+            return width, height
+        return None
+    match = _PAIR.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    width, height = int(match[2]), int(match[3])
+    if not width or not height:
+        return None
+    if match[1] is None:
+        return width, height
+    shorter, longer = sorted((width, height))
+    return (shorter, longer) if match[1] == "portrait" else (longer, shorter)

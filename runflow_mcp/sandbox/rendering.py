@@ -1,74 +1,120 @@
-"""A run at a moment as the API's run object.
+"""A run at a point in time as the API's JSON run object.
 
-Pure; the only place that knows the names of the upstream's fields.
+Pure; the only module that knows the field names of the upstream's run.
 """
 
+import re
+from base64 import b64encode
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from runflow_mcp.sandbox.course import Ending, Moment
-from runflow_mcp.sandbox.outputs import output
-from runflow_mcp.sandbox.payload import JsonObject
-from runflow_mcp.sandbox.pricing import cost
+from runflow_mcp.sandbox import outputs
+from runflow_mcp.sandbox.json_types import JSONObject, digest
+from runflow_mcp.sandbox.requests import RunRequest
 from runflow_mcp.sandbox.runs import Run
+from runflow_mcp.sandbox.timeline import FinalStatus, RunState
 
 FAILURE_CODE = "CONTENT_POLICY_VIOLATION"
 FAILURE_MESSAGE = "The input was refused by the content policy"
-#: What a sparse run still says; without its client_ref nobody could find it again.
+#: Fields of a sparse run that are not null; without its client_ref nobody could find it again.
 SPARSE_FIELDS = frozenset({"id", "status_code", "client_ref", "output"})
+#: US dollars, for models whose price is not public.
+DEFAULT_PRICE = "$0.10/request"
+COST_PRECISION = Decimal("0.0001")
+DEFAULT_VIDEO_SECONDS = 5
 
 
-def render(run: Run, now: float, origin: str) -> JsonObject:
-    """``origin`` is the scheme and host under which the client reached the sandbox."""
-    moment = run.at(now)
-    order, course = run.order, run.behaviour.course
-    failed = moment.status == Ending.FAILED
-    result: JsonObject = {
+def render_run(run: Run, now: float, origin: str) -> JSONObject:
+    """``origin``: the scheme and host by which the client reaches the sandbox. Draws inline media."""
+    state = run.state_at(now)
+    request, timeline = run.request, run.scenario.timeline
+    failed = state.status == FinalStatus.FAILED
+    result: JSONObject = {
         "id": run.id,
         "flow_id": None,
-        "model_id": str(uuid5(NAMESPACE_URL, order.model.name)),
+        "model_id": str(uuid5(NAMESPACE_URL, request.model.name)),
         "target_type": "model",
         "org_id": str(UUID(bytes=sha256(run.owner.encode()).digest()[:16])),
-        "status_code": moment.status,
+        "status_code": state.status,
         "source_code": "api",
-        "input": order.input,
-        "output": output(run, origin) if moment.succeeded else None,
+        "input": request.input,
+        "output": _output(run, origin) if state.succeeded else None,
         "context": None,
-        "duration_ms": _milliseconds(moment),
-        "cost": cost(order.model, order.input) if moment.succeeded else None,
+        "duration_ms": _duration_ms(state),
+        "cost": _cost(request) if state.succeeded else None,
         "cost_breakdown": None,
-        "nodes_total": None if moment.started is None else course.nodes,
-        "nodes_completed": moment.nodes_completed,
+        "nodes_total": None if state.started is None else timeline.nodes,
+        "nodes_completed": state.nodes_completed,
         "batch_id": None,
-        "client_ref": order.client_ref,
+        "client_ref": request.client_ref,
         "request_id": f"req_{sha256(run.id.encode()).hexdigest()[:24]}",
-        "created_at": _stamp(run, 0),
-        "started_at": _stamp(run, moment.started),
-        "completed_at": _stamp(run, moment.ended),
-        "callback_url": order.callback_url,
-        "metadata": order.metadata,
-        "has_logs": moment.started is not None,
-        "has_node_runs": moment.started is not None,
+        "created_at": _timestamp(run, 0),
+        "started_at": _timestamp(run, state.started),
+        "completed_at": _timestamp(run, state.ended),
+        "callback_url": request.callback_url,
+        "metadata": request.metadata,
+        "has_logs": state.started is not None,
+        "has_node_runs": state.started is not None,
         "links": {"self": f"{origin}/v1/runs/{run.id}"},
         "failure_code": FAILURE_CODE if failed else None,
         "failure_message": FAILURE_MESSAGE if failed else None,
         "failure_stage_code": "running" if failed else None,
-        "node_runs": _node_runs(run, moment),
-        "logs": _logs(run, moment),
+        "node_runs": _node_runs(run, state),
+        "logs": _logs(run, state),
     }
-    if run.behaviour.sparse:
+    if run.scenario.sparse:
         return {name: value if name in SPARSE_FIELDS else None for name, value in result.items()}
     return result
 
 
-def _milliseconds(moment: Moment) -> int | None:
-    if moment.started is None or moment.ended is None:
+def _output(run: Run, origin: str) -> JSONObject:
+    """The ``output`` of a succeeded run, always in the same shape for one model."""
+    request, model = run.request, run.request.model
+    urls = [_url(run, number, origin) for number in range(outputs.file_count(request))]
+    if model.medium in {"video", "audio"}:
+        return {model.medium: {"url": urls[0]}}
+    if model.is_solution:
+        return {"image_urls": urls} if digest(model.name)[0] % 2 else {"image": {"url": urls[0]}}
+    return {
+        "outputs": [{"url": url} for url in urls],
+        "seed": request.input.get("seed", int.from_bytes(digest(request.input)[:4])),
+        "timing": {"inference": round(run.scenario.timeline.running, 3)},
+        "nsfw_detected": False,
+    }
+
+
+def _url(run: Run, number: int, origin: str) -> str:
+    if run.scenario.inline:
+        content = b64encode(outputs.draw_file(run.request, number, inline=True)).decode()
+        return f"data:{outputs.content_type(run.request)};base64,{content}"
+    return f"{origin}/outputs/{run.id}/{outputs.file_name(run.request, number)}"
+
+
+def _cost(request: RunRequest) -> str:
+    """The list price times the quantity in its unit: an estimate as a decimal string, in US dollars."""
+    price, _, unit = (request.model.price or DEFAULT_PRICE).removeprefix("$").partition("/")
+    return str((Decimal(price) * _quantity(unit, request)).quantize(COST_PRECISION))
+
+
+def _quantity(unit: str, request: RunRequest) -> Decimal:
+    if unit == "second":
+        seconds = re.match(r"\d{1,2}", str(request.input.get("duration")))
+        return Decimal(seconds[0] if seconds else DEFAULT_VIDEO_SECONDS)
+    if unit == "1m-tokens":
+        return Decimal(len(str(request.input.get("text", "")))) / 1_000_000
+    # A request counts once however many files it returns; a picture counts as one megapixel.
+    return Decimal(1 if unit == "request" else outputs.file_count(request))
+
+
+def _duration_ms(state: RunState) -> int | None:
+    if state.started is None or state.ended is None:
         return None
-    return round((moment.ended - moment.started) * 1000)
+    return round((state.ended - state.started) * 1000)
 
 
-def _stamp(run: Run, offset: float | None) -> str | None:
+def _timestamp(run: Run, offset: float | None) -> str | None:
     """ISO 8601 in UTC, ``offset`` seconds after the run's creation."""
     if offset is None:
         return None
@@ -76,23 +122,23 @@ def _stamp(run: Run, offset: float | None) -> str | None:
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _node_runs(run: Run, moment: Moment) -> list[JsonObject]:
-    course = run.behaviour.course
+def _node_runs(run: Run, state: RunState) -> list[JSONObject]:
+    timeline = run.scenario.timeline
     return [
         {
             "node_id": f"step-{node + 1}",
             "status_code": "succeeded",
-            "started_at": _stamp(run, course.node_started(node)),
-            "completed_at": _stamp(run, course.node_started(node + 1)),
+            "started_at": _timestamp(run, timeline.node_started(node)),
+            "completed_at": _timestamp(run, timeline.node_started(node + 1)),
         }
-        for node in range(moment.nodes_completed)
+        for node in range(state.nodes_completed)
     ]
 
 
-def _logs(run: Run, moment: Moment) -> list[JsonObject]:
-    lines = [(moment.started, "run started"), (moment.ended, f"run {moment.status}")]
+def _logs(run: Run, state: RunState) -> list[JSONObject]:
+    lines = [(state.started, "run started"), (state.ended, f"run {state.status}")]
     return [
-        {"timestamp": _stamp(run, offset), "level": "info", "message": message}
+        {"timestamp": _timestamp(run, offset), "level": "info", "message": message}
         for offset, message in lines
         if offset is not None
     ]

@@ -8,8 +8,8 @@ import aiohttp
 import attrs
 import orjson
 
-from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
 from tests.chaos.world import open_files
+from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, Server
 from tests.virtual_time import VirtualClock
 
@@ -75,20 +75,20 @@ def assert_flat(before: Held, after: Held) -> None:
     assert after.kilobytes - before.kilobytes < MAX_GROWTH, what
 
 
-def endless(clock: VirtualClock) -> Sandbox:
+def endless(clock: VirtualClock) -> ScriptedSandbox:
     """A simulated Runflow whose slow runs take two weeks."""
-    return Sandbox(clock=clock, speed=0.001)
+    return ScriptedSandbox(clock=clock, speed=0.001)
 
 
-async def come_and_go(server: Server, sandbox: Sandbox, times: int, *, first: int = 0) -> None:
+async def come_and_go(server: Server, sandbox: ScriptedSandbox, times: int, *, first: int = 0) -> None:
     """Ask for the same slow run again and again, each time leaving before the answer."""
     clock = server.services.clock
     for number in range(first, first + times):
         after, accept, trouble = WAYS[number % len(WAYS)]
-        sandbox.faults.clear()
+        sandbox.script.clear()
         sandbox.requests.clear()
         if trouble is not None:
-            sandbox.faults.add(*trouble)
+            sandbox.script.add(*trouble)
         leaving = asyncio.create_task(ask(server, accept))
         await clock.sleep(after)
         leaving.cancel()

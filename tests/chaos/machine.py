@@ -9,9 +9,9 @@ import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runflow_mcp.sandbox import Answer, Fault, Habits, Idempotency, Route
 from tests.chaos import scripts
 from tests.chaos.world import BUDGET, INPUTS, ROUNDING, Order, World
+from tests.scripted_sandbox import Action, Idempotency, Quirks, Respond, Route
 
 KEYS = ("rf_live_alice", "rf_live_bob")
 MODELS = (
@@ -42,10 +42,10 @@ orders = st.builds(
 
 
 #: Upstreams as documented, and ones that keep, list and stamp runs otherwise.
-habits = st.one_of(
-    st.just(Habits()),
+quirks = st.one_of(
+    st.just(Quirks()),
     st.builds(
-        Habits,
+        Quirks,
         lower_ref=st.booleans(),
         cut_ref=st.sampled_from([None, 64]),
         trim_input=st.booleans(),
@@ -63,14 +63,14 @@ class Chaos(RuleBasedStateMachine):
 
     world: World
 
-    @initialize(idempotency=st.sampled_from(Idempotency), seed=st.integers(0, 3), habits=habits)
-    def begin(self, idempotency: Idempotency, seed: int, habits: Habits) -> None:
+    @initialize(idempotency=st.sampled_from(Idempotency), seed=st.integers(0, 3), quirks=quirks)
+    def begin(self, idempotency: Idempotency, seed: int, quirks: Quirks) -> None:
         PLAYED["scenarios"] += 1
-        PLAYED["scenarios of odd upstreams"] += habits != Habits()
+        PLAYED["scenarios of odd upstreams"] += quirks != Quirks()
         self.logs = structlog.testing.LogCapture()
         self.processors = structlog.get_config()["processors"]
         structlog.configure(processors=[self.logs])
-        self.world = World(idempotency, seed, habits)
+        self.world = World(idempotency, seed, quirks)
         self.fresh = 0
         self.broken = False
 
@@ -81,40 +81,40 @@ class Chaos(RuleBasedStateMachine):
 
     # Clients
 
-    def place(self, order: Order, number: int, script: Sequence[Fault] = (), blind: Sequence[Fault] = ()) -> None:
+    def place(self, order: Order, number: int, script: Sequence[Action] = (), blind: Sequence[Action] = ()) -> None:
         """Send an order whose dispatch meets ``script`` and whose look-ups meet ``blind``."""
         world = self.world
         PLAYED["calls"] += 1
         ref = order.ref
-        if self.forgetful and world.habits.list_lag:
+        if self.forgetful and world.quirks.list_lag:
             # A refusal of what was done all the same is a lie that only the list shows, and that one lags.
-            script = [_honest(fault) for fault in script]
+            script = [_honest(action) for action in script]
         if self.forgetful and ref is not None:
             known = world.dispatched.get((order.key, order.model, ref))
             # By the documents, a first look-up that fails does not stop a dispatch, and only calls of one process
             # share one: without idempotency a client_ref that is in use needs a look-up that works and one replica.
-            world.sandbox.faults.clear(about=ref)
+            world.sandbox.script.clear(matching=ref)
             if known is not None:
                 at, replica = known
                 blind = ()
                 # What a process that has gone dispatched a moment ago is in no memory, and not yet in a list that lags.
-                running = replica.state in ("up", "draining") or world.habits.list_lag > 0
+                running = replica.state in ("up", "draining") or world.quirks.list_lag > 0
                 elsewhere = replica is not world.replicas[number] and running
                 if world.upstream is None or (elsewhere and world.now < at + BUDGET + ROUNDING):
                     return
         elif self.forgetful:
             # The faults cannot be told to meet this call alone: they might meet the look-up of a client_ref in use.
             blind = ()
-        for fault in script:
-            world.sandbox.faults.add(Route.CREATE, fault, about=ref or "")
-        for fault in blind:
-            world.sandbox.faults.add(Route.LIST_RUNS, fault, about=ref or "")
+        for action in script:
+            world.sandbox.script.add(Route.CREATE, action, matching=ref or "")
+        for action in blind:
+            world.sandbox.script.add(Route.LIST_RUNS, action, matching=ref or "")
         world.call(number, order)
 
     @rule(number=st.integers(0, 1), order=orders)
     def call(self, number: int, order: Order) -> None:
-        habits = self.world.habits
-        untold = order.model == "sandbox/odd" or habits.summaries or not habits.keep_metadata
+        quirks = self.world.quirks
+        untold = order.model == "sandbox/odd" or quirks.summaries or not quirks.keep_metadata
         if order.ref is not None and untold:
             # Such runs do not tell their model: by the documents, a look-up takes them for any model's.
             order = attrs.evolve(order, ref=f"{order.model}/{order.ref}")
@@ -170,14 +170,14 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(data=st.data(), times=st.integers(1, 6))
     def fault_of_the_polls(self, data: st.DataObject, times: int) -> None:
-        fault = data.draw(scripts.for_polls, "fault")
-        self.world.sandbox.faults.add(Route.GET_RUN, fault, times)
+        action = data.draw(scripts.for_polls, "action")
+        self.world.sandbox.script.add(Route.GET_RUN, action, times)
 
     @precondition(lambda self: not self.forgetful)
     @rule(data=st.data(), dispatches=st.booleans(), times=st.integers(1, 4))
     def fault_for_whoever_comes(self, data: st.DataObject, times: int, *, dispatches: bool) -> None:
-        fault = data.draw(scripts.for_create if dispatches else scripts.for_look_ups, "fault")
-        self.world.sandbox.faults.add(Route.CREATE if dispatches else Route.LIST_RUNS, fault, times)
+        action = data.draw(scripts.for_create if dispatches else scripts.for_look_ups, "action")
+        self.world.sandbox.script.add(Route.CREATE if dispatches else Route.LIST_RUNS, action, times)
 
     @precondition(lambda self: self.pending())
     @rule(number=st.integers(0, 1), what=st.sampled_from(["drain", "drain", "kill", "outage", "long outage", "peace"]))
@@ -193,7 +193,7 @@ class Chaos(RuleBasedStateMachine):
             case "long outage":
                 self.world.upstream_down(20.0)
             case _:
-                self.world.sandbox.faults.clear()
+                self.world.sandbox.script.clear()
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.0, 5.0, 11.0, 30.0, 65.0]))
     def time_passes(self, seconds: float) -> None:
@@ -226,6 +226,6 @@ class Chaos(RuleBasedStateMachine):
             structlog.configure(processors=self.processors)
 
 
-def _honest(fault: Fault) -> Fault:
-    refusal = isinstance(fault, Answer) and fault.status // 100 in (3, 4) and fault.status not in MAY_HIDE
-    return attrs.evolve(fault, created=False) if refusal else fault
+def _honest(action: Action) -> Action:
+    refusal = isinstance(action, Respond) and action.status // 100 in (3, 4) and action.status not in MAY_HIDE
+    return attrs.evolve(action, created=False) if refusal else action

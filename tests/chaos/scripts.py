@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Reset, Truncate
+from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, Truncate
 
 PAGE = b"<html><h1>Bad gateway</h1></html>"
 ENVELOPE = b'{"code":"SOMETHING","message":"x","errors":null}'
@@ -33,11 +33,11 @@ no_runs = st.sampled_from(
 
 def answers(
     *statuses: int, effect: st.SearchStrategy[bool], content: st.SearchStrategy[bytes]
-) -> st.SearchStrategy[Fault]:
-    return st.builds(Answer, st.sampled_from(statuses), content, retry_after, created=effect, after=late)
+) -> st.SearchStrategy[Action]:
+    return st.builds(Respond, st.sampled_from(statuses), content, retry_after, created=effect, after=late)
 
 
-lost: st.SearchStrategy[Fault] = st.one_of(
+lost: st.SearchStrategy[Action] = st.one_of(
     st.builds(Reset, created),
     st.builds(Truncate, created),
     st.builds(Hang, st.sampled_from([1.0, 8.0, 30.0, 100.0]), created),
@@ -47,7 +47,7 @@ lost: st.SearchStrategy[Fault] = st.one_of(
 busy = answers(429, 503, effect=created, content=bodies)
 refusals = answers(301, 400, 401, 402, 403, 404, 409, 413, 422, effect=created, content=bodies)
 #: The answer is late, but what was asked for has happened.
-slow: st.SearchStrategy[Fault] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0]), st.just(True))  # noqa: FBT003
+slow: st.SearchStrategy[Action] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0]), st.just(True))  # noqa: FBT003
 
 #: What a dispatch can meet where an upstream knows no idempotency whatever. Left out is what no client can see: an
 #: effect that comes after the look-up has said that there is no run (a ``Delay`` without its effect at once).
@@ -56,7 +56,7 @@ for_create = st.one_of(
     for_create_without_idempotency,
     st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0, 100.0])),
 )
-for_reading: st.SearchStrategy[Fault] = st.one_of(
+for_reading: st.SearchStrategy[Action] = st.one_of(
     st.builds(Reset),
     st.builds(Truncate),
     st.builds(Hang, st.sampled_from([1.0, 8.0, 30.0])),
@@ -69,5 +69,5 @@ for_polls = st.one_of(for_reading, for_reading, answers(401, 403, 404, effect=st
 for_look_ups = st.one_of(
     for_reading,
     answers(400, 401, 403, 404, effect=st.just(False), content=bodies),  # noqa: FBT003
-    st.just(Answer(200, b'{"items":[]}')),
+    st.just(Respond(200, b'{"items":[]}')),
 )

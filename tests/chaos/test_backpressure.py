@@ -15,13 +15,14 @@ import pytest
 from aiohttp import web
 
 from runflow_mcp.app import create_app
-from runflow_mcp.sandbox import Answer, Delay, Route, RunningSandbox, Sandbox
+from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.serve import drain
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from tests.methods.seen import dispatches, polls
+from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
 from tests.virtual_time import VirtualClock
 
@@ -130,20 +131,20 @@ async def deaf(server: Server) -> AsyncIterator[Deaf]:
             writer.transport.abort()
 
 
-def run_of(sandbox: Sandbox, **members: object) -> Answer:
+def run_of(sandbox: ScriptedSandbox, **members: object) -> Respond:
     [run] = sandbox.runs
-    return Answer(200, orjson.dumps({"id": run.id, "client_ref": run.order.client_ref, **members}))
+    return Respond(200, orjson.dumps({"id": run.id, "client_ref": run.request.client_ref, **members}))
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
-    opened: Open, sandbox: Sandbox, accept: str | None
+    opened: Open, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     clock = server.services.clock
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
-    sandbox.faults.add(Route.GET_RUN, huge)
+    sandbox.script.add(Route.GET_RUN, huge)
     before = set(asyncio.all_tasks())
     async with deaf(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
@@ -158,7 +159,9 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
     assert {task for task in asyncio.all_tasks() if task not in before and not task.done()} == set()
 
 
-async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(opened: Open, sandbox: Sandbox) -> None:
+async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(
+    opened: Open, sandbox: ScriptedSandbox
+) -> None:
     """Each poll brings a big frame, for it repeats the client's token; they would pile up for all of the wait."""
     server = opened.server
     clock = server.services.clock
@@ -178,11 +181,11 @@ async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(op
 
 
 @asynccontextmanager
-async def slow_reader(server: Server, sandbox: Sandbox, accept: str | None) -> AsyncIterator[Deaf]:
+async def slow_reader(server: Server, sandbox: ScriptedSandbox, accept: str | None) -> AsyncIterator[Deaf]:
     """A client whose long answer is ready for it to read."""
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
-    sandbox.faults.add(Route.GET_RUN, huge)
+    sandbox.script.add(Route.GET_RUN, huge)
     async with deaf(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
         await server.services.clock.sleep(1)
@@ -191,7 +194,7 @@ async def slow_reader(server: Server, sandbox: Sandbox, accept: str | None) -> A
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
-    opened: Open, sandbox: Sandbox, accept: str | None
+    opened: Open, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     async with slow_reader(server, sandbox, accept) as client:
@@ -201,7 +204,7 @@ async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_it(
-    opened: Open, sandbox: Sandbox, accept: str | None
+    opened: Open, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     async with slow_reader(server, sandbox, accept) as client:
@@ -215,14 +218,14 @@ async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_
 
 
 async def test_when_unread_answers_are_too_much_together_the_oldest_connection_is_dropped(
-    opened: Open, sandbox: Sandbox
+    opened: Open, sandbox: ScriptedSandbox
 ) -> None:
     """Also those of calls that take no place."""
     server = opened.server
     server.app[UNREAD_BUDGET].limit = 2 * MIB
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
-    sandbox.faults.add(Route.GET_RUN, huge, times=None)
+    sandbox.script.add(Route.GET_RUN, huge, times=None)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(deaf(server)) for _ in range(4)]
         for client in clients:
@@ -237,7 +240,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
 
 
 async def test_a_stop_waits_no_longer_than_the_grace_for_a_client_that_does_not_read(
-    opened: Open, sandbox: Sandbox
+    opened: Open, sandbox: ScriptedSandbox
 ) -> None:
     clock = opened.server.services.clock
     async with slow_reader(opened.server, sandbox, BOTH):
@@ -258,9 +261,9 @@ async def test_a_second_signal_stops_at_once_whoever_waits(opened: Open) -> None
         await waiting
 
 
-async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: Sandbox) -> None:
+async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="10")
-    sandbox.faults.add(Route.CREATE, Delay(2, created=True), times=None)
+    sandbox.script.add(Route.CREATE, Delay(2, created=True), times=None)
     answers = await asyncio.gather(
         *(server.generate(accept=BOTH, token=number, key=f"{KEY}{number % 2}") for number in range(60))
     )

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from runflow_mcp.sandbox import Delay, Fault, Hang, Route, Sandbox
 from tests.chaos.leaks import UNDISTURBED, assert_flat, come_and_go, endless, held
 from tests.methods.seen import polls
+from tests.scripted_sandbox import Action, Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, Serve, Server
 from tests.virtual_time import VirtualClock
 
@@ -20,10 +20,10 @@ SLOW = "sandbox/slow"
     ids=["early", "after a keepalive", "late", "in a poll that hangs", "in a poll that is late"],
 )
 async def test_polling_stops_within_a_second(
-    server: Server, sandbox: Sandbox, accept: str | None, after: float, trouble: Fault | None
+    server: Server, sandbox: ScriptedSandbox, accept: str | None, after: float, trouble: Action | None
 ) -> None:
     if trouble is not None:
-        sandbox.faults.add(Route.GET_RUN, trouble, times=None)
+        sandbox.script.add(Route.GET_RUN, trouble, times=None)
     leaving = asyncio.create_task(server.generate(SLOW, token=1, accept=accept))
     await server.services.clock.sleep(after)
     leaving.cancel()
@@ -34,9 +34,9 @@ async def test_polling_stops_within_a_second(
     assert len(polls(sandbox)) == seen
 
 
-async def test_a_client_that_leaves_does_not_take_others_with_it(server: Server, sandbox: Sandbox) -> None:
+async def test_a_client_that_leaves_does_not_take_others_with_it(server: Server, sandbox: ScriptedSandbox) -> None:
     """They wait for the same run, and began with the same dispatch."""
-    sandbox.faults.add(Route.CREATE, Delay(5))
+    sandbox.script.add(Route.CREATE, Delay(5))
     calls = [asyncio.create_task(server.generate(client_ref="ours", accept=BOTH, token=1)) for _ in range(10)]
     for call in calls[:9]:
         await server.services.clock.sleep(0.9)
@@ -50,11 +50,11 @@ class TestBeforeARunThatDoesNotEnd:
     """A run of two weeks, so that nobody who comes gets an answer."""
 
     @pytest.fixture
-    def sandbox(self, clock: VirtualClock) -> Sandbox:
+    def sandbox(self, clock: VirtualClock) -> ScriptedSandbox:
         return endless(clock)
 
     async def test_clients_that_come_and_go_leave_no_task_no_connection_and_no_memory(
-        self, serve: Serve, sandbox: Sandbox
+        self, serve: Serve, sandbox: ScriptedSandbox
     ) -> None:
         server = await serve(**UNDISTURBED)
         await come_and_go(server, sandbox, 90)

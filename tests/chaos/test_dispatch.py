@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from runflow_mcp.runflow.dispatch.dispatcher import BUDGET
-from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
 from tests.chaos.world import INPUTS, ROUNDING, Order, World
 from tests.methods.envelopes import tool_error_of
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, KEY, MODEL, Server
 from tests.virtual_time import VirtualClock
 
@@ -17,39 +17,39 @@ PAGE = b"<html><h1>Bad gateway</h1></html>"
 JSON = {"Content-Type": "application/json"}
 
 
-def either_way(name: str, kind: type[Any], *given: Any, **also: Any) -> dict[str, Fault]:
+def either_way(name: str, kind: type[Any], *given: Any, **also: Any) -> dict[str, Action]:
     """The fault before and after the run was created."""
     return {f"{name}, {'after' if made else 'before'}": kind(*given, created=made, **also) for made in (False, True)}
 
 
 #: What is found again or repeated, whatever the upstream knows of idempotency.
-SURVIVED: dict[str, Fault] = {
+SURVIVED: dict[str, Action] = {
     **either_way("reset", Reset),
     **either_way("silence", Hang, 100.0),
     "truncated": Truncate(created=True),
     **either_way("late reset", Hang, 9.0),
-    **either_way("408", Answer, 408),
-    **either_way("500", Answer, 500, b'{"code":"INTERNAL","message":"x"}', JSON),
-    **either_way("500 that names a time", Answer, 500, b"", {"Retry-After": "5"}),
-    **either_way("502", Answer, 502, PAGE, {"Content-Type": "text/html"}),
-    **either_way("503", Answer, 503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}', JSON),
-    **either_way("503 that names a time", Answer, 503, b"", {"Retry-After": "5"}),
-    **either_way("503 page", Answer, 503, PAGE, {"Content-Type": "text/html"}),
-    **either_way("late 503", Answer, 503, after=9.0),
-    **either_way("504", Answer, 504, PAGE, {"Content-Type": "text/html"}),
-    **either_way("599", Answer, 599),
-    "201 page": Answer(201, PAGE, created=True),
-    "201 cut short": Answer(201, b'{"id":"01a2', created=True),
-    "201 without an id": Answer(201, b'{"status_code":"queued"}', created=True),
-    "201 with a null id": Answer(201, b'{"id":null,"status_code":"queued"}', created=True),
-    "201 with an id that leads away": Answer(201, b'{"id":"../../v1/keys"}', created=True),
-    "201 with a list": Answer(201, b"[]", created=True),
-    "201 with null": Answer(201, b"null", created=True),
-    "204": Answer(204, created=True),
-    "late 201 page": Answer(201, PAGE, after=9.0, created=True),
-    **either_way("429", Answer, 429),
-    **either_way("429 that names a time", Answer, 429, b'{"code":"RATE_LIMITED"}', {"Retry-After": "3"}),
-    **either_way("429 that names nonsense", Answer, 429, b"", {"Retry-After": "soon"}),
+    **either_way("408", Respond, 408),
+    **either_way("500", Respond, 500, b'{"code":"INTERNAL","message":"x"}', JSON),
+    **either_way("500 that names a time", Respond, 500, b"", {"Retry-After": "5"}),
+    **either_way("502", Respond, 502, PAGE, {"Content-Type": "text/html"}),
+    **either_way("503", Respond, 503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}', JSON),
+    **either_way("503 that names a time", Respond, 503, b"", {"Retry-After": "5"}),
+    **either_way("503 page", Respond, 503, PAGE, {"Content-Type": "text/html"}),
+    **either_way("late 503", Respond, 503, after=9.0),
+    **either_way("504", Respond, 504, PAGE, {"Content-Type": "text/html"}),
+    **either_way("599", Respond, 599),
+    "201 page": Respond(201, PAGE, created=True),
+    "201 cut short": Respond(201, b'{"id":"01a2', created=True),
+    "201 without an id": Respond(201, b'{"status_code":"queued"}', created=True),
+    "201 with a null id": Respond(201, b'{"id":null,"status_code":"queued"}', created=True),
+    "201 with an id that leads away": Respond(201, b'{"id":"../../v1/keys"}', created=True),
+    "201 with a list": Respond(201, b"[]", created=True),
+    "201 with null": Respond(201, b"null", created=True),
+    "204": Respond(204, created=True),
+    "late 201 page": Respond(201, PAGE, after=9.0, created=True),
+    **either_way("429", Respond, 429),
+    **either_way("429 that names a time", Respond, 429, b'{"code":"RATE_LIMITED"}', {"Retry-After": "3"}),
+    **either_way("429 that names nonsense", Respond, 429, b"", {"Retry-After": "soon"}),
     "a late answer": Delay(9.0, created=True),
     "an answer too late": Delay(50.0, created=True),
 }
@@ -59,59 +59,59 @@ class TestWithEveryUpstreamsIdempotency:
     """The upstream may know runs again by header, by client_ref, or not at all."""
 
     @pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)
-    def sandbox(self, request: pytest.FixtureRequest, clock: VirtualClock) -> Sandbox:
-        return Sandbox(clock=clock, idempotency=request.param)
+    def sandbox(self, request: pytest.FixtureRequest, clock: VirtualClock) -> ScriptedSandbox:
+        return ScriptedSandbox(clock=clock, idempotency=request.param)
 
-    @pytest.mark.parametrize("fault", SURVIVED.values(), ids=SURVIVED)
+    @pytest.mark.parametrize("action", SURVIVED.values(), ids=SURVIVED)
     async def test_a_fault_leaves_one_run_whose_client_gets_its_result(
-        self, server: Server, sandbox: Sandbox, fault: Fault
+        self, server: Server, sandbox: ScriptedSandbox, action: Action
     ) -> None:
-        sandbox.faults.add(Route.CREATE, fault)
+        sandbox.script.add(Route.CREATE, action)
         answer = await server.generate(accept=BOTH, token=1)
         [run] = sandbox.runs
         assert answer.structured["status"] == "succeeded"
         assert answer.structured["run_id"] == run.id
-        assert answer.structured["client_ref"] == run.order.client_ref
+        assert answer.structured["client_ref"] == run.request.client_ref
 
     @pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 409, 413, 422, 451])
     async def test_a_refusal_that_lies_is_found_out_by_the_same_client_ref(
-        self, server: Server, sandbox: Sandbox, status: int
+        self, server: Server, sandbox: ScriptedSandbox, status: int
     ) -> None:
-        sandbox.faults.add(Route.CREATE, Answer(status, PAGE, created=True))
+        sandbox.script.add(Route.CREATE, Respond(status, PAGE, created=True))
         answer = await server.generate(wait=False)
         [run] = sandbox.runs
         if status == 409:
             assert answer.structured["run_id"] == run.id
             return
-        assert answer.tool_error["details"]["client_ref"] == run.order.client_ref
-        again = await server.generate(client_ref=run.order.client_ref)
+        assert answer.tool_error["details"]["client_ref"] == run.request.client_ref
+        again = await server.generate(client_ref=run.request.client_ref)
         assert again.structured["run_id"] == run.id
         assert len(sandbox.runs) == 1
 
     @pytest.mark.parametrize(
-        ("fault", "code"),
+        ("action", "code"),
         [
             (Reset(created=True), "generate_failed"),
-            (Answer(500, b'{"code":"INTERNAL"}', created=True), "generate_failed"),
-            (Answer(503, created=True), "generate_failed"),
-            (Answer(503, b'{"code":"MODEL_UNAVAILABLE"}', created=True), "model_unavailable"),
-            (Answer(429, b'{"code":"RATE_LIMITED"}', created=True), "rate_limited"),
+            (Respond(500, b'{"code":"INTERNAL"}', created=True), "generate_failed"),
+            (Respond(503, created=True), "generate_failed"),
+            (Respond(503, b'{"code":"MODEL_UNAVAILABLE"}', created=True), "model_unavailable"),
+            (Respond(429, b'{"code":"RATE_LIMITED"}', created=True), "rate_limited"),
         ],
         ids=repr,
     )
     async def test_a_dispatch_that_nobody_can_tell_of_names_its_client_ref(
-        self, server: Server, sandbox: Sandbox, fault: Fault, code: str
+        self, server: Server, sandbox: ScriptedSandbox, action: Action, code: str
     ) -> None:
-        sandbox.faults.add(Route.CREATE, fault, times=None)
-        sandbox.faults.add(Route.LIST_RUNS, Answer(502, PAGE), times=None)
+        sandbox.script.add(Route.CREATE, action, times=None)
+        sandbox.script.add(Route.LIST_RUNS, Respond(502, PAGE), times=None)
         answer = await server.generate()
         [run] = sandbox.runs
-        error = tool_error_of(answer, code, upstream_status=getattr(fault, "status", None))
+        error = tool_error_of(answer, code, upstream_status=getattr(action, "status", None))
         assert "it may, under this client_ref" in error["message"]
-        assert error["details"]["client_ref"] == run.order.client_ref
-        assert str(run.order.client_ref) in answer.result["content"][0]["text"]
-        sandbox.faults.clear()
-        again = await server.generate(client_ref=run.order.client_ref)
+        assert error["details"]["client_ref"] == run.request.client_ref
+        assert str(run.request.client_ref) in answer.result["content"][0]["text"]
+        sandbox.script.clear()
+        again = await server.generate(client_ref=run.request.client_ref)
         assert again.structured["run_id"] == run.id
         assert len(sandbox.runs) == 1
 
@@ -143,12 +143,12 @@ def test_two_replicas_asked_at_once_make_one_run(rule: Idempotency) -> None:
 @pytest.mark.parametrize("first", [429, 502, 503])
 @pytest.mark.parametrize("second", [429, 502, 503])
 async def test_a_dispatch_takes_no_more_than_its_budget_even_where_the_answers_are_late(
-    server: Server, sandbox: Sandbox, first: int, second: int
+    server: Server, sandbox: ScriptedSandbox, first: int, second: int
 ) -> None:
     """Each attempt is answered just before it is given up, and each look-up hangs."""
-    sandbox.faults.add(Route.CREATE, Answer(first, after=27.0))
-    sandbox.faults.add(Route.CREATE, Answer(second, after=11.0), times=None)
-    sandbox.faults.add(Route.LIST_RUNS, Hang(100), times=None)
+    sandbox.script.add(Route.CREATE, Respond(first, after=27.0))
+    sandbox.script.add(Route.CREATE, Respond(second, after=11.0), times=None)
+    sandbox.script.add(Route.LIST_RUNS, Hang(100), times=None)
     answer = await server.generate(wait=False)
     assert answer.tool_error["details"]["client_ref"]
     assert server.services.clock.monotonic() <= BUDGET + ROUNDING
@@ -156,13 +156,13 @@ async def test_a_dispatch_takes_no_more_than_its_budget_even_where_the_answers_a
 
 
 async def test_the_run_of_the_model_that_was_asked_for_is_found_among_runs_that_do_not_tell_theirs(
-    server: Server, sandbox: Sandbox
+    server: Server, sandbox: ScriptedSandbox
 ) -> None:
     """A newer run under the same client_ref whose metadata upstream left out is no better match."""
     first = await server.generate(client_ref="shared")
     silent = {"id": "of-any-model", "client_ref": "shared", "metadata": None}
     right = {"id": first.structured["run_id"], "client_ref": "shared", "metadata": {"mcp_model": MODEL}}
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, orjson.dumps({"items": [silent, right]})))
+    sandbox.script.add(Route.LIST_RUNS, Respond(200, orjson.dumps({"items": [silent, right]})))
     again = await server.generate(client_ref="shared", wait=False)
     assert again.structured["run_id"] == first.structured["run_id"]
 

@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.sandbox import Delay, Hang, Route, RunningSandbox, Sandbox, start
+from runflow_mcp.sandbox import RunningSandbox, start
+from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, TASKS, free_port, modern
 
 pytestmark = pytest.mark.real_time
@@ -143,15 +144,15 @@ Run = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[RunningSandbox]:
-    running = await start(Sandbox(clock=SystemClock(), speed=4))
+async def upstream(sandbox: ScriptedSandbox) -> AsyncIterator[RunningSandbox]:
+    running = await start(sandbox)
     yield running
     await running.close()
 
 
 @pytest.fixture
-def sandbox(upstream: RunningSandbox) -> Sandbox:
-    return upstream.sandbox
+def sandbox() -> ScriptedSandbox:
+    return ScriptedSandbox(clock=SystemClock(), speed=4)
 
 
 @pytest.fixture
@@ -200,7 +201,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(run: Run, sandbox: Sandbox) -> None:
+async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
+    run: Run, sandbox: ScriptedSandbox
+) -> None:
     """Although one client more does not read what it asked for."""
     server = await run()
     calls = [
@@ -221,7 +224,7 @@ async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
     assert await server.ended() == 0
     assert time.monotonic() - began < GRACE + 2.5
     deaf[1].transport.abort()
-    by_ref = {run.order.client_ref: run.id for run in sandbox.runs}
+    by_ref = {run.request.client_ref: run.id for run in sandbox.runs}
     for number, answer in enumerate(answers):
         error = answer.error
         assert error["code"] == "server_draining"
@@ -231,7 +234,7 @@ async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
 
 
 async def test_while_it_drains_results_arrive_and_probes_and_short_calls_are_answered(
-    run: Run, sandbox: Sandbox
+    run: Run, sandbox: ScriptedSandbox
 ) -> None:
     server = await run(MCP_SHUTDOWN_GRACE_MS="4000")
     calls = [
@@ -258,7 +261,7 @@ async def test_while_it_drains_results_arrive_and_probes_and_short_calls_are_ans
 
 
 async def test_a_dispatch_under_way_ends_within_the_grace_time_or_names_its_client_ref(
-    run: Run, sandbox: Sandbox
+    run: Run, sandbox: ScriptedSandbox
 ) -> None:
     """Also where nobody waits: the client_ref is minted, and without an answer nobody could ever find the run."""
     server = await run(MCP_SHUTDOWN_GRACE_MS="2000")
@@ -273,17 +276,17 @@ async def test_a_dispatch_under_way_ends_within_the_grace_time_or_names_its_clie
             asyncio.create_task(server.call({}, body=body, headers=headers)),
         ]
 
-    sandbox.faults.add(Route.CREATE, Delay(0.8, created=True), times=4)
+    sandbox.script.add(Route.CREATE, Delay(0.8, created=True), times=4)
     in_time = every_kind()
     await until(lambda: len(sandbox.runs) == 4)
-    sandbox.faults.add(Route.CREATE, Delay(10, created=True), times=4)
+    sandbox.script.add(Route.CREATE, Delay(10, created=True), times=4)
     too_late = every_kind()
     await until(lambda: len(sandbox.runs) == 8)
     server.signal()
     answers = await asyncio.gather(*in_time, *too_late)
     assert await server.ended() == 0
     assert all(answer.data for answer in answers), "a connection was closed without an answer"
-    ids, refs = zip(*((run.id, run.order.client_ref) for run in sandbox.runs), strict=True)
+    ids, refs = zip(*((run.id, run.request.client_ref) for run in sandbox.runs), strict=True)
     for answer in answers[:2]:
         assert answer.error["details"]["run_id"] in ids
     assert answers[2].message["result"]["structuredContent"]["run_id"] in ids
@@ -294,7 +297,7 @@ async def test_a_dispatch_under_way_ends_within_the_grace_time_or_names_its_clie
         assert "run_id" not in answer.error["details"]
 
 
-async def test_a_second_signal_stops_at_once(run: Run, sandbox: Sandbox) -> None:
+async def test_a_second_signal_stops_at_once(run: Run, sandbox: ScriptedSandbox) -> None:
     server = await run(MCP_SHUTDOWN_GRACE_MS="60000")
     calls = [asyncio.create_task(server.call({"model": SLOW, "client_ref": f"cut-{number}"})) for number in range(20)]
     await until(lambda: len(sandbox.runs) == 20)
@@ -342,11 +345,11 @@ async def test_of_answers_that_were_asked_for_all_at_once_none_is_cut_in_half(ru
     assert whole > 10
 
 
-async def test_after_a_kill_another_replica_finds_the_runs_and_goes_on(run: Run, sandbox: Sandbox) -> None:
+async def test_after_a_kill_another_replica_finds_the_runs_and_goes_on(run: Run, sandbox: ScriptedSandbox) -> None:
     server, other = await asyncio.gather(run(), run())
     cut = [asyncio.create_task(server.call({"model": "sandbox/inline", "client_ref": "waiting"}))]
     await until(lambda: len(sandbox.runs) == 1)
-    sandbox.faults.add(Route.CREATE, Hang(10, created=True))
+    sandbox.script.add(Route.CREATE, Hang(10, created=True))
     cut.append(asyncio.create_task(server.call({"model": "sandbox/inline", "client_ref": "dispatching"})))
     await until(lambda: len(sandbox.runs) == 2)
     server.signal(signal.SIGKILL)

@@ -6,62 +6,62 @@ import itertools
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
 from tests.chaos.world import GRACE, Order, World
 from tests.methods.envelopes import run_error_of
 from tests.methods.seen import dispatches, polls
+from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, KEY, Serve, Server
 
 SLOW = "sandbox/slow"
-TROUBLE: dict[str, Fault] = {
+TROUBLE: dict[str, Action] = {
     "reset": Reset(),
     "truncated": Truncate(),
     "silence": Hang(100),
     "late": Delay(29),
-    "late 502": Answer(502, after=29),
-    "429 that asks for a minute": Answer(429, headers={"Retry-After": "60"}),
-    "429 that asks for a day": Answer(429, headers={"Retry-After": "86400"}),
-    "503 that asks for nonsense": Answer(503, headers={"Retry-After": "-1"}),
-    "500": Answer(500, b'{"code":"RUN_FAILED","message":"not the run, the server"}'),
-    "400": Answer(400, b'{"code":"BAD_REQUEST","message":"x"}'),
-    "402": Answer(402),
-    "409": Answer(409),
-    "422": Answer(422),
-    "301": Answer(301, headers={"Location": "https://example.com/"}),
-    "304": Answer(304),
-    "204": Answer(204),
-    "page": Answer(200, b"<html>", {"Content-Type": "text/html"}),
-    "half": Answer(200, b'{"id":"01a2","status_code":"succ'),
-    "no id": Answer(200, b'{"status_code":"succeeded"}'),
+    "late 502": Respond(502, after=29),
+    "429 that asks for a minute": Respond(429, headers={"Retry-After": "60"}),
+    "429 that asks for a day": Respond(429, headers={"Retry-After": "86400"}),
+    "503 that asks for nonsense": Respond(503, headers={"Retry-After": "-1"}),
+    "500": Respond(500, b'{"code":"RUN_FAILED","message":"not the run, the server"}'),
+    "400": Respond(400, b'{"code":"BAD_REQUEST","message":"x"}'),
+    "402": Respond(402),
+    "409": Respond(409),
+    "422": Respond(422),
+    "301": Respond(301, headers={"Location": "https://example.com/"}),
+    "304": Respond(304),
+    "204": Respond(204),
+    "page": Respond(200, b"<html>", {"Content-Type": "text/html"}),
+    "half": Respond(200, b'{"id":"01a2","status_code":"succ'),
+    "no id": Respond(200, b'{"status_code":"succeeded"}'),
 }
 
 
-@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+@pytest.mark.parametrize("action", TROUBLE.values(), ids=TROUBLE)
 async def test_the_ceiling_is_exact_and_names_the_run_whatever_the_polls_meet(
-    serve: Serve, sandbox: Sandbox, fault: Fault
+    serve: Serve, sandbox: ScriptedSandbox, action: Action
 ) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="47300")
-    sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    sandbox.script.add(Route.GET_RUN, action, times=None)
     answer = await server.generate(SLOW, client_ref="long", accept=BOTH, token=1)
     assert server.services.clock.monotonic() == pytest.approx(47.3, abs=0.01)
     error = run_error_of(answer, "polling_timeout")
     assert error["details"]["run_id"] == next(iter(sandbox.runs)).id
-    late = isinstance(fault, Delay)
+    late = isinstance(action, Delay)
     assert error["details"]["run"]["status_code"] == ("running" if late else "queued")
 
 
-@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+@pytest.mark.parametrize("action", TROUBLE.values(), ids=TROUBLE)
 async def test_a_run_that_ends_in_the_middle_of_trouble_brings_its_result(
-    server: Server, sandbox: Sandbox, fault: Fault
+    server: Server, sandbox: ScriptedSandbox, action: Action
 ) -> None:
-    sandbox.faults.add(Route.GET_RUN, fault, times=3)
+    sandbox.script.add(Route.GET_RUN, action, times=3)
     answer = await server.generate(accept=BOTH, token=1)
     assert answer.structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
 
 
-async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(502), times=4)
+async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(502), times=4)
     waiting = asyncio.create_task(server.generate(SLOW))
     await server.services.clock.sleep(80)
     waiting.cancel()
@@ -71,11 +71,11 @@ async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, s
     assert all(gap <= 5.0 for gap in gaps[4:])
 
 
-async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Serve, sandbox: Sandbox) -> None:
+async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="300000")
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="seen"))
     await server.services.clock.sleep(200)
-    sandbox.faults.add(Route.GET_RUN, Answer(502), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(502), times=None)
     error = run_error_of(await waiting, "polling_timeout")
     # A node of the seven takes 171 s: the first was seen, a second is not yet.
     assert error["details"]["run"]["status_code"] == "running"
@@ -83,18 +83,20 @@ async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Ser
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-async def test_a_refusal_in_the_end_tells_the_latest_state_too(server: Server, sandbox: Sandbox, status: int) -> None:
+async def test_a_refusal_in_the_end_tells_the_latest_state_too(
+    server: Server, sandbox: ScriptedSandbox, status: int
+) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="refused"))
     await server.services.clock.sleep(200)
-    sandbox.faults.add(Route.GET_RUN, Answer(status, b"<html>"), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(status, b"<html>"), times=None)
     error = (await waiting).tool_error
     assert error["upstream_status"] == status
     assert error["details"]["run"]["nodes_completed"] == 1
     assert error["details"]["client_ref"] == "refused"
 
 
-async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(503), times=None)
+async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(503), times=None)
     calls = [asyncio.create_task(server.generate(SLOW)) for _ in range(20)]
     await server.services.clock.sleep(100)
     for call in calls:
@@ -106,11 +108,11 @@ async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sand
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
-    server: Server, sandbox: Sandbox, accept: str | None
+    server: Server, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, accept=accept, token=1))
     await server.services.clock.sleep(3)
-    sandbox.faults.add(Route.GET_RUN, Hang(29), times=None)
+    sandbox.script.add(Route.GET_RUN, Hang(29), times=None)
     await server.services.clock.sleep(3)
     server.services.inflight.drain(server.services.clock.monotonic() + 8)
     error = run_error_of(await waiting, "server_draining")
@@ -118,9 +120,9 @@ async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
     assert error["details"]["run"]["status_code"] == "running"
 
 
-async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Serve, sandbox: Sandbox) -> None:
+async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="20000")
-    sandbox.faults.add(Route.CREATE, Reset(), about="sandbox/failing")
+    sandbox.script.add(Route.CREATE, Reset(), matching="sandbox/failing")
 
     def entry(number: int, model: str) -> dict[str, object]:
         arguments = {"model": model, "input": {"prompt": "x"}}
@@ -141,13 +143,13 @@ async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Se
     assert orjson.dumps(finals[2])
 
 
-@pytest.mark.parametrize("fault", [Hang(9.0), Delay(6.0), Answer(429, headers={"Retry-After": "30"})], ids=repr)
-def test_a_question_for_a_task_that_is_under_way_at_a_drain_is_answered_before_the_process_ends(fault: Fault) -> None:
+@pytest.mark.parametrize("action", [Hang(9.0), Delay(6.0), Respond(429, headers={"Retry-After": "30"})], ids=repr)
+def test_a_question_for_a_task_that_is_under_way_at_a_drain_is_answered_before_the_process_ends(action: Action) -> None:
     world = World(Idempotency.HEADER)
     order = Order(KEY, SLOW, "task", "task", {})
     started = world.call(0, order)
     assert started.answer is not None
-    world.sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    world.sandbox.script.add(Route.GET_RUN, action, times=None)
     asking = world.tasks_get(0, order, started.answer.result["taskId"])
     world.drain(0)
     world.advance(GRACE + 2)

@@ -19,13 +19,14 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
-from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
-from runflow_mcp.sandbox.keys import fingerprint
+from runflow_mcp.sandbox import RunningSandbox, start
+from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT, drain
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
+from tests.scripted_sandbox import Idempotency, Quirks, ScriptedSandbox
 from tests.serving import BOTH, TASKS, Answer, free_port, modern
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -128,7 +129,7 @@ class Call:
 class World:
     """Everything in one event loop of its own; each method plays to the point where nothing happens any more."""
 
-    def __init__(self, rule: Idempotency, seed: int = 0, habits: Habits | None = None) -> None:
+    def __init__(self, rule: Idempotency, seed: int = 0, quirks: Quirks | None = None) -> None:
         self.files = open_files()
         self.rule = rule
         self.faults_of_ours: list[str] = []
@@ -136,8 +137,8 @@ class World:
         self.loop = VirtualTimeLoop()
         self.loop.set_exception_handler(lambda _, context: self.faults_of_ours.append(repr(context)))
         self.random = Random(seed)
-        self.habits = habits or Habits()
-        self.sandbox = Sandbox(clock=self.clock, idempotency=rule, seed=seed, habits=self.habits)
+        self.quirks = quirks or Quirks()
+        self.sandbox = ScriptedSandbox(clock=self.clock, idempotency=rule, seed=seed, quirks=self.quirks)
         self.calls: list[Call] = []
         self.ended_checked = 0
         #: When the last dispatch under a client_ref may have begun, and where.
@@ -296,7 +297,7 @@ class World:
 
     def runs(self) -> Counter[tuple[str, str, str | None]]:
         """How many runs there are for each caller, model and client_ref."""
-        return Counter((run.owner, run.order.model.name, run.order.client_ref) for run in self.sandbox.runs)
+        return Counter((run.owner, run.request.model.name, run.request.client_ref) for run in self.sandbox.runs)
 
     def check(self) -> None:
         """Whether all that has happened so far is as promised."""
@@ -390,9 +391,9 @@ class World:
         run = self.sandbox.runs.get(run_id)
         assert run is not None, f"there is no run {run_id}"
         assert run.owner == fingerprint(order.key), f"somebody else's run: {run}"
-        assert run.order.model.name == order.model
-        assert run.order.client_ref == (self.habits.ref(order.ref) or run.order.client_ref)
-        self.told.add(run.order.client_ref or "")
+        assert run.request.model.name == order.model
+        assert run.request.client_ref == (self.quirks.ref(order.ref) or run.request.client_ref)
+        self.told.add(run.request.client_ref or "")
         return run
 
     # The end
@@ -418,7 +419,7 @@ class World:
         return left
 
     def _rest(self) -> None:
-        self.sandbox.faults.clear()
+        self.sandbox.script.clear()
         while self.background:
             self.advance(CEILING)
         self.advance(TASK_PATIENCE + CEILING)
@@ -438,12 +439,12 @@ class World:
         silenced = any(call.excused for call in self.calls)
         keys = {fingerprint(call.order.key): call.order.key for call in self.calls}
         for run in list(self.sandbox.runs):
-            ref = run.order.client_ref
+            ref = run.request.client_ref
             assert ref is not None
             if ref.startswith("mcp-") and ref not in self.told:
                 assert silenced, f"nobody was told of {run}"
                 continue
-            order = Order(keys[run.owner], run.order.model.name, ref, "no_wait", INPUTS[0])
+            order = Order(keys[run.owner], run.request.model.name, ref, "no_wait", INPUTS[0])
             call = self.call(self.random.randrange(2), order)
             self.advance(0.1)
             assert call.answer is not None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runflow_mcp.sandbox import Sandbox
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
 #: How much faster than the real ones the runs are, and the pauses between looks at them.
@@ -24,5 +24,5 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def sandbox(clock: VirtualClock) -> Sandbox:
-    return Sandbox(clock=clock, speed=SPEED)
+def sandbox(clock: VirtualClock) -> ScriptedSandbox:
+    return ScriptedSandbox(clock=clock, speed=SPEED)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from runflow_mcp.methods.inflight import PendingAnswer
-from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, python_peer, talking
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import KEY, Serve
 
 pytestmark = pytest.mark.real_time
@@ -20,7 +20,7 @@ def packages() -> Path:
 
 
 async def test_runs_as_tasks_that_take_no_place_of_a_wait(
-    serve: Serve, sandbox: Sandbox, packages: Path, tmp_path: Path
+    serve: Serve, sandbox: ScriptedSandbox, packages: Path, tmp_path: Path
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, "-S", str(PINS / "tasks_host.py"), server.url, KEY)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, node_peers, python_peer, talking
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.services import require
 from tests.serving import KEY, Server
 
@@ -23,7 +23,7 @@ async def python_host(name: str, script: str, server: Server, home: Path) -> Any
         return await talk.hear()
 
 
-async def test_the_python_sdk_of_2025_03_26(server: Server, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_the_python_sdk_of_2025_03_26(server: Server, sandbox: ScriptedSandbox, tmp_path: Path) -> None:
     met = await python_host("python_sdk_1_9", "python_sdk_1_9.py", server, tmp_path)
     assert met["version"] == "2025-03-26"
     assert {block["type"] for block in met["result"]["content"]} == {"text"}
@@ -31,7 +31,7 @@ async def test_the_python_sdk_of_2025_03_26(server: Server, sandbox: Sandbox, tm
     assert len(dispatches(sandbox)) == 1
 
 
-async def test_the_typescript_sdk_of_2025_03_26(server: Server, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_the_typescript_sdk_of_2025_03_26(server: Server, sandbox: ScriptedSandbox, tmp_path: Path) -> None:
     command = (require("node"), str(node_peers() / "typescript.mjs"), "v1.11", "legacy", server.url, KEY, "error")
     async with talking(*command, home=tmp_path) as talk:
         met = await talk.hear()
@@ -41,7 +41,9 @@ async def test_the_typescript_sdk_of_2025_03_26(server: Server, sandbox: Sandbox
     assert len(dispatches(sandbox)) == 1
 
 
-async def test_pydantic_ai_reads_every_link_of_a_result(server: Server, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_pydantic_ai_reads_every_link_of_a_result(
+    server: Server, sandbox: ScriptedSandbox, tmp_path: Path
+) -> None:
     met = await python_host("pydantic_ai", "pydantic_ai_host.py", server, tmp_path)
     [run] = sandbox.runs
     assert run.id in json.dumps(met["result"])

@@ -18,9 +18,9 @@ from mcp_types import PromptReference, ResourceLink, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, Revision
-from runflow_mcp.sandbox import Sandbox
 from tests.clients.soon import soon
 from tests.methods.catalogs import entry, script
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
 
 pytestmark = pytest.mark.real_time
@@ -125,7 +125,7 @@ async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
         assert (await client.list_tools()).tools
 
 
-async def test_listening_for_changed_prompts(serve: Serve, sandbox: Sandbox) -> None:
+async def test_listening_for_changed_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="5000")
     async with (
         connected(server) as client,

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
-from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import Talk, node_peers, talking
 from tests.clients.soon import soon
 from tests.methods.catalogs import entry, script
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.services import require
 from tests.serving import KEY, MODERN, Serve, Server
 from tests.virtual_time import VirtualClock
@@ -59,8 +59,8 @@ async def test_connecting_and_what_there_is(host: Host, server: Server, era: str
 
 class TestARunThatTakesLongerThanTheHostWaits:
     @pytest.fixture
-    def sandbox(self, clock: VirtualClock) -> Sandbox:
-        return Sandbox(clock=clock, speed=6)
+    def sandbox(self, clock: VirtualClock) -> ScriptedSandbox:
+        return ScriptedSandbox(clock=clock, speed=6)
 
     @every_host
     async def test_progress_keeps_the_call_alive(self, host: Host, server: Server) -> None:
@@ -105,7 +105,7 @@ async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: st
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])
-async def test_listening_for_changed_prompts(host: Host, serve: Serve, sandbox: Sandbox) -> None:
+async def test_listening_for_changed_prompts(host: Host, serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="5000")
     async with host(server, "listen") as talk:
         assert await talk.hear() == {"honoured": {"promptsListChanged": True}}

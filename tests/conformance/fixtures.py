@@ -17,10 +17,10 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import TOOLS, Handler, MethodTable, method_table
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
-from runflow_mcp.sandbox import Sandbox
 from runflow_mcp.settings.config import Config
 from tests.conformance import asking, jobs, tools
 from tests.conformance.documents import RESOURCES, completing, getting_prompts, listing_prompts
+from tests.scripted_sandbox import ScriptedSandbox
 
 #: Runs take four to six seconds by themselves, and the suite gives up on a task after ten.
 SPEED = 5.0
@@ -71,7 +71,10 @@ def create_app(config: Config, *, sink: Sink | None = None) -> web.Application:
 
 def main() -> int:
     """``serve --sandbox``, but for the application and the speed of the runs."""
-    with patch.object(serve, "create_app", create_app), patch.object(cli, "Sandbox", partial(Sandbox, speed=SPEED)):
+    with (
+        patch.object(serve, "create_app", create_app),
+        patch.object(cli, "Sandbox", partial(ScriptedSandbox, speed=SPEED)),
+    ):
         return cli.main(["serve", "--sandbox"])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from runflow_mcp.sandbox import Answer, Route, Sandbox
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 
 
 def entry(name: str, **more: Any) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def entry(name: str, **more: Any) -> dict[str, Any]:
     return {"provider_slug": provider, "model_slug": slug, "model_name": slug, "category": "text-to-image", **more}
 
 
-def script(sandbox: Sandbox, *entries: object) -> None:
+def script(sandbox: ScriptedSandbox, *entries: object) -> None:
     """Let the sandbox publish these entries; to be called before the server starts."""
     body = orjson.dumps({"models": entries})
-    sandbox.faults.add(Route.CATALOG, Answer(200, body, {"Content-Type": "application/json"}), times=None)
+    sandbox.script.add(Route.CATALOG, Respond(200, body, {"Content-Type": "application/json"}), times=None)

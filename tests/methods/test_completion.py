@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.sandbox import Sandbox
 from tests.methods.catalogs import entry, script
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Answer, Serve, Server
 
 REF = {"type": "ref/prompt", "name": "smart-resize"}
@@ -40,14 +40,14 @@ async def test_the_prompt_may_carry_the_servers_prefix(server: Server) -> None:
     assert (await values(server, "resolution", "1", ref))["values"] == ["1K"]
 
 
-async def test_no_more_than_a_hundred_values_are_shown(serve: Serve, sandbox: Sandbox) -> None:
+async def test_no_more_than_a_hundred_values_are_shown(serve: Serve, sandbox: ScriptedSandbox) -> None:
     allowed = [f"v{number:03}" for number in range(150)]
     script(sandbox, entry("runflow/many", inputs=[{"name": "v", "type": "string", "enum": allowed}]))
     shown = await values(await serve(), "v", "v", {"type": "ref/prompt", "name": "many"})
     assert shown == {"values": allowed[:100], "total": 150, "hasMore": True}
 
 
-async def test_values_that_are_no_texts_are_offered_as_json_has_them(serve: Serve, sandbox: Sandbox) -> None:
+async def test_values_that_are_no_texts_are_offered_as_json_has_them(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox, entry("runflow/odd", inputs=[{"name": "v", "type": "boolean", "enum": [True, 2, 1.5]}]))
     shown = await values(await serve(), "v", "", {"type": "ref/prompt", "name": "odd"})
     assert shown["values"] == ["true", "2", "1.5"]

@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from runflow_mcp.methods.tools.schemas import GENERATE
-from runflow_mcp.sandbox import RunningSandbox, Sandbox
+from runflow_mcp.sandbox import RunningSandbox
 from tests.methods.schema_check import fits
 from tests.methods.seen import asked, dispatches, polls
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server
 
 SUCCESS = {
@@ -58,7 +59,7 @@ async def test_each_output_is_a_resource_link_with_its_media_type(server: Server
     assert len(urls) == 2
 
 
-async def test_the_output_is_upstreams_own(server: Server, sandbox: Sandbox) -> None:
+async def test_the_output_is_upstreams_own(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.generate()
     assert set(answer.structured["output"]) == {"outputs", "seed", "timing", "nsfw_detected"}
     async with server.session.get(answer.structured["outputs"][0]["url"]) as picture:
@@ -96,20 +97,20 @@ async def test_long_inline_media_are_replaced_by_a_note(server: Server, model: s
     assert len(answer.content) < 4096
 
 
-async def test_without_a_client_ref_the_run_gets_one(server: Server, sandbox: Sandbox) -> None:
+async def test_without_a_client_ref_the_run_gets_one(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.generate()
     assert MINTED.fullmatch(answer.structured["client_ref"])
     assert dispatches(sandbox)[0].body["client_ref"] == answer.structured["client_ref"]
 
 
-async def test_two_calls_without_a_client_ref_are_two_runs(server: Server, sandbox: Sandbox) -> None:
+async def test_two_calls_without_a_client_ref_are_two_runs(server: Server, sandbox: ScriptedSandbox) -> None:
     first, second = await server.generate(), await server.generate()
     assert first.structured["run_id"] != second.structured["run_id"]
     assert len(sandbox.runs) == 2
 
 
 async def test_without_waiting_the_run_id_comes_at_once(
-    server: Server, sandbox: Sandbox, upstream: RunningSandbox
+    server: Server, sandbox: ScriptedSandbox, upstream: RunningSandbox
 ) -> None:
     answer = await server.generate(wait=False, token=1, accept=BOTH)
     assert not answer.is_stream
@@ -121,7 +122,7 @@ async def test_without_waiting_the_run_id_comes_at_once(
     assert polls(sandbox) == []
 
 
-async def test_a_started_run_can_be_waited_for_later(server: Server, sandbox: Sandbox) -> None:
+async def test_a_started_run_can_be_waited_for_later(server: Server, sandbox: ScriptedSandbox) -> None:
     started = await server.generate(wait=False, client_ref="later")
     ended = await server.generate(client_ref="later")
     assert ended.structured["run_id"] == started.structured["run_id"]
@@ -136,7 +137,7 @@ async def test_no_wait_on_a_run_that_has_ended_brings_its_outputs(server: Server
     assert len(again.structured["outputs"]) == 1
 
 
-async def test_a_run_that_is_terminal_at_once_is_plain_json(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_that_is_terminal_at_once_is_plain_json(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(client_ref="done")
     asked_before = len(asked(sandbox))
     again = await server.generate(client_ref="done", token=1, accept=BOTH)

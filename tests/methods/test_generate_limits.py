@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from runflow_mcp.runflow.dispatch import slots
-from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.seen import asked, dispatches, polls
+from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"
@@ -17,7 +17,7 @@ SLOW = "sandbox/slow"
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 @pytest.mark.parametrize("timeout", ["2500", "61000", "600000"])
-async def test_the_ceiling_is_exact(serve: Serve, sandbox: Sandbox, timeout: str, accept: str | None) -> None:
+async def test_the_ceiling_is_exact(serve: Serve, sandbox: ScriptedSandbox, timeout: str, accept: str | None) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS=timeout)
     began = server.services.clock.monotonic()
     answer = await server.generate(SLOW, client_ref="long", accept=accept)
@@ -29,17 +29,17 @@ async def test_the_ceiling_is_exact(serve: Serve, sandbox: Sandbox, timeout: str
     assert answer.is_stream == (accept is not None)
 
 
-async def test_the_ceiling_counts_a_slow_dispatch(serve: Serve, sandbox: Sandbox) -> None:
+async def test_the_ceiling_counts_a_slow_dispatch(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="20000")
-    sandbox.faults.add(Route.CREATE, Delay(15))
+    sandbox.script.add(Route.CREATE, Delay(15))
     answer = await server.generate(SLOW)
     assert server.services.clock.monotonic() == pytest.approx(20)
     run_error_of(answer, "polling_timeout")
 
 
-async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="5000")
-    sandbox.faults.add(Route.CREATE, Delay(8))
+    sandbox.script.add(Route.CREATE, Delay(8))
     answer = await server.generate(SLOW, client_ref="unborn")
     error = tool_error_of(answer, "polling_timeout")
     assert error["details"]["client_ref"] == "unborn"
@@ -49,7 +49,7 @@ async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, 
     assert len(sandbox.runs) == 1  # the dispatch went on by itself
 
 
-async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: Sandbox) -> None:
+async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate(client_ref="first"))
     await server.services.clock.sleep(1)
@@ -74,7 +74,7 @@ async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: S
     ids=str,
 )
 async def test_one_key_has_a_share_of_the_waits(
-    serve: Serve, sandbox: Sandbox, settings: dict[str, str], most: int
+    serve: Serve, sandbox: ScriptedSandbox, settings: dict[str, str], most: int
 ) -> None:
     server = await serve(**settings)
     waiting = [asyncio.create_task(server.generate(client_ref=f"one-{number}")) for number in range(most)]
@@ -90,7 +90,7 @@ async def test_one_key_has_a_share_of_the_waits(
     assert (await server.generate(client_ref="more")).structured["status"] == "succeeded"
 
 
-async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Serve, sandbox: Sandbox) -> None:
+async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="6")
     entries = [
         {
@@ -113,10 +113,16 @@ async def test_the_entries_of_a_batch_count_in_the_share_of_their_key(serve: Ser
     ("share", "whose"), [("PER_KEY", "with this API key"), ("PER_ADDRESS", "from your address"), ("IN_ALL", "server")]
 )
 async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
-    server: Server, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, share: str, *, whose: str, mode: dict[str, Any]
+    server: Server,
+    sandbox: ScriptedSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    share: str,
+    *,
+    whose: str,
+    mode: dict[str, Any],
 ) -> None:
     monkeypatch.setattr(slots, share, attrs.evolve(getattr(slots, share), dispatches=2))
-    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    sandbox.script.add(Route.CREATE, Hang(600), times=None)
     leaving = [asyncio.create_task(server.generate(client_ref=f"left-{number}", **mode)) for number in range(2)]
     await server.services.clock.sleep(1)
     for call in leaving:
@@ -132,16 +138,16 @@ async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
     joined = asyncio.create_task(server.generate(client_ref="left-0", **mode))
     await server.services.clock.sleep(0.5)
     assert not joined.done(), "a repeat joins its dispatch and needs no place"
-    sandbox.faults.clear()
+    sandbox.script.clear()
     await joined
     await server.services.clock.sleep(60)
     assert (await server.generate(client_ref="more", **mode)).structured["status"] in {"queued", "succeeded"}
     assert len(server.services.dispatcher.places) == 0
 
 
-async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="1")
-    sandbox.faults.add(Route.CREATE, Delay(5))
+    sandbox.script.add(Route.CREATE, Delay(5))
     waiting = asyncio.create_task(server.generate())
     await server.services.clock.sleep(1)
     tool_error_of(await server.generate(), "server_busy")
@@ -193,8 +199,8 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     assert server.services.inflight.pending == 0
 
 
-async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(20))
+async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CREATE, Delay(20))
     waiting = asyncio.create_task(server.generate(client_ref="unborn"))
     await server.services.clock.sleep(1)
     drain(server, 8)
@@ -205,7 +211,9 @@ async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Ser
     assert "nothing was started" not in error["message"]
 
 
-async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(server: Server, sandbox: Sandbox) -> None:
+async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     drain(server, 8)
     answer = await server.generate(client_ref="late", accept=BOTH)
     error = tool_error_of(answer, "server_draining")
@@ -217,7 +225,7 @@ async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(server
     assert (await server.rpc("ping")).result == {}
 
 
-async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox: Sandbox) -> None:
+async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox: ScriptedSandbox) -> None:
     stopping, other = await serve(), await serve()
     waiting = asyncio.create_task(stopping.generate(client_ref="moved"))
     await stopping.services.clock.sleep(1)
@@ -231,7 +239,7 @@ async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox:
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 @pytest.mark.parametrize("after", [1.0, 10.0, 40.0])
 async def test_a_client_that_leaves_stops_the_polling_and_not_the_run(
-    server: Server, sandbox: Sandbox, accept: str | None, after: float
+    server: Server, sandbox: ScriptedSandbox, accept: str | None, after: float
 ) -> None:
     leaving = asyncio.create_task(server.generate(SLOW, client_ref="left", token=1, accept=accept))
     await server.services.clock.sleep(after)
@@ -247,8 +255,10 @@ async def test_a_client_that_leaves_stops_the_polling_and_not_the_run(
     assert len(sandbox.runs) == 1
 
 
-async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(5))
+async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add(Route.CREATE, Delay(5))
     leaving = asyncio.create_task(server.generate(client_ref="left"))
     await server.services.clock.sleep(1)
     leaving.cancel()
@@ -258,8 +268,8 @@ async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(ser
     assert len(sandbox.runs) == 1
 
 
-async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
+async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Hang(600), times=None)
     server = await serve()
     models = asyncio.create_task(server.call("list_models"))
     prompts = asyncio.create_task(server.rpc("prompts/list"))

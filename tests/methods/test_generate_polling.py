@@ -5,21 +5,20 @@ import itertools
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox, Truncate
-from runflow_mcp.sandbox.faults import Fault
 from tests.methods.seen import dispatches, lookups, polls
+from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, Serve, Server
 
 SLOW = "sandbox/slow"
-NOT_FOUND = Answer(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found","errors":null}')
+NOT_FOUND = Respond(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found","errors":null}')
 
 
-def moments(sandbox: Sandbox) -> list[float]:
+def moments(sandbox: ScriptedSandbox) -> list[float]:
     """When the polls came, in seconds after the dispatch."""
     return [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
 
 
-async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: Sandbox) -> None:
+async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW)
     times = moments(sandbox)
     assert times[0] == pytest.approx(2.0)
@@ -30,14 +29,14 @@ async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sa
         assert longest * 0.9 - 1e-6 <= following - one <= longest + 1e-6
 
 
-async def test_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
+async def test_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW)
     gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
     assert len({round(gap, 3) for gap in gaps}) > len(gaps) / 2
 
 
-async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Delay(7), times=2)
+async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Delay(7), times=2)
     await server.generate(SLOW)
     first, second, third, *_ = moments(sandbox)
     assert first == pytest.approx(2.0)
@@ -45,31 +44,31 @@ async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server,
     assert 8.8 - 1e-6 <= third - second <= 9.0 + 1e-6
 
 
-async def test_a_run_found_by_its_client_ref_is_polled_at_once(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_found_by_its_client_ref_is_polled_at_once(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW, client_ref="found", wait=False)
     began = server.services.clock.monotonic()
-    sandbox.faults.add(Route.GET_RUN, Answer(401), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(401), times=None)
     await server.generate(SLOW, client_ref="found")
     assert polls(sandbox)[0].at == began
 
 
-async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sandbox: Sandbox) -> None:
+async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW, client_ref="replayed", wait=False)
     await server.services.clock.sleep(31)
     began = server.services.clock.monotonic()
-    sandbox.faults.add(Route.LIST_RUNS, Answer(403))
-    sandbox.faults.add(Route.GET_RUN, Answer(401), times=None)
+    sandbox.script.add(Route.LIST_RUNS, Respond(403))
+    sandbox.script.add(Route.GET_RUN, Respond(401), times=None)
     await server.generate(SLOW, client_ref="replayed")
     assert len(dispatches(sandbox)) == 2
     assert len(sandbox.runs) == 1
     assert polls(sandbox)[0].at == began
 
 
-async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: Sandbox) -> None:
+async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(client_ref="conflict")
     await server.services.clock.sleep(31)
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'))
-    sandbox.faults.add(Route.CREATE, Answer(409, b'{"code":"CONFLICT","message":"another body"}'))
+    sandbox.script.add(Route.LIST_RUNS, Respond(200, b'{"items":[]}'))
+    sandbox.script.add(Route.CREATE, Respond(409, b'{"code":"CONFLICT","message":"another body"}'))
     again = await server.generate(client_ref="conflict")
     assert again.structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
@@ -77,16 +76,16 @@ async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: San
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "action",
     [
-        Answer(500, b"<html>oops</html>"),
-        Answer(502),
-        Answer(503, headers={"Retry-After": "3"}),
-        Answer(429, b'{"code":"RATE_LIMITED","message":"slow down"}'),
-        Answer(200, b"{"),
-        Answer(200, b"<html>"),
-        Answer(200, b"{}"),
-        Answer(200, b"null"),
+        Respond(500, b"<html>oops</html>"),
+        Respond(502),
+        Respond(503, headers={"Retry-After": "3"}),
+        Respond(429, b'{"code":"RATE_LIMITED","message":"slow down"}'),
+        Respond(200, b"{"),
+        Respond(200, b"<html>"),
+        Respond(200, b"{}"),
+        Respond(200, b"null"),
         Reset(),
         Truncate(),
         Hang(40),
@@ -94,25 +93,25 @@ async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: San
     ids=["500", "502", "503", "429", "half", "html", "empty", "null", "reset", "truncated", "hang"],
 )
 async def test_a_poll_that_fails_is_repeated_and_does_not_lose_the_run(
-    server: Server, sandbox: Sandbox, fault: Fault
+    server: Server, sandbox: ScriptedSandbox, action: Action
 ) -> None:
-    sandbox.faults.add(Route.GET_RUN, fault, times=4)
+    sandbox.script.add(Route.GET_RUN, action, times=4)
     answer = await server.generate()
     assert answer.structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
     assert len(polls(sandbox)) >= 5
 
 
-async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(500), times=3)
+async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(500), times=3)
     answer = await server.generate(token=1, accept=BOTH)
     figures = [told["progress"] for told in answer.progress]
     assert len(figures) == 5
     assert figures == sorted(set(figures))
 
 
-async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
+async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(500), times=6)
     await server.generate()
     gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
     assert gaps[2] > gaps[1] > gaps[0]
@@ -122,31 +121,31 @@ async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: Sandbo
 
 @pytest.mark.parametrize(("asked", "waited"), [("20", 20.0), ("86400", 60.0)], ids=["as asked", "clamped"])
 async def test_retry_after_is_honoured_up_to_a_minute(
-    server: Server, sandbox: Sandbox, asked: str, waited: float
+    server: Server, sandbox: ScriptedSandbox, asked: str, waited: float
 ) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(429, headers={"Retry-After": asked}))
+    sandbox.script.add(Route.GET_RUN, Respond(429, headers={"Retry-After": asked}))
     await server.generate()
     first, second, *_ = moments(sandbox)
     assert second - first == pytest.approx(waited)
 
 
-async def test_polls_that_fail_for_ever_end_at_the_ceiling_with_the_run(serve: Serve, sandbox: Sandbox) -> None:
+async def test_polls_that_fail_for_ever_end_at_the_ceiling_with_the_run(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="60000")
-    sandbox.faults.add(Route.GET_RUN, Reset(), times=None)
+    sandbox.script.add(Route.GET_RUN, Reset(), times=None)
     answer = await server.generate()
     assert answer.tool_error["code"] == "polling_timeout"
     assert answer.tool_error["details"]["run_id"] == next(iter(sandbox.runs)).id
     assert server.services.clock.monotonic() == pytest.approx(60)
 
 
-async def test_a_run_that_cannot_be_read_yet_is_read_lag(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, NOT_FOUND, times=2)
+async def test_a_run_that_cannot_be_read_yet_is_read_lag(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, NOT_FOUND, times=2)
     answer = await server.generate()
     assert answer.structured["status"] == "succeeded"
 
 
-async def test_a_run_that_stays_unreadable_ends_the_wait(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, NOT_FOUND, times=None)
+async def test_a_run_that_stays_unreadable_ends_the_wait(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, NOT_FOUND, times=None)
     answer = await server.generate(client_ref="gone")
     error = answer.tool_error
     assert error["code"] == "run_not_found"
@@ -158,17 +157,17 @@ async def test_a_run_that_stays_unreadable_ends_the_wait(server: Server, sandbox
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (Answer(401, b'{"code":"UNAUTHORIZED","message":"Revoked"}'), "unauthorized"),
-        (Answer(401, b"<html>"), "unauthorized"),
-        (Answer(403, b'{"code":"PERMISSION_DENIED","message":"No"}'), "permission_denied"),
-        (Answer(403), "generate_failed"),
+        (Respond(401, b'{"code":"UNAUTHORIZED","message":"Revoked"}'), "unauthorized"),
+        (Respond(401, b"<html>"), "unauthorized"),
+        (Respond(403, b'{"code":"PERMISSION_DENIED","message":"No"}'), "permission_denied"),
+        (Respond(403), "generate_failed"),
     ],
     ids=["401", "401 html", "403", "bare 403"],
 )
 async def test_a_refused_poll_ends_the_wait_with_the_run(
-    server: Server, sandbox: Sandbox, refusal: Answer, code: str
+    server: Server, sandbox: ScriptedSandbox, refusal: Respond, code: str
 ) -> None:
-    sandbox.faults.add(Route.GET_RUN, refusal)
+    sandbox.script.add(Route.GET_RUN, refusal)
     answer = await server.generate(client_ref="refused")
     error, run = answer.tool_error, next(iter(sandbox.runs))
     assert (error["code"], error["upstream_status"]) == (code, refusal.status)
@@ -192,10 +191,10 @@ async def test_a_refused_poll_ends_the_wait_with_the_run(
     ],
 )
 async def test_every_terminal_spelling_ends_the_wait(
-    server: Server, sandbox: Sandbox, status: str, ends_as: str | None
+    server: Server, sandbox: ScriptedSandbox, status: str, ends_as: str | None
 ) -> None:
     run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
-    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"run_id": run_id, "status": status})))
+    sandbox.script.add(Route.GET_RUN, Respond(200, orjson.dumps({"run_id": run_id, "status": status})))
     answer = await server.generate(client_ref="r")
     assert len(polls(sandbox)) == 1
     if ends_as is None:
@@ -205,7 +204,7 @@ async def test_every_terminal_spelling_ends_the_wait(
 
 
 @pytest.mark.parametrize("status", ["partial_succeeded", "paused", "", None, 7], ids=repr)
-async def test_an_unknown_status_is_not_terminal(server: Server, sandbox: Sandbox, status: object) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps({"status_code": status})), times=3)
+async def test_an_unknown_status_is_not_terminal(server: Server, sandbox: ScriptedSandbox, status: object) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(200, orjson.dumps({"status_code": status})), times=3)
     await server.generate()
     assert len(polls(sandbox)) > 3

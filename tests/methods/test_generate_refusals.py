@@ -7,10 +7,11 @@ import orjson
 import pytest
 
 from runflow_mcp.methods.tools.schemas import GENERATE
-from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
+from runflow_mcp.sandbox import RunningSandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.schema_check import fits
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Serve, Server, free_port, run_server
 from tests.virtual_time import VirtualClock
 
@@ -35,7 +36,7 @@ MISSING = [{"type": "missing", "loc": ["body", "input", "prompt"], "msg": "Field
 @pytest.mark.parametrize("client_ref", [None, "mine"])
 async def test_a_refusal_by_the_sandbox(
     server: Server,
-    sandbox: Sandbox,
+    sandbox: ScriptedSandbox,
     *,
     key: str,
     model: str,
@@ -64,32 +65,32 @@ def body(code: object = None, errors: object = None, message: object = "Why not"
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (Answer(402), "insufficient_credits"),
-        (Answer(402, body("PAYMENT_REQUIRED")), "insufficient_credits"),
-        (Answer(400, body("INSUFFICIENT_CREDITS")), "insufficient_credits"),
-        (Answer(403, body("PERMISSION_DENIED", [{"type": "INSUFFICIENT_CREDIT"}])), "insufficient_credits"),
-        (Answer(403, body("FORBIDDEN", [{"type": "insufficient_credits"}])), "insufficient_credits"),
-        (Answer(401, b"<html>no</html>"), "unauthorized"),
-        (Answer(401, body("KEY_EXPIRED")), "unauthorized"),
-        (Answer(404), "model_not_found"),
-        (Answer(404, body("SOMETHING_ELSE")), "model_not_found"),
-        (Answer(403, body("EMAIL_NOT_VERIFIED")), "email_not_verified"),
-        (Answer(422, body("VALIDATION_ERROR", [{"type": "SAFETY_BLOCK"}])), "safety_block"),
-        (Answer(422, body("VALIDATION_ERROR", [{"type": "missing"}])), "validation_error"),
-        (Answer(422, body(None, [{"type": "missing"}])), "missing"),
-        (Answer(400, orjson.dumps({"error": {"code": "BAD_REQUEST", "message": "Wrapped"}})), "bad_request"),
-        (Answer(400, body("No such code!")), "generate_failed"),
-        (Answer(400, body("A" * 65)), "generate_failed"),
-        (Answer(400, body(17)), "generate_failed"),
-        (Answer(400, b"[]"), "generate_failed"),
-        (Answer(400, b"\xff\xfe"), "generate_failed"),
-        (Answer(418), "generate_failed"),
-        (Answer(301, headers={"Location": "https://example.com/"}), "generate_failed"),
-        (Answer(307, headers={"Location": "/v1/models/sandbox/slow/runs"}), "generate_failed"),
+        (Respond(402), "insufficient_credits"),
+        (Respond(402, body("PAYMENT_REQUIRED")), "insufficient_credits"),
+        (Respond(400, body("INSUFFICIENT_CREDITS")), "insufficient_credits"),
+        (Respond(403, body("PERMISSION_DENIED", [{"type": "INSUFFICIENT_CREDIT"}])), "insufficient_credits"),
+        (Respond(403, body("FORBIDDEN", [{"type": "insufficient_credits"}])), "insufficient_credits"),
+        (Respond(401, b"<html>no</html>"), "unauthorized"),
+        (Respond(401, body("KEY_EXPIRED")), "unauthorized"),
+        (Respond(404), "model_not_found"),
+        (Respond(404, body("SOMETHING_ELSE")), "model_not_found"),
+        (Respond(403, body("EMAIL_NOT_VERIFIED")), "email_not_verified"),
+        (Respond(422, body("VALIDATION_ERROR", [{"type": "SAFETY_BLOCK"}])), "safety_block"),
+        (Respond(422, body("VALIDATION_ERROR", [{"type": "missing"}])), "validation_error"),
+        (Respond(422, body(None, [{"type": "missing"}])), "missing"),
+        (Respond(400, orjson.dumps({"error": {"code": "BAD_REQUEST", "message": "Wrapped"}})), "bad_request"),
+        (Respond(400, body("No such code!")), "generate_failed"),
+        (Respond(400, body("A" * 65)), "generate_failed"),
+        (Respond(400, body(17)), "generate_failed"),
+        (Respond(400, b"[]"), "generate_failed"),
+        (Respond(400, b"\xff\xfe"), "generate_failed"),
+        (Respond(418), "generate_failed"),
+        (Respond(301, headers={"Location": "https://example.com/"}), "generate_failed"),
+        (Respond(307, headers={"Location": "/v1/models/sandbox/slow/runs"}), "generate_failed"),
     ],
 )
-async def test_the_code_of_a_refusal(server: Server, sandbox: Sandbox, refusal: Answer, code: str) -> None:
-    sandbox.faults.add(Route.CREATE, refusal, times=None)
+async def test_the_code_of_a_refusal(server: Server, sandbox: ScriptedSandbox, refusal: Respond, code: str) -> None:
+    sandbox.script.add(Route.CREATE, refusal, times=None)
     answer = await server.generate()
     error = tool_error_of(answer, code, upstream_status=refusal.status, refused_without_code=code == "generate_failed")
     assert len(dispatches(sandbox)) == 1
@@ -161,10 +162,10 @@ REASONS: dict[str, tuple[object, tuple[str, ...]]] = {
 @pytest.mark.parametrize(("said", "shown"), REASONS.values(), ids=REASONS)
 @pytest.mark.parametrize("status", [400, 403, 422])
 async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
-    server: Server, sandbox: Sandbox, said: object, shown: tuple[str, ...], status: int
+    server: Server, sandbox: ScriptedSandbox, said: object, shown: tuple[str, ...], status: int
 ) -> None:
     content = said if isinstance(said, bytes) else orjson.dumps(said)
-    sandbox.faults.add(Route.CREATE, Answer(status, content))
+    sandbox.script.add(Route.CREATE, Respond(status, content))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=status, refused_without_code=True)
     assert all(text in error["message"] for text in shown)
@@ -189,16 +190,18 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
     ],
     ids=repr,
 )
-async def test_a_page_or_a_broken_body_gives_the_status_alone(server: Server, sandbox: Sandbox, said: bytes) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(422, said))
+async def test_a_page_or_a_broken_body_gives_the_status_alone(
+    server: Server, sandbox: ScriptedSandbox, said: bytes
+) -> None:
+    sandbox.script.add(Route.CREATE, Respond(422, said))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=422, refused_without_code=True)
     assert error["message"] == "Runflow answered HTTP 422."
     assert b"secret page" not in answer.content
 
 
-async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(403, b"Forbidden by the firewall", {"Content-Type": "text/html"}))
+async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CREATE, Respond(403, b"Forbidden by the firewall", {"Content-Type": "text/html"}))
     assert (await server.generate()).tool_error["message"] == "Runflow answered HTTP 403."
 
 
@@ -217,9 +220,9 @@ async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbo
     ids=str,
 )
 async def test_the_single_errors_of_a_refusal_are_in_the_details(
-    server: Server, sandbox: Sandbox, said: object, errors: list[object]
+    server: Server, sandbox: ScriptedSandbox, said: object, errors: list[object]
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(422, orjson.dumps(said)))
+    sandbox.script.add(Route.CREATE, Respond(422, orjson.dumps(said)))
     answer = await server.generate()
     assert answer.tool_error["details"]["errors"] == errors
     assert (f"errors: {orjson.dumps(errors).decode()}" in answer.result["content"][0]["text"]) is bool(errors)
@@ -239,9 +242,9 @@ async def test_the_single_errors_of_a_refusal_are_in_the_details(
     ids=str,
 )
 async def test_a_code_is_found_beside_the_documented_place_too(
-    server: Server, sandbox: Sandbox, said: object, code: str
+    server: Server, sandbox: ScriptedSandbox, said: object, code: str
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(400, orjson.dumps(said)))
+    sandbox.script.add(Route.CREATE, Respond(400, orjson.dumps(said)))
     tool_error_of(await server.generate(), code, upstream_status=400)
 
 
@@ -285,10 +288,10 @@ NOT_FOUND: list[tuple[object, str | None]] = [
 
 @pytest.mark.parametrize(("said", "code"), NOT_FOUND, ids=str)
 async def test_a_404_that_names_something_else_is_not_about_the_model(
-    server: Server, sandbox: Sandbox, said: object, code: str | None
+    server: Server, sandbox: ScriptedSandbox, said: object, code: str | None
 ) -> None:
     content = said if isinstance(said, bytes) else orjson.dumps(said)
-    sandbox.faults.add(Route.CREATE, Answer(404, content))
+    sandbox.script.add(Route.CREATE, Respond(404, content))
     answer = await server.generate()
     error = tool_error_of(
         answer,
@@ -299,8 +302,8 @@ async def test_a_404_that_names_something_else_is_not_about_the_model(
     assert ("suggestions" in error["details"]) is (code is None)
 
 
-async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(404, b'{"message":"Model nano was retired in May"}'))
+async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CREATE, Respond(404, b'{"message":"Model nano was retired in May"}'))
     answer = await server.generate()
     tool_error_of(answer, "model_not_found", upstream_status=404)
     assert "Model nano was retired in May" in answer.result["content"][0]["text"]
@@ -338,11 +341,11 @@ async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: San
     ids=str,
 )
 async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
-    server: Server, sandbox: Sandbox, failure: dict[str, object], reason: str
+    server: Server, sandbox: ScriptedSandbox, failure: dict[str, object], reason: str
 ) -> None:
     run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
     failed = {"id": run_id, "status_code": "failed", "client_ref": "r", **failure}
-    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps(failed)), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(200, orjson.dumps(failed)), times=None)
     error = run_error_of(await server.generate(client_ref="r"), "run_failed")
     assert error["message"].startswith("The run failed: ")
     assert reason in error["message"]
@@ -358,18 +361,20 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
     ],
     ids=str,
 )
-async def test_the_reason_of_a_refused_poll_is_told(server: Server, sandbox: Sandbox, said: object, shown: str) -> None:
+async def test_the_reason_of_a_refused_poll_is_told(
+    server: Server, sandbox: ScriptedSandbox, said: object, shown: str
+) -> None:
     content = said if isinstance(said, bytes) else orjson.dumps(said)
-    sandbox.faults.add(Route.GET_RUN, Answer(403, content), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(403, content), times=None)
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=403, refused_without_code=True)
     assert error["message"] == shown
     assert error["details"]["run_id"]
 
 
-async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: Sandbox) -> None:
+async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: ScriptedSandbox) -> None:
     key = "rf_live_marked_key"
-    sandbox.faults.add(Route.CREATE, Answer(403, f"the key {key} may not do that".encode()))
+    sandbox.script.add(Route.CREATE, Respond(403, f"the key {key} may not do that".encode()))
     answer = await server.generate(key=key)
     assert key.encode() not in answer.content
     assert "may not do that" in answer.tool_error["message"]
@@ -412,19 +417,19 @@ async def test_a_cancelled_run(server: Server) -> None:
     assert error["details"]["run"]["status_code"] == "cancelled"
 
 
-async def test_a_failure_without_reasons_is_one_all_the_same(server: Server, sandbox: Sandbox) -> None:
+async def test_a_failure_without_reasons_is_one_all_the_same(server: Server, sandbox: ScriptedSandbox) -> None:
     run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
-    sandbox.faults.add(Route.GET_RUN, Answer(200, b'{"id":"%b","status_code":"failed"}' % run_id.encode()))
+    sandbox.script.add(Route.GET_RUN, Respond(200, b'{"id":"%b","status_code":"failed"}' % run_id.encode()))
     error = run_error_of(await server.generate(client_ref="r"), "run_failed")
     assert error["details"]["failure_code"] is None
 
 
-@pytest.mark.parametrize("fault", [Reset(), Answer(500, b"Traceback: secret"), Answer(201, b"<html>")], ids=repr)
+@pytest.mark.parametrize("action", [Reset(), Respond(500, b"Traceback: secret"), Respond(201, b"<html>")], ids=repr)
 async def test_an_upstream_that_never_answers_well_is_generate_failed(
-    server: Server, sandbox: Sandbox, fault: Answer | Reset
+    server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
-    sandbox.faults.add(Route.CREATE, fault, times=None)
-    status = None if isinstance(fault, Reset) else fault.status
+    sandbox.script.add(Route.CREATE, action, times=None)
+    status = None if isinstance(action, Reset) else action.status
     answer = await server.generate(client_ref="lost")
     error = tool_error_of(answer, "generate_failed", upstream_status=status)
     assert error["details"]["client_ref"] == "lost"
@@ -456,10 +461,10 @@ async def test_a_fault_of_our_own_shows_nothing_of_itself(upstream: RunningSandb
     assert error["details"]["client_ref"] == "ours"
 
 
-async def test_an_upstream_that_echoes_the_key_is_masked(server: Server, sandbox: Sandbox) -> None:
+async def test_an_upstream_that_echoes_the_key_is_masked(server: Server, sandbox: ScriptedSandbox) -> None:
     key = "rf_live_marked_key"
     echo = orjson.dumps({"code": "BAD_REQUEST", "message": f"bad {key}", "errors": [{"type": "x", "got": key}]})
-    sandbox.faults.add(Route.CREATE, Answer(400, echo))
+    sandbox.script.add(Route.CREATE, Respond(400, echo))
     answer = await server.generate(key=key)
     tool_error_of(answer, "bad_request", upstream_status=400)
     assert key.encode() not in answer.content

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from runflow_mcp.sandbox import Answer, Delay, Fault, Habits, Hang, Idempotency, Reset, Route, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.seen import dispatches, lookups, polls
+from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Quirks, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 from tests.virtual_time import VirtualClock
 
 SLOW = "sandbox/slow"
 
 
-async def test_a_finished_run_is_returned_again(server: Server, sandbox: Sandbox) -> None:
+async def test_a_finished_run_is_returned_again(server: Server, sandbox: ScriptedSandbox) -> None:
     first = await server.generate(client_ref="again")
     second = await server.generate(client_ref="again")
     assert second.structured == first.structured
@@ -21,7 +21,7 @@ async def test_a_finished_run_is_returned_again(server: Server, sandbox: Sandbox
     assert len(dispatches(sandbox)) == 1
 
 
-async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="700000")
     first = await server.generate(SLOW, client_ref="long")
     second = await server.generate(SLOW, client_ref="long", token=1, accept=BOTH)
@@ -31,7 +31,7 @@ async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox:
     assert len(sandbox.runs) == 1
 
 
-async def test_another_replica_finds_the_run(serve: Serve, sandbox: Sandbox) -> None:
+async def test_another_replica_finds_the_run(serve: Serve, sandbox: ScriptedSandbox) -> None:
     one, other = await serve(), await serve()
     started = await one.generate(wait=False, client_ref="replica")
     ended = await other.generate(client_ref="replica")
@@ -48,7 +48,7 @@ async def test_the_same_input_is_not_ignored(server: Server, *, wait: bool, same
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sandbox, *, wait: bool) -> None:
+async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: ScriptedSandbox, *, wait: bool) -> None:
     started = await server.generate(wait=False, client_ref="taken")
     again = await server.generate(client_ref="taken", input={"prompt": "something else"}, wait=wait)
     assert again.structured["run_id"] == started.structured["run_id"]
@@ -65,7 +65,7 @@ async def test_a_failed_run_says_too_that_the_input_was_ignored(server: Server) 
     assert "new input was not used" in again.result["content"][0]["text"]
 
 
-async def test_the_same_client_ref_on_another_model_is_another_run(server: Server, sandbox: Sandbox) -> None:
+async def test_the_same_client_ref_on_another_model_is_another_run(server: Server, sandbox: ScriptedSandbox) -> None:
     one = await server.generate(client_ref="same-ref")
     other = await server.generate("ideogram/v3", client_ref="same-ref")
     again = await server.generate(client_ref="same-ref")
@@ -74,14 +74,14 @@ async def test_the_same_client_ref_on_another_model_is_another_run(server: Serve
     assert len(sandbox.runs) == 2
 
 
-async def test_the_same_client_ref_of_another_key_is_another_run(server: Server, sandbox: Sandbox) -> None:
+async def test_the_same_client_ref_of_another_key_is_another_run(server: Server, sandbox: ScriptedSandbox) -> None:
     one = await server.generate(client_ref="same-ref")
     other = await server.generate(client_ref="same-ref", key="rf_live_somebody_else")
     assert one.structured["run_id"] != other.structured["run_id"]
     assert len(sandbox.runs) == 2
 
 
-async def test_equal_calls_at_once_share_one_dispatch(server: Server, sandbox: Sandbox) -> None:
+async def test_equal_calls_at_once_share_one_dispatch(server: Server, sandbox: ScriptedSandbox) -> None:
     calls = [server.generate(client_ref="twice", token=number, accept=BOTH) for number in range(5)]
     answers = await asyncio.gather(*calls)
     assert len({answer.structured["run_id"] for answer in answers}) == 1
@@ -89,7 +89,7 @@ async def test_equal_calls_at_once_share_one_dispatch(server: Server, sandbox: S
     assert [answer.progress[0]["progressToken"] for answer in answers] == list(range(5))
 
 
-async def test_calls_that_differ_by_model_or_key_share_nothing(server: Server, sandbox: Sandbox) -> None:
+async def test_calls_that_differ_by_model_or_key_share_nothing(server: Server, sandbox: ScriptedSandbox) -> None:
     await asyncio.gather(
         server.generate(client_ref="x"),
         server.generate("ideogram/v3", client_ref="x"),
@@ -99,8 +99,8 @@ async def test_calls_that_differ_by_model_or_key_share_nothing(server: Server, s
     assert len(sandbox.runs) == 3
 
 
-async def test_one_of_two_sharing_callers_may_leave(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.LIST_RUNS, Hang(5))
+async def test_one_of_two_sharing_callers_may_leave(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.LIST_RUNS, Hang(5))
     leaving = asyncio.create_task(server.generate(client_ref="left"))
     staying = asyncio.create_task(server.generate(client_ref="left"))
     await server.services.clock.sleep(1)
@@ -109,31 +109,33 @@ async def test_one_of_two_sharing_callers_may_leave(server: Server, sandbox: San
     assert len(sandbox.runs) == 1
 
 
-async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(server: Server, sandbox: Sandbox) -> None:
+async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     await server.generate(client_ref="mine:1/a@b+c=d")
     assert sandbox.requests.index(lookups(sandbox)[0]) < sandbox.requests.index(dispatches(sandbox)[0])
     assert lookups(sandbox)[0].query["q"] == "client_ref.EQ:'mine:1/a@b+c=d'"
 
 
-async def test_a_minted_client_ref_needs_no_look_up(server: Server, sandbox: Sandbox) -> None:
+async def test_a_minted_client_ref_needs_no_look_up(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate()
     assert lookups(sandbox) == []
 
 
-@pytest.mark.parametrize("fault", [Answer(403), Answer(500), Reset()], ids=repr)
+@pytest.mark.parametrize("action", [Respond(403), Respond(500), Reset()], ids=repr)
 async def test_a_look_up_that_fails_does_not_stop_the_dispatch(
-    server: Server, sandbox: Sandbox, fault: Answer | Reset
+    server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
-    sandbox.faults.add(Route.LIST_RUNS, fault, times=None)
+    sandbox.script.add(Route.LIST_RUNS, action, times=None)
     assert (await server.generate(client_ref="blind")).structured["status"] == "succeeded"
     assert len(sandbox.runs) == 1
 
 
 @pytest.mark.parametrize("wait", [True, False])
 async def test_a_look_up_that_stays_unclear_starts_nothing_and_says_so(
-    server: Server, sandbox: Sandbox, *, wait: bool
+    server: Server, sandbox: ScriptedSandbox, *, wait: bool
 ) -> None:
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[],"next_pq":{"more":true}}'), times=None)
+    sandbox.script.add(Route.LIST_RUNS, Respond(200, b'{"items":[],"next_pq":{"more":true}}'), times=None)
     error = tool_error_of(await server.generate(client_ref="blind", wait=wait), "generate_failed", upstream_status=200)
     assert "This call started no run" in error["message"]
     assert "same client_ref" in error["next_action"]
@@ -143,9 +145,9 @@ async def test_a_look_up_that_stays_unclear_starts_nothing_and_says_so(
 
 @pytest.mark.parametrize("named", [b'"client_ref":"another",', b'"client_ref":"blind-2",'])
 async def test_a_run_of_another_client_ref_is_named_in_the_error(
-    server: Server, sandbox: Sandbox, named: bytes
+    server: Server, sandbox: ScriptedSandbox, named: bytes
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(201, b'{"id":"r-1",%b"status_code":"queued"}' % named))
+    sandbox.script.add(Route.CREATE, Respond(201, b'{"id":"r-1",%b"status_code":"queued"}' % named))
     error = run_error_of(await server.generate(client_ref="blind"), "generate_failed")
     assert error["details"]["run_id"] == "r-1"
     assert "it may, under this client_ref" in error["message"]
@@ -153,8 +155,10 @@ async def test_a_run_of_another_client_ref_is_named_in_the_error(
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(serve: Serve, sandbox: Sandbox, *, wait: bool) -> None:
-    sandbox.habits = Habits(summaries=True)
+async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(
+    serve: Serve, sandbox: ScriptedSandbox, *, wait: bool
+) -> None:
+    sandbox.quirks = Quirks(summaries=True)
     one, other = await serve(), await serve()
     first = await one.generate(client_ref="summary")
     again = await other.generate(client_ref="summary", wait=wait)
@@ -162,11 +166,11 @@ async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(serve: Serve, s
     assert again.structured["status"] == "succeeded"
 
 
-async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.habits = Habits(summaries=True)
+async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.quirks = Quirks(summaries=True)
     one, other = await serve(), await serve()
     first = await one.generate(client_ref="summary")
-    sandbox.faults.add(Route.GET_RUN, Answer(502), times=5)
+    sandbox.script.add(Route.GET_RUN, Respond(502), times=5)
     started = await other.generate(client_ref="summary", wait=False)
     assert (started.structured["run_id"], started.structured["status"]) == (first.structured["run_id"], "unknown")
     again = await other.generate(client_ref="summary")
@@ -177,13 +181,13 @@ async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sa
 @pytest.mark.parametrize("read", ["at once", "later"])
 @pytest.mark.parametrize("wait", [True, False])
 async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
-    serve: Serve, sandbox: Sandbox, read: str, *, wait: bool
+    serve: Serve, sandbox: ScriptedSandbox, read: str, *, wait: bool
 ) -> None:
-    sandbox.habits = Habits(summaries=True)
+    sandbox.quirks = Quirks(summaries=True)
     one, other = await serve(), await serve()
     await one.generate(client_ref="summary")
     if read == "later":
-        sandbox.faults.add(Route.GET_RUN, Answer(502), times=4)
+        sandbox.script.add(Route.GET_RUN, Respond(502), times=4)
     answer = await other.generate("ideogram/v3", client_ref="summary", wait=wait)
     assert len(sandbox.runs) == 1
     if read == "later" and not wait:
@@ -197,11 +201,11 @@ async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
 @pytest.mark.parametrize("lost", [None, Reset(created=True), Delay(6.0, created=True)], ids=repr)
 @pytest.mark.parametrize("client_ref", [None, "Mine"])
 async def test_a_new_run_is_never_said_to_have_ignored_its_input(
-    server: Server, sandbox: Sandbox, lost: Fault | None, client_ref: str | None, skew: float
+    server: Server, sandbox: ScriptedSandbox, lost: Action | None, client_ref: str | None, skew: float
 ) -> None:
-    sandbox.habits = Habits(clock_skew=skew, trim_input=True, keep_metadata=False, lower_ref=True)
+    sandbox.quirks = Quirks(clock_skew=skew, trim_input=True, keep_metadata=False, lower_ref=True)
     if lost is not None:
-        sandbox.faults.add(Route.CREATE, lost)
+        sandbox.script.add(Route.CREATE, lost)
     answer = await server.generate(client_ref=client_ref, input={"prompt": "  a lighthouse\n"})
     assert answer.structured["status"] == "succeeded"
     assert "input_ignored" not in answer.structured
@@ -213,9 +217,9 @@ async def test_a_new_run_is_never_said_to_have_ignored_its_input(
 
 
 async def test_a_new_run_is_polled_after_two_seconds_whatever_upstreams_clock_says(
-    server: Server, sandbox: Sandbox
+    server: Server, sandbox: ScriptedSandbox
 ) -> None:
-    sandbox.habits = Habits(clock_skew=-60.0)
+    sandbox.quirks = Quirks(clock_skew=-60.0)
     for client_ref in (None, "mine"):
         sent, read = len(dispatches(sandbox)), len(polls(sandbox))
         await server.generate(client_ref=client_ref)
@@ -223,30 +227,30 @@ async def test_a_new_run_is_polled_after_two_seconds_whatever_upstreams_clock_sa
 
 
 @pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)
-def any_sandbox(request: pytest.FixtureRequest, clock: VirtualClock) -> Sandbox:
-    return Sandbox(clock=clock, idempotency=request.param)
+def any_sandbox(request: pytest.FixtureRequest, clock: VirtualClock) -> ScriptedSandbox:
+    return ScriptedSandbox(clock=clock, idempotency=request.param)
 
 
 class TestWithEveryUpstreamsIdempotency:
     """The upstream may know runs again by header, by client_ref, or not at all."""
 
     @pytest.fixture
-    def sandbox(self, any_sandbox: Sandbox) -> Sandbox:
+    def sandbox(self, any_sandbox: ScriptedSandbox) -> ScriptedSandbox:
         return any_sandbox
 
     @pytest.mark.parametrize("client_ref", [None, "mine"])
     @pytest.mark.parametrize(
-        "fault", [Reset(created=True), Answer(502, created=True), Answer(200, b"{", created=True)], ids=repr
+        "action", [Reset(created=True), Respond(502, created=True), Respond(200, b"{", created=True)], ids=repr
     )
     async def test_a_lost_answer_does_not_make_two_runs(
-        self, server: Server, sandbox: Sandbox, fault: Answer | Reset, client_ref: str | None
+        self, server: Server, sandbox: ScriptedSandbox, action: Respond | Reset, client_ref: str | None
     ) -> None:
-        sandbox.faults.add(Route.CREATE, fault)
+        sandbox.script.add(Route.CREATE, action)
         answer = await server.generate(client_ref=client_ref)
         assert answer.structured["status"] == "succeeded"
         assert len(sandbox.runs) == 1
 
-    async def test_the_same_client_ref_is_one_run(self, server: Server, sandbox: Sandbox) -> None:
+    async def test_the_same_client_ref_is_one_run(self, server: Server, sandbox: ScriptedSandbox) -> None:
         first = await server.generate(MODEL, client_ref="one")
         second = await server.generate(MODEL, client_ref="one")
         assert first.structured["run_id"] == second.structured["run_id"]

@@ -7,8 +7,8 @@ import re
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Delay, Hang, Route, Sandbox
 from tests.methods.watching import watch
+from tests.scripted_sandbox import Delay, Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"
@@ -98,7 +98,7 @@ async def test_the_first_progress_names_the_run_and_its_client_ref(server: Serve
     assert answer.structured["client_ref"] in first
 
 
-async def test_progress_comes_at_dispatch_and_after_each_poll(server: Server, sandbox: Sandbox) -> None:
+async def test_progress_comes_at_dispatch_and_after_each_poll(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.generate(token=1, accept=BOTH)
     polled = [one for one in sandbox.requests if one.path.startswith("/v1/runs/")]
     assert len(answer.progress) == 1 + len(polled)
@@ -138,8 +138,8 @@ async def test_a_stream_with_progress_needs_no_comments(server: Server) -> None:
     assert watched.times(COMMENT) == []
 
 
-async def test_a_poll_that_hangs_is_bridged_by_comments(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Hang(28))
+async def test_a_poll_that_hangs_is_bridged_by_comments(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Hang(28))
     watched = await watch(server, accept=BOTH, model=MODEL, token=1)
     # Dispatch at 0, the poll at 2 hangs until 30.
     assert watched.times(COMMENT) == pytest.approx([15.0, 30.0])
@@ -168,8 +168,8 @@ async def test_an_answer_that_ends_as_its_silence_is_broken_is_still_one_answer(
     assert (await server.rpc("ping")).result == {}
 
 
-async def test_a_dispatch_of_more_than_ten_seconds_opens_the_stream(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(12))
+async def test_a_dispatch_of_more_than_ten_seconds_opens_the_stream(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CREATE, Delay(12))
     watched = await watch(server, accept=BOTH, model=MODEL, token=1)
     assert watched.head == pytest.approx(10.0)
     assert watched.answer.is_stream
@@ -177,16 +177,18 @@ async def test_a_dispatch_of_more_than_ten_seconds_opens_the_stream(server: Serv
     assert watched.answer.structured["status"] == "succeeded"
 
 
-async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(9))
+async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add(Route.CREATE, Delay(9))
     watched = await watch(server, accept=BOTH, model=MODEL)
     assert watched.head == pytest.approx(9.0)
 
 
-async def test_a_dispatch_that_fails_on_an_open_stream_is_told_on_it(server: Server, sandbox: Sandbox) -> None:
-    refusal = Answer(403, b'{"code":"PERMISSION_DENIED","message":"no"}')
-    sandbox.faults.add(Route.LIST_RUNS, Delay(11))
-    sandbox.faults.add(Route.CREATE, refusal)
+async def test_a_dispatch_that_fails_on_an_open_stream_is_told_on_it(server: Server, sandbox: ScriptedSandbox) -> None:
+    refusal = Respond(403, b'{"code":"PERMISSION_DENIED","message":"no"}')
+    sandbox.script.add(Route.LIST_RUNS, Delay(11))
+    sandbox.script.add(Route.CREATE, refusal)
     answer = await server.generate(client_ref="late", token=1, accept=BOTH)
     assert answer.is_stream
     assert answer.status == 200
@@ -199,8 +201,8 @@ async def test_a_dispatch_that_fails_before_that_is_plain_json(server: Server) -
     assert answer.tool_error["code"] == "insufficient_credits"
 
 
-async def test_a_slow_dispatch_keeps_a_json_client_awake_too(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(20))
+async def test_a_slow_dispatch_keeps_a_json_client_awake_too(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CREATE, Delay(20))
     watched = await watch(server, accept=None, model=MODEL)
     assert watched.times(b"\n")[0] == pytest.approx(15.0)
     assert watched.answer.structured["status"] == "succeeded"
@@ -235,7 +237,7 @@ async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server:
 
 @pytest.mark.parametrize("accept", ["application/json", BOTH])
 async def test_a_progress_token_over_a_kilobyte_is_refused_before_anything_starts(
-    server: Server, sandbox: Sandbox, accept: str
+    server: Server, sandbox: ScriptedSandbox, accept: str
 ) -> None:
     answer = await server.generate(token="t" * 250_000, accept=accept)
     assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32602, 1)

@@ -5,17 +5,17 @@ import hashlib
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Route, Sandbox
-from runflow_mcp.sandbox.keys import fingerprint
+from runflow_mcp.sandbox.credentials import fingerprint
 from tests.methods.envelopes import tool_error_of
 from tests.methods.seen import asked, dispatches
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
 
 
-async def test_the_order_carries_input_client_ref_and_metadata(server: Server, sandbox: Sandbox) -> None:
+async def test_the_order_carries_input_client_ref_and_metadata(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(client_ref="order")
     digest = hashlib.sha256(orjson.dumps(INPUT, option=orjson.OPT_SORT_KEYS)).hexdigest()
     [order] = dispatches(sandbox)
@@ -27,19 +27,21 @@ async def test_the_order_carries_input_client_ref_and_metadata(server: Server, s
     }
 
 
-async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(server: Server, sandbox: Sandbox) -> None:
+async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     await server.generate(client_ref="bearer", key="rf_live_my_own")
     assert {one.key for one in asked(sandbox)} == {fingerprint("rf_live_my_own")}
     assert not any("Cookie" in one.headers for one in sandbox.requests)
 
 
-async def test_the_documents_are_fetched_without_any_bearer(server: Server, sandbox: Sandbox) -> None:
+async def test_the_documents_are_fetched_without_any_bearer(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.call("list_models")
     assert [one.key for one in sandbox.requests] == [None, None]
 
 
 async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
-    server: Server, sandbox: Sandbox
+    server: Server, sandbox: ScriptedSandbox
 ) -> None:
     for model, key, ref in [
         (MODEL, KEY, "a"),
@@ -53,9 +55,11 @@ async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
     assert not any("rf_live" in key or len(key) > 255 for key in keys)
 
 
-async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(serve: Serve, sandbox: Sandbox) -> None:
+async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     server, other = await serve(), await serve()
-    sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'), times=None)
+    sandbox.script.add(Route.LIST_RUNS, Respond(200, b'{"items":[]}'), times=None)
     await server.generate(client_ref="a", wait=False)
     await other.generate(client_ref="a", wait=False)
     first, second = dispatches(sandbox)
@@ -67,19 +71,19 @@ async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(serve:
     "model",
     [MODEL, f"/v1/models/{MODEL}/runs", f"  {MODEL}\n", "bytedance/seedance/2.0/fast/text-to-video"],
 )
-async def test_a_model_or_its_runs_endpoint(server: Server, sandbox: Sandbox, model: str) -> None:
+async def test_a_model_or_its_runs_endpoint(server: Server, sandbox: ScriptedSandbox, model: str) -> None:
     answer = await server.generate(model, wait=False)
     bare = model.strip().removeprefix("/v1/models/").removesuffix("/runs")
     assert answer.structured["model"] == bare
     assert dispatches(sandbox)[0].path == f"/v1/models/{bare}/runs"
 
 
-async def test_an_input_may_come_as_a_text_that_holds_an_object(server: Server, sandbox: Sandbox) -> None:
+async def test_an_input_may_come_as_a_text_that_holds_an_object(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(input='{"prompt": "a lighthouse", "num_images": 2}', wait=False)
     assert dispatches(sandbox)[0].body["input"] == {"prompt": "a lighthouse", "num_images": 2}
 
 
-async def test_an_input_goes_on_unchanged(server: Server, sandbox: Sandbox) -> None:
+async def test_an_input_goes_on_unchanged(server: Server, sandbox: ScriptedSandbox) -> None:
     odd = {"prompt": 'ü \u2028 𝄞 \\ " \u0000', "nested": [[{"a": [None, 1.5, -0.0, 2**63, True]}]], "": {}}
     await server.generate(input=odd, wait=False)
     assert dispatches(sandbox)[0].body["input"] == odd
@@ -92,7 +96,7 @@ def nested(levels: int) -> dict[str, object]:
     return value
 
 
-async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server, sandbox: Sandbox) -> None:
+async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server, sandbox: ScriptedSandbox) -> None:
     deep = {"prompt": "x", "a": nested(199)}
     assert (await server.generate(input=deep, wait=False)).structured["status"] == "queued"
     assert dispatches(sandbox)[0].body["input"] == deep
@@ -133,7 +137,7 @@ async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server
 )
 @pytest.mark.parametrize("client_ref", [None, "mine"])
 async def test_a_model_that_is_none_never_reaches_runflow(
-    server: Server, sandbox: Sandbox, model: str, client_ref: str | None
+    server: Server, sandbox: ScriptedSandbox, model: str, client_ref: str | None
 ) -> None:
     answer = await server.generate(model, client_ref=client_ref)
     error = tool_error_of(answer, "invalid_arguments")
@@ -142,24 +146,24 @@ async def test_a_model_that_is_none_never_reaches_runflow(
     assert asked(sandbox) == []
 
 
-async def test_a_model_of_256_characters_is_asked_for(server: Server, sandbox: Sandbox) -> None:
+async def test_a_model_of_256_characters_is_asked_for(server: Server, sandbox: ScriptedSandbox) -> None:
     tool_error_of(await server.generate("a/" + "x" * 254), "model_not_found", upstream_status=404)
     assert len(dispatches(sandbox)) == 1
 
 
-async def test_a_client_ref_cannot_leave_its_filter(server: Server, sandbox: Sandbox) -> None:
+async def test_a_client_ref_cannot_leave_its_filter(server: Server, sandbox: ScriptedSandbox) -> None:
     tool_error_of(await server.generate(client_ref="x' OR client_ref.EQ:'y"), "invalid_arguments")
     assert asked(sandbox) == []
 
 
 class TestTrace:
-    async def test_the_headers_go_with_every_request(self, server: Server, sandbox: Sandbox) -> None:
+    async def test_the_headers_go_with_every_request(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate(client_ref="t", headers={"traceparent": PARENT, "tracestate": "a=1"})
         assert len(asked(sandbox)) >= 4
         assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
         assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"a=1"}
 
-    async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: Sandbox) -> None:
+    async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: ScriptedSandbox) -> None:
         meta = {"traceparent": PARENT, "tracestate": "b=2"}
         params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "_meta": meta}
         await server.rpc("tools/call", params, headers={"traceparent": OTHER, "tracestate": "a=1"})
@@ -167,7 +171,7 @@ class TestTrace:
         assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"b=2"}
 
     @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
-    async def test_what_is_no_trace_stays_here(self, server: Server, sandbox: Sandbox, value: object) -> None:
+    async def test_what_is_no_trace_stays_here(self, server: Server, sandbox: ScriptedSandbox, value: object) -> None:
         params = {
             "name": "generate",
             "arguments": {"model": MODEL, "input": INPUT},
@@ -176,6 +180,6 @@ class TestTrace:
         assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
         assert not any("Traceparent" in one.headers for one in asked(sandbox))
 
-    async def test_without_any_none_is_made_up(self, server: Server, sandbox: Sandbox) -> None:
+    async def test_without_any_none_is_made_up(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate()
         assert not any("Traceparent" in one.headers for one in asked(sandbox))

@@ -11,10 +11,9 @@ import pytest
 
 from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.runflow.dispatch.slots import Share
-from runflow_mcp.sandbox import Hang, Route, Sandbox
-from runflow_mcp.sandbox.faults import Answer
 from tests.methods.envelopes import tool_error_of
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, META, TASKS, Serve, Server
 
 SLOW = "sandbox/slow"
@@ -82,12 +81,12 @@ async def test_a_wait_for_a_run_keeps_no_input(serve: Serve, run_input: object, 
 @pytest.mark.parametrize("name", ["input", "request", "metadata", "output"])
 @pytest.mark.parametrize("echo", [OBJECTS, TEXT], ids=["objects", "text"])
 async def test_a_wait_keeps_no_run_that_repeats_its_input(
-    serve: Serve, sandbox: Sandbox, name: str, echo: object
+    serve: Serve, sandbox: ScriptedSandbox, name: str, echo: object
 ) -> None:
     server = await serve(**LIMITS)
     run = (await server.generate(SLOW, client_ref="one", wait=False)).structured
     answer = {"id": run["run_id"], "status_code": "running", "client_ref": "one", name: echo}
-    sandbox.faults.add(Route.GET_RUN, Answer(200, orjson.dumps(answer)), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(200, orjson.dumps(answer)), times=None)
     kept = await kept_by_one(
         server, lambda: [server.generate(SLOW, client_ref="one", accept=BOTH) for _ in range(CALLS)]
     )
@@ -97,10 +96,10 @@ async def test_a_wait_keeps_no_run_that_repeats_its_input(
 @each_input
 @pytest.mark.parametrize("wait", [True, False])
 async def test_calls_that_share_a_dispatch_keep_one_input(
-    serve: Serve, sandbox: Sandbox, run_input: object, *, wait: bool
+    serve: Serve, sandbox: ScriptedSandbox, run_input: object, *, wait: bool
 ) -> None:
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    sandbox.script.add(Route.CREATE, Hang(600), times=None)
     arguments = {"model": SLOW, "input": run_input, "client_ref": "one", "wait": wait}
     body = message("tools/call", name="generate", arguments=arguments)
     kept = await kept_by_one(server, lambda: [server.post(body) for _ in range(CALLS)])
@@ -142,9 +141,9 @@ async def test_a_subscription_keeps_none_of_the_capabilities_of_its_client(serve
     assert kept < ONE_CALL
 
 
-async def test_a_task_that_upstream_does_not_show_yet_keeps_no_params(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_task_that_upstream_does_not_show_yet_keeps_no_params(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.GET_RUN, Hang(600), times=None)
+    sandbox.script.add(Route.GET_RUN, Hang(600), times=None)
     params = {"taskId": "run-1", "x": OBJECTS}
     kept = await kept_by_one(
         server,
@@ -167,9 +166,9 @@ async def test_a_task_that_upstream_does_not_show_yet_keeps_no_params(serve: Ser
     ],
 )
 async def test_a_call_that_waits_for_the_catalog_keeps_no_params(
-    serve: Serve, sandbox: Sandbox, method: str, params: dict[str, Any]
+    serve: Serve, sandbox: ScriptedSandbox, method: str, params: dict[str, Any]
 ) -> None:
-    sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
+    sandbox.script.add(Route.CATALOG, Hang(600), times=None)
     server = await serve(**LIMITS)
     body = message(method, **params)
     kept = await kept_by_one(server, lambda: [server.post(body) for _ in range(CALLS)], after=1)
@@ -179,12 +178,12 @@ async def test_a_call_that_waits_for_the_catalog_keeps_no_params(
 @pytest.mark.parametrize("run_input", [INPUTS["objects"], INPUTS["text"]], ids=["objects", "text"])
 @pytest.mark.parametrize("leave", [True, False], ids=["clients leave", "clients stay"])
 async def test_dispatches_under_way_are_bounded_together(
-    serve: Serve, sandbox: Sandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
+    serve: Serve, sandbox: ScriptedSandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
 ) -> None:
     """Upstream hangs: past the share calls are refused, and nothing of them is started or kept."""
     monkeypatch.setattr(slots, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.CREATE, Hang(600), times=None)
+    sandbox.script.add(Route.CREATE, Hang(600), times=None)
     body = message("tools/call", name="generate", arguments={"model": SLOW, "input": run_input, "wait": False})
     before = held()
     started, refused = 0, 0
@@ -215,18 +214,20 @@ UNUSABLE = {"too long": b'"' + b"x" * 9_000_000 + b'"', "no JSON": b"x" * 8_000_
 
 @pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
 async def test_a_dispatch_keeps_nothing_of_an_answer_that_it_cannot_use(
-    serve: Serve, sandbox: Sandbox, body: bytes
+    serve: Serve, sandbox: ScriptedSandbox, body: bytes
 ) -> None:
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.CREATE, Answer(201, body), times=None)
+    sandbox.script.add(Route.CREATE, Respond(201, body), times=None)
     kept = await kept_by_one(server, lambda: [server.generate() for _ in range(CALLS)], after=1.0)
     assert kept < ONE_CALL
 
 
 @pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
-async def test_a_dispatch_that_failed_leaves_nothing_of_its_answer(serve: Serve, sandbox: Sandbox, body: bytes) -> None:
+async def test_a_dispatch_that_failed_leaves_nothing_of_its_answer(
+    serve: Serve, sandbox: ScriptedSandbox, body: bytes
+) -> None:
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.CREATE, Answer(201, body), times=None)
+    sandbox.script.add(Route.CREATE, Respond(201, body), times=None)
     await server.rpc("ping")
     before = held()
     for _ in range(3):
@@ -236,10 +237,10 @@ async def test_a_dispatch_that_failed_leaves_nothing_of_its_answer(serve: Serve,
 
 
 async def test_a_read_that_calls_share_leaves_nothing_of_an_answer_that_it_cannot_use(
-    serve: Serve, sandbox: Sandbox
+    serve: Serve, sandbox: ScriptedSandbox
 ) -> None:
     server = await serve(**LIMITS)
-    sandbox.faults.add(Route.GET_RUN, Answer(200, UNUSABLE["too long"]), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(200, UNUSABLE["too long"]), times=None)
     kept = await kept_by_one(
         server, lambda: [server.generate(SLOW, {}, client_ref="shared") for _ in range(CALLS)], after=5.0
     )

@@ -6,11 +6,11 @@ import pytest
 
 from runflow_mcp import __version__
 from runflow_mcp.runflow.catalog.skill import bundled
-from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox
-from runflow_mcp.sandbox.publications import skill
+from runflow_mcp.sandbox.catalog import skill_document
+from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
-LIVE = skill().decode().strip()
+LIVE = skill_document().decode().strip()
 BUNDLED = bundled().markdown
 #: What the strictest client keeps, with a margin.
 FIRST = 1800
@@ -73,8 +73,8 @@ async def test_the_preface_is_short_and_the_live_skill_follows_whole(server: Ser
     assert len(text) - len(LIVE) <= FIRST
 
 
-async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.SKILL, Hang(20))
+async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.SKILL, Hang(20))
     server = await serve()
     assert (await initialize(server))["instructions"].endswith(BUNDLED)
     assert server.services.clock.monotonic() == 0
@@ -83,37 +83,37 @@ async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, s
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "action",
     [
-        Answer(200, b"# Looks like Markdown", {"Content-Type": "text/html; charset=utf-8"}),
-        Answer(200, b"<!DOCTYPE html><html></html>", {"Content-Type": "text/markdown"}),
-        Answer(200, b"\n <html></html>", {"Content-Type": "text/plain"}),
-        Answer(200, b'{"error": "x"}', {"Content-Type": "application/json"}),
-        Answer(200, b"", {"Content-Type": "text/markdown"}),
-        Answer(200, b"\xff\xfe", {"Content-Type": "text/markdown"}),
-        Answer(200, b"x" * (64 * 1024 + 1), {"Content-Type": "text/markdown"}),
-        Answer(404, b"# Not found"),
-        Answer(500),
+        Respond(200, b"# Looks like Markdown", {"Content-Type": "text/html; charset=utf-8"}),
+        Respond(200, b"<!DOCTYPE html><html></html>", {"Content-Type": "text/markdown"}),
+        Respond(200, b"\n <html></html>", {"Content-Type": "text/plain"}),
+        Respond(200, b'{"error": "x"}', {"Content-Type": "application/json"}),
+        Respond(200, b"", {"Content-Type": "text/markdown"}),
+        Respond(200, b"\xff\xfe", {"Content-Type": "text/markdown"}),
+        Respond(200, b"x" * (64 * 1024 + 1), {"Content-Type": "text/markdown"}),
+        Respond(404, b"# Not found"),
+        Respond(500),
         Reset(),
         Hang(60),
     ],
     ids=["html", "html body", "html after space", "json", "empty", "binary", "huge", "404", "500", "reset", "hang"],
 )
 async def test_a_skill_that_is_none_leaves_the_bundled_one(
-    serve: Serve, sandbox: Sandbox, fault: Answer | Reset | Hang
+    serve: Serve, sandbox: ScriptedSandbox, action: Respond | Reset | Hang
 ) -> None:
-    sandbox.faults.add(Route.SKILL, fault, times=None)
+    sandbox.script.add(Route.SKILL, action, times=None)
     assert (await instructions(await serve())).endswith(BUNDLED)
 
 
-async def test_without_a_skill_url_the_bundled_one_is_told(serve: Serve, sandbox: Sandbox) -> None:
+async def test_without_a_skill_url_the_bundled_one_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
     assert (await instructions(await serve(RUNFLOW_SKILL_URL=""))).endswith(BUNDLED)
     assert not any(one.path.endswith("SKILL.md") for one in sandbox.requests)
 
 
-async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: Sandbox) -> None:
+async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="60000")
     assert (await instructions(server)).endswith(LIVE)
-    sandbox.faults.add(Route.SKILL, Answer(200, b"# New", {"Content-Type": "text/markdown"}), times=None)
+    sandbox.script.add(Route.SKILL, Respond(200, b"# New", {"Content-Type": "text/markdown"}), times=None)
     await server.services.clock.sleep(61)
     assert (await instructions(server)).endswith("# New")

@@ -7,11 +7,12 @@ import orjson
 import pytest
 
 from runflow_mcp.methods.tools.schemas import LIST_MODELS
-from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
+from runflow_mcp.sandbox import catalog
 from tests.methods.catalogs import entry, script
 from tests.methods.envelopes import tool_error_of
 from tests.methods.schema_check import fits
 from tests.methods.seen import dispatches
+from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
 ALL = catalog.entries()
@@ -58,7 +59,7 @@ async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
         assert answer.structured["model"] == one["model"]
 
 
-async def test_an_entry_is_run_where_its_endpoint_says(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_entry_is_run_where_its_endpoint_says(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(
         sandbox,
         entry("runflow/headshots", runs_endpoint="https://api.runflow.io/v1/models/runflow/headshots/v2/runs"),
@@ -130,13 +131,15 @@ async def test_limit_cuts_the_list_and_not_the_total(server: Server, limit: floa
     assert answer.structured["total"] == len(ALL)
 
 
-async def test_without_a_limit_fifty_are_shown(serve: Serve, sandbox: Sandbox) -> None:
+async def test_without_a_limit_fifty_are_shown(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox, *(entry(f"google/model-{number}") for number in range(60)))
     answer = await (await serve()).call("list_models")
     assert (answer.structured["returned"], answer.structured["total"]) == (50, 60)
 
 
-async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     script(
         sandbox,
         entry("a/my-flux"),
@@ -158,7 +161,7 @@ async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(serve: 
     ]
 
 
-async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve, sandbox: Sandbox) -> None:
+async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(
         sandbox,
         entry("a/one", status="inactive"),
@@ -175,10 +178,10 @@ async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve
     assert fits(LIST_MODELS["outputSchema"], answer.structured)
 
 
-async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: ScriptedSandbox) -> None:
     good, bad = (orjson.dumps(entry(f"a/{slug}")) for slug in ("good", "bad"))
     deep = bad[:-1] + b',"pricing":' + b"[" * 300 + b"1" + b"]" * 300 + b"}"
-    sandbox.faults.add(Route.CATALOG, Answer(200, b"[" + good + b"," + deep + b"]"), times=None)
+    sandbox.script.add(Route.CATALOG, Respond(200, b"[" + good + b"," + deep + b"]"), times=None)
     answer = await (await serve()).call("list_models")
     assert "a/good" in listed(answer)
 
@@ -193,17 +196,17 @@ async def test_the_text_is_the_structured_content_to_the_byte(server: Server, ar
     assert fits(LIST_MODELS["outputSchema"], answer.structured)
 
 
-async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: Sandbox) -> None:
+async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox, entry("a/odd", model_name='say "hi" \\ \n\t', description="ü 𝄞 \u2028 \x01 </script>"))
     answer = await (await serve()).call("list_models")
     assert orjson.loads(answer.result["content"][0]["text"]) == answer.structured
     assert answer.structured["models"][0]["description"] == "ü 𝄞 \u2028 \x01 </script>"
 
 
-async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="60000")
     fresh = await server.call("list_models")
-    sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
+    sandbox.script.add(Route.CATALOG, Respond(503), times=None)
     await server.services.clock.sleep(59)
     assert "stale_seconds" not in (await server.call("list_models")).structured
     await server.services.clock.sleep(100)
@@ -213,40 +216,42 @@ async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve,
     assert stale.structured["models"] == fresh.structured["models"]
     assert orjson.loads(stale.result["content"][0]["text"]) == stale.structured
     assert fits(LIST_MODELS["outputSchema"], stale.structured)
-    sandbox.faults.clear()
+    sandbox.script.clear()
     await server.services.clock.sleep(120)
     assert "stale_seconds" not in (await server.call("list_models")).structured
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"),
+    ("action", "status"),
     [
-        (Answer(500), 500),
-        (Answer(404, b"<html>"), 404),
-        (Answer(200, b"<html>"), None),
-        (Answer(200, b'{"other": 1}'), None),
-        (Answer(200, b"[1, 2]"), None),
+        (Respond(500), 500),
+        (Respond(404, b"<html>"), 404),
+        (Respond(200, b"<html>"), None),
+        (Respond(200, b'{"other": 1}'), None),
+        (Respond(200, b"[1, 2]"), None),
         (Reset(), None),
         (Hang(60), None),
     ],
     ids=["500", "404", "html", "no list", "no entries", "reset", "hang"],
 )
-async def test_a_catalog_that_was_never_had(serve: Serve, sandbox: Sandbox, fault: Answer, status: int | None) -> None:
-    sandbox.faults.add(Route.CATALOG, fault, times=None)
+async def test_a_catalog_that_was_never_had(
+    serve: Serve, sandbox: ScriptedSandbox, action: Respond, status: int | None
+) -> None:
+    sandbox.script.add(Route.CATALOG, action, times=None)
     answer = await (await serve()).call("list_models")
     tool_error_of(answer, "catalog_fetch_failed", upstream_status=status)
     assert fits(LIST_MODELS["outputSchema"], answer.structured)
 
 
-async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Answer(500), times=3)
+async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(500), times=3)
     server = await serve()
     assert (await server.call("list_models")).tool_error["code"] == "catalog_fetch_failed"
     await server.services.clock.sleep(60)
     assert (await server.call("list_models")).structured["total"] == len(ALL)
 
 
-async def test_an_empty_catalog_is_a_catalog(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_empty_catalog_is_a_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox)
     answer = await (await serve()).call("list_models")
     assert answer.structured == {"models": [], "returned": 0, "total": 0}

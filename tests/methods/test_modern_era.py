@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from runflow_mcp import __version__
-from runflow_mcp.sandbox import Answer, Route, Sandbox
-from runflow_mcp.sandbox.publications import skill
+from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
 from tests.methods.seen import asked, dispatches, polls
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, KEY, META, MODEL, MODERN, TASKS, Serve, Server, encoded, modern
 
 SLOW = "sandbox/slow"
@@ -46,7 +46,7 @@ async def test_discovery_tells_what_is_spoken_and_offered(server: Server) -> Non
     }
     assert result["_meta"][SERVER_INFO]["name"] == "Runflow"
     assert result["_meta"][SERVER_INFO]["version"] == __version__
-    assert result["instructions"].endswith(skill().decode().strip())
+    assert result["instructions"].endswith(skill_document().decode().strip())
 
 
 async def test_it_tells_the_same_instructions_as_the_handshake(server: Server) -> None:
@@ -56,9 +56,9 @@ async def test_it_tells_the_same_instructions_as_the_handshake(server: Server) -
     assert discovered["_meta"][SERVER_INFO] == initialized["serverInfo"]
 
 
-async def test_it_waits_for_no_network(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
-    sandbox.faults.add(Route.SKILL, Answer(503), times=None)
+async def test_it_waits_for_no_network(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(503), times=None)
+    sandbox.script.add(Route.SKILL, Respond(503), times=None)
     server = await serve()
     assert (await server.modern("server/discover")).result["resultType"] == "complete"
     assert server.services.clock.monotonic() == 0
@@ -93,18 +93,20 @@ async def test_prompts_are_as_fresh_as_what_is_left_of_the_catalog(serve: Serve)
     assert all(type(one) is int for one in left)
 
 
-async def test_prompts_of_a_catalog_past_its_freshness_are_not_to_be_kept(serve: Serve, sandbox: Sandbox) -> None:
+async def test_prompts_of_a_catalog_past_its_freshness_are_not_to_be_kept(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="100000")
     await server.services.clock.sleep(1)
-    sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
+    sandbox.script.add(Route.CATALOG, Respond(503), times=None)
     await server.services.clock.sleep(101)
     result = (await server.modern("prompts/list")).result
     assert result["prompts"]
     assert result["ttlMs"] == 0
 
 
-async def test_no_prompts_for_want_of_a_catalog_are_not_to_be_kept(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
+async def test_no_prompts_for_want_of_a_catalog_are_not_to_be_kept(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(503), times=None)
     server = await serve()
     result = (await server.modern("prompts/list")).result
     assert (result["prompts"], result["ttlMs"]) == ([], 0)
@@ -246,7 +248,7 @@ RIGHT = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name":
     ids=lambda headers: str([value for name, value in headers.items() if RIGHT[name] != value] or sorted(headers)),
 )
 async def test_headers_that_do_not_repeat_the_body_are_refused_and_nothing_starts(
-    server: Server, sandbox: Sandbox, headers: dict[str, str]
+    server: Server, sandbox: ScriptedSandbox, headers: dict[str, str]
 ) -> None:
     answer = await sent(server, headers)
     assert (answer.status, answer.error["code"]) == (400, -32020)
@@ -271,7 +273,7 @@ async def test_headers_that_repeat_it_are_taken_however_they_are_spelt(server: S
     assert (await sent(server, headers)).structured["status"] == "succeeded"
 
 
-async def test_a_header_that_is_sent_twice_is_refused(server: Server, sandbox: Sandbox) -> None:
+async def test_a_header_that_is_sent_twice_is_refused(server: Server, sandbox: ScriptedSandbox) -> None:
     message, headers = modern("tools/call", GENERATE)
     for name, value in headers.items():
         fields = [*headers.items(), (name, value), ("Authorization", f"Bearer {KEY}"), ("Accept", BOTH)]
@@ -320,7 +322,7 @@ async def test_a_bridges_routing_headers_on_a_legacy_request_are_not_judged(serv
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 @pytest.mark.parametrize("after", [1.0, 40.0])
 async def test_closing_the_stream_ends_the_wait_at_once_and_not_the_run(
-    server: Server, sandbox: Sandbox, accept: str | None, after: float
+    server: Server, sandbox: ScriptedSandbox, accept: str | None, after: float
 ) -> None:
     params = {"name": "generate", "arguments": {"model": SLOW, "input": INPUT, "client_ref": "left"}}
     leaving = asyncio.create_task(server.modern("tools/call", params, accept=accept, meta={"progressToken": 1}))

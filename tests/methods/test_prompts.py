@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Route, Sandbox, catalog
+from runflow_mcp.sandbox import catalog
 from tests.methods.catalogs import entry, script
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
 SOLUTIONS = [one for one in catalog.entries() if one["provider_slug"] == "runflow"]
@@ -237,7 +238,7 @@ async def test_what_does_not_fit_is_invalid_params(server: Server, params: objec
 
 
 async def test_two_slugs_with_one_name_get_a_number_in_slug_order(
-    serve: Serve, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+    serve: Serve, sandbox: ScriptedSandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script(sandbox, entry("runflow/a/b", model_name="Second"), entry("runflow/a-b", model_name="First"))
     server = await serve()
@@ -247,12 +248,12 @@ async def test_two_slugs_with_one_name_get_a_number_in_slug_order(
     assert capsys.readouterr().out.count("prompt_name_taken") == 1
 
 
-async def test_only_active_solutions_are_prompts(serve: Serve, sandbox: Sandbox) -> None:
+async def test_only_active_solutions_are_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox, entry("runflow/old", status="inactive"), entry("runflow/new"), entry("google/x"))
     assert await names(await serve()) == ["new"]
 
 
-async def test_prompts_follow_the_catalog(serve: Serve, sandbox: Sandbox) -> None:
+async def test_prompts_follow_the_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="60000")
     assert len(await names(server)) == len(SOLUTIONS)
     script(sandbox, entry("runflow/new"))
@@ -260,8 +261,8 @@ async def test_prompts_follow_the_catalog(serve: Serve, sandbox: Sandbox) -> Non
     assert await names(server) == ["new"]
 
 
-async def test_without_a_catalog_there_are_no_prompts_and_no_fault(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Answer(500), times=None)
+async def test_without_a_catalog_there_are_no_prompts_and_no_fault(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(500), times=None)
     assert await names(await serve()) == []
 
 

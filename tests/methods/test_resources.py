@@ -2,8 +2,8 @@
 
 import pytest
 
-from runflow_mcp.sandbox import Sandbox
 from tests.methods.seen import asked
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Server
 
 LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")
@@ -21,7 +21,9 @@ URIS = [
 
 @pytest.mark.parametrize("uri", URIS, ids=lambda uri: uri[:30])
 @pytest.mark.parametrize("revision", LEGACY)
-async def test_a_link_is_answered_with_itself(server: Server, sandbox: Sandbox, revision: str, uri: str) -> None:
+async def test_a_link_is_answered_with_itself(
+    server: Server, sandbox: ScriptedSandbox, revision: str, uri: str
+) -> None:
     before = len(asked(sandbox))
     answer = await server.rpc("resources/read", {"uri": uri}, headers={"MCP-Protocol-Version": revision})
     assert answer.result == {"contents": [{"uri": uri, "mimeType": "text/uri-list", "text": uri}]}

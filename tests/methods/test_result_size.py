@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.sandbox import Answer, Sandbox
+from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import Server
 
 LATER = {"MCP-Protocol-Version": "2025-11-25"}
@@ -30,9 +30,11 @@ LONG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("output", LONG.values(), ids=LONG)
-async def test_a_success_is_short_and_has_what_one_needs(server: Server, sandbox: Sandbox, output: object) -> None:
+async def test_a_success_is_short_and_has_what_one_needs(
+    server: Server, sandbox: ScriptedSandbox, output: object
+) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": output, "cost": "0.1"}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
     assert len(answer.content) < 1_000_000
     assert (answer.structured["run_id"], answer.structured["status"], answer.structured["cost"]) == (
@@ -46,10 +48,10 @@ async def test_a_success_is_short_and_has_what_one_needs(server: Server, sandbox
 
 @pytest.mark.parametrize("output", LONG.values(), ids=LONG)
 async def test_an_error_about_a_run_is_short_and_has_what_one_needs(
-    server: Server, sandbox: Sandbox, output: object
+    server: Server, sandbox: ScriptedSandbox, output: object
 ) -> None:
     run = {"id": "r-1", "output": output, "status_code": "failed", "client_ref": "c", "failure_message": "No."}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
     shown = answer.tool_error["details"]["run"]
     assert len(answer.content) < 600_000
@@ -57,10 +59,10 @@ async def test_an_error_about_a_run_is_short_and_has_what_one_needs(
 
 
 @pytest.mark.parametrize("path", ["x" * 200, "\u00fc" * 4000, "x" * 8000], ids=["200", "4000 umlauts", "8000"])
-async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: Sandbox, path: str) -> None:
+async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: ScriptedSandbox, path: str) -> None:
     urls = [f"https://cdn.example.com/{number}/{path}.png" for number in range(900)]
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": urls}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
     assert len(answer.content) < 1_000_000
     assert [one["url"] for one in answer.structured["outputs"]] == urls[: len(answer.structured["outputs"])]
@@ -68,16 +70,16 @@ async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: S
     assert all(len(link["name"]) <= 128 for link in answer.result["content"][1:])
 
 
-async def test_what_upstream_says_in_small_members_is_bounded_too(server: Server, sandbox: Sandbox) -> None:
+async def test_what_upstream_says_in_small_members_is_bounded_too(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "cost": "1" * 500_000, "created_at": "x" * 9999}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c")
     assert (answer.structured["cost"], answer.structured["created_at"]) == (None, None)
 
 
-async def test_ordinary_errors_of_upstream_are_untouched(server: Server, sandbox: Sandbox) -> None:
+async def test_ordinary_errors_of_upstream_are_untouched(server: Server, sandbox: ScriptedSandbox) -> None:
     errors = [{"type": "missing", "loc": ["body", "input", f"field_{number}"], "msg": "x" * 50} for number in range(50)]
-    sandbox.faults.add("create", Answer(422, orjson.dumps({"code": "VALIDATION_ERROR", "errors": errors})))
+    sandbox.script.add("create", Respond(422, orjson.dumps({"code": "VALIDATION_ERROR", "errors": errors})))
     answer = await server.generate(client_ref="c")
     assert answer.tool_error["details"]["errors"] == errors
 
@@ -93,35 +95,35 @@ async def test_ordinary_errors_of_upstream_are_untouched(server: Server, sandbox
     ],
     ids=["media", "many", "long", "separators", "empty"],
 )
-async def test_endless_errors_of_upstream_are_cut(server: Server, sandbox: Sandbox, errors: object) -> None:
-    sandbox.faults.add("create", Answer(422, orjson.dumps({"code": "VALIDATION_ERROR", "errors": errors})))
+async def test_endless_errors_of_upstream_are_cut(server: Server, sandbox: ScriptedSandbox, errors: object) -> None:
+    sandbox.script.add("create", Respond(422, orjson.dumps({"code": "VALIDATION_ERROR", "errors": errors})))
     answer = await server.generate(client_ref="c")
     assert len(answer.content) < 200_000
     assert len(answer.result["content"][0]["text"].encode()) < 8192
 
 
-async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbox: Sandbox) -> None:
+async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbox: ScriptedSandbox) -> None:
     deep = b"[" * 1000 + b'"https://cdn.example.com/a.png"' + b"]" * 1000
-    sandbox.faults.add(
-        "create", Answer(201, b'{"id":"r-1","status_code":"succeeded","client_ref":"c","output":%b}' % deep)
+    sandbox.script.add(
+        "create", Respond(201, b'{"id":"r-1","status_code":"succeeded","client_ref":"c","output":%b}' % deep)
     )
     answer = await server.generate(client_ref="c")
     assert [one["url"] for one in answer.structured["outputs"]] == [URL]
     assert "nested too deeply" in answer.result["content"][0]["text"]
 
 
-async def test_a_url_of_the_callers_input_is_no_output(server: Server, sandbox: Sandbox) -> None:
+async def test_a_url_of_the_callers_input_is_no_output(server: Server, sandbox: ScriptedSandbox) -> None:
     mine = "https://example.com/mine.png"
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"image": URL, "before": mine}}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(input={"image_url": mine}, client_ref="c", headers=LATER)
     assert [one["url"] for one in answer.structured["outputs"]] == [URL]
     assert answer.structured["output"] == run["output"]
 
 
-async def test_a_relative_address_is_completed_with_that_of_the_api(server: Server, sandbox: Sandbox) -> None:
+async def test_a_relative_address_is_completed_with_that_of_the_api(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"url": "/outputs/x.png"}}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c")
     url = f"{server.services.config.api_url}/outputs/x.png"
     assert answer.structured["outputs"] == [{"url": url, "mime_type": "image/png"}]

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from runflow_mcp.credentials import parse_authorization
-from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
 from tests.methods.seen import dispatches, polls
+from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server
 
 SLOW = "sandbox/slow"
@@ -17,7 +17,7 @@ async def waits(server: Server, count: int, model: str = MODEL, key: str = "rf_l
     return [answer.structured["run_id"] for answer in answers]
 
 
-async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server, sandbox: Sandbox) -> None:
+async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server, sandbox: ScriptedSandbox) -> None:
     ids = await waits(server, 50)
     assert len(set(ids)) == 1
     assert len(dispatches(sandbox)) == 1
@@ -34,13 +34,13 @@ async def test_each_key_reads_for_itself(server: Server) -> None:
         assert first is not other
 
 
-async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(503), times=2)
+async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(503), times=2)
     assert len(set(await waits(server, 20))) == 1
 
 
-async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Delay(3), times=None)
+async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Delay(3), times=None)
     leaving = asyncio.create_task(server.generate(client_ref="shared", accept=BOTH))
     staying = [asyncio.create_task(server.generate(client_ref="shared", accept=BOTH)) for _ in range(3)]
     await server.services.clock.sleep(3.5)  # a read is under way
@@ -50,7 +50,9 @@ async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, 
 
 
 @pytest.mark.parametrize("callers", [1, 2, 5])
-async def test_polling_stops_when_the_last_call_has_left(server: Server, sandbox: Sandbox, callers: int) -> None:
+async def test_polling_stops_when_the_last_call_has_left(
+    server: Server, sandbox: ScriptedSandbox, callers: int
+) -> None:
     calls = [asyncio.create_task(server.generate(SLOW, client_ref="left", accept=BOTH)) for _ in range(callers)]
     await server.services.clock.sleep(10)
     for call in calls:

@@ -12,8 +12,8 @@ import pytest
 
 from runflow_mcp.methods.listeners import MAX_PER_ADDRESS, MAX_PER_KEY, MAX_SUBSCRIPTIONS, RETRY_AFTER, Subscriptions
 from runflow_mcp.protocol.jsonrpc import ProtocolError
-from runflow_mcp.sandbox import Answer, Delay, Reset, Route, Sandbox
 from tests.methods.catalogs import entry, script
+from tests.scripted_sandbox import Delay, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, META, Serve, Server, modern
 
 PROMPTS = {"promptsListChanged": True}
@@ -85,14 +85,14 @@ async def listening(
             await asyncio.wait([task])
 
 
-def publish(sandbox: Sandbox, *entries: object) -> None:
+def publish(sandbox: ScriptedSandbox, *entries: object) -> None:
     """From the next refresh on, the catalog is this one."""
-    sandbox.faults.clear()
+    sandbox.script.clear()
     script(sandbox, *entries)
 
 
 @pytest.fixture
-async def server(serve: Serve, sandbox: Sandbox) -> Server:
+async def server(serve: Serve, sandbox: ScriptedSandbox) -> Server:
     """A server that has read a catalog of one Solution."""
     publish(sandbox, SOLUTION)
     made = await serve(MCP_CATALOG_TTL_MS=str(TTL * 1000))
@@ -178,7 +178,7 @@ async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
 # What is told
 
 
-async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Server, sandbox: Sandbox) -> None:
+async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server, id="mine") as ear:
         publish(sandbox, SOLUTION, entry("runflow/headshots"))
         await refreshed(server)
@@ -203,7 +203,7 @@ async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Se
     ids=["none", "renamed", "titled", "described", "without inputs", "inactive", "one more"],
 )
 async def test_whatever_a_list_of_prompts_shows_can_change(
-    server: Server, sandbox: Sandbox, entries: list[object]
+    server: Server, sandbox: ScriptedSandbox, entries: list[object]
 ) -> None:
     async with listening(server) as ear:
         publish(sandbox, *entries)
@@ -223,7 +223,7 @@ async def test_whatever_a_list_of_prompts_shows_can_change(
     ids=["same", "priced", "another model", "a bad entry", "an inactive one"],
 )
 async def test_another_catalog_with_the_same_prompts_is_not_told(
-    server: Server, sandbox: Sandbox, entries: list[object]
+    server: Server, sandbox: ScriptedSandbox, entries: list[object]
 ) -> None:
     before = server.services.catalog.current
     async with listening(server) as ear:
@@ -234,13 +234,13 @@ async def test_another_catalog_with_the_same_prompts_is_not_told(
         assert ear.methods == [ACKNOWLEDGED]
 
 
-@pytest.mark.parametrize("fault", [Answer(503), Answer(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
+@pytest.mark.parametrize("action", [Respond(503), Respond(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
 async def test_a_catalog_that_cannot_be_had_is_not_told(
-    server: Server, sandbox: Sandbox, fault: Answer | Reset
+    server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
     async with listening(server) as ear:
-        sandbox.faults.clear()
-        sandbox.faults.add(Route.CATALOG, fault, times=None)
+        sandbox.script.clear()
+        sandbox.script.add(Route.CATALOG, action, times=None)
         await server.services.clock.sleep(10 * TTL)
         assert ear.methods == [ACKNOWLEDGED]
         publish(sandbox, entry("runflow/headshots"))
@@ -248,15 +248,17 @@ async def test_a_catalog_that_cannot_be_had_is_not_told(
         assert ear.methods == [ACKNOWLEDGED, CHANGED]
 
 
-async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Delay(20))
+async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add(Route.CATALOG, Delay(20))
     server = await serve()
     async with listening(server) as ear:
         await server.services.clock.sleep(25)
         assert ear.changes == pytest.approx([20], abs=1)
 
 
-async def test_each_change_is_told_once(server: Server, sandbox: Sandbox) -> None:
+async def test_each_change_is_told_once(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server) as ear:
         for name in ("a", "b", "b", "a"):
             publish(sandbox, entry(f"runflow/{name}"))
@@ -264,7 +266,7 @@ async def test_each_change_is_told_once(server: Server, sandbox: Sandbox) -> Non
         assert ear.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
 
 
-async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox: Sandbox) -> None:
+async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox: ScriptedSandbox) -> None:
     keys = [KEY, KEY, "rf_live_somebody_else"]
     async with AsyncExitStack() as stack:
         ears = [
@@ -277,7 +279,9 @@ async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox
 
 
 @pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
-async def test_what_was_not_asked_for_is_not_told(server: Server, sandbox: Sandbox, wanted: dict[str, bool]) -> None:
+async def test_what_was_not_asked_for_is_not_told(
+    server: Server, sandbox: ScriptedSandbox, wanted: dict[str, bool]
+) -> None:
     async with listening(server, wanted) as ear:
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
@@ -292,7 +296,7 @@ async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> 
         assert ear.methods == [ACKNOWLEDGED]
 
 
-async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: Sandbox) -> None:
+async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server) as ear:
         opened = ear.heard[0][0]
         await server.services.clock.sleep(64)
@@ -303,7 +307,7 @@ async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server
         assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
 
 
-async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: Sandbox) -> None:
+async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server) as ear:
         await server.services.clock.sleep(3600)
         publish(sandbox, NO_SOLUTION)
@@ -392,7 +396,7 @@ async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:
 # How it ends
 
 
-async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox: Sandbox) -> None:
+async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server, id=1), listening(server, id=2) as staying:
         async with listening(server, id=3):
             assert len(server.services.subscriptions) == 3

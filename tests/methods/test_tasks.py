@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from runflow_mcp.methods.tools.schemas import GENERATE
-from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox
 from tests import serving
 from tests.methods.envelopes import tool_error_of
 from tests.methods.schema_check import fits
 from tests.methods.seen import asked, dispatches, polls
+from tests.scripted_sandbox import Delay, Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, META, MODEL, TASKS, Serve, Server, modern
 
 SLOW = "sandbox/slow"
@@ -86,7 +86,9 @@ async def test_the_server_says_that_it_knows_tasks_to_the_modern_era_alone(serve
     assert not any("execution" in tool for tool in tools)
 
 
-async def test_a_waiting_generate_is_answered_with_a_task_that_is_the_run(server: Server, sandbox: Sandbox) -> None:
+async def test_a_waiting_generate_is_answered_with_a_task_that_is_the_run(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     answer = await generate(server)
     [run] = sandbox.runs
     assert answer.status == 200
@@ -100,8 +102,10 @@ async def test_a_waiting_generate_is_answered_with_a_task_that_is_the_run(server
     assert moment(answer.result["createdAt"]) <= moment(answer.result["lastUpdatedAt"])
 
 
-async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CREATE, Delay(3))
+async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add(Route.CREATE, Delay(3))
     answer = await generate(server, SLOW)
     assert server.services.clock.monotonic() == pytest.approx(3)
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -109,10 +113,10 @@ async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(server: 
     assert polls(sandbox) == []
 
 
-async def test_its_message_names_the_client_ref(server: Server, sandbox: Sandbox) -> None:
+async def test_its_message_names_the_client_ref(server: Server, sandbox: ScriptedSandbox) -> None:
     assert "client_ref mine" in (await generate(server, client_ref="mine")).result["statusMessage"]
     minted = (await generate(server)).result["statusMessage"]
-    assert next(one.order.client_ref or "" for one in sandbox.runs if one.order.client_ref != "mine") in minted
+    assert next(one.request.client_ref or "" for one in sandbox.runs if one.request.client_ref != "mine") in minted
 
 
 async def test_a_progress_token_makes_no_stream_of_it(server: Server) -> None:
@@ -207,7 +211,7 @@ async def test_a_refused_dispatch_is_an_ordinary_tool_error(
     tool_error_of(answer, code, upstream_status=status)
 
 
-async def test_wrong_arguments_are_an_ordinary_tool_error(server: Server, sandbox: Sandbox) -> None:
+async def test_wrong_arguments_are_an_ordinary_tool_error(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await generate(server, "../../v1/other", input=5)
     assert answer.result["resultType"] == "complete"
     tool_error_of(answer, "invalid_arguments")
@@ -215,19 +219,19 @@ async def test_wrong_arguments_are_an_ordinary_tool_error(server: Server, sandbo
 
 
 async def test_a_dispatch_of_unknown_outcome_is_looked_up_and_becomes_the_one_task(
-    server: Server, sandbox: Sandbox
+    server: Server, sandbox: ScriptedSandbox
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Reset(created=True))
+    sandbox.script.add(Route.CREATE, Reset(created=True))
     answer = await generate(server)
     [run] = sandbox.runs
     assert answer.result["taskId"] == run.id
 
 
 async def test_a_dispatch_that_cannot_be_made_is_told_before_a_client_gives_up(
-    server: Server, sandbox: Sandbox
+    server: Server, sandbox: ScriptedSandbox
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Hang(120), times=None)
-    sandbox.faults.add(Route.LIST_RUNS, Hang(120), times=None)
+    sandbox.script.add(Route.CREATE, Hang(120), times=None)
+    sandbox.script.add(Route.LIST_RUNS, Hang(120), times=None)
     answer = await generate(server, client_ref="lost")
     assert server.services.clock.monotonic() < PATIENCE
     error = tool_error_of(answer, "generate_failed")
@@ -272,7 +276,7 @@ async def test_it_asks_to_be_polled_by_the_schedule_and_never_faster_than_every_
     assert intervals == [5000, 5000, 5000, 5000, 5000, 10000, 10000]
 
 
-async def test_each_look_asks_upstream_once_with_the_callers_own_key(server: Server, sandbox: Sandbox) -> None:
+async def test_each_look_asks_upstream_once_with_the_callers_own_key(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server, SLOW)
     for _ in range(3):
         await get(server, task_id)
@@ -292,7 +296,7 @@ async def test_a_run_that_wait_false_started_is_a_task_too(server: Server) -> No
     assert (await ended(server, started["run_id"]))["result"]["structuredContent"]["status"] == "succeeded"
 
 
-async def test_the_trace_goes_upstream(server: Server, sandbox: Sandbox) -> None:
+async def test_the_trace_goes_upstream(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server)
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     await server.modern("tasks/get", {"taskId": task_id}, extensions=(TASKS,), meta={"traceparent": trace})
@@ -369,7 +373,7 @@ async def test_an_unknown_task_is_invalid_params(server: Server, method: str) ->
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: Sandbox, method: str) -> None:
+async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
     for task_id in (None, 5, True, ["a"], {"id": "a"}, *STRAY_IDS):
         answer = await ask(server, method, task_id)
         assert answer.error["code"] == -32602, task_id
@@ -379,14 +383,14 @@ async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: S
 
 @pytest.mark.parametrize("task_id", ["a", "x" * 128, "run_1", "a.b:c-d", "-"])
 async def test_whatever_id_upstream_may_choose_stays_one_segment(
-    server: Server, sandbox: Sandbox, task_id: str
+    server: Server, sandbox: ScriptedSandbox, task_id: str
 ) -> None:
     await get(server, task_id)
     assert {one.path for one in asked(sandbox)} == {f"/v1/runs/{task_id}"}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_its_id_stands_in_the_name_header(server: Server, sandbox: Sandbox, method: str) -> None:
+async def test_its_id_stands_in_the_name_header(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
     message, headers = modern(method, {"taskId": "a", "inputResponses": {}}, extensions=(TASKS,))
     for name in (None, "b", "A", ""):
         sent = {**headers, "Mcp-Name": name} if name is not None else {**headers}
@@ -400,7 +404,7 @@ async def test_its_id_stands_in_the_name_header(server: Server, sandbox: Sandbox
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
 @pytest.mark.parametrize("task_id", ["01a208f9-25fe-7000-b4e5-68fdcfdc4422", "../x"], ids=["id", "none"])
 async def test_without_a_declaration_the_methods_say_what_is_missing(
-    server: Server, sandbox: Sandbox, method: str, task_id: str
+    server: Server, sandbox: ScriptedSandbox, method: str, task_id: str
 ) -> None:
     answer = await server.modern(method, {"taskId": task_id})
     assert (answer.status, answer.error["code"]) == (400, -32021)
@@ -447,7 +451,7 @@ async def test_an_update_without_responses_is_invalid_params(server: Server, inp
     assert "inputResponses" in answer.error["message"]
 
 
-async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sandbox: Sandbox) -> None:
+async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server, SLOW)
     await ask(server, "tasks/cancel", task_id)
     await ask(server, "tasks/update", task_id)
@@ -487,7 +491,7 @@ async def test_while_stopping_tasks_are_still_answered(server: Server) -> None:
 # The same client_ref again
 
 
-async def test_the_same_client_ref_is_the_same_task(server: Server, sandbox: Sandbox) -> None:
+async def test_the_same_client_ref_is_the_same_task(server: Server, sandbox: ScriptedSandbox) -> None:
     first, again = [await generate(server, SLOW, client_ref="mine") for _ in range(2)]
     assert again.result["resultType"] == "task"
     assert again.result["taskId"] == first.result["taskId"]
@@ -496,7 +500,7 @@ async def test_the_same_client_ref_is_the_same_task(server: Server, sandbox: San
     assert len(sandbox.runs) == 1
 
 
-async def test_equal_calls_at_once_are_one_task(server: Server, sandbox: Sandbox) -> None:
+async def test_equal_calls_at_once_are_one_task(server: Server, sandbox: ScriptedSandbox) -> None:
     answers = await asyncio.gather(*(generate(server, SLOW, client_ref="mine") for _ in range(5)))
     assert len({answer.result["taskId"] for answer in answers}) == 1
     assert len(dispatches(sandbox)) == len(sandbox.runs) == 1
@@ -516,7 +520,7 @@ async def test_a_wait_that_was_cut_short_goes_on_as_a_task(serve: Serve) -> None
     assert (await ended(server, task_id))["status"] == "completed"
 
 
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sandbox) -> None:
+async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: ScriptedSandbox) -> None:
     first = await generate(server, SLOW, client_ref="mine")
     again = await generate(server, SLOW, {"prompt": "something else"}, client_ref="mine")
     assert again.result["taskId"] == first.result["taskId"]
@@ -544,52 +548,54 @@ async def test_a_run_that_has_failed_is_an_ordinary_tool_error_at_once(server: S
 # Upstream has trouble
 
 TROUBLE = [
-    Answer(500),
-    Answer(502, b"<html>"),
-    Answer(503),
-    Answer(429),
-    Answer(200, b"{"),
-    Answer(200, b"[]"),
+    Respond(500),
+    Respond(502, b"<html>"),
+    Respond(503),
+    Respond(429),
+    Respond(200, b"{"),
+    Respond(200, b"[]"),
     Reset(),
 ]
 
 
-@pytest.mark.parametrize("fault", TROUBLE, ids=repr)
-async def test_trouble_that_passes_is_not_seen(server: Server, sandbox: Sandbox, fault: Answer | Reset) -> None:
+@pytest.mark.parametrize("action", TROUBLE, ids=repr)
+async def test_trouble_that_passes_is_not_seen(
+    server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
+) -> None:
     task_id = await task_of(server, SLOW)
-    sandbox.faults.add(Route.GET_RUN, fault, times=2)
+    sandbox.script.add(Route.GET_RUN, action, times=2)
     assert (await get(server, task_id)).result["status"] == "working"
     assert server.services.clock.monotonic() < 5
 
 
-@pytest.mark.parametrize("fault", TROUBLE, ids=repr)
+@pytest.mark.parametrize("action", TROUBLE, ids=repr)
 async def test_trouble_that_lasts_is_an_error_that_says_the_task_goes_on(
-    server: Server, sandbox: Sandbox, fault: Answer | Reset
+    server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
     task_id = await task_of(server)
-    sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    sandbox.script.add(Route.GET_RUN, action, times=None)
     answer = await get(server, task_id)
     assert answer.error["code"] == -32603
     assert "goes on" in answer.error["message"]
     assert "Ask again" in answer.error["message"]
     assert "html" not in answer.error["message"]
     # aiohttp by itself repeats a GET whose connection was reset.
-    assert len(polls(sandbox)) == (6 if isinstance(fault, Reset) else 3)
-    sandbox.faults.clear()
+    assert len(polls(sandbox)) == (6 if isinstance(action, Reset) else 3)
+    sandbox.script.clear()
     assert (await ended(server, task_id))["status"] == "completed"
 
 
 @pytest.mark.parametrize("status", [400, 409, 410, 422])
-async def test_a_strange_refusal_is_not_asked_again(server: Server, sandbox: Sandbox, status: int) -> None:
+async def test_a_strange_refusal_is_not_asked_again(server: Server, sandbox: ScriptedSandbox, status: int) -> None:
     task_id = await task_of(server)
-    sandbox.faults.add(Route.GET_RUN, Answer(status, b'{"code":"ODD"}'), times=None)
+    sandbox.script.add(Route.GET_RUN, Respond(status, b'{"code":"ODD"}'), times=None)
     assert (await get(server, task_id)).error["code"] == -32603
     assert len(polls(sandbox)) == 1
 
 
-async def test_a_short_retry_after_is_heeded(server: Server, sandbox: Sandbox) -> None:
+async def test_a_short_retry_after_is_heeded(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server, SLOW)
-    sandbox.faults.add(Route.GET_RUN, Answer(429, headers={"Retry-After": "2"}))
+    sandbox.script.add(Route.GET_RUN, Respond(429, headers={"Retry-After": "2"}))
     assert (await get(server, task_id)).result["status"] == "working"
     first, second = polls(sandbox)
     assert second.at - first.at == pytest.approx(2)
@@ -597,33 +603,33 @@ async def test_a_short_retry_after_is_heeded(server: Server, sandbox: Sandbox) -
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
 @pytest.mark.parametrize(
-    "fault",
-    [Hang(300), Answer(429, headers={"Retry-After": "60"}), Answer(503, headers={"Retry-After": "40"})],
+    "action",
+    [Hang(300), Respond(429, headers={"Retry-After": "60"}), Respond(503, headers={"Retry-After": "40"})],
     ids=repr,
 )
 async def test_trouble_is_told_before_a_client_gives_up(
-    server: Server, sandbox: Sandbox, method: str, fault: Answer | Hang
+    server: Server, sandbox: ScriptedSandbox, method: str, action: Respond | Hang
 ) -> None:
     task_id = await task_of(server, SLOW)
-    sandbox.faults.add(Route.GET_RUN, fault, times=None)
+    sandbox.script.add(Route.GET_RUN, action, times=None)
     began = server.services.clock.monotonic()
     answer = await ask(server, method, task_id)
     assert answer.error["code"] == -32603
     assert server.services.clock.monotonic() - began < PATIENCE
 
 
-async def test_a_run_that_cannot_be_read_yet_is_no_unknown_task(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_that_cannot_be_read_yet_is_no_unknown_task(server: Server, sandbox: ScriptedSandbox) -> None:
     """Upstream may not show a run for some seconds after it made it; a task is there from its first answer on."""
     task_id = await task_of(server, SLOW)
-    sandbox.faults.add(Route.GET_RUN, Answer(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found"}'))
+    sandbox.script.add(Route.GET_RUN, Respond(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found"}'))
     assert (await get(server, task_id)).result["status"] == "working"
 
 
-async def test_an_answer_that_echoes_the_key_is_masked(server: Server, sandbox: Sandbox) -> None:
+async def test_an_answer_that_echoes_the_key_is_masked(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server)
-    sandbox.faults.add(
+    sandbox.script.add(
         Route.GET_RUN,
-        Answer(
+        Respond(
             200, b'{"id":"%b","status_code":"failed","failure_message":"key %b"}' % (task_id.encode(), KEY.encode())
         ),
     )

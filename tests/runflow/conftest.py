@@ -15,8 +15,8 @@ from runflow_mcp.runflow.api.transport import open_session
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.dispatch.order import Order
-from runflow_mcp.sandbox import Habits, Idempotency, RunningSandbox, Sandbox, start
-from runflow_mcp.sandbox.edge import SeenRequest
+from runflow_mcp.sandbox import RunningSandbox, start
+from tests.scripted_sandbox import Idempotency, Quirks, RecordedRequest, ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL
 from tests.virtual_time import VirtualClock
 
@@ -38,7 +38,7 @@ def client(session: aiohttp.ClientSession, upstream: RunningSandbox, clock: Virt
 class Desk:
     """A dispatcher, and the sandbox that it sends orders to."""
 
-    sandbox: Sandbox
+    sandbox: ScriptedSandbox
     dispatcher: Dispatcher
 
     def order(
@@ -56,7 +56,7 @@ class Desk:
         client, clock = self.dispatcher.client, self.dispatcher.clock
         return Desk(self.sandbox, Dispatcher(client, clock, self.dispatcher.random))
 
-    def requests(self, method: str) -> list[SeenRequest]:
+    def requests(self, method: str) -> list[RecordedRequest]:
         return [seen for seen in self.sandbox.requests if seen.method == method]
 
     def runs(self, ref: str) -> int:
@@ -65,7 +65,7 @@ class Desk:
 
 class OpenDesk(Protocol):
     def __call__(
-        self, idempotency: Idempotency = ..., *, timeout: float = ..., habits: Habits = ...
+        self, idempotency: Idempotency = ..., *, timeout: float = ..., quirks: Quirks = ...
     ) -> Awaitable[Desk]: ...
 
 
@@ -75,14 +75,15 @@ async def open_desk(session: aiohttp.ClientSession, clock: VirtualClock) -> Asyn
     async with AsyncExitStack() as stack:
 
         async def opened(
-            idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT, habits: Habits | None = None
+            idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT, quirks: Quirks | None = None
         ) -> Desk:
-            running = await start(Sandbox(clock=clock, idempotency=idempotency, habits=habits))
+            sandbox = ScriptedSandbox(clock=clock, idempotency=idempotency, quirks=quirks)
+            running = await start(sandbox)
             stack.push_async_callback(running.close)
             client = RunflowClient(session, running.url, timeout, clock)
             dispatcher = Dispatcher(client, clock, Random(0))
             stack.push_async_callback(dispatcher.close)
-            return Desk(running.sandbox, dispatcher)
+            return Desk(sandbox, dispatcher)
 
         yield opened
 

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from runflow_mcp.runflow.catalog.catalog import Catalog, CatalogUnavailable
 from runflow_mcp.runflow.catalog.entries import Snapshot
-from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, RunningSandbox, Sandbox, Truncate
-from runflow_mcp.sandbox.edge import SeenRequest
+from runflow_mcp.sandbox import RunningSandbox
+from tests.scripted_sandbox import Delay, Hang, RecordedRequest, Reset, Respond, ScriptedSandbox, Truncate
 from tests.serving import free_port
 from tests.virtual_time import VirtualClock
 
@@ -65,12 +65,12 @@ def keep(catalog: Catalog) -> Keep:
     return running
 
 
-def fetches(sandbox: Sandbox) -> list[SeenRequest]:
+def fetches(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
     return [seen for seen in sandbox.requests if seen.path == PATH]
 
 
-def listing(*entries: object) -> Answer:
-    return Answer(200, orjson.dumps({"models": entries}), {"Content-Type": "application/json"})
+def listing(*entries: object) -> Respond:
+    return Respond(200, orjson.dumps({"models": entries}), {"Content-Type": "application/json"})
 
 
 async def settle(clock: VirtualClock) -> None:
@@ -80,8 +80,8 @@ async def settle(clock: VirtualClock) -> None:
 # The first fetch
 
 
-async def test_a_thousand_first_callers_share_one_fetch(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", Delay(2))
+async def test_a_thousand_first_callers_share_one_fetch(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", Delay(2))
     snapshots = await asyncio.gather(*(catalog.snapshot() for _ in range(1000)))
     assert len(fetches(sandbox)) == 1
     assert len({id(snapshot) for snapshot in snapshots}) == 1
@@ -90,8 +90,8 @@ async def test_a_thousand_first_callers_share_one_fetch(catalog: Catalog, sandbo
     assert len(fetches(sandbox)) == 1
 
 
-async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", Answer(500))
+async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", Respond(500))
     failures = await asyncio.gather(*(catalog.snapshot() for _ in range(1000)), return_exceptions=True)
     assert {type(failure) for failure in failures} == {CatalogUnavailable}
     assert len(fetches(sandbox)) == 1
@@ -100,8 +100,10 @@ async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sand
     assert (await catalog.snapshot()).models, "the next caller tries again"
 
 
-async def test_a_first_caller_that_leaves_takes_nothing_from_the_others(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", Delay(2))
+async def test_a_first_caller_that_leaves_takes_nothing_from_the_others(
+    catalog: Catalog, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add("catalog", Delay(2))
     first = asyncio.create_task(catalog.snapshot())
     others = [asyncio.create_task(catalog.snapshot()) for _ in range(3)]
     await asyncio.sleep(1)
@@ -112,27 +114,27 @@ async def test_a_first_caller_that_leaves_takes_nothing_from_the_others(catalog:
     assert len(fetches(sandbox)) == 1
 
 
-async def test_the_catalog_is_fetched_without_any_key(catalog: Catalog, sandbox: Sandbox) -> None:
+async def test_the_catalog_is_fetched_without_any_key(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
     await catalog.snapshot()
     [seen] = fetches(sandbox)
     assert (seen.key, seen.headers.get("Cookie"), seen.headers.get("If-None-Match")) == (None, None, None)
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "action",
     [
-        Answer(404),
-        Answer(500),
-        Answer(204),
-        Answer(304),
+        Respond(404),
+        Respond(500),
+        Respond(204),
+        Respond(304),
         Reset(),
         Truncate(),
         Hang(600),
-        Answer(200, b"<html>"),
-        Answer(200, b'{"code":"X"}'),
-        Answer(200, b"[null]"),
-        Answer(200, b"x" * (8 * 1024 * 1024 + 1)),
-        Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
+        Respond(200, b"<html>"),
+        Respond(200, b'{"code":"X"}'),
+        Respond(200, b"[null]"),
+        Respond(200, b"x" * (8 * 1024 * 1024 + 1)),
+        Respond(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
     ],
     ids=[
         "404",
@@ -150,9 +152,9 @@ async def test_the_catalog_is_fetched_without_any_key(catalog: Catalog, sandbox:
     ],
 )
 async def test_without_a_catalog_there_is_a_reason(
-    catalog: Catalog, sandbox: Sandbox, fault: Answer | Reset | Truncate | Hang
+    catalog: Catalog, sandbox: ScriptedSandbox, action: Respond | Reset | Truncate | Hang
 ) -> None:
-    sandbox.faults.add("catalog", fault, times=None)
+    sandbox.script.add("catalog", action, times=None)
     with pytest.raises(CatalogUnavailable) as caught:
         await catalog.snapshot()
     assert len(str(caught.value)) > 10
@@ -167,22 +169,22 @@ async def test_an_unreachable_catalog_is_unavailable(session: aiohttp.ClientSess
         await catalog.snapshot()
 
 
-async def test_a_compressed_catalog_is_read(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", Answer(200, gzip.compress(orjson.dumps([ENTRY])), {"Content-Encoding": "gzip"}))
+async def test_a_compressed_catalog_is_read(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", Respond(200, gzip.compress(orjson.dumps([ENTRY])), {"Content-Encoding": "gzip"}))
     assert [model.name for model in (await catalog.snapshot()).models] == ["a/b"]
 
 
-async def test_poisoned_entries_are_skipped_and_counted(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", listing(None, 5, "x", [], {}, {"provider_slug": "..", "model_slug": "x"}, ENTRY))
+async def test_poisoned_entries_are_skipped_and_counted(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", listing(None, 5, "x", [], {}, {"provider_slug": "..", "model_slug": "x"}, ENTRY))
     snapshot = await catalog.snapshot()
     assert [model.name for model in snapshot.models] == ["a/b"]
     assert snapshot.skipped == 6
 
 
-async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: Sandbox) -> None:
+async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
     """As JavaScript writes a description that it has cut; orjson takes none of the document then."""
     body = b'[{"provider_slug":"a","model_slug":"b","description":"nice \\ud83d","price":NaN}]'
-    sandbox.faults.add("catalog", Answer(200, body))
+    sandbox.script.add("catalog", Respond(200, body))
     [model] = (await catalog.snapshot()).models
     assert (model.name, model.description) == ("a/b", "nice ?")
 
@@ -191,14 +193,14 @@ async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: Sandbo
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_up_to_three_redirects_are_followed(catalog: Catalog, sandbox: Sandbox, status: int) -> None:
-    sandbox.faults.add("catalog", Answer(status, headers={"Location": PATH}), times=3)
+async def test_up_to_three_redirects_are_followed(catalog: Catalog, sandbox: ScriptedSandbox, status: int) -> None:
+    sandbox.script.add("catalog", Respond(status, headers={"Location": PATH}), times=3)
     assert (await catalog.snapshot()).models
     assert len(fetches(sandbox)) == 4
 
 
-async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", Answer(302, headers={"Location": PATH}), times=None)
+async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", Respond(302, headers={"Location": PATH}), times=None)
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
     assert len(fetches(sandbox)) <= 4
@@ -208,9 +210,9 @@ async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: Sand
     "location", ["ftp://example.com/x", "http://[::1", "http://", "javascript:alert(1)", "file:///etc/passwd", "", "::"]
 )
 async def test_a_redirect_to_nowhere_is_a_failure_like_any_other(
-    catalog: Catalog, sandbox: Sandbox, location: str
+    catalog: Catalog, sandbox: ScriptedSandbox, location: str
 ) -> None:
-    sandbox.faults.add("catalog", Answer(302, headers={"Location": location}))
+    sandbox.script.add("catalog", Respond(302, headers={"Location": location}))
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
 
@@ -220,7 +222,7 @@ async def test_a_redirect_to_nowhere_is_a_failure_like_any_other(
 
 async def test_a_snapshot_is_asked_for_again_before_it_is_old(
     catalog: Catalog,
-    sandbox: Sandbox,
+    sandbox: ScriptedSandbox,
     clock: VirtualClock,
     keep: Keep,
     replacements: list[tuple[Snapshot | None, Snapshot]],
@@ -241,12 +243,12 @@ async def test_a_snapshot_is_asked_for_again_before_it_is_old(
 
 async def test_a_new_document_takes_the_place_of_the_old_one(
     catalog: Catalog,
-    sandbox: Sandbox,
+    sandbox: ScriptedSandbox,
     clock: VirtualClock,
     keep: Keep,
     replacements: list[tuple[Snapshot | None, Snapshot]],
 ) -> None:
-    sandbox.faults.add("catalog", listing(ENTRY))
+    sandbox.script.add("catalog", listing(ENTRY))
     async with keep():
         await settle(clock)
         first = await catalog.snapshot()
@@ -257,11 +259,11 @@ async def test_a_new_document_takes_the_place_of_the_old_one(
 
 
 async def test_callers_never_wait_for_a_refresh(
-    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+    catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep
 ) -> None:
     async with keep():
         await settle(clock)
-        sandbox.faults.add("catalog", Delay(25))
+        sandbox.script.add("catalog", Delay(25))
         await clock.sleep(TTL * 0.8 + 1)
         assert len(fetches(sandbox)) == 2
         before = clock.monotonic()
@@ -272,64 +274,64 @@ async def test_callers_never_wait_for_a_refresh(
 # Failures after a success
 
 BROKEN = {
-    "an error": Answer(500),
+    "an error": Respond(500),
     "a reset": Reset(),
-    "a page": Answer(200, b"<!doctype html><html></html>", {"Content-Type": "text/html", "ETag": '"page"'}),
-    "an error body": Answer(200, b'{"code":"X","message":"y"}'),
-    "nothing readable": Answer(200, b'{"models":[null,5]}'),
+    "a page": Respond(200, b"<!doctype html><html></html>", {"Content-Type": "text/html", "ETag": '"page"'}),
+    "an error body": Respond(200, b'{"code":"X","message":"y"}'),
+    "nothing readable": Respond(200, b'{"models":[null,5]}'),
     "torn": Truncate(),
-    "an empty list": Answer(200, b'{"models":[]}', {"ETag": '"empty"'}),
-    "an empty array": Answer(200, b"[]"),
-    "nothing active": Answer(200, b'[{"provider_slug":"a","model_slug":"b","is_active":false}]'),
-    "nothing active or readable": Answer(
+    "an empty list": Respond(200, b'{"models":[]}', {"ETag": '"empty"'}),
+    "an empty array": Respond(200, b"[]"),
+    "nothing active": Respond(200, b'[{"provider_slug":"a","model_slug":"b","is_active":false}]'),
+    "nothing active or readable": Respond(
         200, b'[{"provider_slug":"a","model_slug":"b","status":"retired"},{"provider_slug":".."},null]'
     ),
-    "a bomb": Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
+    "a bomb": Respond(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("action", BROKEN.values(), ids=BROKEN)
 async def test_a_stale_snapshot_is_served_while_no_new_one_can_be_had(
-    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep, fault: Answer | Reset | Truncate
+    catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep, action: Respond | Reset | Truncate
 ) -> None:
     async with keep():
         await settle(clock)
         first = await catalog.snapshot()
-        sandbox.faults.add("catalog", fault, times=None)
+        sandbox.script.add("catalog", action, times=None)
         await clock.sleep(TTL - 1)
         assert catalog.stale_seconds() is None
         await clock.sleep(60)
         assert await catalog.snapshot() is first
         assert catalog.stale_seconds() == 60
-        sandbox.faults.clear()
+        sandbox.script.clear()
         await clock.sleep(61)
         assert catalog.stale_seconds() is None
         assert await catalog.snapshot() is first, "upstream still knows what was had before"
     assert fetches(sandbox)[-1].headers["If-None-Match"]
 
 
-async def test_an_emptied_catalog_is_warned_about(sandbox: Sandbox, clock: VirtualClock, keep: Keep) -> None:
+async def test_an_emptied_catalog_is_warned_about(sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep) -> None:
     async with keep():
         await settle(clock)
         with capture_logs() as logged:
-            sandbox.faults.add("catalog", listing(), times=None)
+            sandbox.script.add("catalog", listing(), times=None)
             await clock.sleep(TTL)
     [line, *_] = logged
     assert (line["event"], line["log_level"], line["stale"]) == ("catalog_fetch_failed", "warning", True)
     assert "no active model" in line["reason"]
 
 
-async def test_a_first_catalog_may_be_empty_and_is_warned_about(catalog: Catalog, sandbox: Sandbox) -> None:
-    sandbox.faults.add("catalog", listing())
+async def test_a_first_catalog_may_be_empty_and_is_warned_about(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("catalog", listing())
     with capture_logs() as logged:
         assert (await catalog.snapshot()).models == ()
     assert [line["event"] for line in logged if line["log_level"] == "warning"] == ["catalog_empty"]
 
 
 async def test_an_empty_catalog_is_replaced_by_one_with_entries_and_by_another_empty_one(
-    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+    catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep
 ) -> None:
-    sandbox.faults.add("catalog", listing(), times=2)
+    sandbox.script.add("catalog", listing(), times=2)
     async with keep():
         await clock.sleep(TTL)
         assert catalog.stale_seconds() is None
@@ -340,9 +342,9 @@ async def test_an_empty_catalog_is_replaced_by_one_with_entries_and_by_another_e
 
 
 async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(
-    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock, keep: Keep
+    catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep
 ) -> None:
-    sandbox.faults.add("catalog", Answer(500), times=None)
+    sandbox.script.add("catalog", Respond(500), times=None)
     async with keep():
         await clock.sleep(600)
         times = [seen.at for seen in fetches(sandbox)]
@@ -351,20 +353,20 @@ async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(
         assert [round(pause) for pause in pauses] == sorted(round(pause) for pause in pauses)
         assert 30 <= pauses[-1] <= 61
         assert len(times) < 20
-        sandbox.faults.clear()
+        sandbox.script.clear()
         await clock.sleep(61)
         assert catalog.current is not None
         times = [seen.at for seen in fetches(sandbox)]
-        sandbox.faults.add("catalog", Answer(500), times=None)
+        sandbox.script.add("catalog", Respond(500), times=None)
         await clock.sleep(TTL)
         retry = [seen.at for seen in fetches(sandbox)][len(times) :]
         assert retry[1] - retry[0] <= 2, "after a success the pauses begin anew"
 
 
 async def test_a_fetch_that_is_under_way_does_not_outlive_the_process(
-    catalog: Catalog, sandbox: Sandbox, clock: VirtualClock
+    catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
-    sandbox.faults.add("catalog", Hang(600))
+    sandbox.script.add("catalog", Hang(600))
     caller = asyncio.create_task(catalog.snapshot())
     await clock.sleep(1)
     await catalog.close()

@@ -26,8 +26,9 @@ from runflow_mcp.runflow.dispatch.attempts import Reached, reached_by
 from runflow_mcp.runflow.reading.error_bodies import read_error_body
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run
-from runflow_mcp.sandbox import Answer, Fault, Hang, Reset, RunningSandbox, Sandbox, Truncate
+from runflow_mcp.sandbox import RunningSandbox
 from tests.protocol.laws import json_values, law
+from tests.scripted_sandbox import Action, Hang, Reset, Respond, ScriptedSandbox, Truncate
 from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import EPOCH, VirtualClock
 
@@ -47,10 +48,12 @@ async def refusal(client: RunflowClient, *, bearer: Bearer = BEARER, model: str 
     return caught.value
 
 
-async def answered(client: RunflowClient, sandbox: Sandbox, status: int, body: object, **headers: str) -> UpstreamError:
+async def answered(
+    client: RunflowClient, sandbox: ScriptedSandbox, status: int, body: object, **headers: str
+) -> UpstreamError:
     """The fault that a scripted answer to a dispatch becomes."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    sandbox.faults.add("create", Answer(status, content, headers))
+    sandbox.script.add("create", Respond(status, content, headers))
     return await refusal(client)
 
 
@@ -58,7 +61,7 @@ async def answered(client: RunflowClient, sandbox: Sandbox, status: int, body: o
 
 
 async def test_a_dispatch_is_sent_with_the_callers_bearer_and_the_key_of_the_order(
-    client: RunflowClient, sandbox: Sandbox
+    client: RunflowClient, sandbox: ScriptedSandbox
 ) -> None:
     await client.create_run(
         BEARER,
@@ -79,13 +82,13 @@ async def test_a_dispatch_is_sent_with_the_callers_bearer_and_the_key_of_the_ord
 
 
 @pytest.mark.parametrize("model", ["a/b", "bytedance/seedance/2.0/fast/text-to-video", "x/...", "x/a.b-c_d"])
-async def test_the_model_arrives_as_it_is(client: RunflowClient, sandbox: Sandbox, model: str) -> None:
-    sandbox.faults.add("create", Answer(404))
+async def test_the_model_arrives_as_it_is(client: RunflowClient, sandbox: ScriptedSandbox, model: str) -> None:
+    sandbox.script.add("create", Respond(404))
     await refusal(client, model=model)
     assert sandbox.requests[-1].path == runs_path(model) == f"/v1/models/{model}/runs"
 
 
-async def test_a_look_up_asks_for_one_client_ref_newest_first(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_look_up_asks_for_one_client_ref_newest_first(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
     ref = "A-z_0.9:/@+=-"
     listed = await client.list_runs(BEARER, ref, {"traceparent": "t"}, limit=20, timeout=9)
     assert listed == {"items": [], "next_pq": None, "prev_pq": None}
@@ -96,8 +99,8 @@ async def test_a_look_up_asks_for_one_client_ref_newest_first(client: RunflowCli
     assert seen.headers["Traceparent"] == "t"
 
 
-async def test_no_cookie_is_kept(client: RunflowClient, sandbox: Sandbox) -> None:
-    sandbox.faults.add("create", Answer(503, headers={"Set-Cookie": "session=1; Path=/"}))
+async def test_no_cookie_is_kept(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("create", Respond(503, headers={"Set-Cookie": "session=1; Path=/"}))
     await refusal(client)
     await create(client)
     assert "Cookie" not in sandbox.requests[-1].headers
@@ -113,8 +116,8 @@ async def test_a_run_is_created_and_read(client: RunflowClient) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
-async def test_any_2xx_with_a_run_is_a_run(client: RunflowClient, sandbox: Sandbox, status: int) -> None:
-    sandbox.faults.add("create", Answer(status, orjson.dumps({"run_id": RUN_ID, "status": "queued"})))
+async def test_any_2xx_with_a_run_is_a_run(client: RunflowClient, sandbox: ScriptedSandbox, status: int) -> None:
+    sandbox.script.add("create", Respond(status, orjson.dumps({"run_id": RUN_ID, "status": "queued"})))
     assert (await create(client)).id == RUN_ID
 
 
@@ -124,11 +127,11 @@ async def test_any_2xx_with_a_run_is_a_run(client: RunflowClient, sandbox: Sandb
     ids=repr,
 )
 async def test_a_2xx_that_is_no_run_leaves_the_outcome_unknown(
-    client: RunflowClient, sandbox: Sandbox, body: bytes
+    client: RunflowClient, sandbox: ScriptedSandbox, body: bytes
 ) -> None:
     fault = await answered(client, sandbox, 201, body)
     assert fault.outcome is Outcome.UNKNOWN
-    sandbox.faults.add("get_run", Answer(200, body))
+    sandbox.script.add("get_run", Respond(200, body))
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(BEARER, RUN_ID, {})
     assert caught.value.outcome is Outcome.UNKNOWN
@@ -143,11 +146,13 @@ async def test_a_run_of_another_caller_is_not_found(client: RunflowClient) -> No
     assert await listed(client, "ref-1", stranger) == []
 
 
-async def test_the_id_of_a_run_may_change_its_case_and_nothing_else(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_the_id_of_a_run_may_change_its_case_and_nothing_else(
+    client: RunflowClient, sandbox: ScriptedSandbox
+) -> None:
     run = await create(client)
-    sandbox.faults.add("get_run", Answer(200, orjson.dumps({"id": run.id.upper(), "status": "running"})))
+    sandbox.script.add("get_run", Respond(200, orjson.dumps({"id": run.id.upper(), "status": "running"})))
     assert (await client.get_run(BEARER, run.id, {})).status == "running"
-    sandbox.faults.add("get_run", Answer(200, orjson.dumps({"id": f"{run.id}0", "status": "running"})))
+    sandbox.script.add("get_run", Respond(200, orjson.dumps({"id": f"{run.id}0", "status": "running"})))
     with pytest.raises(UpstreamError, match="another run"):
         await client.get_run(BEARER, run.id, {})
 
@@ -169,45 +174,47 @@ async def test_the_runs_of_a_client_ref_are_listed(client: RunflowClient) -> Non
     assert await listed(client, "ref-2") == []
 
 
-async def test_the_cursor_of_the_next_page_goes_back_as_it_came(client: RunflowClient, sandbox: Sandbox) -> None:
-    sandbox.faults.add("list_runs", Answer(200, b"[]"))
+async def test_the_cursor_of_the_next_page_goes_back_as_it_came(
+    client: RunflowClient, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add("list_runs", Respond(200, b"[]"))
     await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9, next_pq="a&b=c/+%20")
     assert sandbox.requests[-1].query["pq"] == "a&b=c/+%20"
 
 
 @pytest.mark.parametrize("body", [b"null", b"<html>", b""])
 async def test_what_is_not_json_is_an_answer_that_leaves_the_outcome_unknown(
-    client: RunflowClient, sandbox: Sandbox, body: bytes
+    client: RunflowClient, sandbox: ScriptedSandbox, body: bytes
 ) -> None:
-    sandbox.faults.add("list_runs", Answer(200, body))
+    sandbox.script.add("list_runs", Respond(200, body))
     with pytest.raises(UpstreamError) as caught:
         await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9)
     assert (caught.value.outcome, caught.value.status) == (Outcome.UNKNOWN, 200)
 
 
 @pytest.mark.parametrize(
-    ("fault", "reached"),
+    ("action", "reached"),
     [
-        (Answer(201, b"<html>"), Reached.ANSWERED),
-        (Answer(201, b"{}"), Reached.ANSWERED),
-        (Answer(204), Reached.ANSWERED),
+        (Respond(201, b"<html>"), Reached.ANSWERED),
+        (Respond(201, b"{}"), Reached.ANSWERED),
+        (Respond(204), Reached.ANSWERED),
         (Truncate(), Reached.ANSWERED),
-        (Answer(303), Reached.ANSWERED),
-        (Answer(409), Reached.ANSWERED),
-        (Answer(500), Reached.MAYBE),
-        (Answer(408), Reached.MAYBE),
-        (Answer(429), Reached.MAYBE),
+        (Respond(303), Reached.ANSWERED),
+        (Respond(409), Reached.ANSWERED),
+        (Respond(500), Reached.MAYBE),
+        (Respond(408), Reached.MAYBE),
+        (Respond(429), Reached.MAYBE),
         (Reset(), Reached.MAYBE),
         (Hang(100), Reached.MAYBE),
-        (Answer(422), Reached.NOTHING),
-        (Answer(301), Reached.NOTHING),
+        (Respond(422), Reached.NOTHING),
+        (Respond(301), Reached.NOTHING),
     ],
     ids=repr,
 )
 async def test_what_an_attempt_may_have_done_follows_from_its_answer(
-    client: RunflowClient, sandbox: Sandbox, fault: Fault, reached: Reached
+    client: RunflowClient, sandbox: ScriptedSandbox, action: Action, reached: Reached
 ) -> None:
-    sandbox.faults.add("create", fault)
+    sandbox.script.add("create", action)
     with pytest.raises(UpstreamError) as caught:
         await create(client)
     assert reached_by(caught.value) is reached
@@ -252,7 +259,7 @@ OUTCOMES = {
 @pytest.mark.parametrize("body", [b"", b"<html><h1>Bad Gateway</h1></html>", b'{"code":'], ids=["bare", "html", "torn"])
 @pytest.mark.parametrize("outcome", OUTCOMES)
 async def test_a_status_without_a_readable_body_is_enough(
-    client: RunflowClient, sandbox: Sandbox, outcome: Outcome, body: bytes
+    client: RunflowClient, sandbox: ScriptedSandbox, outcome: Outcome, body: bytes
 ) -> None:
     for status in OUTCOMES[outcome]:
         fault = await answered(client, sandbox, status, body)
@@ -265,11 +272,11 @@ async def test_a_status_without_a_readable_body_is_enough(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", ["/v1/runs", "http://127.0.0.1:9/elsewhere", "//evil.example/"])
 async def test_a_redirect_of_the_api_is_not_followed(
-    client: RunflowClient, sandbox: Sandbox, status: int, target: str
+    client: RunflowClient, sandbox: ScriptedSandbox, status: int, target: str
 ) -> None:
     fault = await answered(client, sandbox, status, b"", Location=target)
     assert (fault.outcome, fault.status) == (Outcome.REFUSED, status)
-    sandbox.faults.add("get_run", Answer(status, b"", {"Location": target}))
+    sandbox.script.add("get_run", Respond(status, b"", {"Location": target}))
     with pytest.raises(UpstreamError):
         await client.get_run(BEARER, RUN_ID, {})
     assert [seen.path for seen in sandbox.requests] == [runs_path(MODEL), run_path(RUN_ID)]
@@ -278,11 +285,11 @@ async def test_a_redirect_of_the_api_is_not_followed(
 # The connection
 
 
-@pytest.mark.parametrize("fault", [Reset(), Truncate(), Hang(90)], ids=["reset", "torn", "silence"])
+@pytest.mark.parametrize("action", [Reset(), Truncate(), Hang(90)], ids=["reset", "torn", "silence"])
 async def test_a_lost_answer_leaves_the_outcome_unknown(
-    client: RunflowClient, sandbox: Sandbox, fault: Reset | Truncate | Hang
+    client: RunflowClient, sandbox: ScriptedSandbox, action: Reset | Truncate | Hang
 ) -> None:
-    sandbox.faults.add("create", fault)
+    sandbox.script.add("create", action)
     lost = await refusal(client)
     assert (lost.outcome, lost.status, lost.code) == (Outcome.UNKNOWN, None, None)
     assert "127.0.0.1" not in lost.reason
@@ -296,16 +303,16 @@ async def test_a_refused_connection_sent_nothing(session: aiohttp.ClientSession,
 
 
 async def test_a_request_takes_no_longer_than_configured(
-    session: aiohttp.ClientSession, upstream: RunningSandbox, clock: VirtualClock
+    session: aiohttp.ClientSession, upstream: RunningSandbox, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     client = RunflowClient(session, upstream.url, 4.0, clock)
-    upstream.sandbox.faults.add("create", Hang(90), times=2)
+    sandbox.script.add("create", Hang(90), times=2)
     await refusal(client)
     assert clock.monotonic() == pytest.approx(4, abs=0.1)
     with pytest.raises(UpstreamError):
         await create(client, timeout=1.5)
     assert clock.monotonic() == pytest.approx(5.5, abs=0.1)
-    upstream.sandbox.faults.add("get_run", Hang(90))
+    sandbox.script.add("get_run", Hang(90))
     with pytest.raises(UpstreamError):
         await client.get_run(BEARER, RUN_ID, {})
     assert clock.monotonic() == pytest.approx(9.5, abs=0.1)
@@ -313,9 +320,9 @@ async def test_a_request_takes_no_longer_than_configured(
 
 @pytest.mark.parametrize("timeout", [0.0, -5.0])
 async def test_no_time_left_is_not_time_without_end(
-    client: RunflowClient, sandbox: Sandbox, clock: VirtualClock, timeout: float
+    client: RunflowClient, sandbox: ScriptedSandbox, clock: VirtualClock, timeout: float
 ) -> None:
-    sandbox.faults.add("create", Hang(600))
+    sandbox.script.add("create", Hang(600))
     with pytest.raises(UpstreamError):
         await create(client, timeout=timeout)
     assert clock.monotonic() <= 1
@@ -337,13 +344,13 @@ PADDED = {"id": RUN_ID, "status_code": "succeeded", "output": {"text": "word " *
     ],
 )
 async def test_a_body_that_came_compressed_unasked_is_read(
-    client: RunflowClient, sandbox: Sandbox, encoding: str, pack: Any
+    client: RunflowClient, sandbox: ScriptedSandbox, encoding: str, pack: Any
 ) -> None:
-    sandbox.faults.add("get_run", Answer(200, pack(orjson.dumps(PADDED)), {"Content-Encoding": encoding}))
+    sandbox.script.add("get_run", Respond(200, pack(orjson.dumps(PADDED)), {"Content-Encoding": encoding}))
     assert (await client.get_run(BEARER, RUN_ID, {})).output == PADDED["output"]
 
 
-async def test_a_compressed_refusal_is_read(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_compressed_refusal_is_read(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
     body = gzip.compress(orjson.dumps({"code": "PERMISSION_DENIED", "message": "No."}))
     fault = await answered(client, sandbox, 403, body, **{"Content-Encoding": "gzip"})
     assert (fault.code, fault.message) == ("permission_denied", "No.")
@@ -362,9 +369,9 @@ async def test_a_compressed_refusal_is_read(client: RunflowClient, sandbox: Sand
     ],
 )
 async def test_a_body_that_cannot_be_decompressed_is_unreadable(
-    client: RunflowClient, sandbox: Sandbox, encoding: str, body: bytes
+    client: RunflowClient, sandbox: ScriptedSandbox, encoding: str, body: bytes
 ) -> None:
-    sandbox.faults.add("get_run", Answer(200, body, {"Content-Encoding": encoding}))
+    sandbox.script.add("get_run", Respond(200, body, {"Content-Encoding": encoding}))
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(BEARER, RUN_ID, {})
     assert caught.value.outcome is Outcome.UNKNOWN
@@ -375,15 +382,15 @@ def _spaces(size: int) -> bytes:
     return orjson.dumps(PADDED).ljust(size)
 
 
-async def test_a_body_of_8_mib_is_read(client: RunflowClient, sandbox: Sandbox) -> None:
-    sandbox.faults.add("get_run", Answer(200, _spaces(MAX_RESPONSE_BYTES)))
+async def test_a_body_of_8_mib_is_read(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add("get_run", Respond(200, _spaces(MAX_RESPONSE_BYTES)))
     assert MAX_RESPONSE_BYTES == 8 * 1024 * 1024
     assert (await client.get_run(BEARER, RUN_ID, {})).id == RUN_ID
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_a_body_over_8_mib_is_refused(client: RunflowClient, sandbox: Sandbox, status: int) -> None:
-    sandbox.faults.add("get_run", Answer(status, _spaces(MAX_RESPONSE_BYTES + 1)))
+async def test_a_body_over_8_mib_is_refused(client: RunflowClient, sandbox: ScriptedSandbox, status: int) -> None:
+    sandbox.script.add("get_run", Respond(status, _spaces(MAX_RESPONSE_BYTES + 1)))
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(BEARER, RUN_ID, {})
     assert caught.value.outcome is Outcome.UNKNOWN
@@ -391,31 +398,33 @@ async def test_a_body_over_8_mib_is_refused(client: RunflowClient, sandbox: Sand
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_bomb_is_not_inflated(client: RunflowClient, sandbox: Sandbox, encoding: str) -> None:
+async def test_a_bomb_is_not_inflated(client: RunflowClient, sandbox: ScriptedSandbox, encoding: str) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
     bomb = b"".join(packer.compress(bytes(1024 * 1024)) for _ in range(100)) + packer.flush()
     assert len(bomb) < 200_000
-    sandbox.faults.add("get_run", Answer(200, bomb, {"Content-Encoding": encoding}))
+    sandbox.script.add("get_run", Respond(200, bomb, {"Content-Encoding": encoding}))
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(BEARER, RUN_ID, {})
     assert "8 MiB" in caught.value.reason
     assert (await create(client)).id, "the next request goes its way"
 
 
-async def test_what_is_nested_too_deeply_to_be_written_again_is_cut(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_what_is_nested_too_deeply_to_be_written_again_is_cut(
+    client: RunflowClient, sandbox: ScriptedSandbox
+) -> None:
     deep = b'{"id":"r-1","output":' + b"[" * 900 + b'"https://a/b.png"' + b"]" * 900 + b"}"
-    sandbox.faults.add("get_run", Answer(200, deep))
+    sandbox.script.add("get_run", Respond(200, deep))
     run = await client.get_run(BEARER, "r-1", {})
     shown = {"output": trimmed(run.output), "details": {"run": trimmed(run.raw)}}
     assert b"nested too deeply" in orjson.dumps({"result": {"structuredContent": shown}})
 
 
 async def test_what_is_nested_too_deeply_is_cut_where_a_key_may_be_spelt_with_escapes(
-    client: RunflowClient, sandbox: Sandbox
+    client: RunflowClient, sandbox: ScriptedSandbox
 ) -> None:
     hidden = KEY.encode().replace(b"_", b"\\u005f")
     deep = b'{"id":"r-1","a":"' + hidden + b'","output":' + b"[" * 900 + b'"' + hidden + b'"' + b"]" * 900 + b"}"
-    sandbox.faults.add("get_run", Answer(200, deep))
+    sandbox.script.add("get_run", Respond(200, deep))
     run = await client.get_run(BEARER, "r-1", {})
     assert KEY not in repr(run)
     assert BEARER.fingerprint in run.raw["a"]
@@ -436,7 +445,7 @@ ECHOES = {
 @pytest.mark.parametrize("body", ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("escaped", [False, True])
 async def test_a_key_that_upstream_echoes_is_masked(
-    client: RunflowClient, sandbox: Sandbox, body: dict[str, object], *, escaped: bool
+    client: RunflowClient, sandbox: ScriptedSandbox, body: dict[str, object], *, escaped: bool
 ) -> None:
     content = orjson.dumps(body)
     if escaped:
@@ -448,9 +457,9 @@ async def test_a_key_that_upstream_echoes_is_masked(
         assert BEARER.fingerprint in str(fault.message)
 
 
-async def test_a_key_that_a_run_echoes_is_masked(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_key_that_a_run_echoes_is_masked(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
     payload = {"id": RUN_ID, "output": {"a": [f"x {KEY}"]}, "metadata": {"k": KEY}, "links": {KEY: KEY}}
-    sandbox.faults.add("get_run", Answer(200, orjson.dumps(payload)))
+    sandbox.script.add("get_run", Respond(200, orjson.dumps(payload)))
     run = await client.get_run(BEARER, RUN_ID, {})
     assert KEY not in repr(run)
     assert BEARER.fingerprint in str(run.output)
@@ -477,16 +486,16 @@ LARGE = {
 @pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
 @pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
 async def test_a_key_in_a_large_answer_is_masked_however_it_is_spelt(
-    client: RunflowClient, sandbox: Sandbox, large: bytes, spelt: str
+    client: RunflowClient, sandbox: ScriptedSandbox, large: bytes, spelt: str
 ) -> None:
     key = spelt.encode()
     large = large.replace(b"KEY", key)
     members = b'"client_ref":"' + key + b'","message":"no ' + key + b'","output":' + large
-    sandbox.faults.add("create", Answer(201, b'{"id":"r-1","status_code":"running",' + members + b"}"))
+    sandbox.script.add("create", Respond(201, b'{"id":"r-1","status_code":"running",' + members + b"}"))
     run = await create(client, bearer=Bearer(SLASHED_KEY))
     assert run.client_ref == f"[key {Bearer(SLASHED_KEY).fingerprint}]"
     assert SLASHED_KEY not in repr(run)
-    sandbox.faults.add("create", Answer(400, b"{" + members + b"}"))
+    sandbox.script.add("create", Respond(400, b"{" + members + b"}"))
     fault = await refusal(client, bearer=Bearer(SLASHED_KEY))
     assert fault.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
 
@@ -504,12 +513,12 @@ class CountingPool(ThreadPoolExecutor):
 @pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
 @pytest.mark.parametrize("status", [200, 422])
 async def test_a_large_answer_is_parsed_in_a_thread_and_a_small_one_at_once(
-    client: RunflowClient, sandbox: Sandbox, large: bytes, status: int
+    client: RunflowClient, sandbox: ScriptedSandbox, large: bytes, status: int
 ) -> None:
     with CountingPool(1) as pool:
         client = attrs.evolve(client, parsing=pool)
         for body, given in ((b'"small"', 0), (large, 1)):
-            sandbox.faults.add("get_run", Answer(status, b'{"id":"r-1","message":"no","output":' + body + b"}"))
+            sandbox.script.add("get_run", Respond(status, b'{"id":"r-1","message":"no","output":' + body + b"}"))
             with contextlib.suppress(UpstreamError):
                 await client.get_run(BEARER, "r-1", {})
             assert pool.given == given
@@ -517,16 +526,16 @@ async def test_a_large_answer_is_parsed_in_a_thread_and_a_small_one_at_once(
 
 @pytest.mark.parametrize("large", [LARGE["many values"], LARGE["NaN"]], ids=["many values", "NaN"])
 async def test_a_list_of_which_something_would_be_left_out_is_asked_for_in_parts(
-    client: RunflowClient, sandbox: Sandbox, large: bytes
+    client: RunflowClient, sandbox: ScriptedSandbox, large: bytes
 ) -> None:
-    sandbox.faults.add("list_runs", Answer(200, b'{"items":[{"id":"r-1","output":' + large + b"}]}"))
+    sandbox.script.add("list_runs", Respond(200, b'{"items":[{"id":"r-1","output":' + large + b"}]}"))
     with pytest.raises(ResponseTooLarge, match="too large"):
         await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9)
 
 
-async def test_no_fault_shows_the_key(client: RunflowClient, sandbox: Sandbox) -> None:
-    for fault in (Reset(), Truncate(), Hang(90), Answer(500, KEY.encode()), Answer(201, KEY.encode())):
-        sandbox.faults.add("create", fault)
+async def test_no_fault_shows_the_key(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
+    for action in (Reset(), Truncate(), Hang(90), Respond(500, KEY.encode()), Respond(201, KEY.encode())):
+        sandbox.script.add("create", action)
         caught = await refusal(client)
         assert KEY not in "".join(traceback.format_exception(caught)) + repr(caught)
     assert KEY not in repr(client)
@@ -648,7 +657,7 @@ def test_a_retry_after_date_does_not_depend_on_where_the_server_stands(
         time.tzset()
 
 
-async def test_a_busy_answer_says_when_to_come_back(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_busy_answer_says_when_to_come_back(client: RunflowClient, sandbox: ScriptedSandbox) -> None:
     fault = await answered(client, sandbox, 503, b"", **{"Retry-After": "7"})
     assert (fault.outcome, fault.retry_after) == (Outcome.BUSY, 7)
     fault = await answered(client, sandbox, 429, b"")

@@ -17,8 +17,8 @@ from runflow_mcp.runflow.dispatch.dispatcher import Dispatched
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput, input_digest
 from runflow_mcp.runflow.dispatch.order import Order
-from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Truncate
 from tests.runflow.conftest import Desk, OpenDesk
+from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Truncate
 from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import VirtualClock
 
@@ -33,35 +33,35 @@ LOOK_UPS = 3
 PAGE = b"<html><h1>502</h1></html>"
 
 #: Ways to lose the answer to a dispatch that leave open whether it took effect.
-LOST: dict[str, Fault] = {
+LOST: dict[str, Action] = {
     "reset": Reset(),
     "silence": Hang(90),
-    "500": Answer(500, b'{"code":"INTERNAL","message":"x"}'),
-    "502": Answer(502, PAGE),
-    "504": Answer(504, PAGE),
+    "500": Respond(500, b'{"code":"INTERNAL","message":"x"}'),
+    "502": Respond(502, PAGE),
+    "504": Respond(504, PAGE),
 }
 #: Answers that say that it took effect, and not which run it made.
-UNREADABLE: dict[str, Fault] = {
+UNREADABLE: dict[str, Action] = {
     "torn": Truncate(),
-    "an unreadable 201": Answer(201, PAGE),
-    "an empty 200": Answer(200),
-    "a run without an id": Answer(201, b'{"status_code":"queued"}'),
-    "an answer too long": Answer(201, b"x" * (8 * 1024 * 1024 + 1)),
+    "an unreadable 201": Respond(201, PAGE),
+    "an empty 200": Respond(200),
+    "a run without an id": Respond(201, b'{"status_code":"queued"}'),
+    "an answer too long": Respond(201, b"x" * (8 * 1024 * 1024 + 1)),
 }
 #: Ways to be told to come later, which a gateway may say of a request that it has passed on.
-RETRIED: dict[str, Fault] = {
-    "429": Answer(429, b'{"code":"RATE_LIMITED","message":"x"}'),
-    "503": Answer(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
-    "a bare 503": Answer(503),
+RETRIED: dict[str, Action] = {
+    "429": Respond(429, b'{"code":"RATE_LIMITED","message":"x"}'),
+    "503": Respond(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
+    "a bare 503": Respond(503),
 }
 AMBIGUOUS = LOST | UNREADABLE | RETRIED
 #: Ways to be told no.
-REFUSED: dict[str, Fault] = {str(status): Answer(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
+REFUSED: dict[str, Action] = {str(status): Respond(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
 
 
-def took_effect(fault: Fault) -> Fault:
-    assert not isinstance(fault, Delay)
-    return attrs.evolve(fault, created=True)
+def took_effect(action: Action) -> Action:
+    assert not isinstance(action, Delay)
+    return attrs.evolve(action, created=True)
 
 
 async def failure(desk: Desk, order: Order) -> DispatchFailed:
@@ -74,14 +74,14 @@ async def failure(desk: Desk, order: Order) -> DispatchFailed:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
+@pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeated(
-    open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, own: bool
+    open_desk: OpenDesk, rule: Idempotency, action: Action, *, own: bool
 ) -> None:
     desk = await open_desk(rule)
     order = desk.order("ref-1" if own else None)
-    desk.sandbox.faults.add("create", took_effect(fault))
+    desk.sandbox.script.add("create", took_effect(action))
     dispatched = await desk.dispatcher.start(order)
     assert dispatched.found
     assert dispatched.run.client_ref == order.client_ref
@@ -92,13 +92,13 @@ async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeat
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("action", LOST.values(), ids=LOST)
 async def test_a_dispatch_that_was_lost_is_repeated_once_upstream_says_that_there_is_no_run(
-    open_desk: OpenDesk, rule: Idempotency, fault: Fault
+    open_desk: OpenDesk, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule)
     order = desk.order(None)
-    desk.sandbox.faults.add("create", fault)
+    desk.sandbox.script.add("create", action)
     dispatched = await desk.dispatcher.start(order)
     assert not dispatched.found
     assert desk.runs(order.client_ref) == 1
@@ -106,14 +106,14 @@ async def test_a_dispatch_that_was_lost_is_repeated_once_upstream_says_that_ther
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("action", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, fault: Fault, *, own: bool
+    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action, *, own: bool
 ) -> None:
     desk = await open_desk(rule)
     order = desk.order("ref-1" if own else None)
-    desk.sandbox.faults.add("create", fault)
+    desk.sandbox.script.add("create", action)
     failed = await failure(desk, order)
     assert failed.uncertain
     assert len(desk.requests("POST")) == 1
@@ -124,21 +124,21 @@ async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", RETRIED.values(), ids=RETRIED)
+@pytest.mark.parametrize("action", RETRIED.values(), ids=RETRIED)
 async def test_a_dispatch_that_is_told_later_comes_again_later(
-    open_desk: OpenDesk, rule: Idempotency, fault: Fault
+    open_desk: OpenDesk, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule)
-    desk.sandbox.faults.add("create", fault, times=2)
+    desk.sandbox.script.add("create", action, times=2)
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert not dispatched.found
     assert len(desk.sandbox.runs) == 1
     assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST", "GET", "POST"]
 
 
-@pytest.mark.parametrize("fault", REFUSED.values(), ids=REFUSED)
-async def test_a_refusal_is_final(desk: Desk, fault: Fault) -> None:
-    desk.sandbox.faults.add("create", fault, times=None)
+@pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
+async def test_a_refusal_is_final(desk: Desk, action: Action) -> None:
+    desk.sandbox.script.add("create", action, times=None)
     failed = await failure(desk, desk.order())
     assert failed.cause.outcome is Outcome.REFUSED
     assert not failed.uncertain
@@ -148,7 +148,7 @@ async def test_a_refusal_is_final(desk: Desk, fault: Fault) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: Idempotency) -> None:
     desk = await open_desk(rule)
-    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}', created=True))
+    desk.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', created=True))
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert len(desk.sandbox.runs) == 1
@@ -157,8 +157,8 @@ async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: I
 @pytest.mark.parametrize("status", [303, 409])
 async def test_a_run_that_upstream_speaks_of_may_be_listed_later(desk: Desk, status: int) -> None:
     """Another replica is making it, or the list lags."""
-    desk.sandbox.faults.add("create", Answer(status, created=True))
-    desk.sandbox.faults.add("list_runs", Answer(200, b'{"items":[]}'), times=3)
+    desk.sandbox.script.add("create", Respond(status, created=True))
+    desk.sandbox.script.add("list_runs", Respond(200, b'{"items":[]}'), times=3)
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert [seen.method for seen in desk.sandbox.requests] == ["POST"] + ["GET"] * 5
@@ -168,7 +168,7 @@ async def test_a_run_that_upstream_speaks_of_may_be_listed_later(desk: Desk, sta
 async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_seconds(
     desk: Desk, clock: VirtualClock, headers: dict[str, str]
 ) -> None:
-    desk.sandbox.faults.add("create", Answer(409, b'{"code":"CONFLICT","message":"x"}', headers), times=None)
+    desk.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', headers), times=None)
     failed = await failure(desk, desk.order(None))
     assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", True)
     assert len(desk.requests("POST")) == 1
@@ -179,8 +179,8 @@ async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_secon
 async def test_an_answer_with_another_client_ref_is_looked_up_and_else_told_with_its_run(desk: Desk) -> None:
     """As when an answer to somebody else arrives late on the same connection."""
     other = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
-    desk.sandbox.faults.add("create", Answer(201, other, created=True))
-    desk.sandbox.faults.add("create", Answer(201, other))
+    desk.sandbox.script.add("create", Respond(201, other, created=True))
+    desk.sandbox.script.add("create", Respond(201, other))
     found = await desk.dispatcher.start(desk.order())
     assert desk.sandbox.runs.with_client_ref("ref-1")[0].id == found.run.id
     failed = await failure(desk, desk.order("ref-2"))
@@ -193,7 +193,7 @@ async def test_an_answer_with_another_client_ref_is_looked_up_and_else_told_with
 async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
     """As when upstream knows runs again by their client_ref alone."""
     theirs = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
-    desk.sandbox.faults.add("create", Answer(200, orjson.dumps(theirs)))
+    desk.sandbox.script.add("create", Respond(200, orjson.dumps(theirs)))
     failed = await failure(desk, desk.order())
     assert (failed.cause.outcome, failed.cause.code, failed.uncertain) == (Outcome.REFUSED, "conflict", False)
     assert "a run of other/model" in (failed.cause.message or "")
@@ -201,8 +201,8 @@ async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_fo
 
 
 async def test_a_conflict_that_cannot_be_looked_up_is_uncertain(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Answer(409, created=True))
-    desk.sandbox.faults.add("list_runs", Answer(500), times=None)
+    desk.sandbox.script.add("create", Respond(409, created=True))
+    desk.sandbox.script.add("list_runs", Respond(500), times=None)
     failed = await failure(desk, desk.order(None))
     assert failed.uncertain
     assert len(desk.requests("POST")) == 1
@@ -213,7 +213,7 @@ async def test_a_dispatch_that_takes_effect_after_its_repeat_makes_no_second_run
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
 ) -> None:
     desk = await open_desk(rule)
-    desk.sandbox.faults.add("create", Delay(40))
+    desk.sandbox.script.add("create", Delay(40))
     dispatched = await desk.dispatcher.start(desk.order(None))
     await clock.sleep(60)
     assert [run.id for run in desk.sandbox.runs] == [dispatched.run.id]
@@ -239,9 +239,9 @@ async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rul
     faults = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
     for (first, one), (second, other) in product(faults.items(), repeat=2):
         order = desk.order(None)
-        desk.sandbox.faults.clear()
-        desk.sandbox.faults.add("create", one)
-        desk.sandbox.faults.add("create", other)
+        desk.sandbox.script.clear()
+        desk.sandbox.script.add("create", one)
+        desk.sandbox.script.add("create", other)
         dispatched = await desk.dispatcher.start(order)
         assert desk.runs(order.client_ref) == 1, (first, second)
         assert dispatched.found == ("in effect" in first + second), (first, second)
@@ -249,13 +249,13 @@ async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rul
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("created", [True, False])
-@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
+@pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 async def test_without_a_look_up_nothing_that_may_have_taken_effect_is_repeated(
-    open_desk: OpenDesk, rule: Idempotency, fault: Fault, *, created: bool
+    open_desk: OpenDesk, rule: Idempotency, action: Action, *, created: bool
 ) -> None:
     desk = await open_desk(rule, timeout=5.0)
-    desk.sandbox.faults.add("create", took_effect(fault) if created else fault)
-    desk.sandbox.faults.add("list_runs", Answer(502, PAGE), times=None)
+    desk.sandbox.script.add("create", took_effect(action) if created else action)
+    desk.sandbox.script.add("list_runs", Respond(502, PAGE), times=None)
     failed = await failure(desk, desk.order(None))
     assert failed.uncertain
     assert failed.cause.outcome in (Outcome.UNKNOWN, Outcome.BUSY)
@@ -263,10 +263,10 @@ async def test_without_a_look_up_nothing_that_may_have_taken_effect_is_repeated(
     assert len(desk.sandbox.runs) == created
 
 
-@pytest.mark.parametrize("fault", [Answer(500), Answer(429), Answer(200, b"{}"), Reset(), Truncate()], ids=repr)
-async def test_a_look_up_that_fails_is_asked_again(desk: Desk, fault: Fault) -> None:
-    desk.sandbox.faults.add("create", Reset(created=True))
-    desk.sandbox.faults.add("list_runs", fault, times=2)
+@pytest.mark.parametrize("action", [Respond(500), Respond(429), Respond(200, b"{}"), Reset(), Truncate()], ids=repr)
+async def test_a_look_up_that_fails_is_asked_again(desk: Desk, action: Action) -> None:
+    desk.sandbox.script.add("create", Reset(created=True))
+    desk.sandbox.script.add("list_runs", action, times=2)
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert len(desk.sandbox.runs) == 1
@@ -284,8 +284,8 @@ async def test_a_list_that_does_not_show_whether_the_run_exists_is_no_empty_one(
     desk = await open_desk(rule)
     order = desk.order(None)
     unclear = orjson.loads(orjson.dumps(items).replace(b"ref-1", order.client_ref.encode()))
-    desk.sandbox.faults.add("create", Reset(created=True))
-    desk.sandbox.faults.add("list_runs", Answer(200, orjson.dumps({"items": unclear, "next_pq": None})), times=None)
+    desk.sandbox.script.add("create", Reset(created=True))
+    desk.sandbox.script.add("list_runs", Respond(200, orjson.dumps({"items": unclear, "next_pq": None})), times=None)
     failed = await failure(desk, order)
     assert failed.uncertain
     assert desk.runs(order.client_ref) == 1
@@ -293,8 +293,8 @@ async def test_a_list_that_does_not_show_whether_the_run_exists_is_no_empty_one(
 
 
 async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Reset(created=True))
-    desk.sandbox.faults.add("list_runs", Answer(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
+    desk.sandbox.script.add("create", Reset(created=True))
+    desk.sandbox.script.add("list_runs", Respond(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert [seen.query["limit"] for seen in desk.requests("GET")[:-1]] == ["50", "5", "5"]
@@ -302,27 +302,27 @@ async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(desk: Desk
 
 async def test_a_look_up_that_fails_otherwise_asks_for_as_many_again(desk: Desk) -> None:
     """Fewer might not hold the run of this model."""
-    desk.sandbox.faults.add("create", Reset(created=True))
-    desk.sandbox.faults.add("list_runs", Answer(500))
-    desk.sandbox.faults.add("list_runs", Hang(100))
+    desk.sandbox.script.add("create", Reset(created=True))
+    desk.sandbox.script.add("list_runs", Respond(500))
+    desk.sandbox.script.add("list_runs", Hang(100))
     assert (await desk.dispatcher.start(desk.order(None))).found
     assert [seen.query["limit"] for seen in desk.requests("GET")[:-1]] == ["50", "50", "50"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_look_up_that_is_refused_is_not_asked_again(desk: Desk, status: int) -> None:
-    desk.sandbox.faults.add("create", Reset(created=True))
-    desk.sandbox.faults.add("list_runs", Answer(status), times=None)
+    desk.sandbox.script.add("create", Reset(created=True))
+    desk.sandbox.script.add("list_runs", Respond(status), times=None)
     failed = await failure(desk, desk.order(None))
     assert failed.uncertain
     assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET"]
 
 
-@pytest.mark.parametrize("fault", [Reset(), Answer(502), Answer(503, headers={"Retry-After": "0"})], ids=repr)
+@pytest.mark.parametrize("action", [Reset(), Respond(502), Respond(503, headers={"Retry-After": "0"})], ids=repr)
 async def test_a_lost_dispatch_has_two_seconds_to_take_effect_and_be_listed_before_it_is_looked_up(
-    desk: Desk, fault: Fault
+    desk: Desk, action: Action
 ) -> None:
-    desk.sandbox.faults.add("create", fault)
+    desk.sandbox.script.add("create", action)
     await desk.dispatcher.start(desk.order(None))
     attempt, look_up, _ = desk.sandbox.requests
     assert 2 <= look_up.at - attempt.at <= 2.6
@@ -333,7 +333,7 @@ async def test_a_lost_dispatch_has_two_seconds_to_take_effect_and_be_listed_befo
 
 @pytest.mark.parametrize("name", [name for name in LOST if name != "silence"])
 async def test_a_dispatch_that_never_succeeds_is_given_up_after_three_attempts(desk: Desk, name: str) -> None:
-    desk.sandbox.faults.add("create", LOST[name], times=None)
+    desk.sandbox.script.add("create", LOST[name], times=None)
     failed = await failure(desk, desk.order())
     assert failed.cause.outcome is Outcome.UNKNOWN
     assert not failed.uncertain, "upstream said that there is no run"
@@ -342,7 +342,7 @@ async def test_a_dispatch_that_never_succeeds_is_given_up_after_three_attempts(d
 
 
 async def test_a_silent_upstream_is_given_up_within_the_budget(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.faults.add("create", Hang(200), times=None)
+    desk.sandbox.script.add("create", Hang(200), times=None)
     await failure(desk, desk.order())
     assert clock.monotonic() <= BUDGET + ROUNDING
     assert 2 <= len(desk.requests("POST")) <= 3
@@ -353,8 +353,8 @@ async def test_an_upstream_silent_on_everything_is_given_up_within_the_budget(
     open_desk: OpenDesk, clock: VirtualClock, timeout: float
 ) -> None:
     desk = await open_desk(timeout=timeout)
-    desk.sandbox.faults.add("create", Hang(2000), times=None)
-    desk.sandbox.faults.add("list_runs", Hang(2000), times=None)
+    desk.sandbox.script.add("create", Hang(2000), times=None)
+    desk.sandbox.script.add("list_runs", Hang(2000), times=None)
     failed = await failure(desk, desk.order(None))
     assert failed.uncertain
     assert clock.monotonic() <= BUDGET + ROUNDING
@@ -365,15 +365,15 @@ async def test_a_silent_look_up_leaves_time_for_the_dispatch(
     open_desk: OpenDesk, clock: VirtualClock, timeout: float
 ) -> None:
     desk = await open_desk(timeout=timeout)
-    desk.sandbox.faults.add("list_runs", Hang(2000), times=None)
+    desk.sandbox.script.add("list_runs", Hang(2000), times=None)
     dispatched = await desk.dispatcher.start(desk.order())
     assert clock.monotonic() <= BUDGET + ROUNDING
     assert not dispatched.found
 
 
 async def test_when_to_come_again_is_upstreams_to_say(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Answer(503, headers={"Retry-After": "7"}))
-    desk.sandbox.faults.add("create", Answer(429, headers={"Retry-After": "3"}))
+    desk.sandbox.script.add("create", Respond(503, headers={"Retry-After": "7"}))
+    desk.sandbox.script.add("create", Respond(429, headers={"Retry-After": "3"}))
     await desk.dispatcher.start(desk.order())
     first, second, third = (seen.at for seen in desk.requests("POST"))
     assert second - first == pytest.approx(7, abs=0.1)
@@ -381,7 +381,7 @@ async def test_when_to_come_again_is_upstreams_to_say(desk: Desk) -> None:
 
 
 async def test_a_pause_beyond_the_budget_is_not_waited_for(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.faults.add("create", Answer(503, b'{"code":"MODEL_UNAVAILABLE"}', {"Retry-After": "3600"}))
+    desk.sandbox.script.add("create", Respond(503, b'{"code":"MODEL_UNAVAILABLE"}', {"Retry-After": "3600"}))
     failed = await failure(desk, desk.order())
     assert (failed.cause.code, failed.uncertain) == ("model_unavailable", False)
     assert clock.monotonic() < 3
@@ -392,14 +392,14 @@ async def test_a_pause_beyond_the_budget_is_not_waited_for(desk: Desk, clock: Vi
 async def test_a_run_hidden_behind_a_pause_beyond_the_budget_is_found(
     desk: Desk, clock: VirtualClock, status: int
 ) -> None:
-    desk.sandbox.faults.add("create", Answer(status, headers={"Retry-After": "3600"}, created=True))
+    desk.sandbox.script.add("create", Respond(status, headers={"Retry-After": "3600"}, created=True))
     dispatched = await desk.dispatcher.start(desk.order(None))
     assert dispatched.found
     assert clock.monotonic() < 3
 
 
 async def test_without_a_word_the_pauses_grow(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Answer(503), times=None)
+    desk.sandbox.script.add("create", Respond(503), times=None)
     await failure(desk, desk.order())
     first, second, third = (seen.at for seen in desk.requests("POST"))
     assert 2.2 <= second - first <= 3
@@ -410,7 +410,7 @@ async def test_without_a_word_the_pauses_grow(desk: Desk) -> None:
 
 
 async def test_every_attempt_is_the_same_to_the_byte(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Answer(503), times=2)
+    desk.sandbox.script.add("create", Respond(503), times=2)
     await desk.dispatcher.start(desk.order())
     sent = desk.requests("POST")
     assert len({seen.headers["Idempotency-Key"] for seen in sent}) == 1
@@ -424,7 +424,7 @@ async def test_every_attempt_is_the_same_to_the_byte(desk: Desk) -> None:
 
 
 async def test_the_trace_goes_with_every_request(desk: Desk) -> None:
-    desk.sandbox.faults.add("create", Reset(created=True))
+    desk.sandbox.script.add("create", Reset(created=True))
     trace = {"traceparent": "00-a-b-01", "tracestate": "x=1"}
     await desk.dispatcher.start(attrs.evolve(desk.order(), trace=trace))
     assert len(desk.sandbox.requests) == 4
@@ -511,10 +511,10 @@ async def test_another_model_caller_or_client_ref_is_another_run(desk: Desk, oth
 
 
 @pytest.mark.parametrize(
-    "fault", [Answer(500), Answer(403), Answer(400), Answer(429), Answer(302), Reset(), Truncate()], ids=repr
+    "action", [Respond(500), Respond(403), Respond(400), Respond(429), Respond(302), Reset(), Truncate()], ids=repr
 )
-async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, fault: Fault) -> None:
-    desk.sandbox.faults.add("list_runs", fault, times=None)
+async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, action: Action) -> None:
+    desk.sandbox.script.add("list_runs", action, times=None)
     dispatched = await desk.dispatcher.start(desk.order())
     assert not dispatched.found
     assert len(desk.sandbox.runs) == 1
@@ -540,7 +540,7 @@ async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, 
     ids=lambda body: repr(body[:40]),
 )
 async def test_a_first_look_up_that_stays_unclear_starts_nothing(desk: Desk, body: bytes, *, own: bool) -> None:
-    desk.sandbox.faults.add("list_runs", Answer(200, body), times=None)
+    desk.sandbox.script.add("list_runs", Respond(200, body), times=None)
     if not own:
         assert not (await desk.dispatcher.start(desk.order(None))).found, "and none is made"
         return
@@ -550,24 +550,24 @@ async def test_a_first_look_up_that_stays_unclear_starts_nothing(desk: Desk, bod
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-@pytest.mark.parametrize("fault", [Answer(500), Answer(429), Answer(200, b"{}"), Reset(), Truncate()], ids=repr)
+@pytest.mark.parametrize("action", [Respond(500), Respond(429), Respond(200, b"{}"), Reset(), Truncate()], ids=repr)
 async def test_a_first_look_up_that_fails_is_asked_again(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, fault: Fault
+    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule)
     first = await desk.dispatcher.start(desk.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.faults.add("list_runs", fault, times=LOOK_UPS - 1)
+    desk.sandbox.script.add("list_runs", action, times=LOOK_UPS - 1)
     again = await desk.dispatcher.start(desk.order())
     assert (again.run.id, again.found) == (first.run.id, True)
     assert len(desk.requests("POST")) == 1
 
 
-@pytest.mark.parametrize("fault", [Hang(100), Answer(503, headers={"Retry-After": "60"})], ids=repr)
+@pytest.mark.parametrize("action", [Hang(100), Respond(503, headers={"Retry-After": "60"})], ids=repr)
 async def test_first_look_ups_hold_a_dispatch_up_for_ten_seconds_at_most(
-    desk: Desk, clock: VirtualClock, fault: Fault
+    desk: Desk, clock: VirtualClock, action: Action
 ) -> None:
-    desk.sandbox.faults.add("list_runs", fault, times=None)
+    desk.sandbox.script.add("list_runs", action, times=None)
     dispatched = await desk.dispatcher.start(desk.order())
     assert not dispatched.found
     assert clock.monotonic() <= 10 + ROUNDING
@@ -580,7 +580,7 @@ async def test_an_old_run_that_a_dispatch_returns_was_found(
     desk = await open_desk(rule)
     first = await desk.dispatcher.start(desk.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.faults.add("list_runs", Answer(500), times=LOOK_UPS)
+    desk.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
     again = await desk.dispatcher.start(desk.order())
     assert (again.run.id, again.found) == (first.run.id, True)
     assert len(desk.requests("POST")) == 2
@@ -592,7 +592,7 @@ async def test_another_input_under_a_used_client_ref_finds_the_run_even_without_
     """Upstream calls it a conflict: the same Idempotency-Key with another body."""
     first = await desk.dispatcher.start(desk.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.faults.add("list_runs", Answer(500), times=LOOK_UPS)
+    desk.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
     again = await desk.dispatcher.start(desk.order(run_input={"prompt": "something else"}))
     assert len(desk.requests("POST")) == 2
     assert (again.run.id, again.found) == (first.run.id, True)
@@ -605,7 +605,7 @@ async def test_another_input_under_a_used_client_ref_finds_the_run_even_without_
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 async def test_equal_orders_share_one_dispatch(open_desk: OpenDesk, rule: Idempotency) -> None:
     desk = await open_desk(rule)
-    desk.sandbox.faults.add("create", Delay(2))
+    desk.sandbox.script.add("create", Delay(2))
     landed: list[Dispatched] = await asyncio.gather(*(desk.dispatcher.start(desk.order()) for _ in range(200)))
     assert len({dispatched.run.id for dispatched in landed}) == 1
     assert len(desk.requests("POST")) == 1
@@ -632,7 +632,7 @@ async def test_orders_that_differ_share_nothing(desk: Desk, other: dict[str, Any
 
 
 async def test_a_dispatch_goes_on_when_its_caller_has_gone(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.faults.add("create", Reset())
+    desk.sandbox.script.add("create", Reset())
 
     async def call() -> None:
         await asyncio.shield(desk.dispatcher.start(desk.order()))
@@ -654,7 +654,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_noise(
 
 
 async def test_what_is_under_way_ends_with_the_process(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.faults.add("create", Hang(600), times=None)
+    desk.sandbox.script.add("create", Hang(600), times=None)
     flights = [desk.dispatcher.start(desk.order(f"ref-{number}")) for number in range(3)]
     await clock.sleep(1)
     await desk.dispatcher.close()

@@ -15,8 +15,8 @@ from runflow_mcp.runflow.reading.heavy_json import (
     TooHeavy,
     loads,
 )
-from runflow_mcp.sandbox import Answer, Sandbox
 from tests.protocol.laws import json_values, law
+from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import Server
 
 URL = "https://cdn.example.com/a.png"
@@ -143,9 +143,9 @@ def test_what_is_not_a_whole_object_is_refused(start: bytes, end: bytes) -> None
         loads(start + HEAVY + end)
 
 
-async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "output": {"boxes": [{}] * 300_000, "image": URL}, "cost": "0.1"}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = (await server.generate()).structured
     assert (answer["run_id"], answer["cost"]) == ("r-1", "0.1")
     assert [output["url"] for output in answer["outputs"]] == [URL]

@@ -584,7 +584,10 @@ def test_an_input_listed_twice_is_one_input() -> None:
 
 
 def test_both_documents_of_the_upstream_read_the_same() -> None:
-    site, api = parse_catalog(sandbox_catalog.document()), parse_catalog(sandbox_catalog.public_document())
+    site, api = (
+        parse_catalog(sandbox_catalog.catalog_document()),
+        parse_catalog(sandbox_catalog.public_models_document()),
+    )
     assert site.models == api.models
     assert site.skipped == api.skipped == 0
     assert len(site.solutions) == 19
@@ -620,7 +623,7 @@ def test_what_is_derived_of_a_snapshot_is_made_once() -> None:
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    return parse_catalog(sandbox_catalog.document())
+    return parse_catalog(sandbox_catalog.catalog_document())
 
 
 def names(snapshot: Snapshot, **filters: str | None) -> list[str]:
@@ -697,7 +700,7 @@ queries = st.sampled_from(
 def test_a_selection_is_the_fitting_entries_in_the_documented_order(
     category: str | None, provider: str | None, query: str | None
 ) -> None:
-    snapshot = parse_catalog(sandbox_catalog.document())
+    snapshot = parse_catalog(sandbox_catalog.catalog_document())
     found = select(snapshot, category=category, provider=provider, query=query)
     assert len(found) == len(set(found))
     needle = (query or "").strip().casefold()

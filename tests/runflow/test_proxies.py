@@ -10,9 +10,11 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from runflow_mcp.sandbox import Answer, RunningSandbox, Sandbox
+from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.sandbox.server import make_app
 from tests.runflow.certificates import Authority
 from tests.runflow.forward_proxy import ForwardProxy, forward_proxy
+from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import KEY, Server, free_port, run_server
 from tests.virtual_time import VirtualClock
 
@@ -26,9 +28,11 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-async def proxy(authority: Authority, sandbox: Sandbox, upstream: RunningSandbox) -> AsyncIterator[ForwardProxy]:
+async def proxy(
+    authority: Authority, sandbox: ScriptedSandbox, upstream: RunningSandbox
+) -> AsyncIterator[ForwardProxy]:
     """A proxy behind which ``HOST`` is the sandbox, over TLS and without."""
-    runner = web.AppRunner(sandbox.make_app(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(make_app(sandbox), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=authority.server(HOST)).start()
@@ -52,7 +56,7 @@ async def start(authority: Authority, proxy: ForwardProxy, clock: VirtualClock) 
         yield started
 
 
-async def first_attempts(server: Server, sandbox: Sandbox) -> None:
+async def first_attempts(server: Server, sandbox: ScriptedSandbox) -> None:
     """Wait until the catalog and the skill have been asked for."""
     await server.services.catalog.first_attempt()
     for _ in range(100):
@@ -61,7 +65,9 @@ async def first_attempts(server: Server, sandbox: Sandbox) -> None:
         await server.services.clock.sleep(0.02)
 
 
-async def test_api_catalog_and_skill_go_through_the_proxy(start: Start, proxy: ForwardProxy, sandbox: Sandbox) -> None:
+async def test_api_catalog_and_skill_go_through_the_proxy(
+    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox
+) -> None:
     server = await start()
     await first_attempts(server, sandbox)
     assert (await server.call("list_models")).structured["total"] > 40
@@ -73,7 +79,9 @@ async def test_api_catalog_and_skill_go_through_the_proxy(start: Start, proxy: F
     assert KEY not in "".join(proxy.heads), "the key is inside the tunnel"
 
 
-async def test_plain_http_goes_through_its_own_proxy(start: Start, proxy: ForwardProxy, sandbox: Sandbox) -> None:
+async def test_plain_http_goes_through_its_own_proxy(
+    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox
+) -> None:
     server = await start("http", HTTPS_PROXY="http://127.0.0.1:9")
     await first_attempts(server, sandbox)
     assert (await server.generate(wait=False)).structured["run_id"]
@@ -83,7 +91,7 @@ async def test_plain_http_goes_through_its_own_proxy(start: Start, proxy: Forwar
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
-    start: Start, proxy: ForwardProxy, sandbox: Sandbox, scheme: str
+    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox, scheme: str
 ) -> None:
     proxy.authorization = "Basic " + base64.b64encode(b"us@er:s3:cret/").decode()
     url = proxy.url.replace("://", "://us%40er:s3:cret%2F@")
@@ -108,7 +116,7 @@ async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
     ],
 )
 async def test_a_refusal_of_the_proxy_is_not_runflows(
-    start: Start, proxy: ForwardProxy, sandbox: Sandbox, *, status: int, said: str, kind: str
+    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox, *, status: int, said: str, kind: str
 ) -> None:
     proxy.status = status
     with capture_logs() as logged:
@@ -159,10 +167,10 @@ async def test_loopback_never_goes_through_a_proxy(
 
 
 async def test_each_redirect_finds_its_own_way(
-    start: Start, upstream: RunningSandbox, proxy: ForwardProxy, sandbox: Sandbox
+    start: Start, upstream: RunningSandbox, proxy: ForwardProxy, sandbox: ScriptedSandbox
 ) -> None:
     """From a host behind the proxy to loopback: neither must see what is meant for the other."""
-    sandbox.faults.add("catalog", Answer(302, headers={"Location": f"{upstream.url}/models-catalog.json"}))
+    sandbox.script.add("catalog", Respond(302, headers={"Location": f"{upstream.url}/models-catalog.json"}))
     url = proxy.url.replace("://", "://user:s3cret@")
     server = await start("http", HTTP_PROXY=url, RUNFLOW_SKILL_URL="")
     await server.services.catalog.first_attempt()
@@ -171,7 +179,9 @@ async def test_each_redirect_finds_its_own_way(
     assert all("Proxy-Authorization" not in seen.headers for seen in sandbox.requests)
 
 
-async def test_without_its_certificate_a_private_authority_is_not_trusted(start: Start, sandbox: Sandbox) -> None:
+async def test_without_its_certificate_a_private_authority_is_not_trusted(
+    start: Start, sandbox: ScriptedSandbox
+) -> None:
     server = await start(SSL_CERT_FILE="")
     error = (await server.generate()).tool_error
     assert "SSL_CERT_FILE" in error["message"]

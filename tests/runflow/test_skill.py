@@ -9,13 +9,14 @@ import pytest
 
 from runflow_mcp.runflow.catalog.documents import Document
 from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
-from runflow_mcp.sandbox import Answer, Hang, Reset, RunningSandbox, Sandbox, Truncate, publications
-from runflow_mcp.sandbox.edge import SeenRequest
+from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.sandbox.catalog import skill_document
+from tests.scripted_sandbox import Hang, RecordedRequest, Reset, Respond, ScriptedSandbox, Truncate
 from tests.virtual_time import VirtualClock
 
 TTL = 300.0
 PATH = "/.well-known/agent-skills/runflow/SKILL.md"
-LIVE = publications.skill().decode().strip()
+LIVE = skill_document().decode().strip()
 
 
 def make(session: aiohttp.ClientSession, url: str, clock: VirtualClock) -> Skill:
@@ -40,7 +41,7 @@ async def kept(skill: Skill, clock: VirtualClock, seconds: float = 0.01) -> Asyn
         await asyncio.gather(task, return_exceptions=True)
 
 
-def fetches(sandbox: Sandbox) -> list[SeenRequest]:
+def fetches(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
     return [seen for seen in sandbox.requests if seen.path == PATH]
 
 
@@ -99,7 +100,7 @@ def test_the_bundled_skill_is_one() -> None:
 
 
 async def test_the_bundled_skill_stands_until_the_live_one_has_come(
-    skill: Skill, sandbox: Sandbox, clock: VirtualClock
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     assert skill.current.markdown == bundled().markdown
     async with kept(skill, clock):
@@ -110,9 +111,9 @@ async def test_the_bundled_skill_stands_until_the_live_one_has_come(
 
 @pytest.mark.parametrize(("body", "content_type"), NO_SKILL.values(), ids=NO_SKILL)
 async def test_what_is_no_skill_leaves_the_bundled_one(
-    skill: Skill, sandbox: Sandbox, clock: VirtualClock, body: bytes, content_type: str
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock, body: bytes, content_type: str
 ) -> None:
-    sandbox.faults.add("skill", Answer(200, body, {"Content-Type": content_type, "ETag": '"bad"'}))
+    sandbox.script.add("skill", Respond(200, body, {"Content-Type": content_type, "ETag": '"bad"'}))
     async with kept(skill, clock, 5):
         assert skill.current.markdown == bundled().markdown
         await clock.sleep(60)
@@ -121,46 +122,53 @@ async def test_what_is_no_skill_leaves_the_bundled_one(
 
 
 @pytest.mark.parametrize(
-    "fault", [Answer(404), Answer(500), Reset(), Truncate(), Hang(600)], ids=["404", "500", "reset", "torn", "silence"]
+    "action",
+    [Respond(404), Respond(500), Reset(), Truncate(), Hang(600)],
+    ids=["404", "500", "reset", "torn", "silence"],
 )
 async def test_a_failure_leaves_the_last_live_one(
-    skill: Skill, sandbox: Sandbox, clock: VirtualClock, fault: Answer | Reset | Truncate | Hang
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock, action: Respond | Reset | Truncate | Hang
 ) -> None:
     async with kept(skill, clock):
         live = skill.current
-        sandbox.faults.add("skill", fault, times=None)
+        sandbox.script.add("skill", action, times=None)
         await clock.sleep(TTL * 3)
         assert skill.current is live
-        sandbox.faults.clear()
+        sandbox.script.clear()
         await clock.sleep(100)
         assert skill.current is live, "unchanged is unchanged: nothing is built anew"
 
 
-async def test_an_unchanged_skill_is_not_sent_again(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
+async def test_an_unchanged_skill_is_not_sent_again(
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
+) -> None:
     async with kept(skill, clock, TTL * 2 + 1):
         assert len(fetches(sandbox)) == 3
     assert [bool(seen.headers.get("If-None-Match")) for seen in fetches(sandbox)] == [False, True, True]
 
 
-async def test_a_new_skill_takes_the_place_of_the_old_one(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
+async def test_a_new_skill_takes_the_place_of_the_old_one(
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
+) -> None:
     async with kept(skill, clock):
-        sandbox.faults.add("skill", Answer(200, b"# New", {"Content-Type": "text/markdown"}))
+        sandbox.script.add("skill", Respond(200, b"# New", {"Content-Type": "text/markdown"}))
         await clock.sleep(TTL)
         assert skill.current.markdown == "# New"
         await clock.sleep(TTL)
         assert skill.current.markdown == LIVE
 
 
-async def test_three_redirects_are_followed(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
-    sandbox.faults.add("skill", Answer(302, headers={"Location": PATH}), times=3)
+async def test_three_redirects_are_followed(skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock) -> None:
+    sandbox.script.add("skill", Respond(302, headers={"Location": PATH}), times=3)
     async with kept(skill, clock):
         assert skill.current.markdown == LIVE
 
 
+@pytest.mark.usefixtures("upstream")
 async def test_without_a_url_nothing_is_fetched(
-    session: aiohttp.ClientSession, upstream: RunningSandbox, clock: VirtualClock
+    session: aiohttp.ClientSession, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     skill = make(session, "", clock)
     async with kept(skill, clock, TTL * 2):
         assert skill.current.markdown == bundled().markdown
-    assert not upstream.sandbox.requests
+    assert not sandbox.requests

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runflow_mcp.ratelimit.accepted import MAX_ACCEPTED, AcceptedKeys
-from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
 from tests.methods import seen
+from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import KEY, TASKS, Serve, Server
 from tests.serving import Answer as Given
 
@@ -57,19 +57,21 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
     return (await server.post(PING, key=key, headers={"X-Forwarded-For": address})).status
 
 
-def asked(sandbox: Sandbox) -> int:
+def asked(sandbox: ScriptedSandbox) -> int:
     """Distinct keys that reached Runflow."""
     return len({one.key for one in seen.asked(sandbox)})
 
 
-def reject(sandbox: Sandbox, after: float = 0.0) -> None:
+def reject(sandbox: ScriptedSandbox, after: float = 0.0) -> None:
     """Runflow knows none of the keys, and says so after so many seconds."""
     for route in (Route.CREATE, Route.LIST_RUNS, Route.GET_RUN):
-        sandbox.faults.add(route, Answer(401, b'{"detail":"no such key"}', after=after), times=None)
+        sandbox.script.add(route, Respond(401, b'{"detail":"no such key"}', after=after), times=None)
 
 
 @pytest.mark.parametrize("way", [start, look_up, task])
-async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(server: Server, sandbox: Sandbox, way: Any) -> None:
+async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(
+    server: Server, sandbox: ScriptedSandbox, way: Any
+) -> None:
     reject(sandbox)
     outcomes = Counter([await way(server, invented(number)) for number in range(50)])
     [(refused_by_runflow, _)] = [one for one in outcomes.items() if one[0] != "rate_limited"]
@@ -84,14 +86,16 @@ async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(server: Serve
     assert await way(server, invented(100)) == refused_by_runflow
 
 
-async def test_sent_at_the_same_moment_they_do_not_pass_the_limit_either(server: Server, sandbox: Sandbox) -> None:
+async def test_sent_at_the_same_moment_they_do_not_pass_the_limit_either(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     reject(sandbox, after=0.4)
     outcomes = Counter(await asyncio.gather(*(start(server, invented(number)) for number in range(100))))
     assert outcomes == {"unauthorized": LIMIT, "rate_limited": 70}
     assert asked(sandbox) == LIMIT
 
 
-async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, sandbox: Sandbox) -> None:
+async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, sandbox: ScriptedSandbox) -> None:
     reject(sandbox, after=1)
     for way in (start, look_up, task):
         calls = [asyncio.create_task(way(server, f"rf_live_{way.__name__}_{number}")) for number in range(20)]
@@ -104,12 +108,12 @@ async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, s
     assert await ping(server, invented(0)) == 429
 
 
-async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, sandbox: Sandbox) -> None:
+async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, sandbox: ScriptedSandbox) -> None:
     assert await start(server, KEY) == "ok"
     reject(sandbox)
     for number in range(LIMIT):
         await start(server, invented(number))
-    sandbox.faults.clear()
+    sandbox.script.clear()
     assert await ping(server, "rf_live_not_seen_yet") == 429
     assert await ping(server, KEY) == 200
     assert await generate(server, KEY) == "ok"
@@ -120,7 +124,7 @@ async def test_a_client_without_a_key_keeps_no_customer_from_its_first_call(serv
     assert await start(server, KEY) == "ok"
 
 
-async def test_a_key_that_is_revoked_counts_again(server: Server, sandbox: Sandbox) -> None:
+async def test_a_key_that_is_revoked_counts_again(server: Server, sandbox: ScriptedSandbox) -> None:
     assert await start(server, KEY) == "ok"
     reject(sandbox)
     assert Counter([await start(server, KEY) for _ in range(40)]) == {"unauthorized": LIMIT, "rate_limited": 10}
@@ -128,12 +132,12 @@ async def test_a_key_that_is_revoked_counts_again(server: Server, sandbox: Sandb
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
-    server: Server, sandbox: Sandbox, status: int
+    server: Server, sandbox: ScriptedSandbox, status: int
 ) -> None:
     for route in (Route.CREATE, Route.LIST_RUNS):
-        sandbox.faults.add(route, Answer(status), times=None)
+        sandbox.script.add(route, Respond(status), times=None)
     await start(server, invented(1))
-    sandbox.faults.clear()
+    sandbox.script.clear()
     reject(sandbox)
     for number in range(LIMIT):
         assert await start(server, invented(number + 10)) == "unauthorized"
@@ -141,8 +145,10 @@ async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
 
 
 @pytest.mark.parametrize("status", [402, 403, 404, 422])
-async def test_any_other_refusal_is_to_a_key_that_runflow_knows(server: Server, sandbox: Sandbox, status: int) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(status), times=1)
+async def test_any_other_refusal_is_to_a_key_that_runflow_knows(
+    server: Server, sandbox: ScriptedSandbox, status: int
+) -> None:
+    sandbox.script.add(Route.CREATE, Respond(status), times=1)
     await start(server, invented(1))
     reject(sandbox)
     for number in range(LIMIT):
@@ -150,9 +156,9 @@ async def test_any_other_refusal_is_to_a_key_that_runflow_knows(server: Server, 
     assert await ping(server, invented(1)) == 200
 
 
-async def test_many_new_customers_of_one_address_are_all_served(server: Server, sandbox: Sandbox) -> None:
+async def test_many_new_customers_of_one_address_are_all_served(server: Server, sandbox: ScriptedSandbox) -> None:
     """Runflow takes a moment to say that it knows them; until then they might as well be invented."""
-    sandbox.faults.add(Route.CREATE, Delay(0.3), times=None)
+    sandbox.script.add(Route.CREATE, Delay(0.3), times=None)
     outcomes = await asyncio.gather(*(start(server, f"rf_live_customer_{number}") for number in range(50)))
     assert Counter(outcomes) == {"ok": 50}
     assert Counter([await ping(server, f"rf_live_customer_{number}") for number in range(50)]) == {200: 50}

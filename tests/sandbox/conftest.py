@@ -6,17 +6,18 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from runflow_mcp.sandbox import Idempotency, Sandbox, start
-from tests.sandbox.client import Client, Serve
+from runflow_mcp.sandbox import start
+from tests.sandbox.api_client import Client, Serve
+from tests.scripted_sandbox import Idempotency, ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a sandbox of the test's own making."""
+    """Start a given sandbox."""
     async with AsyncExitStack() as stack:
 
-        async def run(sandbox: Sandbox) -> Client:
+        async def run(sandbox: ScriptedSandbox) -> Client:
             running = await start(sandbox)
             stack.push_async_callback(running.close)
             session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -26,17 +27,17 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-async def client(serve: Serve, sandbox: Sandbox) -> Client:
+async def client(serve: Serve, sandbox: ScriptedSandbox) -> Client:
     return await serve(sandbox)
 
 
 @pytest.fixture
 async def client_ref_client(serve: Serve, clock: VirtualClock) -> Client:
-    """Talks to an upstream that de-duplicates by client_ref alone."""
-    return await serve(Sandbox(clock=clock, idempotency=Idempotency.CLIENT_REF))
+    """A client of an upstream that deduplicates by client_ref only."""
+    return await serve(ScriptedSandbox(clock=clock, idempotency=Idempotency.CLIENT_REF))
 
 
 @pytest.fixture
-async def forgetful_client(serve: Serve, clock: VirtualClock) -> Client:
-    """Talks to an upstream without any idempotency."""
-    return await serve(Sandbox(clock=clock, idempotency=Idempotency.NONE))
+async def client_without_idempotency(serve: Serve, clock: VirtualClock) -> Client:
+    """A client of an upstream without idempotency."""
+    return await serve(ScriptedSandbox(clock=clock, idempotency=Idempotency.NONE))

@@ -1,4 +1,4 @@
-"""Captions: the first words of any text, in letters that the typeface has, within the picture."""
+"""Captions: the first words of any text, in characters of the typeface, within the picture."""
 
 from itertools import product
 
@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageFont
 
-from runflow_mcp.sandbox.caption import ELLIPSIS, LINES, TYPOGRAPHIC, legible, wrap, write
+from runflow_mcp.sandbox.media.caption import ELLIPSIS, MAX_LINES, TYPOGRAPHIC, legible, wrap, write
 
 TITLE = "Nano Banana 2"
-LETTERS = {chr(code) for code in range(32, 127)} | set(TYPOGRAPHIC)
+AVAILABLE = {chr(code) for code in range(32, 127)} | set(TYPOGRAPHIC)
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,22 @@ LETTERS = {chr(code) for code in range(32, 127)} | set(TYPOGRAPHIC)
         ("\ud800 lone surrogate", "lone surrogate"),
     ],
 )
-def test_a_text_becomes_legible_or_gives_way_to_the_title(text: str, caption: str) -> None:
+def test_a_text_is_made_legible_or_replaced_by_the_title(text: str, caption: str) -> None:
     assert legible(text, TITLE) == caption
 
 
 @given(st.text())
-def test_no_text_leaves_a_character_that_the_typeface_lacks(text: str) -> None:
-    assert set(legible(text, TITLE)) <= LETTERS
+def test_a_caption_contains_only_characters_of_the_typeface(text: str) -> None:
+    assert set(legible(text, TITLE)) <= AVAILABLE
 
 
-def test_the_typeface_has_every_letter_that_is_left() -> None:
+def test_the_typeface_has_every_character_that_a_caption_may_contain() -> None:
     font = ImageFont.load_default(size=40)
     missing = bytes(font.getmask("\uffff"))
-    assert [letter for letter in LETTERS - {" "} if bytes(font.getmask(letter)) == missing] == []
+    assert [letter for letter in AVAILABLE - {" "} if bytes(font.getmask(letter)) == missing] == []
 
 
-def test_words_are_wrapped_and_what_is_left_out_is_marked() -> None:
+def test_words_are_wrapped_and_an_ellipsis_marks_cut_text() -> None:
     assert wrap("a red dragon over the old city at night", lambda line: len(line) <= 14) == [
         "a red dragon",
         f"over the old{ELLIPSIS}",
@@ -62,10 +62,10 @@ def test_words_are_wrapped_and_what_is_left_out_is_marked() -> None:
 
 
 @given(st.text(alphabet="ab .", max_size=60), st.integers(2, 20))
-def test_every_line_fits(text: str, room: int) -> None:
-    lines = wrap(text, lambda line: len(line) <= room)
-    assert len(lines) <= LINES
-    assert all(0 < len(line) <= room for line in lines)
+def test_every_line_of_a_caption_fits(text: str, width: int) -> None:
+    lines = wrap(text, lambda line: len(line) <= width)
+    assert len(lines) <= MAX_LINES
+    assert all(0 < len(line) <= width for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs go their way as time passes, and end in one of the documented shapes."""
+"""A run passes through its states in time, and ends in one of the documented shapes."""
 
 import re
 from itertools import pairwise
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.sandbox import Sandbox
-from runflow_mcp.sandbox.course import Course, Ending
-from tests.sandbox.client import MODEL, PROMPT, SOLUTION, Client, Serve
+from runflow_mcp.sandbox.timeline import FinalStatus, Timeline
+from tests.sandbox.api_client import MODEL, PROMPT, SOLUTION, Client, Serve
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
 IMAGE = {"image_url": "https://example.com/cat.png"}
@@ -46,7 +46,7 @@ async def test_a_run_passes_through_every_state_while_its_steps_advance(client: 
     ]  # fmt: skip
 
 
-async def test_a_succeeded_run_says_what_it_cost_and_when_it_ran(client: Client) -> None:
+async def test_a_succeeded_run_has_its_cost_and_its_times(client: Client) -> None:
     run = await client.finished()
     assert run["status_code"] == "succeeded"
     assert run["cost"] == "0.0800"
@@ -66,14 +66,14 @@ async def test_a_succeeded_run_says_what_it_cost_and_when_it_ran(client: Client)
         ("elevenlabs/tts/eleven-v3", {"text": "hello"}, 7),
     ],
 )
-async def test_the_number_of_steps_depends_on_the_kind_of_model(
+async def test_the_number_of_steps_depends_on_the_model(
     client: Client, model: str, values: dict[str, str], steps: int
 ) -> None:
     assert (await client.finished(model, values))["nodes_total"] == steps
 
 
 async def test_speed_divides_every_duration(serve: Serve, clock: VirtualClock) -> None:
-    client = await serve(Sandbox(clock=clock, speed=10))
+    client = await serve(ScriptedSandbox(clock=clock, speed=10))
     run_id = (await client.create("sandbox/slow")).json["id"]
     await clock.sleep(119.5)
     assert (await client.run(run_id)).json["status_code"] == "running"
@@ -100,16 +100,16 @@ async def test_the_cost_follows_the_list_price(
 @given(
     nodes=st.integers(1, 20),
     running=st.floats(0.01, 5000),
-    ending=st.sampled_from(Ending),
+    final_status=st.sampled_from(FinalStatus),
     times=st.lists(st.floats(0, 6000), min_size=2),
 )
-def test_a_course_never_goes_back(nodes: int, running: float, ending: Ending, times: list[float]) -> None:
-    course = Course(nodes=nodes, running=running, ending=ending)
-    order = ["queued", "dispatching", "running", ending]
-    moments = [course.at(time) for time in sorted(times)]
-    for earlier, later in pairwise(moments):
+def test_a_timeline_never_goes_back(nodes: int, running: float, final_status: FinalStatus, times: list[float]) -> None:
+    timeline = Timeline(nodes=nodes, running=running, final_status=final_status)
+    order = ["queued", "dispatching", "running", final_status]
+    states = [timeline.state_at(time) for time in sorted(times)]
+    for earlier, later in pairwise(states):
         assert order.index(earlier.status) <= order.index(later.status)
         assert 0 <= earlier.nodes_completed <= later.nodes_completed <= nodes
-    last = course.at(course.seconds)
-    assert last.status == ending
+    last = timeline.state_at(timeline.seconds)
+    assert last.status == final_status
     assert (last.nodes_completed == nodes) is last.succeeded

@@ -1,8 +1,8 @@
-"""Every refusal and every odd ending happens on demand."""
+"""Magic keys and models produce every error and every unusual run on demand."""
 
 import pytest
 
-from tests.sandbox.client import MODEL, Client
+from tests.sandbox.api_client import MODEL, Client
 from tests.virtual_time import VirtualClock
 
 
@@ -12,16 +12,16 @@ async def test_any_live_key_works(client: Client, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", "rf_live_", "rfk_abc", "sk-1", "rf_live_sandbox_revoked"])
-async def test_other_keys_are_unauthorized_everywhere(client: Client, key: str | None) -> None:
+async def test_other_keys_are_unauthorized_on_every_route(client: Client, key: str | None) -> None:
     for reply in (
         await client.create(key=key),
         await client.get("/v1/runs/x", key=key),
         await client.get("/v1/runs", key=key),
     ):
-        assert reply.refusal == (401, "UNAUTHORIZED")
+        assert reply.error_code == (401, "UNAUTHORIZED")
 
 
-async def test_the_bearer_scheme_may_be_in_any_case_and_no_other_scheme_works(client: Client) -> None:
+async def test_the_bearer_scheme_works_in_any_case_and_no_other_scheme_works(client: Client) -> None:
     lower = await client.get("/v1/runs", key=None, headers={"Authorization": "bearer rf_live_x"})
     basic = await client.get("/v1/runs", key=None, headers={"Authorization": "Basic rf_live_x"})
     assert (lower.status, basic.status) == (200, 401)
@@ -38,17 +38,17 @@ async def test_the_bearer_scheme_may_be_in_any_case_and_no_other_scheme_works(cl
     ],
 )
 async def test_magic_keys_may_read_but_not_dispatch(client: Client, key: str, status: int, code: str) -> None:
-    assert (await client.create(key=key)).refusal == (status, code)
+    assert (await client.create(key=key)).error_code == (status, code)
     assert (await client.get("/v1/runs", key=key)).status == 200
     assert len(client.sandbox.runs) == 0
 
 
-async def test_a_key_without_credit_learns_its_balance(client: Client) -> None:
+async def test_the_error_for_a_key_without_credit_contains_the_balance(client: Client) -> None:
     reply = await client.create(key="rf_live_sandbox_no_credit")
     assert reply.json["errors"] == [{"type": "insufficient_credits", "message": "Balance is $0.00"}]
 
 
-async def test_a_throttled_key_learns_when_to_come_back(client: Client) -> None:
+async def test_the_error_for_a_throttled_key_has_a_retry_after(client: Client) -> None:
     assert (await client.create(key="rf_live_sandbox_throttled")).headers["Retry-After"] == "1"
 
 
@@ -61,7 +61,7 @@ async def test_the_slow_model_takes_twenty_minutes(client: Client, clock: Virtua
     assert (await client.run(run_id)).json["status_code"] == "succeeded"
 
 
-async def test_the_failing_model_says_why(client: Client) -> None:
+async def test_a_run_of_the_failing_model_has_a_failure_code_and_message(client: Client) -> None:
     run = await client.finished("sandbox/failing", {})
     assert (run["status_code"], run["failure_code"]) == ("failed", "CONTENT_POLICY_VIOLATION")
     assert run["failure_message"]
@@ -74,7 +74,7 @@ async def test_the_cancelled_model_ends_without_output(client: Client) -> None:
 
 
 async def test_the_unavailable_model_cannot_be_dispatched(client: Client) -> None:
-    assert (await client.create("sandbox/unavailable", {})).refusal == (503, "MODEL_UNAVAILABLE")
+    assert (await client.create("sandbox/unavailable", {})).error_code == (503, "MODEL_UNAVAILABLE")
 
 
 async def test_the_inline_model_returns_more_than_two_kilobytes_of_media(client: Client) -> None:
@@ -83,7 +83,9 @@ async def test_the_inline_model_returns_more_than_two_kilobytes_of_media(client:
     assert len(item["url"]) > 2048
 
 
-async def test_the_odd_model_warms_up_and_is_null_wherever_it_can_be(client: Client, clock: VirtualClock) -> None:
+async def test_the_odd_model_has_an_unknown_status_and_null_in_every_optional_field(
+    client: Client, clock: VirtualClock
+) -> None:
     run_id = (await client.create("sandbox/odd", {}, client_ref="odd-1")).json["id"]
     await clock.sleep(2)
     run = (await client.run(run_id)).json
@@ -99,4 +101,4 @@ async def test_the_odd_model_warms_up_and_is_null_wherever_it_can_be(client: Cli
 
 async def test_an_unknown_model_is_not_found(client: Client) -> None:
     for model in ("acme/unheard-of", f"{MODEL}/nope", "sandbox/nope"):
-        assert (await client.create(model)).refusal == (404, "MODEL_NOT_FOUND")
+        assert (await client.create(model)).error_code == (404, "MODEL_NOT_FOUND")

@@ -1,4 +1,4 @@
-"""What runs return: URLs of real files that differ from run to run and are the same every time."""
+"""Runs return URLs of real files, which depend on the input and are the same at every read."""
 
 import asyncio
 import io
@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from runflow_mcp.sandbox import Sandbox, media
-from tests.sandbox.client import MODEL, PROMPT, Client, Serve
+from runflow_mcp.sandbox.media import files
+from tests.sandbox.api_client import MODEL, PROMPT, Client, Serve
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
 IMAGE = {"image_url": "https://example.com/cat.png"}
@@ -30,7 +31,7 @@ def urls_in(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-async def test_an_output_is_a_real_png_that_needs_no_key(client: Client) -> None:
+async def test_an_output_is_a_png_that_can_be_read_without_a_key(client: Client) -> None:
     reply = await client.get(only_url(await client.finished()), key=None)
     assert (reply.status, reply.headers["Content-Type"]) == (200, "image/png")
     picture = Image.open(io.BytesIO(reply.content))
@@ -46,7 +47,7 @@ async def test_an_output_is_a_real_png_that_needs_no_key(client: Client) -> None
         ("openai/gpt-image-2", {"image_size": {"width": 1024, "height": 1536}}, (768, 1152)),
     ],
 )
-async def test_a_picture_has_the_proportions_that_were_asked_for(
+async def test_a_picture_has_the_aspect_ratio_of_the_input(
     client: Client, model: str, values: dict[str, object], size: tuple[int, int]
 ) -> None:
     reply = await client.get(only_url(await client.finished(model, {**PROMPT, **values})))
@@ -64,7 +65,7 @@ async def test_any_prompt_gives_a_picture(client: Client, prompt: object) -> Non
 
 
 @pytest.mark.parametrize("model", ["runflow/background-removal", "bria/background/remove"])
-async def test_the_removal_of_a_background_leaves_a_transparent_one(client: Client, model: str) -> None:
+async def test_a_background_removal_returns_a_transparent_background(client: Client, model: str) -> None:
     [url] = urls_in((await client.finished(model, IMAGE))["output"])
     picture = Image.open(io.BytesIO((await client.get(url)).content))
     assert (picture.mode, picture.getpixel((0, 0)), picture.getchannel("A").getextrema()) == (
@@ -74,7 +75,7 @@ async def test_the_removal_of_a_background_leaves_a_transparent_one(client: Clie
     )
 
 
-async def test_two_inputs_give_two_pictures_and_the_same_input_gives_the_same(client: Client) -> None:
+async def test_different_inputs_give_different_pictures_and_equal_inputs_equal_ones(client: Client) -> None:
     first, second, third = [
         (await client.get(only_url(await client.finished(MODEL, {"prompt": prompt})))).content
         for prompt in ("a cat", "a dog", "a cat")
@@ -83,7 +84,7 @@ async def test_two_inputs_give_two_pictures_and_the_same_input_gives_the_same(cl
     assert first != second
 
 
-async def test_as_many_pictures_come_as_were_asked_for_up_to_four(client: Client) -> None:
+async def test_num_images_determines_the_number_of_pictures_up_to_four(client: Client) -> None:
     urls = [item["url"] for item in (await client.finished(MODEL, {**PROMPT, "num_images": 9}))["output"]["outputs"]]
     assert len({(await client.get(url)).content for url in urls}) == 4
 
@@ -112,7 +113,7 @@ async def test_the_shape_of_the_output_depends_on_the_model(
     assert shortened(run["output"]) == shape
 
 
-async def test_speech_is_a_real_wav(client: Client) -> None:
+async def test_speech_is_a_wav_of_two_to_three_seconds(client: Client) -> None:
     run = await client.finished("elevenlabs/tts/eleven-v3", {"text": "hello"})
     reply = await client.get(run["output"]["audio"]["url"])
     assert reply.headers["Content-Type"] == "audio/wav"
@@ -131,7 +132,7 @@ async def test_a_video_is_a_webm(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "part"),
+    ("range_", "status", "part"),
     [
         ("bytes=0-99", 206, slice(0, 100)),
         ("bytes=100-", 206, slice(100, None)),
@@ -142,18 +143,16 @@ async def test_a_video_is_a_webm(client: Client) -> None:
         ("lines=1-2", 200, slice(None)),
     ],
 )
-async def test_a_file_is_served_in_parts_to_players_that_ask_for_them(
-    client: Client, asked: str, status: int, part: slice
-) -> None:
+async def test_a_file_is_served_in_the_requested_range(client: Client, range_: str, status: int, part: slice) -> None:
     url = (await client.finished("elevenlabs/tts/eleven-v3", {"text": "hello"}))["output"]["audio"]["url"]
     whole = (await client.get(url)).content
-    reply = await client.get(url, headers={"Range": asked})
+    reply = await client.get(url, headers={"Range": range_})
     assert (reply.status, reply.headers["Accept-Ranges"], reply.content) == (status, "bytes", whole[part])
     first, last, _ = part.indices(len(whole))
     assert reply.headers.get("Content-Range") == (f"bytes {first}-{last - 1}/{len(whole)}" if status == 206 else None)
 
 
-async def test_a_part_beyond_the_end_is_refused_with_the_length(client: Client) -> None:
+async def test_a_range_beyond_the_end_is_rejected_with_the_length(client: Client) -> None:
     url = (await client.finished("elevenlabs/tts/eleven-v3", {"text": "hello"}))["output"]["audio"]["url"]
     length = len((await client.get(url)).content)
     reply = await client.get(url, headers={"Range": f"bytes={length}-"})
@@ -171,24 +170,24 @@ async def test_sync_mode_returns_the_media_inline(client: Client) -> None:
 
 async def test_inline_media_are_drawn_once_for_all_polls(client: Client) -> None:
     run = await client.finished("sandbox/inline", {"prompt": "drawn once"})
-    drawn = media.png.cache_info().misses
+    drawn = files.png.cache_info().misses
     assert (await client.run(run["id"])).json == run
     assert (await client.get("/v1/runs")).json["items"] == [run]
-    assert media.png.cache_info().misses == drawn
+    assert files.png.cache_info().misses == drawn
 
 
-async def test_other_requests_are_answered_while_a_video_is_drawn(client: Client, clock: VirtualClock) -> None:
-    url = (await client.finished("google/veo3.1/fast", {"prompt": "nobody waits for this"}))["output"]["video"]["url"]
-    began = clock.monotonic()
+async def test_other_requests_are_handled_while_a_video_is_drawn(client: Client, clock: VirtualClock) -> None:
+    url = (await client.finished("google/veo3.1/fast", {"prompt": "a long drawing"}))["output"]["video"]["url"]
+    started = clock.monotonic()
     drawing = asyncio.ensure_future(client.get(url))
     for _ in range(3):
         assert (await client.get("/v1/health")).status == 200
     assert not drawing.done()
     assert (await drawing).status == 200
-    assert clock.monotonic() == began
+    assert clock.monotonic() == started
 
 
-async def test_there_is_no_file_before_the_run_has_succeeded_nor_beyond_its_outputs(client: Client) -> None:
+async def test_only_the_outputs_of_a_succeeded_run_are_found(client: Client) -> None:
     created = (await client.create()).json["id"]
     finished = (await client.finished())["id"]
     await client.finished("sandbox/failing")
@@ -197,13 +196,13 @@ async def test_there_is_no_file_before_the_run_has_succeeded_nor_beyond_its_outp
     assert (await client.get(f"/outputs/{created}/0.png")).status == 200
     wrong_kinds = (f"{finished}/0.wav", f"{finished}/0.webm")
     for path in (f"{new}/0.png", f"{finished}/1.png", *wrong_kinds, f"{failed}/0.png", "none/0.png"):
-        assert (await client.get(f"/outputs/{path}")).refusal == (404, "NOT_FOUND")
+        assert (await client.get(f"/outputs/{path}")).error_code == (404, "NOT_FOUND")
 
 
 async def test_the_same_seed_and_clock_give_the_same_runs_byte_for_byte(serve: Serve, clock: VirtualClock) -> None:
-    twins = [await serve(Sandbox(clock=clock, seed=seed)) for seed in (1, 1, 2)]
-    first, second, other = [(await twin.create()).json["id"] for twin in twins]
-    assert first == second != other
+    twins = [await serve(ScriptedSandbox(clock=clock, seed=seed)) for seed in (1, 1, 2)]
+    first, second, different = [(await twin.create()).json["id"] for twin in twins]
+    assert first == second != different
     await clock.sleep(10)
-    one, two = [(await twin.run(first)).content.replace(twin.url.encode(), b"") for twin in twins[:2]]
-    assert one == two
+    bodies = [(await twin.run(first)).content.replace(twin.url.encode(), b"") for twin in twins[:2]]
+    assert bodies[0] == bodies[1]

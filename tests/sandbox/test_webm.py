@@ -1,4 +1,4 @@
-"""A video is a WebM file that a player can read: the elements are parsed back, the frames decoded."""
+"""A video is a valid WebM file: its elements can be parsed and its frames decoded."""
 
 import io
 import struct
@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 from PIL import Image
 
-from runflow_mcp.sandbox import media
-from runflow_mcp.sandbox.media import FRAME_RATE, FRAMES, Motif
-from runflow_mcp.sandbox.webm import MAX_SECONDS, vp8_frame, webm
+from runflow_mcp.sandbox.media import files
+from runflow_mcp.sandbox.media.files import FRAME_RATE, FRAMES, PictureSpec
+from runflow_mcp.sandbox.media.webm import MAX_SECONDS, make_webm, vp8_frame
 
-#: Small, for speed; real videos are tested with the outputs.
+#: Small, for speed; test_outputs tests videos of the real size.
 SIZE = (128, 72)
-#: The elements that contain others.
+#: Elements that contain other elements.
 MASTERS = {
     0x1A45DFA3: "EBML",
     0x18538067: "Segment",
@@ -46,7 +46,7 @@ VALUES = {
 
 
 def elements(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[str, int, bytes]]:
-    """Name, position and content of every element, the containing ones before what they contain."""
+    """Name, position and content of every element, parents before children."""
     position, end = start, len(data) if end is None else end
     while position < end:
         at = position
@@ -61,7 +61,7 @@ def elements(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tu
 
 
 def variable(data: bytes, position: int, *, keep_marker: bool) -> tuple[int, int]:
-    """An id or a size, and where it ends."""
+    """An id or a size, and the position after it."""
     width = 9 - data[position].bit_length()
     value = int.from_bytes(data[position : position + width])
     return value if keep_marker else value & (1 << 7 * width) - 1, position + width
@@ -69,12 +69,12 @@ def variable(data: bytes, position: int, *, keep_marker: bool) -> tuple[int, int
 
 @cache
 def video(prompt: str = "a lighthouse at dusk") -> bytes:
-    return media.video(Motif(seed=b"seed", prompt=prompt, title="Veo", model="google/veo3.1/fast"), SIZE)
+    return files.webm(PictureSpec(seed=b"seed", prompt=prompt, title="Veo", model="google/veo3.1/fast"), SIZE)
 
 
 def content(name: str) -> bytes:
-    [only] = [content for found, _, content in elements(video()) if found == name]
-    return only
+    [found] = [content for element, _, content in elements(video()) if element == name]
+    return found
 
 
 def frames() -> list[tuple[int, int, bytes]]:
@@ -84,7 +84,7 @@ def frames() -> list[tuple[int, int, bytes]]:
     return [(*struct.unpack_from(">hB", block, 1), block[4:]) for block in blocks]
 
 
-def test_the_header_says_webm_with_vp8() -> None:
+def test_the_file_is_declared_as_webm_with_vp8() -> None:
     assert (content("DocType"), content("CodecID"), content("TrackType")) == (b"webm", b"V_VP8", b"\x01")
     assert [name for name, _, _ in elements(video()) if name in {"Info", "Tracks", "Cues", "Cluster"}] == [
         "Info",
@@ -94,7 +94,7 @@ def test_the_header_says_webm_with_vp8() -> None:
     ]
 
 
-def test_the_frames_come_evenly_for_two_and_a_half_seconds() -> None:
+def test_the_frames_are_evenly_spaced_over_two_and_a_half_seconds() -> None:
     assert struct.unpack(">d", content("Duration")) == (2500.0,)
     assert int.from_bytes(content("TimestampScale")) == 1_000_000
     times = [time for time, _, _ in frames()]
@@ -102,7 +102,7 @@ def test_the_frames_come_evenly_for_two_and_a_half_seconds() -> None:
     assert len(times) == 30
 
 
-def test_every_frame_is_a_key_frame_of_the_size_that_the_track_says() -> None:
+def test_every_frame_is_a_key_frame_of_the_declared_size() -> None:
     assert (int.from_bytes(content("PixelWidth")), int.from_bytes(content("PixelHeight"))) == SIZE
     for _, flags, frame in frames():
         assert flags == 0x80
@@ -111,7 +111,7 @@ def test_every_frame_is_a_key_frame_of_the_size_that_the_track_says() -> None:
         assert struct.unpack_from("<HH", frame, 6) == SIZE
 
 
-def test_every_frame_decodes_and_the_first_and_the_last_differ() -> None:
+def test_every_frame_can_be_decoded_and_no_two_are_equal() -> None:
     pictures = []
     for _, _, frame in frames():
         chunk = b"VP8 " + struct.pack("<I", len(frame)) + frame + b"\0" * (len(frame) % 2)
@@ -127,32 +127,32 @@ def test_the_cue_points_to_the_cluster() -> None:
     assert segment_data + int.from_bytes(content("CueClusterPosition")) == found["Cluster"]
 
 
-def test_the_same_motif_gives_the_same_video_and_another_one_another() -> None:
+def test_equal_specs_give_equal_videos_and_different_specs_different_ones() -> None:
     first = video()
-    media.video.cache_clear()
+    files.webm.cache_clear()
     video.cache_clear()
     assert video() == first
     assert video("a boat at night") != first
 
 
 @pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 16_382, 16_383, 16_384, 2_097_151])
-def test_sizes_of_every_width_are_read_back(length: int) -> None:
-    file = webm([b"x" * length], size=(2, 2), rate=1)
+def test_element_sizes_of_every_width_are_encoded(length: int) -> None:
+    file = make_webm([b"x" * length], size=(2, 2), rate=1)
     [block] = [content for name, _, content in elements(file) if name == "SimpleBlock"]
     assert block[4:] == b"x" * length
 
 
-def test_a_video_may_last_as_long_as_a_cluster_can() -> None:
-    file = webm([b"x"] * MAX_SECONDS, size=(2, 2), rate=1)
+def test_a_video_may_have_the_maximum_length_of_a_cluster() -> None:
+    file = make_webm([b"x"] * MAX_SECONDS, size=(2, 2), rate=1)
     assert [name for name, _, _ in elements(file)].count("SimpleBlock") == MAX_SECONDS
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}])
-def test_a_frame_is_found_in_lossy_pictures_alone(options: dict[str, object]) -> None:
+def test_a_key_frame_is_found_only_in_lossy_webp_files(options: dict[str, object]) -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (16, 16), (1, 2, 3, 128)).save(buffer, "WEBP", **options)
     if "lossless" in options:
         with pytest.raises(ValueError, match="lossy"):
             vp8_frame(buffer.getvalue())
-    else:  # behind a chunk with the transparency
+    else:  # after the chunk with the transparency
         assert vp8_frame(buffer.getvalue())[3:6] == b"\x9d\x01\x2a"

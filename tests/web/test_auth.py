@@ -2,7 +2,7 @@
 
 import pytest
 
-from runflow_mcp.sandbox import Sandbox
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Answer, Serve, Server
 from tests.web.refusals import rejection_of
 
@@ -134,7 +134,7 @@ async def test_with_a_key_the_other_methods_are_405(server: Server, method: str)
     assert "POST" in answer.json["error_description"]
 
 
-async def test_a_refused_request_never_reaches_runflow(server: Server, sandbox: Sandbox) -> None:
+async def test_a_refused_request_never_reaches_runflow(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(key=None)
     await server.generate(key="rf_svc_sandbox")
     assert not any(one.path.startswith("/v1") for one in sandbox.requests)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.sandbox import Delay, Route, Sandbox
 from tests.methods.seen import dispatches, polls
+from tests.scripted_sandbox import Delay, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.web.refusals import protocol_error_of
 
@@ -70,7 +70,7 @@ async def test_fifty_entries_are_the_most(server: Server) -> None:
     assert "50" in error["message"]
 
 
-async def test_of_too_many_entries_none_is_handled(server: Server, sandbox: Sandbox) -> None:
+async def test_of_too_many_entries_none_is_handled(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.post([generate(number) for number in range(51)], accept=BOTH)
     protocol_error_of(answer, -32600, status=400)
     await server.services.clock.sleep(1)
@@ -99,7 +99,7 @@ async def test_initialize_cannot_be_in_an_array(server: Server) -> None:
     assert answered["result"] == {}
 
 
-async def test_a_generate_in_an_array_over_json(server: Server, sandbox: Sandbox) -> None:
+async def test_a_generate_in_an_array_over_json(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.post([request(1), generate(2), NOTE, request(3)])
     assert [one["id"] for one in answer.json] == [1, 2, 3]
     assert answer.json[1]["result"]["structuredContent"]["status"] == "succeeded"
@@ -150,14 +150,14 @@ async def test_a_response_is_sent_as_soon_as_it_is_ready(server: Server) -> None
     assert arrived[1] > 599
 
 
-async def test_an_array_of_waits_breaks_its_silence(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Delay(20))
+async def test_an_array_of_waits_breaks_its_silence(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Delay(20))
     answer = await server.post([generate(1), request(2)])
     assert answer.content.startswith(b"\n[")
     assert [one["id"] for one in answer.json] == [1, 2]
 
 
-async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox: Sandbox) -> None:
+async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox: ScriptedSandbox) -> None:
     entry = generate(1)
     entry["params"]["arguments"]["client_ref"] = "same"
     answer = await server.post([entry, {**entry, "id": 2}])
@@ -167,7 +167,7 @@ async def test_the_same_run_twice_in_an_array_is_one_run(server: Server, sandbox
 
 
 @pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
-async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: Sandbox, accept: str | None) -> None:
+async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: ScriptedSandbox, accept: str | None) -> None:
     server = await serve(MCP_MAX_WAITS="4")  # one key has half of them
     answer = await server.post([generate(number) for number in range(3)], accept=accept)
     results = list(responses(answer).values()) if answer.is_stream else answer.json
@@ -179,7 +179,7 @@ async def test_each_wait_of_an_array_takes_a_place(serve: Serve, sandbox: Sandbo
 
 @pytest.mark.parametrize("accept", [None, BOTH], ids=["json", "events"])
 async def test_a_client_that_leaves_ends_every_wait_of_its_array(
-    server: Server, sandbox: Sandbox, accept: str | None
+    server: Server, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     leaving = asyncio.create_task(
         server.post([generate(1, "sandbox/slow"), generate(2, "sandbox/slow")], accept=accept)

@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from runflow_mcp.sandbox import Answer, Route, Sandbox
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, Server
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
@@ -64,8 +64,8 @@ async def test_the_connection_stays_usable(
     assert counted.made == 1
 
 
-async def test_a_json_answer_after_line_feeds_leaves_it_usable(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
+async def test_a_json_answer_after_line_feeds_leaves_it_usable(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(500), times=6)
     counted = Counted(server)
     async with counted.server.session:
         answer = await counted.server.generate()

@@ -2,8 +2,7 @@
 
 import pytest
 
-from runflow_mcp.sandbox import Answer as Scripted
-from runflow_mcp.sandbox import Route, Sandbox
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, Answer, Serve, Server
 from tests.web.refusals import rejection_of
 
@@ -85,8 +84,8 @@ async def test_a_stream_can_be_read_too(server: Server) -> None:
     assert readable(answer)
 
 
-async def test_a_json_answer_that_took_long_can_be_read_too(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Scripted(500), times=5)
+async def test_a_json_answer_that_took_long_can_be_read_too(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(500), times=5)
     answer = await server.generate(headers={"Origin": PAGE})
     assert answer.content.startswith(b"\n")
     assert readable(answer)

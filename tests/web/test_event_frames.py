@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.sandbox import Answer, Sandbox
 from runflow_mcp.web.reply import _event
 from tests.protocol.laws import json_values, law
+from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Server
 
 #: All that ``str.splitlines`` ends a line at, in one text.
@@ -43,11 +43,11 @@ def test_json_within_json_stays_what_it_was(text: str) -> None:
     assert orjson.loads(read["text"]) == read["same"] == {"text": text}
 
 
-async def test_a_result_with_line_separators_is_one_line(server: Server, sandbox: Sandbox) -> None:
+async def test_a_result_with_line_separators_is_one_line(server: Server, sandbox: ScriptedSandbox) -> None:
     started = {"id": "r-1", "status_code": SEPARATORS, "client_ref": "c"}
     ended = {**started, "status_code": "succeeded", "output": {SEPARATORS: SEPARATORS}}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(started)))
-    sandbox.faults.add("get_run", Answer(200, orjson.dumps(ended)), times=None)
+    sandbox.script.add("create", Respond(201, orjson.dumps(started)))
+    sandbox.script.add("get_run", Respond(200, orjson.dumps(ended)), times=None)
     answer = await server.generate(client_ref="c", token=SEPARATORS, accept=BOTH)
     lines = data_lines(answer.content)
     assert [orjson.loads(line.removeprefix("data: ")) for line in lines] == answer.events
@@ -55,11 +55,11 @@ async def test_a_result_with_line_separators_is_one_line(server: Server, sandbox
     assert {told["progressToken"] for told in answer.progress} == {SEPARATORS}
 
 
-async def test_an_error_with_line_separators_is_one_line(server: Server, sandbox: Sandbox) -> None:
+async def test_an_error_with_line_separators_is_one_line(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "running", "client_ref": "c"}
-    sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
+    sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     ended = {**run, "status_code": "failed", "failure_message": SEPARATORS}
-    sandbox.faults.add("get_run", Answer(200, orjson.dumps(ended)), times=None)
+    sandbox.script.add("get_run", Respond(200, orjson.dumps(ended)), times=None)
     answer = await server.generate(client_ref="c", accept=BOTH)
     assert answer.is_stream
     assert len(data_lines(answer.content)) == len(answer.events) == 1

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from runflow_mcp import __version__
-from runflow_mcp.sandbox import Answer, Hang, Route, Sandbox
+from tests.scripted_sandbox import Hang, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
 
@@ -17,7 +17,7 @@ async def test_healthz_answers_whoever_asks(server: Server, headers: dict[str, s
     assert answer.headers["X-Request-Id"]
 
 
-async def test_healthz_asks_nothing_upstream(server: Server, sandbox: Sandbox) -> None:
+async def test_healthz_asks_nothing_upstream(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.services.clock.sleep(1)
     seen = len(sandbox.requests)
     for _ in range(5):
@@ -41,8 +41,8 @@ async def test_readyz_is_ready_once_the_catalog_has_come(server: Server) -> None
     assert answer.json["limits"]["store"] == "memory"
 
 
-async def test_readyz_waits_five_seconds_for_the_catalog_and_no_longer(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Hang(20), times=None)
+async def test_readyz_waits_five_seconds_for_the_catalog_and_no_longer(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Hang(20), times=None)
     server = await serve()
     starting = await server.request("GET", "/readyz")
     assert starting.status == 503
@@ -55,8 +55,8 @@ async def test_readyz_waits_five_seconds_for_the_catalog_and_no_longer(serve: Se
     assert ready.json["catalog"] == {"state": "missing"}
 
 
-async def test_a_catalog_that_cannot_be_had_is_no_reason_against_it(serve: Serve, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.CATALOG, Answer(500), times=None)
+async def test_a_catalog_that_cannot_be_had_is_no_reason_against_it(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(500), times=None)
     server = await serve()
     await server.services.clock.sleep(0.1)
     answer = await server.request("GET", "/readyz")
@@ -65,10 +65,10 @@ async def test_a_catalog_that_cannot_be_had_is_no_reason_against_it(serve: Serve
     assert (await server.generate()).structured["status"] == "succeeded"
 
 
-async def test_a_stale_catalog_is_said_to_be_stale(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_stale_catalog_is_said_to_be_stale(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="10000")
     await server.services.clock.sleep(1)
-    sandbox.faults.add(Route.CATALOG, Answer(500), times=None)
+    sandbox.script.add(Route.CATALOG, Respond(500), times=None)
     await server.services.clock.sleep(30)
     answer = await server.request("GET", "/readyz")
     assert answer.status == 200

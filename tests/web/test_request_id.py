@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from runflow_mcp.sandbox import Answer as Scripted
-from runflow_mcp.sandbox import Route, Sandbox
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, Server
 
 MADE = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -63,8 +62,8 @@ async def test_a_stream_tells_proxies_to_pass_it_on(server: Server) -> None:
     assert answer.headers["X-Request-Id"] == "stream"
 
 
-async def test_a_json_answer_that_took_long_carries_its_id_too(server: Server, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Route.GET_RUN, Scripted(500), times=5)
+async def test_a_json_answer_that_took_long_carries_its_id_too(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.GET_RUN, Respond(500), times=5)
     answer = await server.generate(headers={"X-Request-Id": "late"})
     assert answer.content.startswith(b"\n")
     assert answer.headers["X-Request-Id"] == "late"

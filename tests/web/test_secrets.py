@@ -10,10 +10,11 @@ import pytest
 import structlog
 
 from runflow_mcp.observability import logs
-from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
-from runflow_mcp.sandbox.keys import fingerprint
+from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.settings.config import Config
 from tests.methods.seen import asked
+from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server, run_server
 from tests.virtual_time import VirtualClock
 
@@ -48,7 +49,7 @@ def clean(written: Callable[[], str], caplog: pytest.LogCaptureFixture) -> str:
 
 
 async def test_an_ordinary_call_is_logged_by_fingerprint(
-    written: Callable[[], str], server: Server, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    written: Callable[[], str], server: Server, sandbox: ScriptedSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
@@ -71,31 +72,31 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
 
 
 @pytest.mark.parametrize(
-    ("route", "fault"),
+    ("route", "action"),
     [
-        (Route.CREATE, Answer(400, ECHO, {"Retry-After": KEY})),
-        (Route.CREATE, Answer(400, ESCAPED)),
-        (Route.CREATE, Answer(500, KEY.encode())),
-        (Route.CREATE, Answer(302, headers={"Location": f"https://example.com/{KEY}"})),
-        (Route.CREATE, Answer(201, RUN)),
-        (Route.CREATE, Answer(201, RUN.replace(b'"r"', orjson.dumps(KEY)))),
+        (Route.CREATE, Respond(400, ECHO, {"Retry-After": KEY})),
+        (Route.CREATE, Respond(400, ESCAPED)),
+        (Route.CREATE, Respond(500, KEY.encode())),
+        (Route.CREATE, Respond(302, headers={"Location": f"https://example.com/{KEY}"})),
+        (Route.CREATE, Respond(201, RUN)),
+        (Route.CREATE, Respond(201, RUN.replace(b'"r"', orjson.dumps(KEY)))),
         (Route.CREATE, Reset()),
-        (Route.LIST_RUNS, Answer(200, b'{"items":[%s]}' % RUN)),
-        (Route.GET_RUN, Answer(403, ECHO)),
-        (Route.GET_RUN, Answer(200, RUN.replace(b"succeeded", b"failed"))),
-        (Route.GET_RUN, Answer(200, orjson.dumps({"id": "r", "status": KEY}))),
+        (Route.LIST_RUNS, Respond(200, b'{"items":[%s]}' % RUN)),
+        (Route.GET_RUN, Respond(403, ECHO)),
+        (Route.GET_RUN, Respond(200, RUN.replace(b"succeeded", b"failed"))),
+        (Route.GET_RUN, Respond(200, orjson.dumps({"id": "r", "status": KEY}))),
     ],
 )
 async def test_an_upstream_that_echoes_it_is_masked(
     written: Callable[[], str],
     server: Server,
-    sandbox: Sandbox,
+    sandbox: ScriptedSandbox,
     caplog: pytest.LogCaptureFixture,
     *,
     route: Route,
-    fault: Answer | Reset,
+    action: Respond | Reset,
 ) -> None:
-    sandbox.faults.add(route, fault, times=3)
+    sandbox.script.add(route, action, times=3)
     answer = await server.generate(key=KEY, client_ref="echo", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert b"marked" not in answer.content

@@ -1,25 +1,24 @@
-"""A WebM file around VP8 frames, written by hand: just the elements that a player needs.
+"""Muxes VP8 frames into a WebM file with the few elements that a player needs.
 
-Pure. After RFC 8794 (EBML: element ids §5, sizes §6, header §11.2), RFC 9559 (Matroska: Info §5.1.2, Cluster §5.1.3,
-SimpleBlock §10.2, Tracks §5.1.4, Cues §5.1.5) and the WebM guidelines (DocType, V_VP8). A lossy WebP picture holds one
-VP8 key frame (RFC 9649 §2.5, RFC 6386 §9.1), so that pictures become a video without a video encoder.
+Pure. Follows RFC 8794 (EBML: element ids §5, sizes §6, header §11.2), RFC 9559 (Matroska: Info §5.1.2, Cluster §5.1.3,
+SimpleBlock §10.2, Tracks §5.1.4, Cues §5.1.5) and the WebM guidelines (DocType, V_VP8). A lossy WebP picture
+contains one VP8 key frame (RFC 9649 §2.5, RFC 6386 §9.1), so no video encoder is needed.
 """
 
 import struct
 from collections.abc import Sequence
 
-CONTENT_TYPE = "video/webm"
-#: A Matroska timestamp counts milliseconds with this scale, in nanoseconds.
+#: Nanoseconds per unit of a Matroska timestamp: milliseconds.
 TIMESTAMP_SCALE = 1_000_000
 VIDEO_TRACK = 1
 KEYFRAME = 0x80
-#: A block's time is a signed 16-bit number of milliseconds after its cluster's.
+#: A block's timestamp is a signed 16-bit number of milliseconds relative to its cluster.
 MAX_SECONDS = 32
 APPLICATION = b"runflow-mcp sandbox"
 
 
-def webm(frames: Sequence[bytes], *, size: tuple[int, int], rate: int) -> bytes:
-    """A video of VP8 key frames, ``rate`` of them a second, up to ``MAX_SECONDS`` in all."""
+def make_webm(frames: Sequence[bytes], *, size: tuple[int, int], rate: int) -> bytes:
+    """A video of VP8 key frames, ``rate`` per second, of at most ``MAX_SECONDS``."""
     width, height = size
     header = _element(
         0x1A45DFA3,
@@ -52,13 +51,13 @@ def webm(frames: Sequence[bytes], *, size: tuple[int, int], rate: int) -> bytes:
     blocks = [_simple_block(frame, number * 1000 // rate) for number, frame in enumerate(frames)]
     cluster = _element(0x1F43B675, _number(0xE7, 0), *blocks)
     before = len(info) + len(tracks)
-    # The place of the cluster counts from the start of the segment and includes the cues, which name it.
+    # The cluster's position counts from the start of the segment data and includes the cues, which contain it.
     cues = _cues(before + len(_cues(0)))
     return header + _element(0x18538067, info, tracks, cues, cluster)
 
 
 def vp8_frame(webp: bytes) -> bytes:
-    """The key frame in a lossy WebP file; ValueError if there is none."""
+    """The key frame in a lossy WebP file; raises ValueError if there is none."""
     position = 12  # RIFF, the size, WEBP
     while position + 8 <= len(webp):
         kind, length = struct.unpack_from("<4sI", webp, position)
@@ -69,7 +68,7 @@ def vp8_frame(webp: bytes) -> bytes:
 
 
 def _cues(cluster_position: int) -> bytes:
-    """One point to seek to, the start. Of the same length for every position."""
+    """One seek point, the start. Its length does not depend on the position."""
     position = _element(0xF1, cluster_position.to_bytes(4))  # CueClusterPosition
     positions = _element(0xB7, _number(0xF7, VIDEO_TRACK), position)  # CueTrackPositions
     return _element(0x1C53BB6B, _element(0xBB, _number(0xB3, 0), positions))
@@ -89,6 +88,6 @@ def _number(id_: int, value: int) -> bytes:
 
 
 def _size(length: int) -> bytes:
-    """A variable-length integer; all ones of a width are reserved for "unknown"."""
+    """A variable-length integer; the value of all ones is reserved for "unknown"."""
     width = next(width for width in range(1, 9) if length < (1 << 7 * width) - 1)
     return (length | 1 << 7 * width).to_bytes(width)

@@ -1,6 +1,6 @@
-"""What a picture shows: the light, the landmark and where things stand, chosen from a seed and a text.
+"""What a picture shows: light, landmark and positions, chosen from a seed and a text.
 
-Pure, and needs no imaging library; ``painting`` draws what is described here.
+Pure; ``painting`` draws it.
 """
 
 import re
@@ -11,12 +11,14 @@ from typing import TypeAlias, TypeVar
 import attrs
 
 RGB: TypeAlias = tuple[int, int, int]
+#: Width and height in pixels.
+Size: TypeAlias = tuple[int, int]
 Chosen = TypeVar("Chosen")
 
 
 @attrs.frozen
 class Light:
-    """A time of day; ``sky`` goes from the zenith to the horizon, ``hills`` from the farthest to the nearest."""
+    """A time of day. ``words`` select it, ``sky`` is from zenith to horizon, ``hills`` from farthest to nearest."""
 
     words: frozenset[str]
     sky: tuple[RGB, RGB, RGB]
@@ -91,9 +93,9 @@ LANDMARKS = {
 
 @attrs.frozen
 class Scene:
-    """``sun_x``, ``landmark_x`` are shares of the width, ``sun_y`` and ``horizon`` of the height.
+    """``sun_x`` and ``landmark_x`` are shares of the width, ``sun_y`` and ``horizon`` of the height.
 
-    ``seed`` fixes what is left to chance: ridges, stars, clouds, waves.
+    ``seed`` determines the random details: ridges, stars, clouds, waves.
     """
 
     seed: int
@@ -105,17 +107,17 @@ class Scene:
     landmark_x: float
 
     def random(self, purpose: str) -> Random:
-        """The same numbers for the same purpose, whatever else was drawn before."""
+        """A generator that depends only on the seed and the purpose."""
         return Random(f"{self.seed}/{purpose}")
 
 
-def choose(seed: bytes, text: str) -> Scene:
-    """The scene for a text: its words decide where they can, the seed decides the rest."""
+def choose_scene(seed: bytes, text: str) -> Scene:
+    """The words of the text choose light and landmark if they name any; the seed chooses everything else."""
     number = int.from_bytes(seed)
     random = Random(number)
-    said = frozenset(re.findall(r"[a-z]+", text.lower()))
-    light = _first_named([(light.words, light) for light in LIGHTS], said, random)
-    landmark = _first_named([(words, name) for name, words in LANDMARKS.items()], said, random)
+    text_words = frozenset(re.findall(r"[a-z]+", text.lower()))
+    light = _first_named([(light.words, light) for light in LIGHTS], text_words, random)
+    landmark = _first_named([(words, name) for name, words in LANDMARKS.items()], text_words, random)
     left = random.random() < 0.5  # noqa: PLR2004 - even chances
     sun_x = random.uniform(0.56, 0.8)
     landmark_x = random.uniform(0.17, 0.3)
@@ -130,8 +132,10 @@ def choose(seed: bytes, text: str) -> Scene:
     )
 
 
-def _first_named(named: Sequence[tuple[frozenset[str], Chosen]], said: frozenset[str], random: Random) -> Chosen:
-    """The choice that the text names; a random one where it names none."""
-    # Drawn even if it is not used, so that the numbers drawn later do not depend on the text.
-    index = int(random.random() * len(named))
-    return next((choice for words, choice in named if words & said), named[index][1])
+def _first_named(
+    choices: Sequence[tuple[frozenset[str], Chosen]], text_words: frozenset[str], random: Random
+) -> Chosen:
+    """The first choice with a word of the text; a random one if there is none."""
+    # Drawn even if unused, so that later random numbers do not depend on the text.
+    index = int(random.random() * len(choices))
+    return next((choice for words, choice in choices if words & text_words), choices[index][1])

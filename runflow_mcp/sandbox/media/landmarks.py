@@ -1,6 +1,7 @@
-"""The things that stand in a scene: a lighthouse, pines, a cabin, a boat, a balloon.
+"""Draws the landmark of a scene: a lighthouse, pines, a cabin, a boat or a balloon.
 
-Part of the painting. A landmark is drawn in units of its height, from its foot upwards.
+Coordinates are multiples of the landmark's height, from its foot upwards. Imports Pillow, so it must be imported only
+when a picture is drawn.
 """
 
 from collections.abc import Callable
@@ -10,20 +11,20 @@ from typing import TypeAlias
 import attrs
 from PIL import Image
 
-from runflow_mcp.sandbox.brush import RGB, Shapes, brush, mix
-from runflow_mcp.sandbox.scenery import Light, Scene
+from runflow_mcp.sandbox.media.brush import Shapes, brush, mix
+from runflow_mcp.sandbox.media.scenery import RGB, Light, Scene, Size
 
 WHITE: RGB = (250, 246, 238)
 LAMP: RGB = (255, 226, 140)
 RED: RGB = (206, 62, 58)
 WOOD: RGB = (120, 78, 58)
-#: How far the near shore and the boats lie below the horizon, as a share of the height.
+#: Distance of the near shore and the boats below the horizon, as a share of the height.
 SHORE = 0.12
 
 
 @attrs.frozen
 class Place:
-    """Where a landmark stands: its foot in pixels, its height in pixels; ``sun`` is the sunny side, -1 or 1."""
+    """Where a landmark stands. ``foot`` and ``unit``, its height, are in pixels."""
 
     picture: Image.Image
     scene: Scene
@@ -35,43 +36,44 @@ class Place:
         return self.scene.light
 
     @property
-    def sun(self) -> int:
+    def sunny_side(self) -> int:
+        """-1 for left, 1 for right."""
         return 1 if self.scene.sun_x > self.scene.landmark_x else -1
 
     @property
-    def ink(self) -> RGB:
-        """The colour of what stands against the light."""
+    def shadow(self) -> RGB:
+        """The colour of silhouettes."""
         return mix(self.light.hills[1], (0, 0, 0), 0.25)
 
     def brush(self, colour: RGB) -> Shapes:
-        return brush(self.picture, colour, foot=self.foot, unit=self.unit)
+        return brush(self.picture, colour, origin=self.foot, unit=self.unit)
 
 
 Draw: TypeAlias = Callable[[Place], None]
 
 
-def in_the_sky(picture: Image.Image, scene: Scene, moment: float) -> None:
+def draw_in_sky(picture: Image.Image, scene: Scene, progress: float) -> None:
     if scene.landmark == "balloon":
-        foot = (picture.width * scene.landmark_x, picture.height * (scene.horizon - 0.2 - 0.04 * moment))
+        foot = (picture.width * scene.landmark_x, picture.height * (scene.horizon - 0.2 - 0.04 * progress))
         _balloon(Place(picture, scene, foot, picture.height * 0.24))
 
 
-def on_the_shore(picture: Image.Image, scene: Scene, moment: float) -> None:
-    """A headland with what stands on it, or a boat."""
+def draw_on_shore(picture: Image.Image, scene: Scene, progress: float) -> None:
+    """A landmark on a headland, or a boat."""
     x, y = picture.width * scene.landmark_x, picture.height * (scene.horizon + SHORE)
     unit = min(picture.size) * 0.3
     if scene.landmark == "boat":
-        _boat(Place(picture, scene, (x, y + sin(4 * pi * moment) * unit * 0.02), unit * 0.85))
-    elif scene.landmark in STANDING:
+        _boat(Place(picture, scene, (x, y + sin(4 * pi * progress) * unit * 0.02), unit * 0.85))
+    elif scene.landmark in ON_LAND:
         place = Place(picture, scene, (x, y - picture.height * 0.035), unit)
         if scene.landmark == "lighthouse" and scene.light.lamps:
             _beams(place)
-        STANDING[scene.landmark](place)
+        ON_LAND[scene.landmark](place)
         _headland(picture, scene, y)
 
 
-def alone(scene: Scene, size: tuple[int, int]) -> Image.Image:
-    """The landmark in RGBA, large, on a transparent ground: what the removal of a background leaves."""
+def cutout(scene: Scene, size: Size) -> Image.Image:
+    """The landmark in RGBA, large, on a transparent background."""
     picture = Image.new("RGBA", size)
     unit = min(size) * 0.8
     LANDMARKS[scene.landmark](Place(picture, scene, (size[0] / 2, size[1] / 2 + unit / 2), unit))
@@ -79,7 +81,7 @@ def alone(scene: Scene, size: tuple[int, int]) -> Image.Image:
 
 
 def _headland(picture: Image.Image, scene: Scene, y: float) -> None:
-    """A low tongue of land from the nearer edge of the picture into the water."""
+    """Low land from the nearer edge of the picture into the water."""
     width, height = picture.size
     edge, inwards = (-2.0, 1) if scene.landmark_x < 0.5 else (width + 2.0, -1)  # noqa: PLR2004 - the middle
     tip = width * (scene.landmark_x + 0.2 * inwards)
@@ -94,7 +96,7 @@ def _headland(picture: Image.Image, scene: Scene, y: float) -> None:
 
 
 def _beams(place: Place) -> None:
-    """A beam of light to either side, in slices that grow fainter."""
+    """A light beam to each side, in slices of decreasing opacity."""
     slices, reach = 24, 2.2
     with place.brush(LAMP) as shapes:
         for side in (-1, 1):
@@ -120,8 +122,8 @@ def _lighthouse(place: Place) -> None:
             at_low, at_high = half_width(low), half_width(high)
             shapes.polygon([(-at_low, low), (-at_high, high), (at_high, high), (at_low, low)])
         shapes.polygon([(-neck, 0.88), (0, 0.98), (neck, 0.88)])
-    with place.brush(place.ink) as shapes:
-        dark = -place.sun
+    with place.brush(place.shadow) as shapes:
+        dark = -place.sunny_side
         shapes.polygon(
             [(dark * foot, 0), (dark * neck, gallery), (dark * 0.2 * neck, gallery), (dark * 0.3 * foot, 0)], 0.22
         )
@@ -135,7 +137,7 @@ def _lighthouse(place: Place) -> None:
 def _pines(place: Place) -> None:
     random = place.scene.random("pines")
     trees = sorted((random.uniform(0.55, 1.0), number) for number in range(7))
-    with place.brush(place.ink) as shapes:
+    with place.brush(place.shadow) as shapes:
         for size, number in trees:
             middle = (number - 3) * 0.17 + random.uniform(-0.03, 0.03)
             shapes.box((middle - 0.012, -0.04), (middle + 0.012, 0.12))
@@ -153,7 +155,7 @@ def _cabin(place: Place) -> None:
     _pines(attrs.evolve(place, foot=(x - place.unit * 0.1, y), unit=place.unit * 0.8))
     with place.brush(mix(place.light.hills[1], WOOD, 0.5)) as shapes:
         shapes.polygon([(-0.3, -0.03), (-0.3, 0.24), (0, 0.44), (0.3, 0.24), (0.3, -0.03)])
-    with place.brush(place.ink) as shapes:
+    with place.brush(place.shadow) as shapes:
         shapes.polygon([(-0.38, 0.18), (0, 0.42), (0.38, 0.18), (0.37, 0.24), (0, 0.5), (-0.37, 0.24)])
         shapes.box((0.15, 0.35), (0.21, 0.54))
         shapes.box((0.1, -0.03), (0.2, 0.14))
@@ -168,7 +170,7 @@ def _boat(place: Place) -> None:
         shapes.polygon([(0, 0.95), (0.1, 0.5), (0.36, 0.16), (0, 0.16)])
     with place.brush(mix(RED, place.light.sky[1], 0.2)) as shapes:
         shapes.polygon([(-0.03, 0.82), (-0.03, 0.17), (-0.27, 0.17)])
-    with place.brush(place.ink) as shapes:
+    with place.brush(place.shadow) as shapes:
         shapes.box((-0.025, 0.08), (-0.005, 0.99))
         shapes.polygon([(-0.4, 0.12), (0.4, 0.12), (0.27, 0), (-0.29, 0)])
         for number in range(5):
@@ -178,13 +180,13 @@ def _boat(place: Place) -> None:
 def _balloon(place: Place) -> None:
     middle, radius = 0.64, 0.36
     white, red = mix(WHITE, place.light.sky[2], 0.3), mix(RED, place.light.sky[1], 0.1)
-    # From the outside in: each stripe covers the middle of the one before.
+    # From the outside in: each stripe covers the middle of the previous one.
     for share, colour in ((1.0, red), (0.72, white), (0.42, red), (0.14, white)):
         with place.brush(colour) as shapes:
             shapes.ellipse((0, middle), radius * share, radius)
             top, bottom = 0.31 * share, 0.07 * share
             shapes.polygon([(-top, 0.46), (-bottom, 0.17), (bottom, 0.17), (top, 0.46)])
-    with place.brush(place.ink) as shapes:
+    with place.brush(place.shadow) as shapes:
         for side in (-1, 1):
             shapes.polygon(
                 [(side * across, up) for across, up in ((0.062, 0.17), (0.04, 0.08), (0.034, 0.08), (0.054, 0.17))]
@@ -192,5 +194,5 @@ def _balloon(place: Place) -> None:
         shapes.polygon([(-0.05, 0.08), (0.05, 0.08), (0.04, 0), (-0.04, 0)])
 
 
-STANDING: dict[str, Draw] = {"lighthouse": _lighthouse, "pines": _pines, "cabin": _cabin}
-LANDMARKS: dict[str, Draw] = {**STANDING, "boat": _boat, "balloon": _balloon}
+ON_LAND: dict[str, Draw] = {"lighthouse": _lighthouse, "pines": _pines, "cabin": _cabin}
+LANDMARKS: dict[str, Draw] = {**ON_LAND, "boat": _boat, "balloon": _balloon}

@@ -1,8 +1,8 @@
-"""What can be read without a key: catalog, skill and health; and how everything else is refused."""
+"""Catalog, skill and health are read without a key; requests for other routes get JSON errors."""
 
 import pytest
 
-from tests.sandbox.client import MODEL, Client
+from tests.sandbox.api_client import MODEL, Client
 
 CATEGORIES = {"text-to-image", "image-to-image", "text-to-video", "image-to-video", "text-to-audio"}
 
@@ -51,35 +51,23 @@ async def test_the_skill_is_markdown_with_front_matter(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/models-catalog.json", "/.well-known/agent-skills/runflow/SKILL.md"])
-async def test_documents_are_sent_once_to_those_who_remember_them(client: Client, path: str) -> None:
+async def test_a_document_is_not_sent_again_to_a_client_with_its_etag(client: Client, path: str) -> None:
     tag = (await client.get(path, key=None)).headers["ETag"]
     again = await client.get(path, key=None, headers={"If-None-Match": tag})
     assert (again.status, again.content, again.headers["ETag"]) == (304, b"", tag)
     assert (await client.get(path, key=None, headers={"If-None-Match": '"old"'})).status == 200
 
 
-async def test_the_api_is_healthy(client: Client) -> None:
+async def test_the_health_route_returns_ok(client: Client) -> None:
     assert (await client.get("/v1/health", key=None)).json == {"status": "ok"}
 
 
-async def test_unknown_routes_and_wrong_methods_are_refused_as_json(client: Client) -> None:
+async def test_errors_for_unknown_routes_and_wrong_methods_are_json(client: Client) -> None:
     unknown = await client.get("/v2/anything")
     assert (unknown.status, unknown.json) == (
         404,
         {"code": "NOT_FOUND", "message": "Not Found", "errors": None},
     )
     wrong = await client.request("DELETE", "/v1/runs")
-    assert wrong.refusal == (405, "METHOD_NOT_ALLOWED")
+    assert wrong.error_code == (405, "METHOD_NOT_ALLOWED")
     assert wrong.headers["Allow"] == "GET,HEAD"
-
-
-async def test_requests_are_recorded_without_the_key(client: Client) -> None:
-    await client.create(idempotency_key="k1", key="rf_live_secret")
-    await client.get("/v1/runs?limit=3", key=None)
-    dispatch, listing = client.sandbox.requests
-    assert (dispatch.method, dispatch.path) == ("POST", f"/v1/models/{MODEL}/runs")
-    assert dispatch.headers["Idempotency-Key"] == "k1"
-    assert dispatch.body["input"]
-    assert dispatch.key == "8680c1843e43"
-    assert "rf_live_secret" not in repr(dispatch)
-    assert (listing.key, listing.query, listing.body, listing.at) == (None, {"limit": "3"}, None, 0)
