@@ -13,16 +13,14 @@ import attrs
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.client import RunflowClient
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.api.paths import LIST_PATH, runs_path
 from runflow_mcp.runflow.dispatch.attempts import (
-    EXISTS,
+    BACKOFF,
     MAX_ATTEMPTS,
     Reached,
     Shown,
-    backoff,
     may_post,
-    pause,
     reached_by,
     shown_by,
 )
@@ -233,7 +231,7 @@ class _Dispatch:
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
-        wait = pause(attempt, error, self.finder.random)
+        wait = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
         if self.reached:
             wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
         return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
@@ -247,11 +245,11 @@ class _Dispatch:
             if isinstance(found, Found):
                 return self._found(found)
             other = found
-            wait = backoff(look_up, self.finder.random)
+            wait = BACKOFF.after(look_up, self.finder.random)
             if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
                 break
             await self.finder.clock.sleep(wait)
-        if other is not None and self.error is not None and self.error.status in EXISTS:
+        if other is not None and self.error is not None and meaning_of(self.error.status).exists:
             raise DispatchFailed(other_model(other.model, LIST_PATH), uncertain=False, sent=False)
         raise self._failed(Shown.UNCLEAR)
 
