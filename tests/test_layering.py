@@ -38,6 +38,7 @@ IMPORTS: dict[str, set[str]] = {
         "clock",
         "settings",
         "credentials",
+        "observability",
         "runflow/reading",
         "runflow/runs",
     },
