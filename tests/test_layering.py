@@ -51,7 +51,16 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/runs",
         "runflow/api",
     },
-    "runflow/catalog": {"json_types", "identifiers", "lenient_json", "clock", "runflow/reading", "runflow/api"},
+    "runflow/catalog": {
+        "json_types",
+        "identifiers",
+        "lenient_json",
+        "clock",
+        "observability",
+        "runflow/backoff",
+        "runflow/reading",
+        "runflow/api",
+    },
     "methods": {
         "__init__",
         "json_types",

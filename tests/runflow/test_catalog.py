@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from runflow_mcp.runflow.catalog.catalog import Catalog, CatalogUnavailable
+from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, RunningSandbox, Sandbox, Truncate
 from runflow_mcp.sandbox.edge import SeenRequest
@@ -36,14 +37,8 @@ async def catalog(
     clock: VirtualClock,
     replacements: list[tuple[Snapshot | None, Snapshot]],
 ) -> AsyncIterator[Catalog]:
-    catalog = Catalog(
-        session,
-        f"{upstream.url}{PATH}",
-        TTL,
-        30.0,
-        clock,
-        on_replaced=lambda before, after: replacements.append((before, after)),
-    )
+    source = Source("catalog", session, f"{upstream.url}{PATH}", 30.0, clock)
+    catalog = Catalog(source, TTL, clock, on_replaced=lambda before, after: replacements.append((before, after)))
     yield catalog
     await catalog.close()
 
@@ -162,7 +157,8 @@ async def test_without_a_catalog_there_is_a_reason(
 
 async def test_an_unreachable_catalog_is_unavailable(session: aiohttp.ClientSession, clock: VirtualClock) -> None:
     url = f"http://127.0.0.1:{free_port()}{PATH}"
-    catalog = Catalog(session, url, TTL, 30.0, clock, on_replaced=lambda _before, _after: None)
+    source = Source("catalog", session, url, 30.0, clock)
+    catalog = Catalog(source, TTL, clock, on_replaced=lambda _before, _after: None)
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
 
@@ -314,7 +310,7 @@ async def test_an_emptied_catalog_is_warned_about(sandbox: Sandbox, clock: Virtu
         with capture_logs() as logged:
             sandbox.faults.add("catalog", listing(), times=None)
             await clock.sleep(TTL)
-    [line, *_] = logged
+    [line, *_] = [line for line in logged if line["log_level"] != "debug"]
     assert (line["event"], line["log_level"], line["stale"]) == ("catalog_fetch_failed", "warning", True)
     assert "no active model" in line["reason"]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from runflow_mcp.runflow.catalog.documents import Document
+from runflow_mcp.runflow.catalog.documents import Document, Source
 from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
 from runflow_mcp.sandbox import Answer, Hang, Reset, RunningSandbox, Sandbox, Truncate, publications
 from runflow_mcp.sandbox.edge import SeenRequest
@@ -19,7 +19,7 @@ LIVE = publications.skill().decode().strip()
 
 
 def make(session: aiohttp.ClientSession, url: str, clock: VirtualClock) -> Skill:
-    return Skill(session, url, TTL, 30.0, clock)
+    return Skill(Source("skill", session, url, 30.0, clock), TTL, clock)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def kept(skill: Skill, clock: VirtualClock, seconds: float = 0.01) -> Asyn
     try:
         await clock.sleep(seconds)
         yield
-        assert not task.done() or not skill.url, "the background task must never end"
+        assert not task.done() or not skill.source.url, "the background task must never end"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
