@@ -41,6 +41,13 @@ BODIES: dict[str, tuple[object, str | None, str | None, list[Any] | None]] = {
     "error as a text": ({"error": "invalid", "code": "A"}, "a", "invalid", []),
     "a code of digits": ({"code": "422", "message": "m"}, None, "m", []),
     "problem details": ({"title": "No", "status": 400, "detail": "x"}, None, "x", []),
+    "no credit in the singular": ({"code": "INSUFFICIENT_CREDIT"}, "insufficient_credits", None, []),
+    "no credit in a later error": (
+        {"code": "BAD_REQUEST", "errors": [{"type": "A"}, {"type": "insufficient_credit"}]},
+        "insufficient_credits",
+        None,
+        None,
+    ),
     "no object": ([1], None, None, [1]),
     "null": (None, None, None, []),
 }
