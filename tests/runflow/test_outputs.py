@@ -351,14 +351,14 @@ def test_no_more_values_are_visited_than_the_limit(item: object) -> None:
 
 def test_no_more_links_are_judged_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = 0
-    judge = links.LinkReader._judge  # noqa: SLF001 - counted, not called
+    judge = links.LinkReader._check_host  # noqa: SLF001 - counted, not called
 
     def counted(self: links.LinkReader, host: str) -> bool:
         nonlocal judged
         judged += 1
         return judge(self, host)
 
-    monkeypatch.setattr(links.LinkReader, "_judge", counted)
+    monkeypatch.setattr(links.LinkReader, "_check_host", counted)
     assert find_outputs([f"https://a..{number}/" for number in range(100_000)]) == []
     assert judged <= links.MAX_EXAMINED / 512
     found = find_outputs([f"https://m\u00fcnchen{number}.example/" for number in range(100_000)])

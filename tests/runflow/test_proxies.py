@@ -102,7 +102,7 @@ async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
 @pytest.mark.parametrize(
     ("status", "said", "kind"),
     [
-        (407, "the proxy refused the user name and password", "proxy_authentication"),
+        (407, "the proxy requires a user name and password", "proxy_authentication"),
         (502, "the proxy refused to connect to Runflow (HTTP 502)", "proxy_refused"),
         (403, "the proxy refused to connect to Runflow (HTTP 403)", "proxy_refused"),
     ],

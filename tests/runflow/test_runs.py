@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.outputs import find_outputs
 from runflow_mcp.runflow.runs.polling import poll_delay
-from runflow_mcp.runflow.runs.run import Run, known_by_id, parse_run
+from runflow_mcp.runflow.runs.run import Run, parse_run, unread_run
 from tests.protocol.laws import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"
@@ -176,7 +176,7 @@ def test_a_result_stands_under_several_names(fields: dict[str, object], output: 
 
 
 def test_a_run_known_by_its_id_says_nothing_else() -> None:
-    run = known_by_id("r-1", "ref")
+    run = unread_run("r-1", "ref")
     assert (run.id, run.client_ref, run.status, run.terminal, run.model) == ("r-1", "ref", "unknown", False, None)
 
 

@@ -1,6 +1,6 @@
-"""Whether another POST may go out for an order: the one place where that is decided.
+"""Whether another POST may be sent for an order: the one place where that is decided.
 
-Pure: what is known of earlier attempts and of the look-up in, yes or no out. ``dispatch`` does as it says.
+Pure: the state of earlier attempts and of the last look-up in, yes or no out. ``dispatcher`` acts on it.
 """
 
 from enum import Enum, IntEnum, auto
@@ -15,18 +15,18 @@ BACKOFF = Backoff(first=0.5, jitter=0.5)
 
 
 class Reached(IntEnum):
-    """The most that any attempt so far may have done upstream. It never goes back."""
+    """The most that any attempt so far may have done upstream. It never decreases."""
 
     #: No attempt was sent, or each was refused.
     NOTHING = 0
-    #: An attempt may have made a run: no answer, a 5xx, or a 429 or 503 that may hide one.
+    #: An attempt may have created a run: no answer, a 5xx, or a 429 or 503 that may hide a run.
     MAYBE = 1
     #: Upstream answered that there is a run: any 2xx, readable or not, a 303 or a 409.
     ANSWERED = 2
 
 
 class Shown(Enum):
-    """What the last look-up by client_ref showed, where it did not find the run."""
+    """What the last look-up by client_ref showed, if it did not find the run."""
 
     NOT_ASKED = auto()
     #: The whole list was read; the run is not in it.
@@ -38,12 +38,12 @@ class Shown(Enum):
 
 
 def may_post(reached: Reached, shown: Shown) -> bool:
-    """Whether a POST may go out now.
+    """Whether a POST may be sent now.
 
-    1. After an answer that there is a run, never again.
-    2. After an attempt that may have made one, only when a look-up since then showed that there is none.
-    3. Otherwise (nothing has been sent) unless a look-up's answer leaves open whether the run exists. A look-up that
-       failed does not stop the first attempt, and a minted client_ref needs none: nobody can have used it.
+    1. Never after upstream answered that there is a run.
+    2. After an attempt that may have created a run, only if a look-up since then showed that there is none.
+    3. Otherwise (nothing has been sent), unless a look-up's answer leaves open whether the run exists. A look-up that
+       failed does not stop the first attempt, and a minted client_ref needs no look-up: nobody can have used it.
     """
     if reached is Reached.ANSWERED or shown is Shown.UNCLEAR:
         return False
