@@ -45,7 +45,7 @@ async def answered(client: RunflowClient, sandbox: Sandbox, status: int, body: o
 # What is sent
 
 
-async def test_a_dispatch_is_sent_with_the_callers_bearer_and_the_key_of_the_order(
+async def test_a_dispatch_is_sent_with_the_callers_bearer_and_the_idempotency_key(
     client: RunflowClient, sandbox: Sandbox
 ) -> None:
     await client.create_run(
@@ -67,13 +67,13 @@ async def test_a_dispatch_is_sent_with_the_callers_bearer_and_the_key_of_the_ord
 
 
 @pytest.mark.parametrize("model", ["a/b", "bytedance/seedance/2.0/fast/text-to-video", "x/...", "x/a.b-c_d"])
-async def test_the_model_arrives_as_it_is(client: RunflowClient, sandbox: Sandbox, model: str) -> None:
+async def test_the_model_is_sent_unchanged_in_the_path(client: RunflowClient, sandbox: Sandbox, model: str) -> None:
     sandbox.faults.add("create", Answer(404))
     await refusal(client, model=model)
     assert sandbox.requests[-1].path == runs_path(model) == f"/v1/models/{model}/runs"
 
 
-async def test_a_look_up_asks_for_one_client_ref_newest_first(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_look_up_lists_the_runs_of_one_client_ref_newest_first(client: RunflowClient, sandbox: Sandbox) -> None:
     ref = "A-z_0.9:/@+=-"
     listed = await client.list_runs(BEARER, ref, {"traceparent": "t"}, limit=20, timeout=9)
     assert listed == {"items": [], "next_pq": None, "prev_pq": None}
@@ -126,7 +126,7 @@ async def test_the_runs_of_a_client_ref_are_listed(client: RunflowClient) -> Non
     assert await listed(client, "ref-2") == []
 
 
-async def test_the_cursor_of_the_next_page_goes_back_as_it_came(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_the_cursor_of_the_next_page_is_sent_back_unchanged(client: RunflowClient, sandbox: Sandbox) -> None:
     sandbox.faults.add("list_runs", Answer(200, b"[]"))
     await client.list_runs(BEARER, "ref-1", {}, limit=20, timeout=9, next_pq="a&b=c/+%20")
     assert sandbox.requests[-1].query["pq"] == "a&b=c/+%20"
@@ -151,7 +151,7 @@ async def test_the_cursor_of_the_next_page_goes_back_as_it_came(client: RunflowC
     ],
     ids=repr,
 )
-async def test_what_an_attempt_may_have_done_follows_from_its_answer(
+async def test_the_answer_of_an_attempt_shows_what_it_may_have_done(
     client: RunflowClient, sandbox: Sandbox, fault: Fault, reached: Reached
 ) -> None:
     sandbox.faults.add("create", fault)
@@ -174,7 +174,7 @@ async def test_what_an_attempt_may_have_done_follows_from_its_answer(
         (KEY, "runflow/outpaint", 422, "validation_error"),
     ],
 )
-async def test_a_refusal_says_who_refused_what(
+async def test_a_refusal_of_the_upstream_has_its_status_code_and_message(
     client: RunflowClient, key: str, model: str, status: int, code: str
 ) -> None:
     fault = await refusal(client, bearer=Bearer(key), model=model)
@@ -184,7 +184,7 @@ async def test_a_refusal_says_who_refused_what(
     assert key not in repr(fault)
 
 
-async def test_the_errors_of_a_refusal_are_passed_on_untouched(client: RunflowClient) -> None:
+async def test_the_errors_of_a_refusal_are_passed_on_unchanged(client: RunflowClient) -> None:
     fault = await refusal(client, model="runflow/background-removal")
     assert fault.errors == [{"type": "missing", "loc": ["body", "input", "image_url"], "msg": "Field required"}]
 
@@ -215,7 +215,9 @@ async def test_a_lost_answer_leaves_the_outcome_unknown(
     assert "127.0.0.1" not in lost.reason
 
 
-async def test_a_refused_connection_sent_nothing(session: aiohttp.ClientSession, clock: VirtualClock) -> None:
+async def test_a_refused_connection_means_that_nothing_was_sent(
+    session: aiohttp.ClientSession, clock: VirtualClock
+) -> None:
     client = RunflowClient(session, f"http://127.0.0.1:{free_port()}", 30.0, clock)
     fault = await refusal(client)
     assert (fault.outcome, fault.status) == (Outcome.NOT_SENT, None)
@@ -239,7 +241,7 @@ async def test_a_request_takes_no_longer_than_configured(
 
 
 @pytest.mark.parametrize("timeout", [0.0, -5.0])
-async def test_no_time_left_is_not_time_without_end(
+async def test_a_request_without_time_left_is_not_sent(
     client: RunflowClient, sandbox: Sandbox, clock: VirtualClock, timeout: float
 ) -> None:
     sandbox.faults.add("create", Hang(600))
@@ -263,14 +265,14 @@ PADDED = {"id": RUN_ID, "status_code": "succeeded", "output": {"text": "word " *
         ("identity", bytes),
     ],
 )
-async def test_a_body_that_came_compressed_unasked_is_read(
+async def test_a_body_that_is_compressed_although_not_asked_for_is_read(
     client: RunflowClient, sandbox: Sandbox, encoding: str, pack: Any
 ) -> None:
     sandbox.faults.add("get_run", Answer(200, pack(orjson.dumps(PADDED)), {"Content-Encoding": encoding}))
     assert (await client.get_run(BEARER, RUN_ID, {})).output == PADDED["output"]
 
 
-async def test_a_compressed_refusal_is_read(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_a_compressed_error_body_is_read(client: RunflowClient, sandbox: Sandbox) -> None:
     body = gzip.compress(orjson.dumps({"code": "PERMISSION_DENIED", "message": "No."}))
     fault = await answered(client, sandbox, 403, body, **{"Content-Encoding": "gzip"})
     assert (fault.code, fault.message) == ("permission_denied", "No.")
@@ -309,7 +311,7 @@ async def test_a_body_of_8_mib_is_read(client: RunflowClient, sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_a_body_over_8_mib_is_refused(client: RunflowClient, sandbox: Sandbox, status: int) -> None:
+async def test_a_body_over_8_mib_is_not_read(client: RunflowClient, sandbox: Sandbox, status: int) -> None:
     sandbox.faults.add("get_run", Answer(status, _spaces(MAX_RESPONSE_BYTES + 1)))
     with pytest.raises(UpstreamError) as caught:
         await client.get_run(BEARER, RUN_ID, {})
@@ -318,7 +320,7 @@ async def test_a_body_over_8_mib_is_refused(client: RunflowClient, sandbox: Sand
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_bomb_is_not_inflated(client: RunflowClient, sandbox: Sandbox, encoding: str) -> None:
+async def test_a_decompression_bomb_is_not_inflated(client: RunflowClient, sandbox: Sandbox, encoding: str) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
     bomb = b"".join(packer.compress(bytes(1024 * 1024)) for _ in range(100)) + packer.flush()
     assert len(bomb) < 200_000
@@ -332,7 +334,7 @@ async def test_a_bomb_is_not_inflated(client: RunflowClient, sandbox: Sandbox, e
 # The key
 
 
-async def test_no_fault_shows_the_key(client: RunflowClient, sandbox: Sandbox) -> None:
+async def test_an_error_never_shows_the_key(client: RunflowClient, sandbox: Sandbox) -> None:
     for fault in (Reset(), Truncate(), Hang(90), Answer(500, KEY.encode()), Answer(201, KEY.encode())):
         sandbox.faults.add("create", fault)
         caught = await refusal(client)

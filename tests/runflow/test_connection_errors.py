@@ -108,7 +108,7 @@ async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) ->
         ("127.0.0.2", {}, True, "tls_name_mismatch", "another host name"),
     ],
 )
-async def test_each_fault_of_a_certificate_is_named_and_sends_nothing(
+async def test_each_problem_of_a_certificate_is_named_and_nothing_is_sent(
     listen: Listen,
     authority: Authority,
     clock: VirtualClock,
@@ -154,7 +154,7 @@ async def test_each_way_to_lose_a_connection_is_named(
     ],
 )
 @pytest.mark.real_time
-async def test_an_address_that_leads_nowhere_is_named(clock: VirtualClock, url: str, problem: str, said: str) -> None:
+async def test_an_unreachable_address_is_named(clock: VirtualClock, url: str, problem: str, said: str) -> None:
     error = await failure(url, clock)
     assert (error.outcome, error.problem) == (Outcome.NOT_SENT, problem)
     assert said in error.reason
@@ -172,11 +172,11 @@ async def test_an_address_that_leads_nowhere_is_named(clock: VirtualClock, url: 
     ],
     ids=repr,
 )
-def test_what_no_test_machine_has_to_offer_is_named_too(error: Exception, kind: str, *, sent: bool) -> None:
+def test_an_exception_that_a_test_machine_cannot_provoke_is_named(error: Exception, kind: str, *, sent: bool) -> None:
     assert (problem_of(error).kind, problem_of(error).sent) == (kind, sent)
 
 
-async def test_the_sentence_reaches_the_caller_and_the_log(clock: VirtualClock) -> None:
+async def test_the_reason_is_shown_to_the_caller_and_logged(clock: VirtualClock) -> None:
     with capture_logs() as logged:
         async with run_server(f"http://127.0.0.1:{free_port()}", clock, Random(0), {}) as server:
             error = (await server.generate()).tool_error

@@ -18,7 +18,7 @@ MANY = MAX_CONTAINERS + 1
 
 @law
 @given(st.dictionaries(st.text(max_size=20), json_values, max_size=6), st.booleans())
-def test_an_object_without_large_members_stays_as_it_is(value: dict[str, Any], indented: bool) -> None:  # noqa: FBT001
+def test_an_object_without_large_members_is_unchanged(value: dict[str, Any], indented: bool) -> None:  # noqa: FBT001
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
     assert orjson.loads(reduced(text)) == value
 
@@ -35,7 +35,7 @@ def test_an_object_without_large_members_stays_as_it_is(value: dict[str, Any], i
     ],
     ids=["objects", "arrays", "nested", "members", "strings", "brackets in a text"],
 )
-def test_a_large_member_is_replaced_and_the_others_stay(heavy: object) -> None:
+def test_a_large_member_is_replaced_and_the_others_are_kept(heavy: object) -> None:
     text = orjson.dumps({"id": "r-1", "output": heavy, "cost": None, "nodes_total": 1.5, "status_code": "succeeded"})
     assert is_heavy(text)
     run = orjson.loads(reduced(text))
@@ -43,19 +43,19 @@ def test_a_large_member_is_replaced_and_the_others_stay(heavy: object) -> None:
     assert run == {"id": "r-1", "cost": None, "nodes_total": 1.5, "status_code": "succeeded"}
 
 
-def test_the_addresses_in_a_large_member_stay() -> None:
+def test_the_addresses_in_a_large_member_are_kept() -> None:
     urls = [f"{URL}?{number}" for number in range(MAX_ADDRESSES + 1)]
     text = orjson.dumps({"output": {"images": [{"url": url} for url in urls], "boxes": [{}] * MANY}})
     assert orjson.loads(reduced(text))["output"]["urls"] == urls[:MAX_ADDRESSES]
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"a":', b'{"a":[[]', b'{"a":"x', b"null", b"<html>"])
-def test_what_is_not_a_whole_object_is_refused(text: bytes) -> None:
+def test_anything_but_a_whole_object_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"not an object|cut short|not JSON"):
         reduced(text)
 
 
-async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_with_too_many_values_is_answered_with_its_files(server: Server, sandbox: Sandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "output": {"boxes": [{}] * 300_000, "image": URL}, "cost": "0.1"}
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
     answer = (await server.generate()).structured

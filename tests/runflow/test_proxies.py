@@ -82,7 +82,7 @@ async def test_plain_http_goes_through_its_own_proxy(start: Start, proxy: Forwar
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
+async def test_the_credentials_of_the_proxy_reach_the_proxy_alone(
     start: Start, proxy: ForwardProxy, sandbox: Sandbox, scheme: str
 ) -> None:
     proxy.authorization = "Basic " + base64.b64encode(b"us@er:s3:cret/").decode()
@@ -107,7 +107,7 @@ async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
         (403, "the proxy refused to connect to Runflow (HTTP 403)", "proxy_refused"),
     ],
 )
-async def test_a_refusal_of_the_proxy_is_not_runflows(
+async def test_a_refusal_of_the_proxy_is_not_attributed_to_runflow(
     start: Start, proxy: ForwardProxy, sandbox: Sandbox, *, status: int, said: str, kind: str
 ) -> None:
     proxy.status = status
@@ -124,9 +124,7 @@ async def test_a_refusal_of_the_proxy_is_not_runflows(
     assert "s3cret" not in f"{error}{models}{logged}"
 
 
-async def test_a_proxy_of_plain_http_that_wants_credentials_is_told_from_runflow(
-    start: Start, proxy: ForwardProxy
-) -> None:
+async def test_a_407_of_a_plain_http_proxy_is_not_attributed_to_runflow(start: Start, proxy: ForwardProxy) -> None:
     proxy.authorization = "Basic x"
     error = (await (await start("http")).generate()).tool_error
     assert "(HTTP 407)" in error["message"]
@@ -135,14 +133,14 @@ async def test_a_proxy_of_plain_http_that_wants_credentials_is_told_from_runflow
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "no-such-proxy.invalid:3128"])
-async def test_a_proxy_that_is_not_there_is_told_from_runflow(start: Start, scheme: str, address: str) -> None:
+async def test_an_unreachable_proxy_is_distinguished_from_runflow(start: Start, scheme: str, address: str) -> None:
     server = await start(scheme, HTTPS_PROXY=address, HTTP_PROXY=address)
     error = (await server.generate()).tool_error
     assert error["message"].startswith("The proxy of this server")
     assert "127.0.0.1" not in error["message"]
 
 
-async def test_an_excepted_host_is_reached_without_the_proxy(start: Start, proxy: ForwardProxy) -> None:
+async def test_a_host_in_no_proxy_is_reached_directly(start: Start, proxy: ForwardProxy) -> None:
     server = await start(NO_PROXY="example.com, .runflow.test")
     error = (await server.generate()).tool_error
     assert error["message"].startswith("The host name of Runflow could not be resolved")
@@ -158,7 +156,7 @@ async def test_loopback_never_goes_through_a_proxy(
     assert not proxy.heads
 
 
-async def test_each_redirect_finds_its_own_way(
+async def test_the_proxy_is_chosen_anew_for_each_redirect(
     start: Start, upstream: RunningSandbox, proxy: ForwardProxy, sandbox: Sandbox
 ) -> None:
     """From a host behind the proxy to loopback: neither must see what is meant for the other."""
@@ -171,7 +169,7 @@ async def test_each_redirect_finds_its_own_way(
     assert all("Proxy-Authorization" not in seen.headers for seen in sandbox.requests)
 
 
-async def test_without_its_certificate_a_private_authority_is_not_trusted(start: Start, sandbox: Sandbox) -> None:
+async def test_a_private_authority_is_not_trusted_without_its_certificate(start: Start, sandbox: Sandbox) -> None:
     server = await start(SSL_CERT_FILE="")
     error = (await server.generate()).tool_error
     assert "SSL_CERT_FILE" in error["message"]

@@ -179,7 +179,7 @@ def test_a_key_that_a_run_echoes_is_masked(spelling: Any) -> None:
 # Depth
 
 
-def test_what_is_nested_too_deeply_to_be_written_again_is_cut() -> None:
+def test_json_that_is_nested_too_deeply_to_be_written_is_cut() -> None:
     run = run_in(b'{"id":"r-1","output":' + b"[" * 900 + b'"https://a/b.png"' + b"]" * 900 + b"}")
     shown = {"output": trimmed(run.output), "details": {"run": trimmed(run.raw)}}
     assert b"nested too deeply" in orjson.dumps({"result": {"structuredContent": shown}})

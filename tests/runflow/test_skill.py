@@ -84,11 +84,11 @@ NO_SKILL = {
 
 
 @pytest.mark.parametrize(("body", "content_type"), NO_SKILL.values(), ids=NO_SKILL)
-def test_anything_else_is_none(body: bytes, content_type: str) -> None:
+def test_a_document_that_is_not_markdown_is_not_a_skill(body: bytes, content_type: str) -> None:
     assert read_skill(document(body, content_type)) is None
 
 
-def test_the_bundled_skill_is_one() -> None:
+def test_the_bundled_skill_is_valid() -> None:
     text = bundled().markdown
     assert text == text.strip() + "\n" or text == text.strip()
     assert read_skill(document(text.encode())) is not None
@@ -98,7 +98,7 @@ def test_the_bundled_skill_is_one() -> None:
 # What is current
 
 
-async def test_the_bundled_skill_stands_until_the_live_one_has_come(
+async def test_the_bundled_skill_is_current_until_the_live_one_has_been_fetched(
     skill: Skill, sandbox: Sandbox, clock: VirtualClock
 ) -> None:
     assert skill.current.markdown == bundled().markdown
@@ -109,7 +109,7 @@ async def test_the_bundled_skill_stands_until_the_live_one_has_come(
 
 
 @pytest.mark.parametrize(("body", "content_type"), NO_SKILL.values(), ids=NO_SKILL)
-async def test_what_is_no_skill_leaves_the_bundled_one(
+async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
     skill: Skill, sandbox: Sandbox, clock: VirtualClock, body: bytes, content_type: str
 ) -> None:
     sandbox.faults.add("skill", Answer(200, body, {"Content-Type": content_type, "ETag": '"bad"'}))
@@ -123,7 +123,7 @@ async def test_what_is_no_skill_leaves_the_bundled_one(
 @pytest.mark.parametrize(
     "fault", [Answer(404), Answer(500), Reset(), Truncate(), Hang(600)], ids=["404", "500", "reset", "torn", "silence"]
 )
-async def test_a_failure_leaves_the_last_live_one(
+async def test_a_failed_fetch_leaves_the_last_live_skill(
     skill: Skill, sandbox: Sandbox, clock: VirtualClock, fault: Answer | Reset | Truncate | Hang
 ) -> None:
     async with kept(skill, clock):
@@ -142,7 +142,7 @@ async def test_an_unchanged_skill_is_not_sent_again(skill: Skill, sandbox: Sandb
     assert [bool(seen.headers.get("If-None-Match")) for seen in fetches(sandbox)] == [False, True, True]
 
 
-async def test_a_new_skill_takes_the_place_of_the_old_one(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
+async def test_a_new_skill_replaces_the_previous_one(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
     async with kept(skill, clock):
         sandbox.faults.add("skill", Answer(200, b"# New", {"Content-Type": "text/markdown"}))
         await clock.sleep(TTL)
@@ -151,13 +151,13 @@ async def test_a_new_skill_takes_the_place_of_the_old_one(skill: Skill, sandbox:
         assert skill.current.markdown == LIVE
 
 
-async def test_three_redirects_are_followed(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
+async def test_three_redirects_of_the_skill_are_followed(skill: Skill, sandbox: Sandbox, clock: VirtualClock) -> None:
     sandbox.faults.add("skill", Answer(302, headers={"Location": PATH}), times=3)
     async with kept(skill, clock):
         assert skill.current.markdown == LIVE
 
 
-async def test_without_a_url_nothing_is_fetched(
+async def test_without_a_url_no_skill_is_fetched(
     session: aiohttp.ClientSession, upstream: RunningSandbox, clock: VirtualClock
 ) -> None:
     skill = make(session, "", clock)

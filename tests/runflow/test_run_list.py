@@ -49,31 +49,31 @@ def candidates(payload: Any, client_ref: str = "ref") -> list[str]:
         (listed(OTHER), []),
     ],
 )
-def test_candidates_are_what_may_be_the_run_best_first(payload: Any, ids: list[str]) -> None:
+def test_candidates_are_the_entries_that_may_be_the_run_best_first(payload: Any, ids: list[str]) -> None:
     assert candidates(payload) == ids
 
 
-def test_a_client_ref_that_is_a_number_is_its_digits() -> None:
+def test_a_numeric_client_ref_is_compared_by_its_digits() -> None:
     assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
 
 
 @pytest.mark.parametrize("length", [MIN_CUT, 32, 64, 99])
-def test_in_a_list_a_long_beginning_is_ours(length: int) -> None:
+def test_a_listed_client_ref_may_be_a_long_beginning_of_the_orders(length: int) -> None:
     assert candidates(listed({"id": "x", "client_ref": LONG[:length].lower()}), LONG) == ["x"]
     assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT - 1]}), LONG) == []
 
 
 @pytest.mark.parametrize("theirs", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
-def test_in_an_answer_to_our_own_request_any_beginning_is_ours(theirs: str) -> None:
+def test_a_client_ref_in_the_answer_to_a_post_may_be_any_beginning_of_the_orders(theirs: str) -> None:
     assert is_same_ref(theirs, "Job-10")
 
 
 @pytest.mark.parametrize("theirs", ["job-100", "ob-10", "job-2", "x"])
-def test_anything_else_is_another(theirs: str) -> None:
+def test_a_client_ref_that_is_not_a_beginning_is_another(theirs: str) -> None:
     assert not is_same_ref(theirs, "Job-10")
 
 
-def test_a_client_ref_is_looked_up_in_each_way_an_upstream_may_keep_it() -> None:
+def test_a_client_ref_is_looked_up_in_each_form_that_an_upstream_may_store() -> None:
     assert spellings("job-10") == ("job-10",)
     assert spellings("Job-10") == ("Job-10", "job-10")
     assert spellings("mcp-" + "0" * 32) == ("mcp-" + "0" * 32,)
@@ -82,7 +82,7 @@ def test_a_client_ref_is_looked_up_in_each_way_an_upstream_may_keep_it() -> None
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"items": None}, {"items": {}}, "x", 5, {"code": "X"}])
-def test_what_is_not_a_list_is_not_a_page(payload: Any) -> None:
+def test_a_payload_without_a_list_is_not_a_page(payload: Any) -> None:
     assert read_page(payload, "a/b", "ref", LIMIT) is None
 
 
@@ -131,6 +131,6 @@ def test_a_page_says_whether_there_is_more(payload: Any, more: bool, next_pq: st
 
 @law
 @given(json_values)
-def test_no_list_makes_the_reading_fail(payload: Any) -> None:
+def test_reading_a_page_never_fails(payload: Any) -> None:
     for one in (payload, [payload], {"items": [payload], "next_pq": payload}):
         read_page(one, "a/b", "ref", LIMIT)

@@ -84,14 +84,14 @@ async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(server: Serve
     assert await way(server, invented(100)) == refused_by_runflow
 
 
-async def test_sent_at_the_same_moment_they_do_not_pass_the_limit_either(server: Server, sandbox: Sandbox) -> None:
+async def test_keys_tried_at_the_same_moment_do_not_exceed_the_limit(server: Server, sandbox: Sandbox) -> None:
     reject(sandbox, after=0.4)
     outcomes = Counter(await asyncio.gather(*(start(server, invented(number)) for number in range(100))))
     assert outcomes == {"unauthorized": LIMIT, "rate_limited": 70}
     assert asked(sandbox) == LIMIT
 
 
-async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, sandbox: Sandbox) -> None:
+async def test_keys_of_clients_that_leave_at_once_are_counted(server: Server, sandbox: Sandbox) -> None:
     reject(sandbox, after=1)
     for way in (start, look_up, task):
         calls = [asyncio.create_task(way(server, f"rf_live_{way.__name__}_{number}")) for number in range(20)]
@@ -104,7 +104,7 @@ async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, s
     assert await ping(server, invented(0)) == 429
 
 
-async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, sandbox: Sandbox) -> None:
+async def test_an_accepted_key_keeps_working_when_others_are_limited(server: Server, sandbox: Sandbox) -> None:
     assert await start(server, KEY) == "ok"
     reject(sandbox)
     for number in range(LIMIT):
@@ -115,7 +115,7 @@ async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, s
     assert await generate(server, KEY) == "ok"
 
 
-async def test_a_client_without_a_key_keeps_no_customer_from_its_first_call(server: Server) -> None:
+async def test_a_client_without_a_key_does_not_block_new_keys_of_its_address(server: Server) -> None:
     assert Counter([await ping(server, None) for _ in range(40)]) == {401: LIMIT, 429: 10}
     assert await start(server, KEY) == "ok"
 
@@ -127,7 +127,7 @@ async def test_a_key_that_is_revoked_counts_again(server: Server, sandbox: Sandb
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
+async def test_an_answer_that_does_not_show_whether_the_key_is_valid_is_not_counted(
     server: Server, sandbox: Sandbox, status: int
 ) -> None:
     for route in (Route.CREATE, Route.LIST_RUNS):
@@ -141,7 +141,9 @@ async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
 
 
 @pytest.mark.parametrize("status", [402, 403, 404, 422])
-async def test_any_other_refusal_is_to_a_key_that_runflow_knows(server: Server, sandbox: Sandbox, status: int) -> None:
+async def test_a_refusal_other_than_401_means_that_the_key_is_valid(
+    server: Server, sandbox: Sandbox, status: int
+) -> None:
     sandbox.faults.add(Route.CREATE, Answer(status), times=1)
     await start(server, invented(1))
     reject(sandbox)

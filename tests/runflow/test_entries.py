@@ -49,7 +49,7 @@ def inputs(**fields: object) -> tuple[Input, ...]:
         lambda entries: {"version": 3, "models": entries, "items": None},
     ],
 )
-def test_a_catalog_is_a_list_or_an_object_with_one(wrap: Any) -> None:
+def test_a_catalog_is_a_list_or_an_object_that_holds_a_list(wrap: Any) -> None:
     snapshot = parse_catalog(orjson.dumps(wrap([ENTRY])))
     assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
     assert snapshot.skipped == 0
@@ -75,7 +75,7 @@ def test_a_catalog_is_a_list_or_an_object_with_one(wrap: Any) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_catalog_is_refused_as_a_whole(body: bytes) -> None:
+def test_a_document_that_is_not_a_catalog_is_rejected_as_a_whole(body: bytes) -> None:
     with pytest.raises(CatalogUnreadable):
         parse_catalog(body)
 
@@ -86,7 +86,7 @@ def test_an_empty_catalog_is_a_catalog() -> None:
 
 @law
 @given(st.lists(json_values | st.dictionaries(st.sampled_from([*ENTRY, "runs_endpoint"]), json_values), max_size=6))
-def test_no_entry_makes_the_reader_fail(entries: list[object]) -> None:
+def test_reading_entries_never_fails(entries: list[object]) -> None:
     snapshot = read(*entries, ENTRY)
     assert len(snapshot.models) + snapshot.skipped <= len(entries) + 1
     for one in snapshot.models:
@@ -99,7 +99,7 @@ def test_no_entry_makes_the_reader_fail(entries: list[object]) -> None:
 @given(
     st.fixed_dictionaries(dict.fromkeys(["inputs", "input_schema", "pricing", "description", "status"], json_values))
 )
-def test_odd_details_cost_no_entry(fields: dict[str, object]) -> None:
+def test_an_entry_with_unreadable_details_is_kept(fields: dict[str, object]) -> None:
     assert len(read(ENTRY | fields).models) <= 1
     assert read(ENTRY | fields).skipped == 0
 
@@ -127,14 +127,14 @@ def test_odd_details_cost_no_entry(fields: dict[str, object]) -> None:
     ],
     ids=str,
 )
-def test_a_bad_entry_is_skipped_and_counted(poison: object) -> None:
+def test_an_unreadable_entry_is_skipped_and_counted(poison: object) -> None:
     snapshot = read(ENTRY, poison, ENTRY | {"model_slug": "other"})
     assert [one.name for one in snapshot.models] == ["google/nano-banana-2", "google/other"]
     assert snapshot.skipped == 1
 
 
 @pytest.mark.parametrize("field", ["pricing", "price", "pricing_note"])
-def test_a_price_that_is_nested_for_ever_does_not_spoil_the_list(field: str) -> None:
+def test_an_entry_with_a_deeply_nested_price_can_be_written(field: str) -> None:
     """What was read must also be possible to write, or one entry would take the whole list with it."""
     deep = b"[" * 600 + b"]" * 600
     body = orjson.dumps([ENTRY, ENTRY | {"model_slug": "deep", field: orjson.Fragment(deep)}])
@@ -147,7 +147,7 @@ def test_a_price_that_is_nested_for_ever_does_not_spoil_the_list(field: str) -> 
 # One entry
 
 
-def test_the_documented_fields_are_read() -> None:
+def test_the_documented_fields_of_an_entry_are_read() -> None:
     found = model(description=" Fast. ", pricing={"unit": "image", "usd": "0.04"})
     assert found == Model(
         name="google/nano-banana-2",
@@ -175,7 +175,7 @@ def test_the_documented_fields_are_read() -> None:
         ({"runs_endpoint": "/v1/models/a/b/runs", "provider_slug": "", "model_slug": None}, "a/b"),
     ],
 )
-def test_a_model_is_named_in_one_of_several_ways(entry: dict[str, object], name: str) -> None:
+def test_a_model_is_named_by_its_slugs_in_several_spellings(entry: dict[str, object], name: str) -> None:
     [found] = read(entry).models
     assert (found.name, found.runs_endpoint) == (name, f"/v1/models/{name}/runs")
     assert found.model_name
@@ -205,7 +205,7 @@ def test_a_model_is_named_in_one_of_several_ways(entry: dict[str, object], name:
         (["/v1/models/google/nb2/runs"], "google/nano-banana-2"),
     ],
 )
-def test_a_well_formed_endpoint_decides_what_is_called(endpoint: object, name: str) -> None:
+def test_a_well_formed_endpoint_decides_the_name_of_a_model(endpoint: object, name: str) -> None:
     found = model(runs_endpoint=endpoint)
     assert (found.name, found.runs_endpoint) == (name, f"/v1/models/{name}/runs")
     assert (found.provider_slug, found.model_slug) == ("google", "nano-banana-2"), "what people look for stays"
@@ -213,12 +213,12 @@ def test_a_well_formed_endpoint_decides_what_is_called(endpoint: object, name: s
 
 
 @pytest.mark.parametrize("slugs", [{"model_slug": "not a slug"}, {"provider_slug": ".."}, {"model_slug": None}])
-def test_an_entry_with_an_endpoint_needs_no_good_slugs(slugs: dict[str, object]) -> None:
+def test_an_entry_with_an_endpoint_needs_no_well_formed_slugs(slugs: dict[str, object]) -> None:
     found = model(**slugs, runs_endpoint="/v1/models/a/b/c/runs")
     assert (found.name, found.provider_slug, found.model_slug) == ("a/b/c", "a", "b/c")
 
 
-def test_two_entries_that_call_the_same_are_one() -> None:
+def test_of_two_entries_for_the_same_model_the_second_is_skipped() -> None:
     snapshot = read(ENTRY, ENTRY | {"model_slug": "alias", "runs_endpoint": "/v1/models/google/nano-banana-2/runs"})
     assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
     assert snapshot.skipped == 1
@@ -295,29 +295,29 @@ def test_an_inactive_entry_is_left_out_and_not_counted_as_bad(fields: dict[str, 
 
 @pytest.mark.parametrize("field", ["pricing", "pricing_note", "price"])
 @pytest.mark.parametrize("price", ["$0.04/image", {"usd": 0.04}, 0.04])
-def test_a_price_stands_under_one_of_several_names(field: str, price: object) -> None:
+def test_a_price_has_one_of_several_names(field: str, price: object) -> None:
     assert model(**{field: price}).pricing == price
 
 
 @pytest.mark.parametrize("price", [0, 0.0, "0", "0.00", "free", {"usd": 0}, [{"unit": "image", "usd": "0"}], 12, -1])
-def test_a_price_may_be_nothing_and_of_any_shape(price: object) -> None:
+def test_a_price_may_be_zero_and_of_any_shape(price: object) -> None:
     assert model(pricing=price).pricing == price
 
 
 @pytest.mark.parametrize("price", [False, True, "", "  ", {}, [], None])
-def test_what_tells_no_price_is_none_and_hides_no_other(price: object) -> None:
+def test_an_empty_price_is_none_and_does_not_hide_a_later_one(price: object) -> None:
     assert model(pricing=price).pricing is None
     assert "pricing" not in shown(model(pricing=price))
     assert model(pricing=price, price=0).pricing == 0
     assert shown(model(pricing=price, price=0))["pricing"] == 0
 
 
-def test_a_missing_name_is_the_slug() -> None:
+def test_an_entry_without_a_name_is_named_by_its_slug() -> None:
     assert model(model_name=None).model_name == "nano-banana-2"
     assert model(model_name=None, name="NB").model_name == "NB"
 
 
-def test_a_description_is_cut_to_a_sane_length() -> None:
+def test_a_long_description_is_cut() -> None:
     assert len(model(description="x" * 5000).description or "") <= 1000
 
 
@@ -345,7 +345,7 @@ def test_inputs_in_the_apis_own_spelling_are_read() -> None:
     ) == (Input("size", "string", required=True, values=("s", "l")),)
 
 
-def test_a_null_counts_as_absent_in_an_input() -> None:
+def test_a_null_in_an_input_counts_as_absent() -> None:
     assert inputs(
         inputs=[
             {
@@ -381,13 +381,13 @@ def test_inputs_as_a_json_schema_are_read(field: str) -> None:
     )
 
 
-def test_options_with_labels_are_their_values() -> None:
+def test_options_with_labels_are_read_as_their_values() -> None:
     found = inputs(inputs=[{"name": "a", "options": [{"label": "Small", "value": "s"}, {"label": "?"}, 5, None, []]}])
     assert found[0].values == ("s", 5)
 
 
 @pytest.mark.parametrize("listed", [[None, 5, {}, {"name": ""}, {"name": 5}], {}, "x", 5, {"properties": []}, None])
-def test_inputs_that_cannot_be_read_are_none(listed: object) -> None:
+def test_unreadable_inputs_are_left_out(listed: object) -> None:
     assert inputs(inputs=listed) == ()
 
 
@@ -527,7 +527,7 @@ def test_allowed_values_are_read_in_each_of_their_shapes(spec: dict[str, object]
         orjson.dumps(shown(model(inputs=[{"name": "x", **spec}])))
 
 
-def test_choices_inside_each_other_for_ever_are_none() -> None:
+def test_endlessly_nested_choices_have_no_values() -> None:
     spec: dict[str, object] = {"enum": ["a"]}
     for _ in range(100):
         spec = {"anyOf": [spec, spec]} if spec.get("enum") else {"anyOf": [spec]}
@@ -559,7 +559,7 @@ def test_an_input_listed_twice_is_one_input() -> None:
 # The sandbox's two documents, which imitate the real ones
 
 
-def test_both_documents_of_the_upstream_read_the_same() -> None:
+def test_both_catalog_shapes_of_the_sandbox_read_the_same() -> None:
     site, api = parse_catalog(sandbox_catalog.document()), parse_catalog(sandbox_catalog.public_document())
     assert site.models == api.models
     assert site.skipped == api.skipped == 0
@@ -577,7 +577,7 @@ def test_solutions_come_first_then_catalog_order() -> None:
     assert [one.name for one in snapshot.solutions] == ["runflow/b", "runflow/a"]
 
 
-def test_what_is_derived_of_a_snapshot_is_made_once() -> None:
+def test_a_value_derived_from_a_snapshot_is_built_once() -> None:
     snapshot = read(ENTRY)
     made: list[object] = []
 
@@ -614,20 +614,20 @@ def test_the_category_solution_is_the_provider_runflow(snapshot: Snapshot) -> No
 
 
 @pytest.mark.parametrize("category", [one for one in CATEGORIES if one != "solution"])
-def test_a_category_keeps_its_own(snapshot: Snapshot, category: str) -> None:
+def test_a_category_selects_its_models(snapshot: Snapshot, category: str) -> None:
     found = select(snapshot, category=category)
     assert {snapshot.models[position].category for position in found} <= {category}
     assert len(found) == sum(one.category == category for one in snapshot.models)
 
 
 @pytest.mark.parametrize("provider", ["google", "Google", " GOOGLE "])
-def test_a_provider_is_taken_in_any_case(snapshot: Snapshot, provider: str) -> None:
+def test_a_provider_is_matched_in_any_case(snapshot: Snapshot, provider: str) -> None:
     found = names(snapshot, provider=provider)
     assert found
     assert all(name.startswith("google/") for name in found)
 
 
-def test_a_provider_is_no_substring(snapshot: Snapshot) -> None:
+def test_a_provider_is_not_matched_by_a_part_of_its_name(snapshot: Snapshot) -> None:
     assert names(snapshot, provider="goog") == []
 
 
@@ -655,7 +655,7 @@ def test_exact_hits_come_first_then_prefixes_then_the_rest() -> None:
 
 
 @pytest.mark.parametrize("query", ["", "  ", None])
-def test_an_empty_query_is_no_query(snapshot: Snapshot, query: str | None) -> None:
+def test_an_empty_query_selects_everything(snapshot: Snapshot, query: str | None) -> None:
     assert len(select(snapshot, query=query)) == len(snapshot.models)
 
 
@@ -670,7 +670,7 @@ queries = st.sampled_from(
     st.none() | st.sampled_from(["runflow", "google", "nobody"]),
     st.none() | queries,
 )
-def test_a_selection_is_the_fitting_entries_in_the_documented_order(
+def test_a_selection_is_the_matching_entries_in_the_documented_order(
     category: str | None, provider: str | None, query: str | None
 ) -> None:
     snapshot = parse_catalog(sandbox_catalog.document())
@@ -743,18 +743,18 @@ NANO = (
         ("nano-banana-3", []),
     ],
 )
-def test_a_query_is_a_full_name_a_part_of_one_or_words_in_any_order(query: str, found: list[str]) -> None:
+def test_a_query_matches_a_full_name_a_part_of_a_name_or_words_in_any_order(query: str, found: list[str]) -> None:
     assert names(read(*NANO), query=query) == found
 
 
-def test_a_query_of_great_length_is_no_work() -> None:
+def test_a_very_long_query_is_cheap() -> None:
     assert names(read(*NANO), query="a " * 120_000) == [one.name for one in read(*NANO).models]
     assert names(read(*NANO), query="x" * 250_000) == []
 
 
 @law
 @given(st.permutations(range(6)))
-def test_the_order_follows_the_catalog(order: list[int]) -> None:
+def test_hits_of_the_same_rank_keep_the_order_of_the_catalog(order: list[int]) -> None:
     snapshot = read(*(ENTRY | {"model_slug": f"m{number}"} for number in order))
     assert [one.model_slug for one in snapshot.models] == [f"m{number}" for number in order]
     assert attrs.evolve(snapshot.models[0]) == snapshot.models[0]
