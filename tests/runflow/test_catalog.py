@@ -1,4 +1,4 @@
-"""One catalog for everybody: fetched once at a time, asked for again before it is old, kept when that fails."""
+"""The catalog: fetched once at a time, refreshed before it is old, kept when a refresh fails."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What the client makes of each answer of the API, and what it never does with a bearer."""
+"""The client over a connection: what is sent, which answers are read, and what never happens to a bearer."""
 
 import gzip
 import traceback
@@ -36,7 +36,7 @@ async def refusal(client: RunflowClient, *, bearer: Bearer = BEARER, model: str 
 
 
 async def answered(client: RunflowClient, sandbox: Sandbox, status: int, body: object, **headers: str) -> UpstreamError:
-    """The fault that a scripted answer to a dispatch becomes."""
+    """The error that a scripted answer to a dispatch becomes."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.faults.add("create", Answer(status, content, headers))
     return await refusal(client)
@@ -177,16 +177,16 @@ async def test_the_answer_of_an_attempt_shows_what_it_may_have_done(
 async def test_a_refusal_of_the_upstream_has_its_status_code_and_message(
     client: RunflowClient, key: str, model: str, status: int, code: str
 ) -> None:
-    fault = await refusal(client, bearer=Bearer(key), model=model)
-    assert (fault.outcome, fault.status, fault.code) == (Outcome.REFUSED, status, code)
-    assert fault.path == runs_path(model)
-    assert fault.message
-    assert key not in repr(fault)
+    error = await refusal(client, bearer=Bearer(key), model=model)
+    assert (error.outcome, error.status, error.code) == (Outcome.REFUSED, status, code)
+    assert error.path == runs_path(model)
+    assert error.message
+    assert key not in repr(error)
 
 
 async def test_the_errors_of_a_refusal_are_passed_on_unchanged(client: RunflowClient) -> None:
-    fault = await refusal(client, model="runflow/background-removal")
-    assert fault.errors == [{"type": "missing", "loc": ["body", "input", "image_url"], "msg": "Field required"}]
+    error = await refusal(client, model="runflow/background-removal")
+    assert error.errors == [{"type": "missing", "loc": ["body", "input", "image_url"], "msg": "Field required"}]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -194,8 +194,8 @@ async def test_the_errors_of_a_refusal_are_passed_on_unchanged(client: RunflowCl
 async def test_a_redirect_of_the_api_is_not_followed(
     client: RunflowClient, sandbox: Sandbox, status: int, target: str
 ) -> None:
-    fault = await answered(client, sandbox, status, b"", Location=target)
-    assert (fault.outcome, fault.status) == (Outcome.REFUSED, status)
+    error = await answered(client, sandbox, status, b"", Location=target)
+    assert (error.outcome, error.status) == (Outcome.REFUSED, status)
     sandbox.faults.add("get_run", Answer(status, b"", {"Location": target}))
     with pytest.raises(UpstreamError):
         await client.get_run(BEARER, RUN_ID, {})
@@ -219,9 +219,9 @@ async def test_a_refused_connection_means_that_nothing_was_sent(
     session: aiohttp.ClientSession, clock: VirtualClock
 ) -> None:
     client = RunflowClient(session, f"http://127.0.0.1:{free_port()}", 30.0, clock)
-    fault = await refusal(client)
-    assert (fault.outcome, fault.status) == (Outcome.NOT_SENT, None)
-    assert "127.0.0.1" not in fault.reason
+    error = await refusal(client)
+    assert (error.outcome, error.status) == (Outcome.NOT_SENT, None)
+    assert "127.0.0.1" not in error.reason
 
 
 async def test_a_request_takes_no_longer_than_configured(
@@ -274,8 +274,8 @@ async def test_a_body_that_is_compressed_although_not_asked_for_is_read(
 
 async def test_a_compressed_error_body_is_read(client: RunflowClient, sandbox: Sandbox) -> None:
     body = gzip.compress(orjson.dumps({"code": "PERMISSION_DENIED", "message": "No."}))
-    fault = await answered(client, sandbox, 403, body, **{"Content-Encoding": "gzip"})
-    assert (fault.code, fault.message) == ("permission_denied", "No.")
+    error = await answered(client, sandbox, 403, body, **{"Content-Encoding": "gzip"})
+    assert (error.code, error.message) == ("permission_denied", "No.")
 
 
 @pytest.mark.parametrize(

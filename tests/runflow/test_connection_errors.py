@@ -98,7 +98,7 @@ async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) ->
 
 @pytest.mark.real_time
 @pytest.mark.parametrize(
-    ("host", "certificate", "trusted", "problem", "said"),
+    ("host", "certificate", "trusted", "problem", "words"),
     [
         ("127.0.0.1", {}, False, "tls_unknown_ca", "SSL_CERT_FILE"),
         ("127.0.0.1", {"self_signed": True}, True, "tls_self_signed", "self-signed"),
@@ -117,12 +117,12 @@ async def test_each_problem_of_a_certificate_is_named_and_nothing_is_sent(
     certificate: dict[str, Any],
     trusted: bool,
     problem: str,
-    said: str,
+    words: str,
 ) -> None:
     port = await listen(close_once_asked, authority.server(host, **certificate))
     error = await failure(f"https://127.0.0.1:{port}", clock, authority.file if trusted else None)
     assert (error.outcome, error.problem) == (Outcome.NOT_SENT, problem)
-    assert said in error.reason
+    assert words in error.reason
 
 
 @pytest.mark.real_time
@@ -146,7 +146,7 @@ async def test_each_way_to_lose_a_connection_is_named(
 
 
 @pytest.mark.parametrize(
-    ("url", "problem", "said"),
+    ("url", "problem", "words"),
     [
         ("http://127.0.0.1:9", "connection_refused", "was refused"),
         ("https://127.0.0.1:9", "connection_refused", "was refused"),
@@ -154,10 +154,10 @@ async def test_each_way_to_lose_a_connection_is_named(
     ],
 )
 @pytest.mark.real_time
-async def test_an_unreachable_address_is_named(clock: VirtualClock, url: str, problem: str, said: str) -> None:
+async def test_an_unreachable_address_is_named(clock: VirtualClock, url: str, problem: str, words: str) -> None:
     error = await failure(url, clock)
     assert (error.outcome, error.problem) == (Outcome.NOT_SENT, problem)
-    assert said in error.reason
+    assert words in error.reason
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def inputs(**fields: object) -> tuple[Input, ...]:
 )
 def test_a_catalog_is_a_list_or_an_object_that_holds_a_list(wrap: Any) -> None:
     snapshot = parse_catalog(orjson.dumps(wrap([ENTRY])))
-    assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
+    assert [entry.name for entry in snapshot.models] == ["google/nano-banana-2"]
     assert snapshot.skipped == 0
 
 
@@ -89,10 +89,10 @@ def test_an_empty_catalog_is_a_catalog() -> None:
 def test_reading_entries_never_fails(entries: list[object]) -> None:
     snapshot = read(*entries, ENTRY)
     assert len(snapshot.models) + snapshot.skipped <= len(entries) + 1
-    for one in snapshot.models:
-        assert model_problem(one.name) is None
-        assert one.runs_endpoint == f"/v1/models/{one.name}/runs"
-        orjson.dumps(shown(one))
+    for entry in snapshot.models:
+        assert model_problem(entry.name) is None
+        assert entry.runs_endpoint == f"/v1/models/{entry.name}/runs"
+        orjson.dumps(shown(entry))
 
 
 @law
@@ -129,19 +129,19 @@ def test_an_entry_with_unreadable_details_is_kept(fields: dict[str, object]) -> 
 )
 def test_an_unreadable_entry_is_skipped_and_counted(poison: object) -> None:
     snapshot = read(ENTRY, poison, ENTRY | {"model_slug": "other"})
-    assert [one.name for one in snapshot.models] == ["google/nano-banana-2", "google/other"]
+    assert [entry.name for entry in snapshot.models] == ["google/nano-banana-2", "google/other"]
     assert snapshot.skipped == 1
 
 
 @pytest.mark.parametrize("field", ["pricing", "price", "pricing_note"])
 def test_an_entry_with_a_deeply_nested_price_can_be_written(field: str) -> None:
-    """What was read must also be possible to write, or one entry would take the whole list with it."""
+    """What was read must also be writable, or a single entry would make the whole list fail."""
     deep = b"[" * 600 + b"]" * 600
     body = orjson.dumps([ENTRY, ENTRY | {"model_slug": "deep", field: orjson.Fragment(deep)}])
     snapshot = parse_catalog(body)
-    assert "google/nano-banana-2" in [one.name for one in snapshot.models]
-    for one in snapshot.models:
-        orjson.dumps({"structuredContent": {"models": [shown(one)]}})
+    assert "google/nano-banana-2" in [entry.name for entry in snapshot.models]
+    for entry in snapshot.models:
+        orjson.dumps({"structuredContent": {"models": [shown(entry)]}})
 
 
 # One entry
@@ -220,7 +220,7 @@ def test_an_entry_with_an_endpoint_needs_no_well_formed_slugs(slugs: dict[str, o
 
 def test_of_two_entries_for_the_same_model_the_second_is_skipped() -> None:
     snapshot = read(ENTRY, ENTRY | {"model_slug": "alias", "runs_endpoint": "/v1/models/google/nano-banana-2/runs"})
-    assert [one.name for one in snapshot.models] == ["google/nano-banana-2"]
+    assert [entry.name for entry in snapshot.models] == ["google/nano-banana-2"]
     assert snapshot.skipped == 1
 
 
@@ -289,7 +289,7 @@ def test_an_entry_is_active_unless_it_says_otherwise(fields: dict[str, object]) 
 )
 def test_an_inactive_entry_is_left_out_and_not_counted_as_bad(fields: dict[str, object]) -> None:
     snapshot = read(ENTRY | fields, ENTRY | {"model_slug": "other"})
-    assert [one.model_slug for one in snapshot.models] == ["other"]
+    assert [entry.model_slug for entry in snapshot.models] == ["other"]
     assert snapshot.skipped == 0
 
 
@@ -416,10 +416,10 @@ def test_unreadable_inputs_are_left_out(listed: object) -> None:
 def test_whether_an_input_is_required_is_written_in_several_ways(
     field: str, written: object, *, required: bool
 ) -> None:
-    [one] = inputs(inputs=[{"name": "a", field: written}])
-    assert one.required is required
-    [one] = inputs(inputs={"a": {"type": "string", field: written}})
-    assert one.required is required
+    [found] = inputs(inputs=[{"name": "a", field: written}])
+    assert found.required is required
+    [found] = inputs(inputs={"a": {"type": "string", field: written}})
+    assert found.required is required
 
 
 @pytest.mark.parametrize(("optional", "required"), [(True, False), (False, True), ("true", False), ("no", True)])
@@ -478,7 +478,7 @@ def test_inputs_are_a_list_an_object_or_either_as_text(listed: object, found: tu
 )
 def test_required_names_are_a_list_or_a_text(required: object, names: list[str]) -> None:
     schema = {"properties": {"p": {}, "prompt": {}, "size": {}, "r": {}}, "required": required}
-    assert [one.name for one in inputs(input_schema=schema) if one.required] == names
+    assert [found.name for found in inputs(input_schema=schema) if found.required] == names
 
 
 @pytest.mark.parametrize(
@@ -523,7 +523,7 @@ def test_required_names_are_a_list_or_a_text(required: object, names: list[str])
 )
 def test_allowed_values_are_read_in_each_of_their_shapes(spec: dict[str, object], values: tuple[object, ...]) -> None:
     for found in (inputs(inputs=[{"name": "x", **spec}]), inputs(input_schema={"properties": {"x": spec}})):
-        assert [(type(one), one) for one in found[0].values] == [(type(one), one) for one in values]
+        assert [(type(value), value) for value in found[0].values] == [(type(value), value) for value in values]
         orjson.dumps(shown(model(inputs=[{"name": "x", **spec}])))
 
 
@@ -573,8 +573,8 @@ def test_solutions_come_first_then_catalog_order() -> None:
         ENTRY | {"model_slug": "a"},
         ENTRY | {"provider_slug": "runflow", "model_slug": "a"},
     )
-    assert [one.name for one in snapshot.models] == ["runflow/b", "runflow/a", "google/nano-banana-2", "google/a"]
-    assert [one.name for one in snapshot.solutions] == ["runflow/b", "runflow/a"]
+    assert [entry.name for entry in snapshot.models] == ["runflow/b", "runflow/a", "google/nano-banana-2", "google/a"]
+    assert [entry.name for entry in snapshot.solutions] == ["runflow/b", "runflow/a"]
 
 
 def test_a_value_derived_from_a_snapshot_is_built_once() -> None:
@@ -609,15 +609,15 @@ def test_without_filters_everything_is_listed(snapshot: Snapshot) -> None:
 
 def test_the_category_solution_is_the_provider_runflow(snapshot: Snapshot) -> None:
     found = names(snapshot, category="solution")
-    assert found == [one.name for one in snapshot.solutions]
+    assert found == [entry.name for entry in snapshot.solutions]
     assert names(snapshot, category="solution", provider="google") == []
 
 
-@pytest.mark.parametrize("category", [one for one in CATEGORIES if one != "solution"])
+@pytest.mark.parametrize("category", [category for category in CATEGORIES if category != "solution"])
 def test_a_category_selects_its_models(snapshot: Snapshot, category: str) -> None:
     found = select(snapshot, category=category)
     assert {snapshot.models[position].category for position in found} <= {category}
-    assert len(found) == sum(one.category == category for one in snapshot.models)
+    assert len(found) == sum(entry.category == category for entry in snapshot.models)
 
 
 @pytest.mark.parametrize("provider", ["google", "Google", " GOOGLE "])
@@ -632,17 +632,17 @@ def test_a_provider_is_not_matched_by_a_part_of_its_name(snapshot: Snapshot) -> 
 
 
 def test_exact_hits_come_first_then_prefixes_then_the_rest() -> None:
-    def one(slug: str, name: str, provider: str = "p") -> dict[str, str]:
+    def named(slug: str, name: str, provider: str = "p") -> dict[str, str]:
         return ENTRY | {"provider_slug": provider, "model_slug": slug, "model_name": name}
 
     snapshot = read(
-        one("x-flux", "Some Flux"),
-        one("flux-2", "Flux Two"),
-        one("flux", "The first"),
-        one("y", "FLUX"),
-        one("my-flux", "Mine", "runflow"),
-        one("flux-it", "Yours", "runflow"),
-        one("none", "Nothing"),
+        named("x-flux", "Some Flux"),
+        named("flux-2", "Flux Two"),
+        named("flux", "The first"),
+        named("y", "FLUX"),
+        named("my-flux", "Mine", "runflow"),
+        named("flux-it", "Yours", "runflow"),
+        named("none", "Nothing"),
     )
     assert names(snapshot, query="Flux") == [
         "p/flux",
@@ -679,8 +679,8 @@ def test_a_selection_is_the_matching_entries_in_the_documented_order(
     needle = (query or "").strip().casefold()
 
     def texts(position: int) -> tuple[str, ...]:
-        one = snapshot.models[position]
-        names = (one.model_name, one.model_slug, f"{one.provider_slug}/{one.model_slug}")
+        entry = snapshot.models[position]
+        names = (entry.model_name, entry.model_slug, f"{entry.provider_slug}/{entry.model_slug}")
         return tuple(name.casefold() for name in names)
 
     def split(text: str) -> list[str]:
@@ -691,11 +691,11 @@ def test_a_selection_is_the_matching_entries_in_the_documented_order(
         return bool(split(needle)) and all(word in words for word in split(needle))
 
     def fits(position: int) -> bool:
-        one = snapshot.models[position]
-        in_category = category is None or (one.is_solution if category == "solution" else one.category == category)
+        entry = snapshot.models[position]
+        in_category = category is None or (entry.is_solution if category == "solution" else entry.category == category)
         return (
             in_category
-            and (provider is None or one.provider_slug == provider)
+            and (provider is None or entry.provider_slug == provider)
             and (any(needle in text for text in texts(position)) or has_words(position))
         )
 
@@ -748,7 +748,7 @@ def test_a_query_matches_a_full_name_a_part_of_a_name_or_words_in_any_order(quer
 
 
 def test_a_very_long_query_is_cheap() -> None:
-    assert names(read(*NANO), query="a " * 120_000) == [one.name for one in read(*NANO).models]
+    assert names(read(*NANO), query="a " * 120_000) == [entry.name for entry in read(*NANO).models]
     assert names(read(*NANO), query="x" * 250_000) == []
 
 
@@ -756,5 +756,5 @@ def test_a_very_long_query_is_cheap() -> None:
 @given(st.permutations(range(6)))
 def test_hits_of_the_same_rank_keep_the_order_of_the_catalog(order: list[int]) -> None:
     snapshot = read(*(ENTRY | {"model_slug": f"m{number}"} for number in order))
-    assert [one.model_slug for one in snapshot.models] == [f"m{number}" for number in order]
+    assert [entry.model_slug for entry in snapshot.models] == [f"m{number}" for number in order]
     assert attrs.evolve(snapshot.models[0]) == snapshot.models[0]

@@ -1,4 +1,4 @@
-"""Keys that Runflow has not accepted: how many one address may try, however it goes about it."""
+"""Keys that Runflow has not accepted: how many an address may try, by any method."""
 
 import asyncio
 from collections import Counter
@@ -59,7 +59,7 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
 
 def asked(sandbox: Sandbox) -> int:
     """Distinct keys that reached Runflow."""
-    return len({one.key for one in seen.asked(sandbox)})
+    return len({request.key for request in seen.asked(sandbox)})
 
 
 def reject(sandbox: Sandbox, after: float = 0.0) -> None:
@@ -72,7 +72,7 @@ def reject(sandbox: Sandbox, after: float = 0.0) -> None:
 async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(server: Server, sandbox: Sandbox, way: Any) -> None:
     reject(sandbox)
     outcomes = Counter([await way(server, invented(number)) for number in range(50)])
-    [(refused_by_runflow, _)] = [one for one in outcomes.items() if one[0] != "rate_limited"]
+    [refused_by_runflow] = outcomes.keys() - {"rate_limited"}
     assert outcomes == {refused_by_runflow: LIMIT, "rate_limited": 20}
     assert asked(sandbox) == LIMIT
     # Before the handler, so that no other method says more.

@@ -1,4 +1,4 @@
-"""Upstreams that keep, list or count otherwise than documented: one run all the same, and the right one."""
+"""Upstreams that store, list or date runs in undocumented ways: the order still gets one run, and the right one."""
 
 import attrs
 import orjson
@@ -74,11 +74,11 @@ async def test_a_lost_run_under_a_normalised_client_ref_is_found(
     assert len(desk.requests("POST")) == len(desk.sandbox.runs) == 1
 
 
-@pytest.mark.parametrize("theirs", ["JOB-10", "job-10", "job", "j", None, 0])
-async def test_a_2xx_with_a_normalised_client_ref_ends_the_dispatch(desk: Desk, theirs: object) -> None:
-    ours = "0" if theirs == 0 else "Job-10"
-    desk.sandbox.faults.add("create", Answer(201, orjson.dumps({"id": "r-1", "client_ref": theirs})))
-    assert (await desk.dispatcher.start(desk.order(ours))).run.id == "r-1"
+@pytest.mark.parametrize("stored", ["JOB-10", "job-10", "job", "j", None, 0])
+async def test_a_2xx_with_a_normalised_client_ref_ends_the_dispatch(desk: Desk, stored: object) -> None:
+    client_ref = "0" if stored == 0 else "Job-10"
+    desk.sandbox.faults.add("create", Answer(201, orjson.dumps({"id": "r-1", "client_ref": stored})))
+    assert (await desk.dispatcher.start(desk.order(client_ref))).run.id == "r-1"
     assert len(desk.requests("POST")) == 1
 
 

@@ -100,7 +100,7 @@ async def test_the_credentials_of_the_proxy_reach_the_proxy_alone(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind"),
+    ("status", "words", "kind"),
     [
         (407, "the proxy requires a user name and password", "proxy_authentication"),
         (502, "the proxy refused to connect to Runflow (HTTP 502)", "proxy_refused"),
@@ -108,7 +108,7 @@ async def test_the_credentials_of_the_proxy_reach_the_proxy_alone(
     ],
 )
 async def test_a_refusal_of_the_proxy_is_not_attributed_to_runflow(
-    start: Start, proxy: ForwardProxy, sandbox: Sandbox, *, status: int, said: str, kind: str
+    start: Start, proxy: ForwardProxy, sandbox: Sandbox, *, status: int, words: str, kind: str
 ) -> None:
     proxy.status = status
     with capture_logs() as logged:
@@ -116,8 +116,8 @@ async def test_a_refusal_of_the_proxy_is_not_attributed_to_runflow(
         error = (await server.generate()).tool_error
         models = (await server.call("list_models")).tool_error
     assert (error["code"], error["upstream_status"]) == ("generate_failed", None)
-    assert said in f"{error['message'][0].lower()}{error['message'][1:]}"
-    assert said in models["message"]
+    assert words in f"{error['message'][0].lower()}{error['message'][1:]}"
+    assert words in models["message"]
     kinds = {line["event"]: line["problem"] for line in logged if "problem" in line}
     assert kinds["upstream_unreachable"] == kinds["catalog_fetch_failed"] == kind
     assert not sandbox.requests

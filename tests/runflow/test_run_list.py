@@ -1,4 +1,4 @@
-"""Pages of runs: which entries may be the run that is looked for, and whether there is more."""
+"""Pages of runs: which entries may be the run that is looked up, and whether there is another page."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_ref, read_pag
 from tests.protocol.laws import json_values, law
 
 LIMIT = 5
-OURS = {"id": "ours", "client_ref": "ref"}
+RUN = {"id": "run", "client_ref": "ref"}
 OTHER = {"id": "x", "client_ref": "other"}
 LONG = "Project/" + "a" * 92
 
@@ -31,19 +31,19 @@ def candidates(payload: Any, client_ref: str = "ref") -> list[str]:
 @pytest.mark.parametrize(
     ("payload", "ids"),
     [
-        (listed(OURS), ["ours"]),
-        ([OURS], ["ours"]),
-        (listed(OURS, {**OURS, "id": "older"}), ["ours", "older"]),
-        (listed({**OURS, **made_for("a/b")}), ["ours"]),
-        (listed({**OURS, **made_for("A/B ")}), ["ours"]),
-        (listed({**OURS, **made_for(None)}), ["ours"]),
-        (listed({**OURS, **made_for("c/d")}), []),
-        (listed({**OURS, "metadata": None}), ["ours"]),
-        (listed({**OURS, "id": 7}), ["7"]),
-        (listed({**OURS, "id": None, "run_id": 7}), ["7"]),
-        (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), ["ours", "untold"]),
-        (listed({"id": "no ref of its own".replace(" ", "-")}, OURS), ["ours", "no-ref-of-its-own"]),
-        (listed({"id": "x", "client_ref": " REF"}, OURS), ["ours", "x"]),
+        (listed(RUN), ["run"]),
+        ([RUN], ["run"]),
+        (listed(RUN, {**RUN, "id": "older"}), ["run", "older"]),
+        (listed({**RUN, **made_for("a/b")}), ["run"]),
+        (listed({**RUN, **made_for("A/B ")}), ["run"]),
+        (listed({**RUN, **made_for(None)}), ["run"]),
+        (listed({**RUN, **made_for("c/d")}), []),
+        (listed({**RUN, "metadata": None}), ["run"]),
+        (listed({**RUN, "id": 7}), ["7"]),
+        (listed({**RUN, "id": None, "run_id": 7}), ["7"]),
+        (listed({**RUN, "id": "no-model"}, {**RUN, **made_for("a/b")}), ["run", "no-model"]),
+        (listed({"id": "no-ref"}, RUN), ["run", "no-ref"]),
+        (listed({"id": "x", "client_ref": " REF"}, RUN), ["run", "x"]),
         (listed({"id": "x", "client_ref": "re"}), []),
         (listed({"id": "x", "client_ref": "reference"}), []),
         (listed(OTHER), []),
@@ -63,14 +63,14 @@ def test_a_listed_client_ref_may_be_a_long_beginning_of_the_orders(length: int) 
     assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT - 1]}), LONG) == []
 
 
-@pytest.mark.parametrize("theirs", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
-def test_a_client_ref_in_the_answer_to_a_post_may_be_any_beginning_of_the_orders(theirs: str) -> None:
-    assert is_same_ref(theirs, "Job-10")
+@pytest.mark.parametrize("upstream", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
+def test_a_client_ref_in_the_answer_to_a_post_may_be_any_beginning_of_the_orders(upstream: str) -> None:
+    assert is_same_ref(upstream, "Job-10")
 
 
-@pytest.mark.parametrize("theirs", ["job-100", "ob-10", "job-2", "x"])
-def test_a_client_ref_that_is_not_a_beginning_is_another(theirs: str) -> None:
-    assert not is_same_ref(theirs, "Job-10")
+@pytest.mark.parametrize("upstream", ["job-100", "ob-10", "job-2", "x"])
+def test_a_client_ref_that_is_not_a_beginning_is_another(upstream: str) -> None:
+    assert not is_same_ref(upstream, "Job-10")
 
 
 def test_a_client_ref_is_looked_up_in_each_form_that_an_upstream_may_store() -> None:
@@ -90,13 +90,13 @@ def test_a_payload_without_a_list_is_not_a_page(payload: Any) -> None:
     ("item", "unreadable"),
     [
         (None, True),
-        ("ours", True),
+        ("run", True),
         ({}, True),
-        ({**OURS, "id": None}, True),
-        ({**OURS, "id": "a/b"}, True),
-        ({**OURS, "id": None, **made_for("c/d")}, False),
+        ({**RUN, "id": None}, True),
+        ({**RUN, "id": "a/b"}, True),
+        ({**RUN, "id": None, **made_for("c/d")}, False),
         ({**OTHER, "id": None}, False),
-        (OURS, False),
+        (RUN, False),
         ({"id": "x"}, False),
     ],
 )
@@ -132,5 +132,5 @@ def test_a_page_says_whether_there_is_more(payload: Any, more: bool, next_pq: st
 @law
 @given(json_values)
 def test_reading_a_page_never_fails(payload: Any) -> None:
-    for one in (payload, [payload], {"items": [payload], "next_pq": payload}):
-        read_page(one, "a/b", "ref", LIMIT)
+    for page in (payload, [payload], {"items": [payload], "next_pq": payload}):
+        read_page(page, "a/b", "ref", LIMIT)

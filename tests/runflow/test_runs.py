@@ -290,6 +290,6 @@ def test_polls_grow_rarer_in_steps(waited: float, delay: float) -> None:
 
 @law
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
-def test_polls_never_grow_more_frequent(one: float, other: float) -> None:
-    assert poll_delay(min(one, other)) <= poll_delay(max(one, other))
-    assert poll_delay(one) in (2, 5, 10)
+def test_polls_never_grow_more_frequent(earlier: float, later: float) -> None:
+    assert poll_delay(min(earlier, later)) <= poll_delay(max(earlier, later))
+    assert poll_delay(earlier) in (2, 5, 10)

@@ -1,4 +1,4 @@
-"""The skill: the bundled text until a live one has been had, and never anything that is no skill."""
+"""The skill: the bundled text until a live one has been fetched, and never a document that is not a skill."""
 
 import asyncio
 from collections.abc import AsyncIterator
