@@ -1,4 +1,4 @@
-"""Every way in which a connection fails has its own sentence and its own token in the log."""
+"""Each way in which a connection can fail has its own sentence for the caller and its own token in the log."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a run brought: the URLs in its output and their media types."""
+"""The files of a run: the URLs in its output and their media types."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The way to Runflow through a real proxy, to a TLS server that a private authority vouches for."""
+"""Requests through a real proxy to a TLS server whose certificate a private authority signed."""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable

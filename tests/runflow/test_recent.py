@@ -1,4 +1,4 @@
-"""What a process remembers of its dispatches: for half a minute, and no more than so many."""
+"""The dispatches that a process remembers: for half a minute, and at most a fixed number."""
 
 from runflow_mcp.runflow.dispatch.attempts import Reached
 from runflow_mcp.runflow.dispatch.recent import KEPT, MAX_ENTRIES, Recent

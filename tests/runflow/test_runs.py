@@ -1,4 +1,4 @@
-"""A run read from whatever upstream sends, and when it is asked for again."""
+"""A run read from whatever upstream sends, and the pauses between polls."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an answer shows of a JSON value: no inline media, no endless texts, and a bound on the whole."""
+"""What an answer shows of a JSON value: no long inline media, no long texts, a limited size in all."""
 
 import base64
 import re
