@@ -1,7 +1,7 @@
 """The three calls to Runflow's REST API that the proxy makes, each with the caller's own bearer.
 
-Owns the way of a request (key trial, turn, measurement); what an answer means is read in ``responses``, and whether
-a request is repeated is decided by the callers.
+Owns what surrounds a request: the trial of its key, the limits for large bodies, its measurement. What an answer means
+is read in ``responses``; whether a request is repeated is decided by the callers.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class RunflowClient:
     async def get_run(
         self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, timeout: float | None = None
     ) -> Run:
-        """GET a run. ``timeout``: as of ``create_run``; None for the configured one."""
+        """GET a run. ``timeout``: as in ``create_run``; None for the configured one."""
         path = run_path(run_id)
         read = partial(read_run, path=path, base_url=self.base_url, run_id=run_id)
         return await self._call(bearer, Request("get_run", "GET", path, trace), timeout, read)
@@ -91,7 +91,7 @@ class RunflowClient:
         query = {"q": f"client_ref.EQ:'{client_ref}'", "limit": limit, "sort_by": "created_at:desc"}
         if next_pq is not None:
             query["pq"] = next_pq
-        return await self._call(bearer, Request("find_run", "GET", LIST_PATH, trace, query), timeout, _unread)
+        return await self._call(bearer, Request("find_run", "GET", LIST_PATH, trace, query), timeout, _unchanged)
 
     async def _call(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:
         exchange = partial(self._exchange, bearer, request, timeout, read)
@@ -130,5 +130,5 @@ class RunflowClient:
             return attrs.evolve(response, body=b"")
 
 
-def _unread(payload: JSON) -> JSON:
+def _unchanged(payload: JSON) -> JSON:
     return payload
