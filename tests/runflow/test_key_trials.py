@@ -1,12 +1,17 @@
 """Keys that Runflow has not accepted: how many an address may try, by any method."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 
+from runflow_mcp.credentials import Bearer
 from runflow_mcp.ratelimit.accepted import MAX_ACCEPTED, AcceptedKeys
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
 from tests.methods import seen
 from tests.serving import KEY, TASKS, Serve, Server
@@ -158,6 +163,53 @@ async def test_many_new_customers_of_one_address_are_all_served(server: Server, 
     outcomes = await asyncio.gather(*(start(server, f"rf_live_customer_{number}") for number in range(50)))
     assert Counter(outcomes) == {"ok": 50}
     assert Counter([await ping(server, f"rf_live_customer_{number}") for number in range(50)]) == {200: 50}
+
+
+@attrs.frozen
+class RecordedLimits:
+    """Limits that know no key, let every key be tried, and keep what is reported of them."""
+
+    reports: list[str] = attrs.field(factory=list)
+
+    def knows(self, _bearer: Bearer) -> bool:
+        return False
+
+    async def may_try(self, _address: str, _keys: int) -> bool:
+        return True
+
+    def accepted_key(self, _bearer: Bearer) -> None:
+        self.reports.append("accepted")
+
+    async def rejected_key(self, _bearer: Bearer) -> None:
+        self.reports.append("rejected")
+
+
+@pytest.mark.parametrize(
+    ("error", "reports"),
+    [
+        (None, ["accepted"]),
+        ({"status": 200}, ["accepted"]),
+        ({"answered": True}, ["accepted"]),
+        ({"status": 303}, ["accepted"]),
+        ({"status": 422}, ["accepted"]),
+        ({"status": 401}, ["rejected"]),
+        ({"status": 429}, []),
+        ({"status": 503}, []),
+        ({"problem": "read_timeout"}, []),
+    ],
+)
+async def test_every_answer_is_reported_as_far_as_it_shows_whether_the_key_is_valid(
+    error: dict[str, Any] | None, reports: list[str]
+) -> None:
+    async def exchange() -> object:
+        if error is not None:
+            raise UpstreamError(Outcome.UNKNOWN, "/v1/runs", "reason", **error)
+        return {}
+
+    limits = RecordedLimits()
+    with contextlib.suppress(UpstreamError):
+        await KeyTrials(limits).run(Bearer(KEY), "/v1/runs", exchange)
+    assert limits.reports == reports
 
 
 def test_the_memory_of_accepted_keys_is_bounded_and_forgets_the_oldest() -> None:

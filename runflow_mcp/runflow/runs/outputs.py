@@ -64,7 +64,11 @@ class Output:
 
 @attrs.define
 class _Name:
-    """What the name of a member says about the addresses below it."""
+    """What the name of a member says about the value below it.
+
+    ``skipped``: it holds no outputs. ``preview``: it holds previews. ``addressed``: it is an address. ``relations``: it
+    is an object of links.
+    """
 
     skipped: bool = False
     preview: bool = False
