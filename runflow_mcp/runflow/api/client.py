@@ -23,7 +23,7 @@ from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.api.problem_log import ProblemLog
 from runflow_mcp.runflow.api.responses import Response, read_response, read_run
-from runflow_mcp.runflow.api.telemetry import measured
+from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.api.transport import Request
 from runflow_mcp.runflow.reading.heavy_json import is_heavy, reduced
 from runflow_mcp.runflow.runs.run import Run
@@ -107,7 +107,7 @@ class RunflowClient:
         if limit <= 0:  # aiohttp reads 0 as no limit at all
             raise UpstreamError(Outcome.NOT_SENT, request.path, "there was no time left to ask Runflow")
         credentials = {"Authorization": f"Bearer {bearer.reveal()}"}
-        with measured(self.clock, self.metrics, request.operation, request.path) as measurement:
+        with Measurement(self.clock, self.metrics, request.operation, request.path) as measurement:
             async with AsyncExitStack() as turn:
                 on_large = partial(turn.enter_async_context, self._large_bodies)
                 response = await transport.send(

@@ -3,8 +3,7 @@
 Knows what an error means, and nothing of how requests are sent.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 import attrs
 import structlog
@@ -27,32 +26,34 @@ _OUTCOMES = {
 
 @attrs.define
 class Measurement:
-    """A request under way. ``status``: of its answer, once there is one."""
+    """Reports the request that is made inside. A cancelled one has no outcome and is not reported.
 
-    status: int | None = None
-
-
-@contextmanager
-def measured(clock: Clock, metrics: Metrics, operation: str, path: str) -> Iterator[Measurement]:
-    """Report the request that is made inside. A cancelled one has no outcome and is not reported.
-
-    ``path``: for the debug line alone, since a label of a metric must have few values.
+    ``path``: for the debug line alone, since a label of a metric must have few values. ``status``: of the answer, to
+    be set once there is one.
     """
-    measurement = Measurement()
-    started = clock.monotonic()
 
-    def report(outcome: str, status: int | None) -> None:
-        seconds = clock.monotonic() - started
-        metrics.upstream_request(operation, outcome, seconds)
+    clock: Clock
+    metrics: Metrics
+    operation: str
+    path: str
+    status: int | None = None
+    _started: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._started = self.clock.monotonic()
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            self._report(_status_class(self.status), self.status)
+        elif isinstance(error, UpstreamError):
+            self._report(outcome_of(error), error.status or self.status)
+
+    def _report(self, outcome: str, status: int | None) -> None:
+        seconds = self.clock.monotonic() - self._started
+        self.metrics.upstream_request(self.operation, outcome, seconds)
         ms = round(seconds * 1000, 1)
-        log.debug("upstream_request", operation=operation, outcome=outcome, status=status, ms=ms, path=path)
-
-    try:
-        yield measurement
-    except UpstreamError as error:
-        report(outcome_of(error), error.status or measurement.status)
-        raise
-    report(_status_class(measurement.status), measurement.status)
+        log.debug("upstream_request", operation=self.operation, outcome=outcome, status=status, ms=ms, path=self.path)
 
 
 def outcome_of(error: UpstreamError) -> str:

@@ -13,7 +13,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.observability.metrics import Metrics, NoMetrics
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
-from runflow_mcp.runflow.api.telemetry import measured
+from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.backoff import Backoff
 
 #: aiohttp counts the request that it refuses as well.
@@ -45,7 +45,7 @@ class Source:
         """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
         headers = {"If-None-Match": etag} if etag else {}
         limits = transport.request_timeout(self.timeout)
-        with measured(self.clock, self.metrics, self.operation, urlsplit(self.url).path) as measurement:
+        with Measurement(self.clock, self.metrics, self.operation, urlsplit(self.url).path) as measurement:
             async with (
                 transport.translate_errors(self.url),
                 self.session.get(
