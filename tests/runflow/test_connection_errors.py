@@ -92,6 +92,8 @@ async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) ->
     error = caught.value
     [line] = [line for line in logged if line["log_level"] == "warning"]
     assert (line["event"], line["problem"], line["reason"]) == ("upstream_unreachable", error.problem, error.reason)
+    assert line["operation"] == "create_run"
+    assert MODEL not in repr(line), "a caller may write a key where the model belongs"
     assert not any(text in error.reason for text in ("127.0.0.1", "Errno", "ssl", "localhost", KEY))
     return error
 

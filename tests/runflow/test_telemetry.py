@@ -59,8 +59,7 @@ async def test_every_operation_is_reported_with_its_name_and_its_seconds(
     assert [(line["event"], line["log_level"], line["operation"], line["outcome"]) for line in logged] == [
         ("upstream_request", "debug", operation, "2xx") for operation in ("create_run", "get_run", "find_run")
     ]
-    assert [line["path"] for line in logged] == [f"/v1/models/{MODEL}/runs", f"/v1/runs/{run.id}", "/v1/runs"]
-    assert KEY not in repr(logged)
+    assert not any(text in repr(logged) for text in (KEY, MODEL))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ async def test_a_document_is_reported_whether_it_is_new_unchanged_or_missing(
         with pytest.raises(UpstreamError):
             await source.fetch()
     assert [outcome for _, outcome, _ in metrics.requests] == ["2xx", "3xx", "4xx"]
-    assert {line["path"] for line in logged} == {"/models-catalog.json"}
+    assert "secret" not in repr(logged)
 
 
 @pytest.mark.parametrize(

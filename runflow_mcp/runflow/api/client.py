@@ -98,7 +98,7 @@ class RunflowClient:
         try:
             result: T = await (exchange() if self.trials is None else self.trials.run(bearer, request.path, exchange))
         except UpstreamError as error:
-            self._problems.report(error, self.clock.monotonic())
+            self._problems.report(request.operation, error, self.clock.monotonic())
             raise
         return result
 
@@ -107,7 +107,7 @@ class RunflowClient:
         if limit <= 0:  # aiohttp reads 0 as no limit at all
             raise UpstreamError(Outcome.NOT_SENT, request.path, "there was no time left to ask Runflow")
         credentials = {"Authorization": f"Bearer {bearer.reveal()}"}
-        with Measurement(self.clock, self.metrics, request.operation, request.path) as measurement:
+        with Measurement(self.clock, self.metrics, request.operation) as measurement:
             async with AsyncExitStack() as turn:
                 on_large = partial(turn.enter_async_context, self._large_bodies)
                 response = await transport.send(

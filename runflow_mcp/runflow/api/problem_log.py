@@ -20,7 +20,7 @@ class ProblemLog:
     _reported: dict[str, float] = attrs.field(factory=dict)
     _left_out: Counter[str] = attrs.field(factory=Counter)
 
-    def report(self, error: UpstreamError, now: float) -> None:
+    def report(self, operation: str, error: UpstreamError, now: float) -> None:
         """Log an error without an answer; others are not logged here. ``now``: monotonic seconds."""
         kind = error.problem
         if kind is None:
@@ -33,6 +33,6 @@ class ProblemLog:
             "upstream_unreachable",
             problem=kind,
             reason=error.reason,
-            path=error.path,
+            operation=operation,
             left_out=self._left_out.pop(kind, 0),
         )

@@ -1,6 +1,7 @@
 """One metric and one debug line for each request to Runflow that has ended.
 
-Knows what an error means, and nothing of how requests are sent.
+Knows what an error means, and nothing of how requests are sent. Paths are not logged: a caller may write a key where
+the model belongs.
 """
 
 from typing import Self
@@ -28,14 +29,12 @@ _OUTCOMES = {
 class Measurement:
     """Reports the request that is made inside. A cancelled one has no outcome and is not reported.
 
-    ``path``: for the debug line alone, since a label of a metric must have few values. ``status``: of the answer, to
-    be set once there is one.
+    ``status``: of the answer, to be set once there is one.
     """
 
     clock: Clock
     metrics: Metrics
     operation: str
-    path: str
     status: int | None = None
     _started: float = 0.0
 
@@ -53,7 +52,7 @@ class Measurement:
         seconds = self.clock.monotonic() - self._started
         self.metrics.upstream_request(self.operation, outcome, seconds)
         ms = round(seconds * 1000, 1)
-        log.debug("upstream_request", operation=self.operation, outcome=outcome, status=status, ms=ms, path=self.path)
+        log.debug("upstream_request", operation=self.operation, outcome=outcome, status=status, ms=ms)
 
 
 def outcome_of(error: UpstreamError) -> str:

@@ -4,7 +4,6 @@ No bearer ever goes with these requests. What a document says is read by its own
 """
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -45,7 +44,7 @@ class Source:
         """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
         headers = {"If-None-Match": etag} if etag else {}
         limits = transport.request_timeout(self.timeout)
-        with Measurement(self.clock, self.metrics, self.operation, urlsplit(self.url).path) as measurement:
+        with Measurement(self.clock, self.metrics, self.operation) as measurement:
             async with (
                 transport.translate_errors(self.url),
                 self.session.get(
