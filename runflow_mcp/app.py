@@ -13,6 +13,7 @@ from runflow_mcp.methods.inflight import InFlight
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.router import TOOLS, MethodTable, method_table
 from runflow_mcp.methods.subscriptions import notify_prompts_changed
+from runflow_mcp.observability.metrics import Metrics, NoMetrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
@@ -21,6 +22,7 @@ from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.shared_reads import SharedReads
 from runflow_mcp.runflow.api.transport import open_session
 from runflow_mcp.runflow.catalog.catalog import Catalog
+from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.skill import Skill
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
@@ -40,10 +42,12 @@ def create_app(
     random: Random | None = None,
     table: MethodTable | None = None,
     sink: Sink | None = None,
+    metrics: Metrics | None = None,
 ) -> web.Application:
     """The server as an aiohttp application.
 
     ``table``: other methods than the product's, for tests. ``sink``: where the log goes, for the readiness probe.
+    ``metrics``: None to count nothing.
     """
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)
@@ -53,7 +57,7 @@ def create_app(
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
-    app.cleanup_ctx.append(_services(config, clock, random or Random()))
+    app.cleanup_ctx.append(_services(config, clock, random or Random(), metrics or NoMetrics()))
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(cors.add_cors_headers)
     for name, path in MCP_ROUTES.items():
@@ -102,22 +106,24 @@ async def _evict_expired(store: Store, config: Config, clock: Clock) -> None:
         store.evict_expired()
 
 
-def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
+def _services(
+    config: Config, clock: Clock, random: Random, metrics: Metrics
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         session = open_session(config.max_waits, config.egress)
         timeout = config.upstream_timeout_ms / 1000
         ttl = config.catalog_ttl_ms / 1000
         trials = KeyTrials(app[LIMITS])
-        client = RunflowClient(session, config.api_url, timeout, clock, trials)
+        client = RunflowClient(session, config.api_url, timeout, clock, trials, metrics)
+        catalog = Source("catalog", session, config.catalog_url, timeout, clock, metrics)
+        skill = Source("skill", session, config.skill_url, timeout, clock, metrics)
         subscriptions = Subscriptions()
         services = app[SERVICES] = Services(
             config=config,
             clock=clock,
             random=random,
-            catalog=Catalog(
-                session, config.catalog_url, ttl, timeout, clock, partial(notify_prompts_changed, subscriptions)
-            ),
-            skill=Skill(session, config.skill_url, ttl, timeout, clock),
+            catalog=Catalog(catalog, ttl, clock, partial(notify_prompts_changed, subscriptions)),
+            skill=Skill(skill, ttl, clock),
             client=client,
             dispatcher=Dispatcher(client, clock, random),
             reads=SharedReads(client, clock),

@@ -21,7 +21,7 @@ from runflow_mcp.errors import (
 from runflow_mcp.methods.tools import arguments
 from runflow_mcp.methods.tools.generate import OPEN_AFTER, READ_LAG
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
-from runflow_mcp.runflow.api import client, transport
+from runflow_mcp.runflow.api import responses, transport
 from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
 from runflow_mcp.runflow.runs.polling import POLL_DELAY_LAST, POLL_SCHEDULE
@@ -195,7 +195,7 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (MAX_TEXT, 16 * 1024),
         (arguments.MAX_INPUT_DEPTH, 200),
         (transport.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
-        (client.MAX_RETRY_AFTER, 60),
+        (responses.MAX_RETRY_AFTER, 60),
         (attempts.MAX_ATTEMPTS, 3),
         (dispatcher.BUDGET, 45),
         (dispatcher.FOUND_AGE, 5),

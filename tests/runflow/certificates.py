@@ -1,4 +1,4 @@
-"""Certificates of a test's own making: an authority, and what it or nobody vouches for."""
+"""Certificates made for a test: an authority, and servers whose certificate is signed by it or by themselves."""
 
 import ipaddress
 import ssl
@@ -41,7 +41,7 @@ def _builder(
 
 @attrs.define
 class Authority:
-    """A private certificate authority; ``file`` is its own certificate."""
+    """A private certificate authority. ``file``: its certificate."""
 
     folder: Path
     file: Path = attrs.field(init=False)
@@ -59,7 +59,7 @@ class Authority:
     def server(
         self, host: str, *, since: timedelta = -DAY, until: timedelta = DAY, self_signed: bool = False
     ) -> ssl.SSLContext:
-        """What a server of this host needs to speak TLS, valid from and to so long from now."""
+        """The TLS context of a server for this host. ``since``, ``until``: validity, relative to now."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         issuer = host if self_signed else "Test authority"

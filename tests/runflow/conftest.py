@@ -1,4 +1,4 @@
-"""The upstream side of the server on its own: a session, and the objects that use it, against the sandbox."""
+"""The upstream half of the server on its own, against the sandbox: a session and the objects that use it."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""A real forward proxy on loopback: CONNECT tunnels and requests in absolute form, all led to one upstream."""
+"""A real forward proxy on loopback: CONNECT tunnels and requests in absolute form, all passed to one upstream."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,12 @@ import attrs
 
 @attrs.define
 class ForwardProxy:
-    """``heads``: the head of every request that it was asked. Whatever host they name, ``tls`` or ``plain`` answers."""
+    """``heads``: of every request received. The port ``tls`` or ``plain`` answers, whatever host a request names."""
 
     tls: int
     plain: int
     port: int = 0
-    #: What it answers to CONNECT, or to any request without these credentials.
+    #: The answer to every request, and the credentials without which it is 407.
     status: int = 200
     authorization: str | None = None
     heads: list[str] = attrs.field(factory=list)
@@ -51,7 +51,7 @@ class ForwardProxy:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 path = "/" + target.partition("://")[2].partition("/")[2]
-                lines = [one for one in head.split("\r\n") if not one.lower().startswith("proxy-")]
+                lines = [line for line in head.split("\r\n") if not line.lower().startswith("proxy-")]
                 outer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines[1:]]).encode())
             ways = [asyncio.create_task(_pipe(reader, outer)), asyncio.create_task(_pipe(inner, writer))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

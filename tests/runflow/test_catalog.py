@@ -1,4 +1,4 @@
-"""One catalog for everybody: fetched once at a time, asked for again before it is old, kept when that fails."""
+"""The catalog: fetched once at a time, refreshed before it is old, kept when a refresh fails."""
 
 import asyncio
 import gzip
@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from runflow_mcp.runflow.catalog.catalog import Catalog, CatalogUnavailable
+from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.sandbox import RunningSandbox
 from tests.scripted_sandbox import Delay, Hang, RecordedRequest, Reset, Respond, ScriptedSandbox, Truncate
@@ -36,14 +37,8 @@ async def catalog(
     clock: VirtualClock,
     replacements: list[tuple[Snapshot | None, Snapshot]],
 ) -> AsyncIterator[Catalog]:
-    catalog = Catalog(
-        session,
-        f"{upstream.url}{PATH}",
-        TTL,
-        30.0,
-        clock,
-        on_replaced=lambda before, after: replacements.append((before, after)),
-    )
+    source = Source("catalog", session, f"{upstream.url}{PATH}", 30.0, clock)
+    catalog = Catalog(source, TTL, clock, on_replaced=lambda before, after: replacements.append((before, after)))
     yield catalog
     await catalog.close()
 
@@ -100,7 +95,7 @@ async def test_a_thousand_first_callers_share_one_failure(catalog: Catalog, sand
     assert (await catalog.snapshot()).models, "the next caller tries again"
 
 
-async def test_a_first_caller_that_leaves_takes_nothing_from_the_others(
+async def test_a_first_caller_that_leaves_does_not_cancel_the_fetch_of_the_others(
     catalog: Catalog, sandbox: ScriptedSandbox
 ) -> None:
     sandbox.script.add("catalog", Delay(2))
@@ -151,7 +146,7 @@ async def test_the_catalog_is_fetched_without_any_key(catalog: Catalog, sandbox:
         "bomb",
     ],
 )
-async def test_without_a_catalog_there_is_a_reason(
+async def test_an_unusable_catalog_is_unavailable_with_a_reason(
     catalog: Catalog, sandbox: ScriptedSandbox, action: Respond | Reset | Truncate | Hang
 ) -> None:
     sandbox.script.add("catalog", action, times=None)
@@ -162,9 +157,12 @@ async def test_without_a_catalog_there_is_a_reason(
     assert catalog.current is None
 
 
-async def test_an_unreachable_catalog_is_unavailable(session: aiohttp.ClientSession, clock: VirtualClock) -> None:
+async def test_a_catalog_whose_server_cannot_be_reached_is_unavailable(
+    session: aiohttp.ClientSession, clock: VirtualClock
+) -> None:
     url = f"http://127.0.0.1:{free_port()}{PATH}"
-    catalog = Catalog(session, url, TTL, 30.0, clock, on_replaced=lambda _before, _after: None)
+    source = Source("catalog", session, url, 30.0, clock)
+    catalog = Catalog(source, TTL, clock, on_replaced=lambda _before, _after: None)
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
 
@@ -174,14 +172,16 @@ async def test_a_compressed_catalog_is_read(catalog: Catalog, sandbox: ScriptedS
     assert [model.name for model in (await catalog.snapshot()).models] == ["a/b"]
 
 
-async def test_poisoned_entries_are_skipped_and_counted(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+async def test_unreadable_entries_of_a_fetched_catalog_are_skipped_and_counted(
+    catalog: Catalog, sandbox: ScriptedSandbox
+) -> None:
     sandbox.script.add("catalog", listing(None, 5, "x", [], {}, {"provider_slug": "..", "model_slug": "x"}, ENTRY))
     snapshot = await catalog.snapshot()
     assert [model.name for model in snapshot.models] == ["a/b"]
     assert snapshot.skipped == 6
 
 
-async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+async def test_a_catalog_with_half_an_emoji_is_read(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
     """As JavaScript writes a description that it has cut; orjson takes none of the document then."""
     body = b'[{"provider_slug":"a","model_slug":"b","description":"nice \\ud83d","price":NaN}]'
     sandbox.script.add("catalog", Respond(200, body))
@@ -193,13 +193,15 @@ async def test_half_an_emoji_spoils_no_catalog(catalog: Catalog, sandbox: Script
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_up_to_three_redirects_are_followed(catalog: Catalog, sandbox: ScriptedSandbox, status: int) -> None:
+async def test_up_to_three_redirects_of_a_document_are_followed(
+    catalog: Catalog, sandbox: ScriptedSandbox, status: int
+) -> None:
     sandbox.script.add("catalog", Respond(status, headers={"Location": PATH}), times=3)
     assert (await catalog.snapshot()).models
     assert len(fetches(sandbox)) == 4
 
 
-async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
+async def test_a_fourth_redirect_of_a_document_is_not_followed(catalog: Catalog, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add("catalog", Respond(302, headers={"Location": PATH}), times=None)
     with pytest.raises(CatalogUnavailable):
         await catalog.snapshot()
@@ -209,7 +211,7 @@ async def test_a_fourth_redirect_is_not_followed(catalog: Catalog, sandbox: Scri
 @pytest.mark.parametrize(
     "location", ["ftp://example.com/x", "http://[::1", "http://", "javascript:alert(1)", "file:///etc/passwd", "", "::"]
 )
-async def test_a_redirect_to_nowhere_is_a_failure_like_any_other(
+async def test_a_redirect_to_an_unusable_address_makes_the_catalog_unavailable(
     catalog: Catalog, sandbox: ScriptedSandbox, location: str
 ) -> None:
     sandbox.script.add("catalog", Respond(302, headers={"Location": location}))
@@ -220,7 +222,7 @@ async def test_a_redirect_to_nowhere_is_a_failure_like_any_other(
 # Freshness
 
 
-async def test_a_snapshot_is_asked_for_again_before_it_is_old(
+async def test_a_snapshot_is_refreshed_before_its_freshness_has_passed(
     catalog: Catalog,
     sandbox: ScriptedSandbox,
     clock: VirtualClock,
@@ -241,7 +243,7 @@ async def test_a_snapshot_is_asked_for_again_before_it_is_old(
     assert replacements == [(None, first)]
 
 
-async def test_a_new_document_takes_the_place_of_the_old_one(
+async def test_a_new_catalog_replaces_the_previous_one(
     catalog: Catalog,
     sandbox: ScriptedSandbox,
     clock: VirtualClock,
@@ -291,7 +293,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("action", BROKEN.values(), ids=BROKEN)
-async def test_a_stale_snapshot_is_served_while_no_new_one_can_be_had(
+async def test_a_stale_snapshot_is_served_while_refreshes_fail(
     catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep, action: Respond | Reset | Truncate
 ) -> None:
     async with keep():
@@ -316,7 +318,7 @@ async def test_an_emptied_catalog_is_warned_about(sandbox: ScriptedSandbox, cloc
         with capture_logs() as logged:
             sandbox.script.add("catalog", listing(), times=None)
             await clock.sleep(TTL)
-    [line, *_] = logged
+    [line, *_] = [line for line in logged if line["log_level"] != "debug"]
     assert (line["event"], line["log_level"], line["stale"]) == ("catalog_fetch_failed", "warning", True)
     assert "no active model" in line["reason"]
 
@@ -341,7 +343,7 @@ async def test_an_empty_catalog_is_replaced_by_one_with_entries_and_by_another_e
         assert catalog.current.models
 
 
-async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(
+async def test_a_failed_refresh_is_repeated_forever_with_growing_pauses(
     catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock, keep: Keep
 ) -> None:
     sandbox.script.add("catalog", Respond(500), times=None)
@@ -363,7 +365,7 @@ async def test_failures_are_repeated_ever_more_rarely_and_never_given_up(
         assert retry[1] - retry[0] <= 2, "after a success the pauses begin anew"
 
 
-async def test_a_fetch_that_is_under_way_does_not_outlive_the_process(
+async def test_closing_cancels_a_fetch_under_way(
     catalog: Catalog, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     sandbox.script.add("catalog", Hang(600))

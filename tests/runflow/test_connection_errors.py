@@ -1,4 +1,4 @@
-"""Every way in which a connection fails has its own sentence and its own token in the log."""
+"""Each way in which a connection can fail has its own sentence for the caller and its own token in the log."""
 
 import asyncio
 import socket
@@ -84,21 +84,23 @@ async def listen() -> AsyncIterator[Listen]:
 
 
 async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) -> UpstreamError:
-    """What a dispatch to this address comes to, once it is sure that it was logged and shows no internals."""
+    """The error of a dispatch to this address; it was logged once, and shows no internals."""
     async with open_session(10, Egress(ca_file=str(ca_file or ""))) as session:
         client = RunflowClient(session, url, 2.0, clock)
         with capture_logs() as logged, pytest.raises(UpstreamError) as caught:
             await client.create_run(Bearer(KEY), MODEL, b"{}", idempotency_key="k", trace={}, timeout=2.0)
     error = caught.value
-    [line] = logged
+    [line] = [line for line in logged if line["log_level"] == "warning"]
     assert (line["event"], line["problem"], line["reason"]) == ("upstream_unreachable", error.problem, error.reason)
+    assert line["operation"] == "create_run"
+    assert MODEL not in repr(line), "a caller may write a key where the model belongs"
     assert not any(text in error.reason for text in ("127.0.0.1", "Errno", "ssl", "localhost", KEY))
     return error
 
 
 @pytest.mark.real_time
 @pytest.mark.parametrize(
-    ("host", "certificate", "trusted", "problem", "said"),
+    ("host", "certificate", "trusted", "problem", "words"),
     [
         ("127.0.0.1", {}, False, "tls_unknown_ca", "SSL_CERT_FILE"),
         ("127.0.0.1", {"self_signed": True}, True, "tls_self_signed", "self-signed"),
@@ -108,7 +110,7 @@ async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) ->
         ("127.0.0.2", {}, True, "tls_name_mismatch", "another host name"),
     ],
 )
-async def test_each_fault_of_a_certificate_is_named_and_sends_nothing(
+async def test_each_problem_of_a_certificate_is_named_and_nothing_is_sent(
     listen: Listen,
     authority: Authority,
     clock: VirtualClock,
@@ -117,12 +119,12 @@ async def test_each_fault_of_a_certificate_is_named_and_sends_nothing(
     certificate: dict[str, Any],
     trusted: bool,
     problem: str,
-    said: str,
+    words: str,
 ) -> None:
     port = await listen(close_once_asked, authority.server(host, **certificate))
     error = await failure(f"https://127.0.0.1:{port}", clock, authority.file if trusted else None)
     assert (error.outcome, error.problem) == (Outcome.NOT_SENT, problem)
-    assert said in error.reason
+    assert words in error.reason
 
 
 @pytest.mark.real_time
@@ -146,7 +148,7 @@ async def test_each_way_to_lose_a_connection_is_named(
 
 
 @pytest.mark.parametrize(
-    ("url", "problem", "said"),
+    ("url", "problem", "words"),
     [
         ("http://127.0.0.1:9", "connection_refused", "was refused"),
         ("https://127.0.0.1:9", "connection_refused", "was refused"),
@@ -154,10 +156,10 @@ async def test_each_way_to_lose_a_connection_is_named(
     ],
 )
 @pytest.mark.real_time
-async def test_an_address_that_leads_nowhere_is_named(clock: VirtualClock, url: str, problem: str, said: str) -> None:
+async def test_an_unreachable_address_is_named(clock: VirtualClock, url: str, problem: str, words: str) -> None:
     error = await failure(url, clock)
     assert (error.outcome, error.problem) == (Outcome.NOT_SENT, problem)
-    assert said in error.reason
+    assert words in error.reason
 
 
 @pytest.mark.parametrize(
@@ -172,11 +174,11 @@ async def test_an_address_that_leads_nowhere_is_named(clock: VirtualClock, url: 
     ],
     ids=repr,
 )
-def test_what_no_test_machine_has_to_offer_is_named_too(error: Exception, kind: str, *, sent: bool) -> None:
+def test_an_exception_that_a_test_machine_cannot_provoke_is_named(error: Exception, kind: str, *, sent: bool) -> None:
     assert (problem_of(error).kind, problem_of(error).sent) == (kind, sent)
 
 
-async def test_the_sentence_reaches_the_caller_and_the_log(clock: VirtualClock) -> None:
+async def test_the_reason_is_shown_to_the_caller_and_logged(clock: VirtualClock) -> None:
     with capture_logs() as logged:
         async with run_server(f"http://127.0.0.1:{free_port()}", clock, Random(0), {}) as server:
             error = (await server.generate()).tool_error
@@ -197,4 +199,4 @@ async def test_an_outage_does_not_flood_the_log(clock: VirtualClock) -> None:
                 with pytest.raises(UpstreamError):
                     await client.get_run(Bearer(KEY), "r-1", {})
                 await clock.sleep(1)
-    assert [line["left_out"] for line in logged] == [0, 9, 9]
+    assert [line["left_out"] for line in logged if line["log_level"] == "warning"] == [0, 9, 9]

@@ -1,4 +1,4 @@
-"""Upstreams that keep, list or count otherwise than documented: one run all the same, and the right one."""
+"""Upstreams that store, list or date runs in undocumented ways: the order still gets one run, and the right one."""
 
 import attrs
 import orjson
@@ -48,7 +48,7 @@ normalising = pytest.mark.parametrize("quirks", NORMALISING.values(), ids=NORMAL
 
 @each_rule
 @normalising
-async def test_a_client_ref_that_upstream_normalised_is_ours(
+async def test_a_run_is_found_under_a_client_ref_that_upstream_normalised(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, quirks: Quirks
 ) -> None:
     desk = await open_desk(rule, quirks=quirks)
@@ -74,15 +74,15 @@ async def test_a_lost_run_under_a_normalised_client_ref_is_found(
     assert len(desk.requests("POST")) == len(desk.sandbox.runs) == 1
 
 
-@pytest.mark.parametrize("theirs", ["JOB-10", "job-10", "job", "j", None, 0])
-async def test_any_readable_2xx_is_an_answer(desk: Desk, theirs: object) -> None:
-    ours = "0" if theirs == 0 else "Job-10"
-    desk.sandbox.script.add("create", Respond(201, orjson.dumps({"id": "r-1", "client_ref": theirs})))
-    assert (await desk.dispatcher.start(desk.order(ours))).run.id == "r-1"
+@pytest.mark.parametrize("stored", ["JOB-10", "job-10", "job", "j", None, 0])
+async def test_a_2xx_with_a_normalised_client_ref_ends_the_dispatch(desk: Desk, stored: object) -> None:
+    client_ref = "0" if stored == 0 else "Job-10"
+    desk.sandbox.script.add("create", Respond(201, orjson.dumps({"id": "r-1", "client_ref": stored})))
+    assert (await desk.dispatcher.start(desk.order(client_ref))).run.id == "r-1"
     assert len(desk.requests("POST")) == 1
 
 
-async def test_a_client_ref_with_capitals_costs_one_more_look_up_and_no_other_does(desk: Desk) -> None:
+async def test_only_a_client_ref_with_capitals_takes_a_second_look_up(desk: Desk) -> None:
     await desk.dispatcher.start(desk.order("job-10"))
     await desk.dispatcher.start(desk.order("Job-11"))
     refs = [seen.query["q"] for seen in desk.requests("GET")]
@@ -94,7 +94,7 @@ async def test_a_client_ref_with_capitals_costs_one_more_look_up_and_no_other_do
 
 @each_rule
 @pytest.mark.parametrize("quirks", [SUMMARIES, attrs.evolve(SUMMARIES, keep_metadata=False)], ids=repr)
-async def test_a_run_found_in_a_list_is_read_before_it_is_judged(
+async def test_a_run_found_in_a_list_of_summaries_is_read(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, quirks: Quirks
 ) -> None:
     desk = await open_desk(rule, quirks=quirks)
@@ -107,7 +107,7 @@ async def test_a_run_found_in_a_list_is_read_before_it_is_judged(
 
 
 @pytest.mark.parametrize("status", [303, 409])
-async def test_so_is_one_that_upstream_says_exists(open_desk: OpenDesk, status: int) -> None:
+async def test_a_run_that_upstream_says_exists_is_read(open_desk: OpenDesk, status: int) -> None:
     desk = await open_desk(quirks=SUMMARIES)
     desk.sandbox.script.add("create", Respond(status, created=True))
     found = await desk.dispatcher.start(desk.order(None))
@@ -128,7 +128,7 @@ async def test_a_read_that_fails_is_repeated(open_desk: OpenDesk, clock: Virtual
 
 @each_rule
 @pytest.mark.parametrize("action", [Respond(500), Respond(403), Respond(404), Hang(100)], ids=repr)
-async def test_a_run_that_cannot_be_read_is_known_by_its_id_alone(
+async def test_a_found_run_that_cannot_be_read_is_returned_with_its_id_alone(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule, quirks=SUMMARIES)
@@ -159,7 +159,7 @@ async def test_a_client_ref_of_another_models_run_is_a_conflict(
     assert len(desk.requests("POST")) == 1
 
 
-async def test_where_no_run_tells_its_model_the_newest_is_the_one(open_desk: OpenDesk, clock: VirtualClock) -> None:
+async def test_the_newest_run_is_found_where_none_shows_its_model(open_desk: OpenDesk, clock: VirtualClock) -> None:
     desk = await open_desk(Idempotency.NONE, quirks=Quirks(keep_metadata=False))
     first = await desk.dispatcher.start(desk.order())
     await clock.sleep(FORGOTTEN)
@@ -171,7 +171,7 @@ async def test_where_no_run_tells_its_model_the_newest_is_the_one(open_desk: Ope
 @pytest.mark.parametrize(
     "quirks", [Quirks(), Quirks(summaries=True), Quirks(page=5), Quirks(page=7, summaries=True)], ids=repr
 )
-async def test_of_many_models_under_one_client_ref_the_newest_of_this_one_is_the_one(
+async def test_the_newest_run_of_the_model_is_found_among_runs_of_many_models(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, quirks: Quirks
 ) -> None:
     desk = await open_desk(rule)
@@ -195,7 +195,7 @@ async def test_of_many_models_under_one_client_ref_the_newest_of_this_one_is_the
 
 
 @each_rule
-async def test_every_page_is_read_before_a_run_is_said_not_to_exist(open_desk: OpenDesk, rule: Idempotency) -> None:
+async def test_every_page_is_read_before_a_run_is_taken_not_to_exist(open_desk: OpenDesk, rule: Idempotency) -> None:
     desk = await open_desk(rule)
     items = [{"id": f"r-{n}", "client_ref": "ref-1", "metadata": {"mcp_model": f"a/m-{n}"}} for n in range(3)]
     for number, item in enumerate(items):
@@ -208,7 +208,7 @@ async def test_every_page_is_read_before_a_run_is_said_not_to_exist(open_desk: O
 @pytest.mark.parametrize(
     "quirks", [Quirks(page=1, endless_pages=True), Quirks(page=1, endless_pages=True, summaries=True)], ids=repr
 )
-async def test_a_first_page_that_comes_for_ever_starts_nothing(open_desk: OpenDesk, quirks: Quirks) -> None:
+async def test_nothing_is_started_when_the_first_page_repeats_forever(open_desk: OpenDesk, quirks: Quirks) -> None:
     desk = await open_desk(Idempotency.NONE)
     for number in range(2):
         order = attrs.evolve(desk.order("shared", model=OTHER_MODEL), caller_chose_ref=False)
@@ -222,7 +222,7 @@ async def test_a_first_page_that_comes_for_ever_starts_nothing(open_desk: OpenDe
     assert len(desk.requests("GET")) - before <= MAX_PAGES
 
 
-async def test_pages_without_end_are_given_up(desk: Desk, clock: VirtualClock) -> None:
+async def test_an_endless_list_is_given_up(desk: Desk, clock: VirtualClock) -> None:
     for number in range(3 * MAX_PAGES):
         body = {"items": [{"id": "x", "client_ref": "other"}], "next_pq": f"page-{number}"}
         desk.sandbox.script.add("list_runs", Respond(200, orjson.dumps(body)))
@@ -238,7 +238,7 @@ async def test_pages_without_end_are_given_up(desk: Desk, clock: VirtualClock) -
 @pytest.mark.parametrize("skew", [-3600.0, -60.0, 0.0, 60.0])
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 @pytest.mark.parametrize("seconds", [0.0, 8.0, 25.0])
-async def test_neither_a_clock_nor_a_slow_answer_makes_a_new_run_an_old_one(
+async def test_a_new_run_is_not_taken_for_an_old_one_by_clock_or_slow_answer(
     open_desk: OpenDesk, skew: float, seconds: float, *, own: bool
 ) -> None:
     desk = await open_desk(quirks=Quirks(clock_skew=skew, trim_input=True, keep_metadata=False))
@@ -252,7 +252,7 @@ async def test_neither_a_clock_nor_a_slow_answer_makes_a_new_run_an_old_one(
 
 @each_rule
 @pytest.mark.parametrize("action", LOST.values(), ids=LOST)
-async def test_a_list_that_lags_makes_no_second_run(
+async def test_a_lagging_list_does_not_lead_to_a_second_run(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule, quirks=Quirks(list_lag=1.5))
@@ -266,7 +266,7 @@ async def test_a_list_that_lags_makes_no_second_run(
 
 @each_rule
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
-async def test_what_was_just_dispatched_is_found_although_the_list_lags(
+async def test_a_recent_dispatch_is_found_although_the_list_lags(
     open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, *, own: bool
 ) -> None:
     desk = await open_desk(rule, quirks=Quirks(list_lag=1.5))
@@ -280,7 +280,7 @@ async def test_what_was_just_dispatched_is_found_although_the_list_lags(
 
 @pytest.mark.parametrize("action", [Respond(404), Respond(500), Respond(403)], ids=repr)
 @pytest.mark.parametrize("after", [0.0, 15.0])
-async def test_a_remembered_run_that_cannot_be_read_is_not_made_again(
+async def test_a_remembered_run_that_cannot_be_read_is_not_dispatched_again(
     open_desk: OpenDesk, clock: VirtualClock, action: Action, after: float
 ) -> None:
     desk = await open_desk(Idempotency.NONE)
@@ -293,7 +293,7 @@ async def test_a_remembered_run_that_cannot_be_read_is_not_made_again(
     assert len(desk.requests("POST")) == 1
 
 
-async def test_a_repeat_after_an_unknown_outcome_needs_a_look_up_that_works(desk: Desk) -> None:
+async def test_a_repeat_after_an_unknown_outcome_needs_a_successful_look_up(desk: Desk) -> None:
     order = desk.order()
     desk.sandbox.script.add("create", Reset(created=True))
     desk.sandbox.script.add("list_runs", Respond(500), times=None)
@@ -309,7 +309,7 @@ async def test_a_repeat_after_an_unknown_outcome_needs_a_look_up_that_works(desk
 
 
 @pytest.mark.parametrize("second", [Respond(429), Respond(503), Respond(422), Respond(402), Respond(401)], ids=repr)
-async def test_once_an_attempt_was_sent_each_later_one_is_preceded_by_a_look_up(
+async def test_after_a_sent_attempt_every_later_one_is_preceded_by_a_look_up(
     open_desk: OpenDesk, second: Respond
 ) -> None:
     """The first attempt takes effect after its look-up, and the second is refused."""
@@ -322,7 +322,7 @@ async def test_once_an_attempt_was_sent_each_later_one_is_preceded_by_a_look_up(
     assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST", "GET", "GET"]
 
 
-async def test_a_refusal_after_an_unknown_outcome_is_uncertain_where_no_look_up_works(desk: Desk) -> None:
+async def test_a_refusal_after_an_unknown_outcome_is_uncertain_if_look_ups_fail(desk: Desk) -> None:
     desk.sandbox.script.add("create", Reset(created=True))
     desk.sandbox.script.add("create", Respond(402))
     desk.sandbox.script.add("list_runs", Respond(200, b'{"items":[]}'))

@@ -1,4 +1,4 @@
-"""What a run brought: the URLs in its output and their media types."""
+"""The files of a run: the URLs in its output and their media types."""
 
 from collections.abc import Iterator
 
@@ -57,7 +57,7 @@ def test_urls_are_found_in_every_shape_of_output(output: object, urls: list[str]
     assert output_urls(output) == urls
 
 
-def test_urls_are_told_up_to_a_limit() -> None:
+def test_the_number_of_urls_is_limited() -> None:
     assert len(output_urls([f"https://a/{number}" for number in range(MAX_OUTPUT_URLS + 5)])) == MAX_OUTPUT_URLS
 
 
@@ -88,7 +88,7 @@ def test_urls_are_told_up_to_a_limit() -> None:
         *("http://\u0663.com.\u0663/", "https://a..b/x", "https://-/x", f"https://{'a' * 300}.com/x"),
     ],
 )
-def test_what_a_client_cannot_parse_is_no_link(text: str) -> None:
+def test_a_text_that_a_client_cannot_parse_as_a_url_is_not_a_link(text: str) -> None:
     """The Python SDK 1.x throws the whole result away for one such link."""
     assert output_urls({"url": text}) == []
 
@@ -105,12 +105,12 @@ def test_what_a_client_cannot_parse_is_no_link(text: str) -> None:
         *("https://user:word@a/x", "http://127.0.0.1:1/x", "https://a", "https://a/x|y^z"),
     ],
 )
-def test_what_a_client_can_parse_is_a_link(text: str) -> None:
+def test_a_url_that_clients_can_parse_is_a_link(text: str) -> None:
     assert output_urls({"url": text}) == [text]
 
 
 @pytest.mark.parametrize("text", ["https://" + "a" * 3_000_000 + "!", "https://" + "a." * 1_000_000, "h" * 3_000_000])
-def test_a_text_of_megabytes_that_is_no_link_is_told_by_its_length(text: str) -> None:
+def test_a_text_of_megabytes_is_not_parsed_as_a_link(text: str) -> None:
     """A pattern that tries every way to match would be at it for hours."""
     began = real_seconds()
     assert output_urls({"text": text}) == []
@@ -119,7 +119,7 @@ def test_a_text_of_megabytes_that_is_no_link_is_told_by_its_length(text: str) ->
 
 @law
 @given(json_values)
-def test_no_output_makes_the_search_fail(output: object) -> None:
+def test_searching_an_output_never_fails(output: object) -> None:
     urls = output_urls(output)
     assert len(urls) == len(set(urls))
     assert all(url.lower().startswith(("http://", "https://")) for url in urls)
@@ -198,7 +198,7 @@ SUFFIXES = {
         ("https://a", None),
     ],
 )
-def test_the_media_type_is_the_one_that_the_path_promises(url: str, kind: str | None) -> None:
+def test_the_media_type_follows_from_the_url(url: str, kind: str | None) -> None:
     assert media_type(url) == kind
 
 
@@ -226,11 +226,11 @@ BESIDE: dict[str, tuple[dict[str, object], str | None]] = {
 
 
 @pytest.mark.parametrize(("output", "kind"), BESIDE.values(), ids=BESIDE)
-def test_what_stands_beside_a_url_gives_its_media_type(output: dict[str, object], kind: str | None) -> None:
+def test_the_members_beside_a_url_give_its_media_type(output: dict[str, object], kind: str | None) -> None:
     assert find_outputs({"images": [output]})[0].mime_type == kind
 
 
-def test_the_media_type_is_that_of_the_file_and_not_of_its_preview() -> None:
+def test_a_declared_media_type_is_that_of_the_file_and_not_of_its_preview() -> None:
     file = {"thumbnail_url": f"{PLAIN}/thumb", "url": PLAIN, "content_type": "video/mp4"}
     assert [(found.url, found.mime_type) for found in find_outputs(file)] == [
         (PLAIN, "video/mp4"),
@@ -259,12 +259,12 @@ NO_OUTPUTS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("others", NO_OUTPUTS.values(), ids=NO_OUTPUTS)
-def test_addresses_that_are_no_files_are_left_out(others: dict[str, object]) -> None:
+def test_addresses_that_are_not_files_are_left_out(others: dict[str, object]) -> None:
     assert output_urls({**others, "image": {"url": URL}}) == [URL]
     assert output_urls({"image": {"url": URL}, **others}) == [URL]
 
 
-def test_an_address_of_the_input_is_no_output_whatever_its_name() -> None:
+def test_an_address_of_the_input_is_not_an_output_whatever_its_name() -> None:
     run_input = {"image_url": OTHER, "layers": [{"source_image": f"{OTHER}?2"}]}
     assert output_urls({"original": OTHER, "image": URL, "layer": f"{OTHER}?2"}, run_input) == [URL]
 
@@ -272,7 +272,7 @@ def test_an_address_of_the_input_is_no_output_whatever_its_name() -> None:
 @pytest.mark.parametrize(
     "name", ["response", "result", "data", "output", "links", "urls", "original", "download_url", "track_url"]
 )
-def test_names_that_may_hold_outputs_do(name: str) -> None:
+def test_members_with_other_names_may_hold_outputs(name: str) -> None:
     assert output_urls({name: [URL]}) == [URL]
 
 
@@ -298,7 +298,7 @@ def test_previews_come_after_the_files(preview: dict[str, object]) -> None:
         ({"url": f"  {URL}\n"}, URL),
     ],
 )
-def test_an_address_that_lacks_only_its_beginning_is_completed(output: object, url: str) -> None:
+def test_an_address_without_scheme_or_host_is_completed(output: object, url: str) -> None:
     assert output_urls(output) == [url]
 
 
@@ -310,18 +310,18 @@ def test_an_address_that_lacks_only_its_beginning_is_completed(output: object, u
     ],
     ids=str,
 )
-def test_an_address_that_cannot_be_completed_for_sure_is_left_out(output: object) -> None:
+def test_an_address_whose_completion_would_be_a_guess_is_left_out(output: object) -> None:
     assert [url for url in output_urls(output) if url != f"{BASE}/"] == []
 
 
-def test_behind_a_base_url_with_a_path_a_relative_address_is_left_out() -> None:
+def test_a_relative_address_is_left_out_if_the_base_url_has_a_path() -> None:
     assert output_urls({"url": "/outputs/x.png"}, base_url="https://gateway.example.com/runflow") == []
 
 
 # The work, counted
 
 
-def test_all_urls_together_have_a_size() -> None:
+def test_the_size_of_all_urls_together_is_limited() -> None:
     path = "\u00fc" * 3000
     urls = [f"https://a/{number}/{path}" for number in range(500)]
     assert 0 < sum(len(url.encode()) for url in output_urls(urls)) < MAX_OUTPUTS_SIZE + 8192
@@ -343,31 +343,31 @@ class Counted(list[JSON]):
     [{}, [], 1, "", None, "https://a:0/", "http://\u00fc..de/", {"url": "http://\u00fc.de/"}, {"input": {}}],
     ids=str,
 )
-def test_no_more_values_are_visited_than_the_limit(item: object) -> None:
+def test_the_number_of_visited_values_is_limited(item: object) -> None:
     values = Counted([item] * 200_000)
     find_outputs(values, values, BASE)
     assert values.taken <= 4 * outputs.MAX_VALUES + 2
 
 
-def test_no_more_links_are_judged_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_checked_links_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = 0
-    judge = links.LinkReader._judge  # noqa: SLF001 - counted, not called
+    judge = links.LinkReader._check_host  # noqa: SLF001 - counted, not called
 
     def counted(self: links.LinkReader, host: str) -> bool:
         nonlocal judged
         judged += 1
         return judge(self, host)
 
-    monkeypatch.setattr(links.LinkReader, "_judge", counted)
+    monkeypatch.setattr(links.LinkReader, "_check_host", counted)
     assert find_outputs([f"https://a..{number}/" for number in range(100_000)]) == []
     assert judged <= links.MAX_EXAMINED / 512
     found = find_outputs([f"https://m\u00fcnchen{number}.example/" for number in range(100_000)])
     assert 0 < len(found) <= links.MAX_INTERNATIONAL / 15
 
 
-def test_a_link_that_is_repeated_does_not_hide_the_next() -> None:
+def test_a_repeated_link_does_not_hide_the_next_link() -> None:
     assert output_urls([URL] * 10_000 + [OTHER]) == [URL, OTHER]
 
 
-def test_one_international_host_is_checked_once() -> None:
+def test_an_international_host_is_checked_once() -> None:
     assert len(find_outputs([f"https://m\u00fcnchen.de/{number}" for number in range(900)])) == 900

@@ -1,4 +1,4 @@
-"""The way to Runflow through a real proxy, to a TLS server that a private authority vouches for."""
+"""Requests through a real proxy to a TLS server whose certificate a private authority signed."""
 
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -90,7 +90,7 @@ async def test_plain_http_goes_through_its_own_proxy(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
+async def test_the_credentials_of_the_proxy_reach_the_proxy_alone(
     start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox, scheme: str
 ) -> None:
     proxy.authorization = "Basic " + base64.b64encode(b"us@er:s3:cret/").decode()
@@ -108,15 +108,15 @@ async def test_the_credentials_of_the_proxy_reach_it_and_nobody_else(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind"),
+    ("status", "words", "kind"),
     [
-        (407, "the proxy refused the user name and password", "proxy_authentication"),
+        (407, "the proxy requires a user name and password", "proxy_authentication"),
         (502, "the proxy refused to connect to Runflow (HTTP 502)", "proxy_refused"),
         (403, "the proxy refused to connect to Runflow (HTTP 403)", "proxy_refused"),
     ],
 )
-async def test_a_refusal_of_the_proxy_is_not_runflows(
-    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox, *, status: int, said: str, kind: str
+async def test_a_refusal_of_the_proxy_is_not_attributed_to_runflow(
+    start: Start, proxy: ForwardProxy, sandbox: ScriptedSandbox, *, status: int, words: str, kind: str
 ) -> None:
     proxy.status = status
     with capture_logs() as logged:
@@ -124,17 +124,15 @@ async def test_a_refusal_of_the_proxy_is_not_runflows(
         error = (await server.generate()).tool_error
         models = (await server.call("list_models")).tool_error
     assert (error["code"], error["upstream_status"]) == ("generate_failed", None)
-    assert said in f"{error['message'][0].lower()}{error['message'][1:]}"
-    assert said in models["message"]
+    assert words in f"{error['message'][0].lower()}{error['message'][1:]}"
+    assert words in models["message"]
     kinds = {line["event"]: line["problem"] for line in logged if "problem" in line}
     assert kinds["upstream_unreachable"] == kinds["catalog_fetch_failed"] == kind
     assert not sandbox.requests
     assert "s3cret" not in f"{error}{models}{logged}"
 
 
-async def test_a_proxy_of_plain_http_that_wants_credentials_is_told_from_runflow(
-    start: Start, proxy: ForwardProxy
-) -> None:
+async def test_a_407_of_a_plain_http_proxy_is_not_attributed_to_runflow(start: Start, proxy: ForwardProxy) -> None:
     proxy.authorization = "Basic x"
     error = (await (await start("http")).generate()).tool_error
     assert "(HTTP 407)" in error["message"]
@@ -143,14 +141,14 @@ async def test_a_proxy_of_plain_http_that_wants_credentials_is_told_from_runflow
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "no-such-proxy.invalid:3128"])
-async def test_a_proxy_that_is_not_there_is_told_from_runflow(start: Start, scheme: str, address: str) -> None:
+async def test_an_unreachable_proxy_is_distinguished_from_runflow(start: Start, scheme: str, address: str) -> None:
     server = await start(scheme, HTTPS_PROXY=address, HTTP_PROXY=address)
     error = (await server.generate()).tool_error
     assert error["message"].startswith("The proxy of this server")
     assert "127.0.0.1" not in error["message"]
 
 
-async def test_an_excepted_host_is_reached_without_the_proxy(start: Start, proxy: ForwardProxy) -> None:
+async def test_a_host_in_no_proxy_is_reached_directly(start: Start, proxy: ForwardProxy) -> None:
     server = await start(NO_PROXY="example.com, .runflow.test")
     error = (await server.generate()).tool_error
     assert error["message"].startswith("The host name of Runflow could not be resolved")
@@ -166,7 +164,7 @@ async def test_loopback_never_goes_through_a_proxy(
     assert not proxy.heads
 
 
-async def test_each_redirect_finds_its_own_way(
+async def test_the_proxy_is_chosen_anew_for_each_redirect(
     start: Start, upstream: RunningSandbox, proxy: ForwardProxy, sandbox: ScriptedSandbox
 ) -> None:
     """From a host behind the proxy to loopback: neither must see what is meant for the other."""
@@ -179,7 +177,7 @@ async def test_each_redirect_finds_its_own_way(
     assert all("Proxy-Authorization" not in seen.headers for seen in sandbox.requests)
 
 
-async def test_without_its_certificate_a_private_authority_is_not_trusted(
+async def test_a_private_authority_is_not_trusted_without_its_certificate(
     start: Start, sandbox: ScriptedSandbox
 ) -> None:
     server = await start(SSL_CERT_FILE="")

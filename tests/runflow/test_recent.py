@@ -1,4 +1,4 @@
-"""What a process remembers of its dispatches: for half a minute, and no more than so many."""
+"""The dispatches that a process remembers: for half a minute, and at most a fixed number."""
 
 from runflow_mcp.runflow.dispatch.attempts import Reached
 from runflow_mcp.runflow.dispatch.recent import KEPT, MAX_ENTRIES, Recent
@@ -15,7 +15,7 @@ def test_a_dispatch_is_remembered_for_half_a_minute() -> None:
     assert len(recent) == 0
 
 
-def test_the_last_word_on_a_dispatch_counts_and_renews_it() -> None:
+def test_a_later_entry_replaces_an_earlier_one_and_renews_it() -> None:
     recent = Recent()
     recent.remember("a", Reached.MAYBE, None, None, now=0.0)
     recent.remember("b", Reached.MAYBE, None, None, now=1.0)
@@ -26,7 +26,7 @@ def test_the_last_word_on_a_dispatch_counts_and_renews_it() -> None:
     assert recent.recall("b", KEPT + 1.0) is None
 
 
-def test_beyond_its_bound_the_oldest_is_forgotten() -> None:
+def test_the_oldest_dispatch_is_forgotten_beyond_the_limit() -> None:
     recent = Recent()
     for number in range(MAX_ENTRIES + 10):
         recent.remember(str(number), Reached.MAYBE, None, None, now=0.0)

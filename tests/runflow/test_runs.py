@@ -1,4 +1,4 @@
-"""A run read from whatever upstream sends, and when it is asked for again."""
+"""A run read from whatever upstream sends, and the pauses between polls."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.outputs import find_outputs
 from runflow_mcp.runflow.runs.polling import poll_delay
-from runflow_mcp.runflow.runs.run import Run, known_by_id, parse_run
+from runflow_mcp.runflow.runs.run import Run, parse_run, unread_run
 from tests.protocol.laws import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"
@@ -35,13 +35,13 @@ FIELDS = [
 ]
 
 
-def test_an_id_is_all_that_a_run_needs() -> None:
+def test_a_run_needs_nothing_but_an_id() -> None:
     run = parse_run({"id": "r-1"})
     assert run is not None
     assert (run.id, run.terminal, run.metadata) == ("r-1", False, {})
 
 
-def test_every_other_field_may_be_null() -> None:
+def test_every_field_of_a_run_but_the_id_may_be_null() -> None:
     run = parse_run(dict.fromkeys(FIELDS) | {"id": "r-1"})
     assert run is not None
     assert (run.cost, run.duration_ms, run.client_ref, run.nodes_total, run.failure_code) == (None,) * 5
@@ -49,7 +49,7 @@ def test_every_other_field_may_be_null() -> None:
 
 @law
 @given(st.fixed_dictionaries({"id": st.just("r-1")}, optional=dict.fromkeys(FIELDS[1:], json_values)))
-def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
+def test_reading_a_run_never_fails(payload: dict[str, Any]) -> None:
     run = parse_run(payload)
     assert run is not None
     run.age(0.0)
@@ -60,7 +60,7 @@ def test_no_field_makes_the_reader_fail(payload: dict[str, Any]) -> None:
 
 @law
 @given(json_values)
-def test_what_is_no_run_is_none(payload: object) -> None:
+def test_a_payload_that_is_not_a_run_is_read_as_none(payload: object) -> None:
     if not isinstance(payload, dict):
         assert parse_run(payload) is None
 
@@ -68,7 +68,7 @@ def test_what_is_no_run_is_none(payload: object) -> None:
 @pytest.mark.parametrize(
     "id_", [None, "", 5.5, True, "x" * 129, ".", "..", "a/b", "a?b", "a#", "a b", "a%2f", "a\n", [], {}]
 )
-def test_a_run_without_a_usable_id_is_none(id_: object) -> None:
+def test_a_run_without_a_usable_id_is_read_as_none(id_: object) -> None:
     assert parse_run({"id": id_, "status_code": "queued"}) is None
 
 
@@ -132,24 +132,24 @@ def test_states_are_spelt_in_several_ways(status: object, read_as: str, terminal
         ({}, "failed"),
     ],
 )
-def test_a_run_that_has_ended_in_an_unknown_state_is_judged_by_what_it_shows(
+def test_how_a_run_ended_in_an_unknown_state_follows_from_its_other_fields(
     state: object, ended: dict[str, object], shows: dict[str, object], read_as: str
 ) -> None:
     assert read(status_code=state, **ended, **shows).status == read_as
 
 
 @pytest.mark.parametrize("state", ["queued", "dispatching", "Running"])
-def test_a_run_that_goes_on_has_not_ended_whatever_else_it_says(state: str) -> None:
+def test_a_run_in_a_documented_active_state_has_not_ended_whatever_else_it_says(state: str) -> None:
     assert not read(status_code=state, completed_at="2026-01-01T00:00:00Z", output=[URL]).terminal
 
 
 @pytest.mark.parametrize("state", ["done", "finished", "ended"])
-def test_the_end_of_a_run_is_a_failure_when_it_says_why(state: str) -> None:
+def test_a_run_that_has_ended_with_a_failure_has_failed(state: str) -> None:
     assert read(status_code=state, failure_code="NSFW").status == "failed"
 
 
 @pytest.mark.parametrize("state", ["archived", "unknown", None])
-def test_an_unknown_state_without_an_end_goes_on(state: object) -> None:
+def test_a_run_in_an_unknown_state_has_not_ended(state: object) -> None:
     assert not read(status_code=state, completed_at=None, finished_at="", output=[URL]).terminal
 
 
@@ -171,12 +171,12 @@ def test_an_unknown_state_without_an_end_goes_on(state: object) -> None:
     ],
     ids=repr,
 )
-def test_a_result_stands_under_several_names(fields: dict[str, object], output: object) -> None:
+def test_an_output_is_read_under_each_of_its_names(fields: dict[str, object], output: object) -> None:
     assert read(**fields).output == output
 
 
-def test_a_run_known_by_its_id_says_nothing_else() -> None:
-    run = known_by_id("r-1", "ref")
+def test_an_unread_run_has_nothing_but_its_id_and_client_ref() -> None:
+    run = unread_run("r-1", "ref")
     assert (run.id, run.client_ref, run.status, run.terminal, run.model) == ("r-1", "ref", "unknown", False, None)
 
 
@@ -188,7 +188,7 @@ def test_the_documented_spelling_of_a_field_wins() -> None:
     assert (run.id, run.status, run.completed_at) == ("a", "running", "x")
 
 
-def test_older_spellings_fill_the_gaps() -> None:
+def test_other_spellings_of_a_field_fill_gaps() -> None:
     run = parse_run(
         {
             "id": None,
@@ -204,7 +204,7 @@ def test_older_spellings_fill_the_gaps() -> None:
     assert (run.failure_code, run.failure_message) == ("NSFW", "No.")
 
 
-def test_a_failure_reason_is_a_failure_message() -> None:
+def test_a_failure_reason_is_read_as_the_failure_message() -> None:
     assert read(failure_reason="No.", error="text").failure_message == "No."
     assert read(failure_message="Yes.", failure_reason="No.").failure_message == "Yes."
 
@@ -213,12 +213,12 @@ def test_a_failure_reason_is_a_failure_message() -> None:
     ("cost", "read_as"),
     [("0.0400", "0.0400"), (0.04, "0.04"), (2, "2"), (0, "0"), (None, None), (True, None), ([], None)],
 )
-def test_a_cost_is_a_decimal_string(cost: object, read_as: str | None) -> None:
+def test_a_cost_is_read_as_a_decimal_string(cost: object, read_as: str | None) -> None:
     assert read(cost=cost).cost == read_as
 
 
 @pytest.mark.parametrize("cost", [0.00005, 1e-9, 1e22])
-def test_a_cost_that_came_as_a_number_is_spelt_without_an_exponent(cost: float) -> None:
+def test_a_cost_that_is_a_number_is_written_without_an_exponent(cost: float) -> None:
     spelt = read(cost=cost).cost
     assert spelt is not None
     assert set(spelt) <= set("0123456789.")
@@ -228,12 +228,12 @@ def test_a_cost_that_came_as_a_number_is_spelt_without_an_exponent(cost: float) 
 @pytest.mark.parametrize(
     ("count", "read_as"), [(3, 3), (0, 0), (3.0, 3), (-1, None), (10**9, None), ("3", None), (True, None), (None, None)]
 )
-def test_a_count_of_steps_is_a_sane_number(count: object, read_as: int | None) -> None:
+def test_a_count_of_nodes_is_a_number_of_plausible_size(count: object, read_as: int | None) -> None:
     run = read(nodes_total=count, nodes_completed=count)
     assert run.nodes_total == run.nodes_completed == read_as
 
 
-def test_the_raw_run_has_all_but_the_bulk() -> None:
+def test_the_raw_run_has_everything_but_input_logs_and_nodes() -> None:
     run = read(input={"a": 1}, logs=["x"], node_runs=[1], links={"self": "y"}, unheard_of=1)
     assert run.raw == {**RUN, "links": {"self": "y"}, "unheard_of": 1}
 
@@ -251,20 +251,20 @@ def test_the_raw_run_has_all_but_the_bulk() -> None:
         (5, 0.0),
     ],
 )
-def test_the_age_of_a_run_is_told_by_its_stamp_where_that_can_be_read(stamp: object, age: float) -> None:
+def test_the_age_of_a_run_follows_from_a_readable_created_at(stamp: object, age: float) -> None:
     assert read(created_at=stamp).age(120.0) == age
 
 
 @law
 @given(st.text(max_size=30) | st.datetimes(timezones=st.none() | st.timezones()).map(lambda at: at.isoformat()))
-def test_no_stamp_makes_the_age_fail(stamp: str) -> None:
+def test_computing_the_age_never_fails(stamp: str) -> None:
     assert read(created_at=stamp).age(0.0) >= 0
 
 
 # What a run was made for
 
 
-def test_a_run_keeps_what_it_was_made_for_and_from() -> None:
+def test_a_run_shows_the_model_and_input_digest_that_it_was_created_with() -> None:
     run = read(metadata={"mcp_model": "a/b", "mcp_input_sha256": "abc"})
     assert (run.model, run.input_digest) == ("a/b", "abc")
     nothings: list[Any] = [
@@ -290,6 +290,6 @@ def test_polls_grow_rarer_in_steps(waited: float, delay: float) -> None:
 
 @law
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
-def test_polls_never_grow_more_frequent(one: float, other: float) -> None:
-    assert poll_delay(min(one, other)) <= poll_delay(max(one, other))
-    assert poll_delay(one) in (2, 5, 10)
+def test_polls_never_grow_more_frequent(earlier: float, later: float) -> None:
+    assert poll_delay(min(earlier, later)) <= poll_delay(max(earlier, later))
+    assert poll_delay(earlier) in (2, 5, 10)

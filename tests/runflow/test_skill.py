@@ -1,4 +1,4 @@
-"""The skill: the bundled text until a live one has been had, and never anything that is no skill."""
+"""The skill: the bundled text until a live one has been fetched, and never a document that is not a skill."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from runflow_mcp.runflow.catalog.documents import Document
+from runflow_mcp.runflow.catalog.documents import Document, Source
 from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.sandbox.catalog import skill_document
@@ -20,7 +20,7 @@ LIVE = skill_document().decode().strip()
 
 
 def make(session: aiohttp.ClientSession, url: str, clock: VirtualClock) -> Skill:
-    return Skill(session, url, TTL, 30.0, clock)
+    return Skill(Source("skill", session, url, 30.0, clock), TTL, clock)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def kept(skill: Skill, clock: VirtualClock, seconds: float = 0.01) -> Asyn
     try:
         await clock.sleep(seconds)
         yield
-        assert not task.done() or not skill.url, "the background task must never end"
+        assert not task.done() or not skill.source.url, "the background task must never end"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -85,11 +85,11 @@ NO_SKILL = {
 
 
 @pytest.mark.parametrize(("body", "content_type"), NO_SKILL.values(), ids=NO_SKILL)
-def test_anything_else_is_none(body: bytes, content_type: str) -> None:
+def test_a_document_that_is_not_markdown_is_not_a_skill(body: bytes, content_type: str) -> None:
     assert read_skill(document(body, content_type)) is None
 
 
-def test_the_bundled_skill_is_one() -> None:
+def test_the_bundled_skill_is_valid() -> None:
     text = bundled().markdown
     assert text == text.strip() + "\n" or text == text.strip()
     assert read_skill(document(text.encode())) is not None
@@ -99,7 +99,7 @@ def test_the_bundled_skill_is_one() -> None:
 # What is current
 
 
-async def test_the_bundled_skill_stands_until_the_live_one_has_come(
+async def test_the_bundled_skill_is_current_until_the_live_one_has_been_fetched(
     skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     assert skill.current.markdown == bundled().markdown
@@ -110,7 +110,7 @@ async def test_the_bundled_skill_stands_until_the_live_one_has_come(
 
 
 @pytest.mark.parametrize(("body", "content_type"), NO_SKILL.values(), ids=NO_SKILL)
-async def test_what_is_no_skill_leaves_the_bundled_one(
+async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
     skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock, body: bytes, content_type: str
 ) -> None:
     sandbox.script.add("skill", Respond(200, body, {"Content-Type": content_type, "ETag": '"bad"'}))
@@ -126,7 +126,7 @@ async def test_what_is_no_skill_leaves_the_bundled_one(
     [Respond(404), Respond(500), Reset(), Truncate(), Hang(600)],
     ids=["404", "500", "reset", "torn", "silence"],
 )
-async def test_a_failure_leaves_the_last_live_one(
+async def test_a_failed_fetch_leaves_the_last_live_skill(
     skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock, action: Respond | Reset | Truncate | Hang
 ) -> None:
     async with kept(skill, clock):
@@ -147,7 +147,7 @@ async def test_an_unchanged_skill_is_not_sent_again(
     assert [bool(seen.headers.get("If-None-Match")) for seen in fetches(sandbox)] == [False, True, True]
 
 
-async def test_a_new_skill_takes_the_place_of_the_old_one(
+async def test_a_new_skill_replaces_the_previous_one(
     skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     async with kept(skill, clock):
@@ -158,14 +158,16 @@ async def test_a_new_skill_takes_the_place_of_the_old_one(
         assert skill.current.markdown == LIVE
 
 
-async def test_three_redirects_are_followed(skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock) -> None:
+async def test_three_redirects_of_the_skill_are_followed(
+    skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
+) -> None:
     sandbox.script.add("skill", Respond(302, headers={"Location": PATH}), times=3)
     async with kept(skill, clock):
         assert skill.current.markdown == LIVE
 
 
 @pytest.mark.usefixtures("upstream")
-async def test_without_a_url_nothing_is_fetched(
+async def test_without_a_url_no_skill_is_fetched(
     session: aiohttp.ClientSession, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
     skill = make(session, "", clock)

@@ -1,4 +1,4 @@
-"""What an answer shows of a JSON value: no inline media, no endless texts, and a bound on the whole."""
+"""What an answer shows of a JSON value: no long inline media, no long texts, a limited size in all."""
 
 import base64
 import re
@@ -55,9 +55,7 @@ INLINE = {
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize(("media", "kind"), INLINE.values(), ids=INLINE)
-def test_long_inline_media_become_a_note_wherever_they_stand(
-    media: str, kind: str, wrap: Callable[[str], JSON]
-) -> None:
+def test_long_inline_media_are_replaced_by_a_note_anywhere(media: str, kind: str, wrap: Callable[[str], JSON]) -> None:
     shown = orjson.dumps(trimmed(wrap(media))).decode()
     assert f"[inline {kind} of {len(media.strip())} characters left out" in shown
     assert len(shown) < 500
@@ -96,7 +94,7 @@ def test_several_media_in_one_text_are_each_left_out() -> None:
     assert re.sub(r"\[[^]]+\]", "#", text) == "a # b # c # d"
 
 
-def test_a_text_of_media_past_the_limit_is_both() -> None:
+def test_a_text_may_have_media_left_out_and_be_cut() -> None:
     text = trimmed_text(f"{'word ' * 10_000}{DATA_URI}")
     assert text.startswith("word word")
     assert str(50_000 + len(DATA_URI)) in text
@@ -122,7 +120,7 @@ def test_a_text_of_media_past_the_limit_is_both() -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_anything_else_stays_as_it_is(text: str) -> None:
+def test_a_text_without_long_media_is_unchanged(text: str) -> None:
     assert trimmed({"a": [text, 1, None]}) == {"a": [text, 1, None]}
 
 
@@ -136,21 +134,21 @@ def test_a_long_text_is_cut_and_says_how_long_it_was(letter: str, length: int) -
     assert len(shown) < MAX_TEXT + 100
 
 
-def test_a_long_name_is_cut_and_no_member_is_lost_by_it() -> None:
+def test_a_long_name_is_cut_without_losing_a_member() -> None:
     shown = trimmed({"k" * 300_000 + str(number): number for number in range(3)})
     assert list(shown.values()) == [0, 1, 2]
     assert all("300001 characters" in name for name in shown)
     assert len(orjson.dumps(shown)) < 500
 
 
-def test_what_nests_too_deeply_can_be_written() -> None:
+def test_a_value_that_is_nested_too_deeply_can_be_written() -> None:
     value: JSON = "x"
     for _ in range(900):
         value = [{"a": value}]
     assert b"nested too deeply" in orjson.dumps([[[trimmed(value)]]])
 
 
-def test_ordinary_nesting_stays() -> None:
+def test_ordinary_nesting_is_kept() -> None:
     value: JSON = "x"
     for _ in range(MAX_DEPTH):
         value = [value]
@@ -159,7 +157,7 @@ def test_ordinary_nesting_stays() -> None:
 
 @law
 @given(json_values)
-def test_leaving_things_out_changes_nothing_else(value: JSON) -> None:
+def test_a_value_with_nothing_too_long_is_unchanged(value: JSON) -> None:
     assert trimmed(value) == value
 
 
@@ -175,7 +173,7 @@ class Counted(list[JSON]):
 
 
 @pytest.mark.parametrize("item", [{}, [], 1, 0.1, "", "x" * 500, "\0" * 5000, {"a": {"b": []}}], ids=repr)
-def test_the_whole_has_a_size_and_the_work_a_limit(item: JSON) -> None:
+def test_the_size_of_a_value_and_the_work_are_limited(item: JSON) -> None:
     values = Counted([item] * 400_000)
     shown = trimmed(values)
     assert values.taken <= MAX_VALUES + 1

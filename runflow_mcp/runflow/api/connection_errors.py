@@ -1,7 +1,6 @@
-"""What went wrong on the way to Runflow, told apart: one sentence for the answer, one token for the log.
+"""What an exception of aiohttp's or of the system means: one sentence for the caller, one token for the log.
 
-Knows aiohttp's exceptions and nothing of requests. No sentence holds an address or the system's own words: the
-answer goes to whoever called.
+Knows nothing of requests. No sentence contains an address or the system's own text, since callers see it.
 """
 
 import errno
@@ -15,7 +14,7 @@ import attrs
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _SELF_SIGNED = 18
 _OTHER_NAME = frozenset({62, 64})  # host name, IP address
-#: Reasons of an SSLError that mean that the peer does not speak TLS at all.
+#: Reasons of an SSLError which mean that the peer does not speak TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 _UNKNOWN_CA = (
     "the TLS certificate of Runflow comes from an authority that this server does not trust "
@@ -26,7 +25,7 @@ PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 class ProxyFailed(aiohttp.ClientError):
-    """The proxy was not reached, or did not pass the request on. ``status``: what it answered, if it did."""
+    """The proxy was not reached, or did not forward the request. ``status``: the proxy's answer, if any."""
 
     def __init__(self, status: int | None = None) -> None:
         super().__init__("the proxy failed")
@@ -43,9 +42,9 @@ class Problem:
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an exception of aiohttp's, or of the system below it, means."""
-    if (found := _proxy_problem(error)) or (found := _connect_problem(error)):
-        return Problem(*found, sent=False)
+    """What an exception raised while a request was made means."""
+    if (unsent := _proxy_problem(error)) or (unsent := _connect_problem(error)):
+        return Problem(*unsent, sent=False)
     return Problem(*_exchange_problem(error), sent=True)
 
 
@@ -56,14 +55,14 @@ def _proxy_problem(error: Exception) -> tuple[str, str] | None:
         if error.status == PROXY_AUTHENTICATION_REQUIRED:
             return (
                 "proxy_authentication",
-                "the proxy refused the user name and password of this server, or wants some (HTTP 407)",
+                "the proxy requires a user name and password, or refused those of this server (HTTP 407)",
             )
         return "proxy_refused", f"the proxy refused to connect to Runflow (HTTP {error.status})"
     return None
 
 
 def _connect_problem(error: Exception) -> tuple[str, str] | None:
-    """A connection that was not made."""
+    """Why a connection was not made; None if it was."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "connect_timeout", "the connection to Runflow timed out before it was made"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -103,7 +102,7 @@ def _socket_problem(error: OSError) -> tuple[str, str]:
 
 
 def _exchange_problem(error: Exception) -> tuple[str, str]:
-    """A request that may have been sent, and brought no answer."""
+    """Why a request that may have been sent brought no answer."""
     if isinstance(error, TimeoutError):
         return "read_timeout", "Runflow did not answer in time"
     if isinstance(error, aiohttp.TooManyRedirects):

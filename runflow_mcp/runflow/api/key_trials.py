@@ -1,6 +1,6 @@
-"""Calls with keys that Runflow has not accepted yet: a key costs nothing to invent, so few may be tried at a time.
+"""Requests with API keys that Runflow has not accepted yet: few at a time, since a key costs nothing to invent.
 
-Knows what an answer says of a key; who is limited and how is decided by ``KeyLimits``.
+Reports to ``KeyLimits`` what each answer says of its key; ``KeyLimits`` decides who is limited, and how.
 """
 
 import asyncio
@@ -12,15 +12,12 @@ import attrs
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 
-UNAUTHORIZED = 401
-#: Answers that may come before anybody has looked at the key, beside all 5xx.
-_UNDECIDED = frozenset({408, 429})
-#: Seconds after which a call that was not let through may be tried again: those ahead of it have an answer then.
-PAUSE = 1.0
+#: Seconds after which a rejected trial may be repeated: those ahead of it have an answer then.
+RETRY_AFTER = 1.0
 
-Request = Callable[[], Coroutine[None, None, JSON]]
+Exchange = Callable[[], Coroutine[None, None, JSON]]
 
 
 class KeyLimits(Protocol):
@@ -37,43 +34,42 @@ class KeyLimits(Protocol):
 
 @attrs.frozen
 class KeyTrials:
-    """Tells the limits what Runflow thinks of each key."""
+    """Limits the requests with unknown keys, and reports whether Runflow accepted the key of each request."""
 
     limits: KeyLimits
-    #: address → unknown key → calls under way.
+    #: address → digest of an unknown key → requests under way.
     _under_way: defaultdict[str, Counter[str]] = attrs.field(factory=lambda: defaultdict(Counter), repr=False)
     _tasks: set[asyncio.Task[JSON]] = attrs.field(factory=set, repr=False)
 
-    async def ask(self, bearer: Bearer, path: str, request: Request) -> JSON:
-        """The outcome of one request to Runflow.
+    async def run(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
+        """The result of one exchange with Runflow.
 
-        Raises ``UpstreamError``, also when the address of the caller tries too many unknown keys: nothing was
-        sent then.
+        Raises ``UpstreamError``, also when the caller's address tries too many unknown keys; nothing was sent then.
         """
         if self.limits.knows(bearer):
-            return await self._judged(bearer, request)
+            return await self._run(bearer, exchange)
         # A task of its own: a caller that leaves before the answer must not keep it from being counted.
-        task = asyncio.create_task(self._tried(bearer, path, request), name="try a key")
+        task = asyncio.create_task(self._try(bearer, path, exchange), name="try a key")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
         try:
             return await asyncio.shield(task)
         finally:
-            del task  # an error holds this frame, and the task the error: a cycle that an answer would hang on
+            del task  # an error holds this frame, and the task holds the error: a cycle that would keep an answer alive
 
     async def close(self) -> None:
-        """Stop what is still under way; the process ends."""
+        """Cancel what is still under way; the process ends."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[JSON]) -> None:
+    def _on_done(self, task: asyncio.Task[JSON]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, even if the caller has left
+            task.exception()  # retrieved even if the caller has left
 
-    async def _tried(self, bearer: Bearer, path: str, request: Request) -> JSON:
+    async def _try(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
         address = bearer.source.address
         keys = self._under_way[address]
         keys[bearer.digest] += 1
@@ -83,9 +79,9 @@ class KeyTrials:
             if not bearer.source.rejected and not await self.limits.may_try(address, len(keys)):
                 message = "Too many API keys that Runflow does not know were tried from your address."
                 raise UpstreamError(
-                    Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=PAUSE
+                    Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=RETRY_AFTER
                 )
-            return await self._judged(bearer, request)
+            return await self._run(bearer, exchange)
         finally:
             keys[bearer.digest] -= 1
             if not keys[bearer.digest]:
@@ -93,17 +89,15 @@ class KeyTrials:
             if not keys:
                 self._under_way.pop(address, None)
 
-    async def _judged(self, bearer: Bearer, request: Request) -> JSON:
+    async def _run(self, bearer: Bearer, exchange: Exchange) -> JSON:
         try:
-            payload = await request()
+            result = await exchange()
         except UpstreamError as error:
-            await self._answered(bearer, error.status)
+            accepted = error.answered or meaning_of(error.status).key_accepted
+            if accepted:
+                self.limits.accepted_key(bearer)
+            elif accepted is False:
+                await self.limits.rejected_key(bearer)
             raise
         self.limits.accepted_key(bearer)
-        return payload
-
-    async def _answered(self, bearer: Bearer, status: int | None) -> None:
-        if status == UNAUTHORIZED:
-            await self.limits.rejected_key(bearer)
-        elif status is not None and status < 500 and status not in _UNDECIDED:  # noqa: PLR2004 - no 5xx
-            self.limits.accepted_key(bearer)
+        return result

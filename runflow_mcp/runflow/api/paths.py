@@ -1,13 +1,13 @@
-"""The paths of Runflow's API that are called. Pure."""
+"""The paths of Runflow's API that the proxy calls. Pure."""
 
 LIST_PATH = "/v1/runs"
 
 
 def runs_path(model: str) -> str:
-    """Where runs of a model are created; ``model`` has been checked to stay inside."""
+    """Where runs of a model are created. ``model``: checked, so that it cannot change the path around it."""
     return f"/v1/models/{model}/runs"
 
 
 def run_path(run_id: str) -> str:
-    """Where a run is read; ``run_id`` has been checked to stay inside."""
+    """Where a run is read. ``run_id``: checked, so that it cannot change the path around it."""
     return f"/v1/runs/{run_id}"

@@ -1,4 +1,4 @@
-"""Log lines about an upstream that is not reached, few enough that an outage under load does not flood the log."""
+"""Log lines about an upstream that cannot be reached, limited so that an outage does not flood the log."""
 
 from collections import Counter
 
@@ -9,19 +9,19 @@ from runflow_mcp.runflow.api.errors import UpstreamError
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two lines about the same kind of problem; what was left out between them is counted.
+#: Seconds between two lines about the same kind of problem; those left out in between are counted.
 INTERVAL = 10.0
 
 
 @attrs.define
 class ProblemLog:
-    """When each kind of problem was last reported. Kinds are few: the tokens of ``connection_errors``."""
+    """When each kind of problem was last logged. Kinds are few: the tokens of ``connection_errors``."""
 
     _reported: dict[str, float] = attrs.field(factory=dict)
     _left_out: Counter[str] = attrs.field(factory=Counter)
 
-    def report(self, error: UpstreamError, now: float) -> None:
-        """Log an error that brought no answer; others are not logged here. ``now``: monotonic seconds."""
+    def report(self, operation: str, error: UpstreamError, now: float) -> None:
+        """Log an error without an answer; others are not logged here. ``now``: monotonic seconds."""
         kind = error.problem
         if kind is None:
             return
@@ -33,6 +33,6 @@ class ProblemLog:
             "upstream_unreachable",
             problem=kind,
             reason=error.reason,
-            path=error.path,
+            operation=operation,
             left_out=self._left_out.pop(kind, 0),
         )

@@ -1,7 +1,7 @@
 """Reads of one run, shared by every call of this process that waits for it with the same key.
 
-A run that many calls wait for is asked for about once a second, however many they are. One that a single call
-waits for, which is nearly every one, is read directly.
+A run that several calls wait for is read about once a second, however many calls there are. A run that a single call
+waits for, as nearly always, is read directly.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from runflow_mcp.runflow.runs.run import Run
 
 #: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
 FRESH = 1.0
-#: Bytes of JSON, to within one text, of a run that goes on; an error about it shows no more.
+#: Bytes of JSON, to within one string, of a run that has not ended; an error about it shows no more.
 MAX_SHOWN = 4096
 
 
@@ -43,26 +43,26 @@ class SharedRead:
         if self._flight is None or (self._flight.done() and now - self._started >= FRESH):
             self._started = now
             self._flight = asyncio.create_task(self._read(trace), name="shared read")
-        # A call that leaves must not take the read of the others with it.
-        outcome = await asyncio.shield(self._flight)
-        if isinstance(outcome, UpstreamError):
-            # Each caller raises a copy of its own: a raised exception collects the frames that it passes.
-            raise attrs.evolve(outcome)
-        return outcome
+        # A call that leaves must not cancel the read of the others.
+        result = await asyncio.shield(self._flight)
+        if isinstance(result, UpstreamError):
+            # Each caller raises its own copy: a raised exception collects the frames that it passes.
+            raise attrs.evolve(result)
+        return result
 
     async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
         try:
             run = await self.client.get_run(self.bearer, self.run_id, trace)
         except UpstreamError as error:
             return attrs.evolve(error)  # without its frames, one of which holds this read
-        # What is kept for the others is small: a run may repeat its input, as large as a request, under any name.
+        # Little of it is kept for the others: a run may repeat its input, as large as a request, under any name.
         if run.terminal:
             return run
         raw = trimmed(run.raw, MAX_SHOWN)
         return attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw)
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """Cancel a read under way: no call waits any more."""
         if self._flight is not None:
             self._flight.cancel()
 

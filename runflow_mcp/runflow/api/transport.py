@@ -1,57 +1,72 @@
-"""What every request to the upstream shares: one pooled session, capped bodies, and faults as one type.
+"""The I/O edge of the upstream: one pooled session, time limits, capped bodies, aiohttp's errors as one type.
 
-The only module, with ``client`` and ``documents``, that touches the aiohttp client.
+Knows aiohttp and nothing of what an answer means; ``documents`` alone makes requests beside it.
 """
 
 import math
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import urlencode
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from runflow_mcp import __version__
 from runflow_mcp.runflow.api.connection_errors import PROXY_AUTHENTICATION_REQUIRED, ProxyFailed, problem_of
-from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError, is_success
+from runflow_mcp.runflow.api.responses import LARGE_BODY, Response
 from runflow_mcp.settings.egress import Egress
 
-#: The largest body that is read from upstream. Runs with inline media reach megabytes; more is a fault.
+#: The largest body that is read from upstream. Runs with inline media reach megabytes.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
-#: Bodies beyond this are read a few at a time: thirty callers of runs with huge outputs would hold 500 MB.
-LARGE_BODY, LARGE_BODIES = 512 * 1024, 4
+#: Large bodies that are read at a time: thirty callers of runs with huge outputs would hold 500 MB.
+LARGE_BODIES = 4
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100
 CONNECT_TIMEOUT = 10.0
 #: No proxy, and the system's certificates.
-STRAIGHT = Egress()
+DIRECT = Egress()
 
 
-def open_session(max_waits: int, egress: Egress = STRAIGHT) -> aiohttp.ClientSession:
-    """The session for all upstream traffic: no cookies, no transparent decompression, a pool that fits."""
+@attrs.frozen
+class Request:
+    """One request to the API. ``operation``: its name in metrics. ``path``: below the API's base URL."""
+
+    operation: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, object] | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
+
+
+def open_session(max_waits: int, egress: Egress = DIRECT) -> aiohttp.ClientSession:
+    """The session for all upstream traffic: no cookies, no transparent decompression, a pool for all waits."""
     connector = aiohttp.TCPConnector(
         limit=max_waits + SPARE_CONNECTIONS,
         ttl_dns_cache=60,
-        ssl=_trusting(egress.ca_file) if egress.ca_file else True,
+        ssl=_tls_context(egress.ca_file) if egress.ca_file else True,
     )
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"User-Agent": f"runflow-mcp/{__version__}", "Accept-Encoding": "identity"},
-        middlewares=(_through_proxy(egress),) if egress.has_proxy else (),
+        middlewares=(_proxy_middleware(egress),) if egress.has_proxy else (),
     )
 
 
-def _trusting(ca_file: str) -> ssl.SSLContext:
+def _tls_context(ca_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(cafile=ca_file)
     return context
 
 
-def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
-    """Choose the proxy anew for each request and each redirect of it, and tell its failures from Runflow's."""
+def _proxy_middleware(egress: Egress) -> aiohttp.ClientMiddlewareType:
+    """Choose the proxy for each request and each redirect, and raise ``ProxyFailed`` for the proxy's own errors."""
 
     async def send(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         url = request.url
@@ -81,23 +96,55 @@ def _through_proxy(egress: Egress) -> aiohttp.ClientMiddlewareType:
 
 
 def request_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    """Limits of one request: in all, and for connecting."""
+    """Limits of one request: for all of it, and for connecting."""
     return aiohttp.ClientTimeout(
         total=seconds,
-        # Shorter than the whole, so that a connection that is not made is told from an answer that does not come.
+        # Shorter than the total, so that a failure to connect is distinguished from a missing answer.
         sock_connect=min(CONNECT_TIMEOUT, 0.9 * seconds),
         # aiohttp rounds longer ones up to whole seconds, to save wake-ups that are few here.
         ceil_threshold=math.inf,
     )
 
 
+async def send(
+    session: aiohttp.ClientSession,
+    base_url: str,
+    request: Request,
+    *,
+    credentials: Mapping[str, str],
+    timeout: float,
+    on_large: Callable[[], Awaitable[None]],
+) -> Response:
+    """The whole answer, whatever its status. Raises ``UpstreamError`` when none came or it cannot be read.
+
+    ``timeout``: seconds, more than 0. ``on_large``: see ``read_capped``.
+    """
+    path = request.path
+    target = f"{base_url}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
+    async with (
+        translate_errors(path),
+        session.request(
+            request.method,
+            URL(target, encoded=True),
+            data=request.body,
+            headers={**credentials, "Accept": "application/json", **request.headers},
+            timeout=request_timeout(timeout),
+            # A redirect would carry the bearer to wherever it points.
+            allow_redirects=False,
+        ) as response,
+    ):
+        async with translate_errors(path, answered=is_success(response.status)):
+            body = await read_capped(response, path, on_large)
+        return Response(response.status, response.headers, body)
+
+
 @asynccontextmanager
 async def translate_errors(path: str, *, answered: bool = False) -> AsyncIterator[None]:
-    """Turn whatever aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
+    """Turn what aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
     try:
         yield
     except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
-        # ValueError: a redirect to a URL that is not one, a header that cannot be read.
+        # ValueError: a redirect to an invalid URL, or an unreadable header.
         problem = problem_of(error)
         outcome = Outcome.UNKNOWN if problem.sent or answered else Outcome.NOT_SENT
         raise UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered) from error
@@ -106,9 +153,9 @@ async def translate_errors(path: str, *, answered: bool = False) -> AsyncIterato
 async def read_capped(
     response: aiohttp.ClientResponse, path: str, on_large: Callable[[], Awaitable[None]] | None = None
 ) -> bytes:
-    """The whole body, decompressed if upstream compressed it unasked, refused past the cap as it arrives.
+    """The whole body, decompressed if upstream compressed it unasked; an error as soon as it exceeds the cap.
 
-    ``on_large`` is awaited once the body is over ``LARGE_BODY``; nothing more is read until it returns.
+    ``on_large`` is awaited once the body exceeds ``LARGE_BODY``; nothing more is read until it returns.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     decoder = None
@@ -121,7 +168,7 @@ async def read_capped(
     async for chunk in response.content.iter_any():
         received += len(chunk)
         body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
-        # What is received counts too: compressed nothing can go on for ever.
+        # The compressed size counts too: an endless body may decompress to nothing.
         if max(received, len(body)) > MAX_RESPONSE_BYTES:
             raise _unreadable(response, path, "an answer over 8 MiB", ResponseTooLarge)
         if on_large is not None and len(body) > LARGE_BODY:
@@ -133,7 +180,7 @@ async def read_capped(
 
 
 def _unreadable(
-    response: aiohttp.ClientResponse, path: str, what: str, kind: type[UpstreamError] = UpstreamError
+    response: aiohttp.ClientResponse, path: str, what: str, error: type[UpstreamError] = UpstreamError
 ) -> UpstreamError:
     response.close()  # the rest of the body must not be read to reuse the connection
-    return kind(Outcome.UNKNOWN, path, f"Runflow sent {what}", status=response.status)
+    return error(Outcome.UNKNOWN, path, f"Runflow sent {what}", status=response.status)

@@ -1,6 +1,6 @@
 """The owner of the current catalog snapshot: fetched once at a time, refreshed in the background, kept on error.
 
-Mutable state lives here alone; reading a document is ``models``' business, fetching it ``documents``'.
+A document is read in ``entries`` and fetched in ``documents``.
 """
 
 import asyncio
@@ -8,28 +8,27 @@ import contextlib
 import math
 from collections.abc import Callable
 
-import aiohttp
 import attrs
 import structlog
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
-from runflow_mcp.runflow.catalog import documents
+from runflow_mcp.runflow.backoff import Backoff
+from runflow_mcp.runflow.catalog.documents import Source, refresh_forever
 from runflow_mcp.runflow.catalog.entries import CatalogUnreadable, Snapshot, parse_catalog
 
 log = structlog.get_logger(__name__)
 
 #: A snapshot is refreshed when this share of its freshness has passed, so that callers never wait.
 REFRESH_AT = 0.8
-#: Seconds between attempts after a failure: doubled up to the last.
-FIRST_RETRY, LAST_RETRY = 1.0, 60.0
-#: Seconds for which a client that connects to a server just started waits for the first catalog.
-PATIENCE = 5.0
+BACKOFF = Backoff(first=1.0, limit=60.0)
+#: Seconds that a client which connects just after the start waits for the first catalog.
+FIRST_ATTEMPT_WAIT = 5.0
 
 
 @attrs.define
 class CatalogUnavailable(Exception):
-    """There is no snapshot and none can be had. ``status``: what the catalog's server answered, if anything."""
+    """No snapshot could be fetched or read. ``status``: what the catalog's server answered, if anything."""
 
     reason: str
     status: int | None = None
@@ -37,16 +36,14 @@ class CatalogUnavailable(Exception):
 
 @attrs.define
 class Catalog:
-    """The catalog as this process last saw it. ``ttl``: seconds a snapshot is fresh."""
+    """The catalog as this process last saw it. ``ttl``: seconds for which a snapshot is fresh."""
 
-    session: aiohttp.ClientSession = attrs.field(repr=False)
-    url: str
+    source: Source
     ttl: float
-    timeout: float
     clock: Clock = attrs.field(repr=False)
-    #: Called with the last snapshot, if any, and the new one that takes its place.
+    #: Called with the previous snapshot, if any, and the new one.
     on_replaced: Callable[[Snapshot | None, Snapshot], None] = attrs.field(repr=False)
-    #: Set when the first attempt has ended, well or badly.
+    #: Set when the first attempt has ended, in success or failure.
     first_attempt_done: asyncio.Event = attrs.field(factory=asyncio.Event, repr=False)
     current: Snapshot | None = None
     _etag: str | None = None
@@ -54,17 +51,17 @@ class Catalog:
     _flight: asyncio.Task[Snapshot] | None = attrs.field(default=None, repr=False)
 
     async def snapshot(self) -> Snapshot:
-        """The snapshot at hand, however old; the first callers share one fetch and wait for it."""
+        """The current snapshot, however old; the first callers share one fetch and wait for it."""
         return self.current if self.current is not None else await self._refresh()
 
     async def first_attempt(self) -> None:
-        """Wait while the very first attempt is under way, but not for long."""
+        """Wait while the first attempt is under way, ``FIRST_ATTEMPT_WAIT`` seconds at most."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(FIRST_ATTEMPT_WAIT):
                 await self.first_attempt_done.wait()
 
     def stale_seconds(self) -> int | None:
-        """Whole seconds by which the snapshot has outlived its freshness, rounded up; None while fresh."""
+        """Whole seconds since the snapshot ceased to be fresh, rounded up; None while it is fresh."""
         past = self.clock.monotonic() - self._confirmed - self.ttl
         return math.ceil(past) if past > 0 and self.current is not None else None
 
@@ -73,16 +70,15 @@ class Catalog:
         return max(0.0, self._confirmed + self.ttl - self.clock.monotonic())
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever; the body of a background task."""
-        retry = FIRST_RETRY
-        while True:
-            try:
-                await self._refresh()
-            except CatalogUnavailable:
-                pause, retry = retry, min(retry * 2, LAST_RETRY)
-            else:
-                pause, retry = self.ttl * REFRESH_AT, FIRST_RETRY
-            await self.clock.sleep(pause)
+        """Refresh forever; the body of a background task."""
+        await refresh_forever(self._try_refresh, self.clock, interval=self.ttl * REFRESH_AT, backoff=BACKOFF)
+
+    async def _try_refresh(self) -> bool:
+        try:
+            await self._refresh()
+        except CatalogUnavailable:
+            return False
+        return True
 
     async def _refresh(self) -> Snapshot:
         if self._flight is None:
@@ -95,11 +91,11 @@ class Catalog:
         self._flight = None
         self.first_attempt_done.set()
         if not flight.cancelled():
-            flight.exception()  # seen, even if every caller has gone
+            flight.exception()  # retrieved even if every caller has left
 
     async def _fetch(self) -> Snapshot:
         try:
-            document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
+            document = await self.source.fetch(self._etag)
             if document is not None:
                 snapshot = await asyncio.to_thread(parse_catalog, document.body)
                 before, self.current = self.current, self._accepted(snapshot)
@@ -116,7 +112,7 @@ class Catalog:
         except CatalogUnreadable as error:
             raise self._failed(str(error), None) from error
         except Exception as error:
-            # A bug in reading must not end the refreshing for good.
+            # A bug in reading must not end the background task.
             log.exception("catalog_fetch_crashed")
             raise CatalogUnavailable("an internal error") from error
         self._confirmed = self.clock.monotonic()
@@ -125,10 +121,10 @@ class Catalog:
         return self.current
 
     def _accepted(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot, unless it lost every entry at once: that is a publishing accident more often than the truth."""
+        """The snapshot. Raises if it lost every entry at once: that is more likely a publishing accident."""
         if not snapshot.models:
             if self.current is not None and self.current.models:
-                raise CatalogUnreadable("the catalog lists no active model any more; the last one that did is kept")
+                raise CatalogUnreadable("the catalog lists no active model any more; the previous one is kept")
             log.warning("catalog_empty", skipped=snapshot.skipped)
         return snapshot
 
@@ -137,7 +133,7 @@ class Catalog:
         return CatalogUnavailable(reason, status)
 
     async def close(self) -> None:
-        """Stop a fetch that is still under way."""
+        """Cancel a fetch that is still under way."""
         if self._flight is not None:
             self._flight.cancel()
             with contextlib.suppress(asyncio.CancelledError, CatalogUnavailable):

@@ -1,13 +1,19 @@
 """Fetching the public documents (catalog, skill): conditional, capped, redirected at most three times.
 
-No bearer ever goes with these requests.
+No bearer ever goes with these requests. What a document says is read by its owner, ``catalog`` or ``skill``.
 """
+
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import attrs
 
+from runflow_mcp.clock import Clock
+from runflow_mcp.observability.metrics import Metrics, NoMetrics
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.telemetry import Measurement
+from runflow_mcp.runflow.backoff import Backoff
 
 #: aiohttp counts the request that it refuses as well.
 MAX_REDIRECTS = 3
@@ -23,23 +29,46 @@ class Document:
     content_type: str
 
 
-async def fetch(
-    session: aiohttp.ClientSession, url: str, *, timeout: float, etag: str | None = None
-) -> Document | None:
-    """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
-    headers = {"If-None-Match": etag} if etag else {}
-    limits = transport.request_timeout(timeout)
-    async with (
-        transport.translate_errors(url),
-        session.get(url, headers=headers, timeout=limits, max_redirects=MAX_REDIRECTS + 1) as response,
-    ):
-        if response.status == NOT_MODIFIED and etag:
-            return None
-        if response.status != 200:  # noqa: PLR2004 - HTTP's own figure
-            reason = f"the server answered HTTP {response.status}"
-            raise UpstreamError(Outcome.REFUSED, url, reason, status=response.status)
-        return Document(
-            body=await transport.read_capped(response, url),
-            etag=response.headers.get("ETag"),
-            content_type=response.content_type,
-        )
+@attrs.frozen
+class Source:
+    """Where a document is published. ``operation``: its name in metrics. ``timeout``: seconds."""
+
+    operation: str
+    session: aiohttp.ClientSession = attrs.field(repr=False)
+    url: str
+    timeout: float
+    clock: Clock = attrs.field(repr=False)
+    metrics: Metrics = attrs.field(factory=NoMetrics, repr=False)
+
+    async def fetch(self, etag: str | None = None) -> Document | None:
+        """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
+        headers = {"If-None-Match": etag} if etag else {}
+        limits = transport.request_timeout(self.timeout)
+        with Measurement(self.clock, self.metrics, self.operation) as measurement:
+            async with (
+                transport.translate_errors(self.url),
+                self.session.get(
+                    self.url, headers=headers, timeout=limits, max_redirects=MAX_REDIRECTS + 1
+                ) as response,
+            ):
+                measurement.status = response.status
+                if response.status == NOT_MODIFIED and etag:
+                    return None
+                if response.status != 200:  # noqa: PLR2004 - HTTP's own figure
+                    reason = f"the server answered HTTP {response.status}"
+                    raise UpstreamError(Outcome.REFUSED, self.url, reason, status=response.status)
+                return Document(
+                    body=await transport.read_capped(response, self.url),
+                    etag=response.headers.get("ETag"),
+                    content_type=response.content_type,
+                )
+
+
+async def refresh_forever(
+    refresh: Callable[[], Awaitable[bool]], clock: Clock, *, interval: float, backoff: Backoff
+) -> None:
+    """Call ``refresh`` every ``interval`` seconds, and sooner after it returned False."""
+    failures = 0
+    while True:
+        failures = 0 if await refresh() else failures + 1
+        await clock.sleep(backoff.after(failures) if failures else interval)

@@ -1,4 +1,4 @@
-"""The model catalog as values: entries read tolerantly from any of its known shapes, Solutions first.
+"""The model catalog as values: entries read tolerantly from any of their known shapes, Solutions first.
 
 Pure. The live document was never seen; shapes and spellings come from Runflow's pages and public clients.
 """
@@ -36,13 +36,13 @@ _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
 #: Values in a catalog; one of 300 models has some ten thousands, and so many take 60 ms to parse.
 MAX_VALUES = 200_000
-#: Bytes of a catalog that is not quite JSON; the lenient parser holds the interpreter for long.
+#: Bytes of a catalog that is not strict JSON; the lenient parser holds the interpreter for long.
 MAX_LENIENT = 2 * 1024 * 1024
 
 
 @attrs.frozen
 class Model:
-    """One active catalog entry. ``name``: what ``generate`` takes, as the entry's ``runs_endpoint`` spells it."""
+    """One active catalog entry. ``name``: what ``generate`` takes, as spelt in the entry's ``runs_endpoint``."""
 
     name: str
     provider_slug: str
@@ -60,12 +60,12 @@ class Model:
 
 
 class CatalogUnreadable(ValueError):
-    """The document is no catalog."""
+    """The document is not a catalog."""
 
 
 @attrs.define(eq=False)
 class Snapshot(Memo):
-    """One reading of the catalog, Solutions first, then catalog order. Never changes."""
+    """The models of one catalog document: Solutions first, then catalog order. ``skipped``: unreadable entries."""
 
     models: tuple[Model, ...]
     skipped: int = 0
@@ -76,16 +76,16 @@ class Snapshot(Memo):
 
 
 def parse_catalog(body: bytes) -> Snapshot:
-    """Read a catalog document; bad entries are skipped and counted.
+    """Read a catalog document; unreadable entries are skipped and counted.
 
-    Raises ``CatalogUnreadable`` when the document as a whole is no catalog. Takes seconds for one of megabytes.
+    Raises ``CatalogUnreadable`` when the document as a whole is not a catalog. Takes seconds for megabytes.
     """
     if heavy_json.values(body) > MAX_VALUES:
         raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
     try:
         document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)
-    except ValueError as fault:
-        raise CatalogUnreadable("the catalog is not JSON") from fault
+    except ValueError as error:
+        raise CatalogUnreadable("the catalog is not JSON") from error
     entries = document
     if isinstance(document, dict):
         entries = next((document[key] for key in ("models", "items") if document.get(key) is not None), None)
@@ -120,7 +120,7 @@ def _active(entry: JSONObject) -> bool:
 
 
 def model_of_endpoint(endpoint: str) -> str | None:
-    """The model that a ``runs_endpoint`` (a path, or a whole URL) runs; None when it is not well-formed."""
+    """The model in a ``runs_endpoint`` (a path or a whole URL); None when that is malformed."""
     match = _RUNS_ENDPOINT.search(endpoint)
     return match[1] if match and model_problem(match[1]) is None else None
 
@@ -128,12 +128,12 @@ def model_of_endpoint(endpoint: str) -> str | None:
 def _model(entry: JSON) -> Model | None:
     if not isinstance(entry, dict):
         return None
-    called = model_of_endpoint(text(entry, "runs_endpoint") or "")
-    listed = _listed_name(entry) or called
-    if listed is None:
+    endpoint_name = model_of_endpoint(text(entry, "runs_endpoint") or "")
+    slug_name = _name_of_slugs(entry) or endpoint_name
+    if slug_name is None:
         return None
-    name = called or listed
-    provider, _, slug = listed.partition("/")
+    name = endpoint_name or slug_name
+    provider, _, slug = slug_name.partition("/")
     description = text(entry, "description", "short_description", "summary")
     return Model(
         name=name,
@@ -148,8 +148,8 @@ def _model(entry: JSON) -> Model | None:
     )
 
 
-def _listed_name(entry: JSONObject) -> str | None:
-    """The name that the entry's slugs spell, if they spell one."""
+def _name_of_slugs(entry: JSONObject) -> str | None:
+    """The name made of the entry's slugs, if they are well-formed."""
     provider, slug = text(entry, "provider_slug", "provider"), text(entry, "model_slug", "slug")
     if slug and not provider:
         provider, _, slug = slug.partition("/")  # the API's own list gives "provider/slug" as the slug
@@ -160,13 +160,13 @@ def _listed_name(entry: JSONObject) -> str | None:
 
 
 def _pricing(entry: JSONObject) -> JSON:
-    """A price in any shape that can be written again; orjson reads deeper than it writes."""
+    """The price in any shape, unless it is nested too deeply to be written: orjson reads deeper than it writes."""
     pricing = next((entry[key] for key in ("pricing", "pricing_note", "price") if _is_price(entry.get(key))), None)
     return None if deeper_than(pricing, MAX_PRICING_DEPTH) else pricing
 
 
 def _is_price(value: JSON) -> bool:
-    """Zero is a price; a boolean, an empty value and a blank text tell none."""
+    """Whether a value is a price: zero is, a boolean, an empty value and a blank text are not."""
     if isinstance(value, str):
         return bool(value.strip())
     return isinstance(value, int | float | list | dict) and not isinstance(value, bool) and value not in ([], {})

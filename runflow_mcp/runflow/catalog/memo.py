@@ -1,4 +1,4 @@
-"""Values that remember what was built from them, so that nothing is built twice and nothing outlives them."""
+"""Memoisation on the value itself: what is derived from an immutable value is built once and freed with it. Pure."""
 
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class Memo:
-    """An unchanging value from which others derive things: bytes, lists, indexes."""
+    """An immutable value that keeps what is derived from it, such as bytes, lists and indexes."""
 
     _derived: dict[Callable[[Any], Any], Any] = attrs.field(factory=dict, repr=False, kw_only=True)
 
     def cached(self, build: Callable[[Self], T]) -> T:
-        """What ``build`` makes of this value: made at the first call, the same object ever after."""
+        """The result of ``build(self)``: computed by the first call, then the same object."""
         try:
-            made: T = self._derived[build]
+            result: T = self._derived[build]
         except KeyError:
-            made = self._derived[build] = build(self)
-        return made
+            result = self._derived[build] = build(self)
+        return result

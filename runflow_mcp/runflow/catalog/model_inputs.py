@@ -1,6 +1,6 @@
 """The inputs of a model as the catalog describes them: a list, a JSON Schema, or an object of names.
 
-Pure. What cannot be read is left out rather than guessed: a wrong allowed value would stop a good call.
+Pure. What cannot be read is left out rather than guessed, since a wrong allowed value would prevent a valid call.
 ``$ref`` is not followed.
 """
 
@@ -14,24 +14,24 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.reading.fields import flag, text, truth, unpacked
 
 MAX_VALUES = 200
-#: ``anyOf`` and ``allOf`` inside each other beyond this are not looked into.
+#: Levels of nested ``anyOf`` and ``allOf`` that are read.
 MAX_BRANCH_DEPTH = 3
-#: Names under which allowed values are listed.
+#: Members that list allowed values.
 _LISTS = ("enum", "options", "choices", "allowed_values", "values")
-#: The member of an option object that is sent, most specific name first; a label is only shown.
+#: Members of an option object that may hold its value, the most specific first; a label is only displayed.
 _OPTION_VALUES = ("value", "const", "id", "key", "code", "slug", "name")
 _SEPARATOR = re.compile(r"[,;|]")
-#: One value of a list that was written as a text: at most three words, so that a sentence is not taken for values.
+#: One value of a list written as a text: at most three words, so that a sentence is not taken for values.
 _WRITTEN_VALUE = re.compile(r"\S{1,64}(?: \S{1,64}){0,2}")
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}(?:\[\])?")
-#: Members that only a JSON Schema has at its top.
+#: Top-level members that only a JSON Schema has.
 _SCHEMA_MARKS = frozenset({"$schema", "$ref", "properties", "additionalProperties"})
 _TYPE_OF: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
 
 
 @attrs.frozen
 class Input:
-    """One input of a model. ``values``: the allowed ones, empty when any will do."""
+    """One input of a model. ``values``: the allowed values, empty when every value is allowed."""
 
     name: str
     type: str
@@ -42,11 +42,11 @@ class Input:
     @property
     def texts(self) -> tuple[str, ...]:
         """The allowed values as a person types them."""
-        return tuple(one if isinstance(one, str) else orjson.dumps(one).decode() for one in self.values)
+        return tuple(value if isinstance(value, str) else orjson.dumps(value).decode() for value in self.values)
 
 
 def read_inputs(*sources: JSON) -> tuple[Input, ...]:
-    """The inputs in the first of these values that has any, required ones first."""
+    """The inputs in the first of these sources that has any; required inputs first."""
     for source in map(unpacked, sources):
         if isinstance(source, list):
             found: Iterable[Input] = filter(None, map(_listed, source))
@@ -54,14 +54,14 @@ def read_inputs(*sources: JSON) -> tuple[Input, ...]:
             found = _named(source)
         else:
             continue
-        unique = {one.name: one for one in found}
+        unique = {found_input.name: found_input for found_input in found}
         if unique:
-            return tuple(sorted(unique.values(), key=lambda one: not one.required))
+            return tuple(sorted(unique.values(), key=lambda found_input: not found_input.required))
     return ()
 
 
 def _listed(item: JSON) -> Input | None:
-    """One item of a list of inputs: an object with its name inside, or the name alone."""
+    """One item of a list of inputs: an object that holds its name, or the name alone."""
     if isinstance(item, str):
         item = {"name": item}
     if not isinstance(item, dict) or not (name := text(item, "name", "key", "id")):
@@ -91,39 +91,39 @@ def _required_names(value: JSON) -> frozenset[str]:
     value = unpacked(value)
     if isinstance(value, str):
         value = [part.strip() for part in _SEPARATOR.split(value)]
-    return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list) else frozenset()
+    return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
 
 def _input(name: str, spec: JSONObject, *, required: bool) -> Input:
-    own = flag(spec, "required", "is_required")
-    if own is None and (optional := flag(spec, "optional", "is_optional")) is not None:
-        own = not optional
+    stated = flag(spec, "required", "is_required")
+    if stated is None and (optional := flag(spec, "optional", "is_optional")) is not None:
+        stated = not optional
     values = _values(spec)
     return Input(
         name=name,
         type=_type(spec) or _type_of(values),
-        required=required if own is None else own,
+        required=required if stated is None else stated,
         values=values,
         description=text(spec, "description"),
     )
 
 
 def _type(spec: JSONObject) -> str | None:
-    named = (spec.get("type"), spec.get("variable_type_code"), *(one.get("type") for one in _branches(spec)))
+    named = (spec.get("type"), spec.get("variable_type_code"), *(branch.get("type") for branch in _branches(spec)))
     for types in named:
-        for one in types if isinstance(types, list) else [types]:  # JSON Schema's ["string", "null"]
-            if isinstance(one, str) and one.strip() not in ("", "null"):
-                return one.strip()
+        for name in types if isinstance(types, list) else [types]:  # JSON Schema's ["string", "null"]
+            if isinstance(name, str) and name.strip() not in ("", "null"):
+                return name.strip()
     return None
 
 
 def _type_of(values: tuple[JSON, ...]) -> str:
-    kinds = {type(one) for one in values}
+    kinds = {type(value) for value in values}
     return _TYPE_OF.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
 
 
 def _values(spec: JSONObject, depth: int = MAX_BRANCH_DEPTH) -> tuple[JSON, ...]:
-    """The allowed values; a choice between schemas has some only when each of them has."""
+    """The allowed values; a choice between schemas has some only if each of the schemas has."""
     for name in _LISTS:
         if found := _scalars(spec.get(name)):
             return found
@@ -133,18 +133,18 @@ def _values(spec: JSONObject, depth: int = MAX_BRANCH_DEPTH) -> tuple[JSON, ...]
         return ()
     choices = [_values(branch, depth - 1) for branch in _branches(spec)]
     if choices and all(choices):
-        return _scalars([one for choice in choices for one in choice])
+        return _scalars([value for choice in choices for value in choice])
     parts = spec.get("allOf")
-    parts = [one for one in parts if isinstance(one, dict)] if isinstance(parts, list) else []
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     return next(filter(None, (_values(part, depth - 1) for part in parts)), ())
 
 
 def _branches(spec: JSONObject) -> list[JSONObject]:
-    """What ``anyOf`` or ``oneOf`` lets one choose from, null aside."""
+    """The alternatives of ``anyOf`` or ``oneOf``, without null."""
     for name in ("anyOf", "oneOf"):
         listed = spec.get(name)
         if isinstance(listed, list) and listed:
-            return [one if isinstance(one, dict) else {} for one in listed if one != {"type": "null"}]
+            return [branch if isinstance(branch, dict) else {} for branch in listed if branch != {"type": "null"}]
     return []
 
 
@@ -157,9 +157,9 @@ def _scalars(listed: JSON) -> tuple[JSON, ...]:
         listed = written if all(map(_WRITTEN_VALUE.fullmatch, written)) else None
     if not isinstance(listed, list):
         return ()
-    plain = (_option(one) if isinstance(one, dict) else one for one in listed)
+    plain = (_option(item) if isinstance(item, dict) else item for item in listed)
     # 1, 1.0 and true are equal in Python and different in JSON.
-    unique = {(type(one), one): one for one in plain if isinstance(one, str | int | float)}
+    unique = {(type(value), value): value for value in plain if isinstance(value, str | int | float)}
     return tuple(unique.values())[:MAX_VALUES]
 
 

@@ -1,20 +1,21 @@
-"""The owner of the Runflow agent skill: the bundled text until the live one has been had, then the live one."""
+"""The owner of the Runflow agent skill: the bundled text until the live one has been fetched, then the live one."""
 
 from importlib.resources import files
 
-import aiohttp
 import attrs
 import structlog
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
-from runflow_mcp.runflow.catalog import documents
+from runflow_mcp.runflow.backoff import Backoff
+from runflow_mcp.runflow.catalog.documents import Document, Source, refresh_forever
 from runflow_mcp.runflow.catalog.memo import Memo
 
 log = structlog.get_logger(__name__)
 
-#: Clients cut instructions at a few thousand characters; a longer document than this is no skill.
+#: Clients cut instructions at a few thousand characters, so a longer document is not a skill.
 MAX_SKILL_BYTES = 64 * 1024
+#: Seconds after a failure; nothing waits for the skill, since one is bundled.
 RETRY = 60.0
 
 
@@ -30,8 +31,8 @@ def bundled() -> SkillText:
     return SkillText(files("runflow_mcp.runflow.catalog").joinpath("skill.md").read_text(encoding="utf-8"))
 
 
-def read_skill(document: documents.Document) -> SkillText | None:
-    """The skill in a fetched document; None when it is no Markdown text of a sane size."""
+def read_skill(document: Document) -> SkillText | None:
+    """The skill in a fetched document; None when that is not a Markdown text of at most ``MAX_SKILL_BYTES``."""
     if len(document.body) > MAX_SKILL_BYTES or "html" in document.content_type:
         return None
     try:
@@ -45,23 +46,21 @@ def read_skill(document: documents.Document) -> SkillText | None:
 class Skill:
     """The skill as this process has it. ``ttl``: seconds between refreshes."""
 
-    session: aiohttp.ClientSession = attrs.field(repr=False)
-    url: str
+    source: Source
     ttl: float
-    timeout: float
     clock: Clock = attrs.field(repr=False)
     current: SkillText = attrs.field(factory=bundled, repr=False)
     _etag: str | None = None
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever; the body of a background task. Without a URL there is nothing to do."""
-        while self.url:
-            fetched = await self._refresh()
-            await self.clock.sleep(self.ttl if fetched else min(RETRY, self.ttl))
+        """Refresh forever; the body of a background task. Without a URL there is nothing to do."""
+        if self.source.url:
+            backoff = Backoff(first=RETRY, limit=min(RETRY, self.ttl))
+            await refresh_forever(self._refresh, self.clock, interval=self.ttl, backoff=backoff)
 
     async def _refresh(self) -> bool:
         try:
-            document = await documents.fetch(self.session, self.url, timeout=self.timeout, etag=self._etag)
+            document = await self.source.fetch(self._etag)
         except UpstreamError as error:
             log.warning("skill_fetch_failed", reason=error.reason, problem=error.problem)
             return False
@@ -69,7 +68,7 @@ class Skill:
             return True
         skill = read_skill(document)
         if skill is None:
-            log.warning("skill_fetch_failed", reason="the document is no Markdown text")
+            log.warning("skill_fetch_failed", reason="the document is not a Markdown text")
             return False
         self.current, self._etag = skill, document.etag
         return True

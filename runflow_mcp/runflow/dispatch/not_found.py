@@ -1,12 +1,12 @@
-"""Whether a 404 that answered a dispatch is about the model, or names something else that was not found.
+"""Whether a 404 in answer to a dispatch is about the model, or about something else that was not found.
 
-Pure. A bare 404 is about the model: its path names nothing else. Upstream's words decide otherwise by what they
-begin with: "template x not found" and ``ASSET_NOT_FOUND`` are about something else.
+Pure. A bare 404 is about the model, since the path names nothing else. A message or code is about what it names
+first: "template x not found" and ``ASSET_NOT_FOUND`` are about something else.
 """
 
 import re
 
-#: Sentences that say what to do next; they name nothing that was not found.
+#: Sentences of advice, which do not name what was not found.
 _ADVICE = re.compile(
     r"(?:^|(?<=[.!?;:]))\s*(?:if|please|check|see|visit|try|refer|make sure|verify|ensure|contact)\b"
     r".*?(?:[.!?;](?=\s)|$)"
@@ -18,7 +18,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Words that name nothing.
+#: Words that do not name anything.
 _GENERIC = _words(
     "a an the this that these those it its there here of for in on at to by with from and or any all such given your "
     "you we i us our is are was were be been has have had do does did not no cannot can could couldn t s don doesn "
@@ -30,11 +30,11 @@ _GENERIC = _words(
     "located location called removed deleted anymore longer more yet 404 400 under known recognized "
     "recognised supported listed static handler method matching looking"
 )
-#: Words that mean the model.
+#: Words for the model.
 _MODEL = _words(
     "model models flow flows solution solutions workflow workflows provider providers version versions slug"
 )
-#: Things that a model may refer to, so that "model template not found" is about the template.
+#: Things that belong to a model: "model template not found" is about the template.
 _THINGS = _words(
     "asset assets image images video videos audio file files input inputs template templates run runs upload uploads "
     "mask lora loras weight weights checkpoint voice font preset style reference dataset webhook key org organization "
@@ -43,7 +43,7 @@ _THINGS = _words(
 
 
 def names_another_thing(model: str, code: str | None, reason: str | None) -> bool:
-    """Whether the (lowercased) code, or else the reason, names something else than the model."""
+    """Whether the (lowercased) code, or else the reason, is about something other than the model."""
     named = {model.lower(), *model.lower().split("/")}
     for words in ((code or "").split("_"), _WORD.findall(_ADVICE.sub(" ", (reason or "").lower().replace("'s ", " ")))):
         subject = _subject([word.rstrip(".-_/") for word in words])
@@ -56,7 +56,7 @@ def names_another_thing(model: str, code: str | None, reason: str | None) -> boo
 
 
 def _subject(words: list[str]) -> list[str]:
-    """The first words in a row that name something."""
+    """The first consecutive words that name something."""
     subject: list[str] = []
     for word in words:
         if word and word not in _GENERIC and not word.isdigit():

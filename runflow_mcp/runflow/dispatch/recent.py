@@ -1,6 +1,6 @@
-"""What this process dispatched in the last half minute, so that a repeat finds it although upstream's list lags.
+"""The dispatches of this process that ended in the last half minute: upstream's list may not show their runs yet.
 
-Keeps two hashes, a run id and a state for each order, and no more than ``MAX_ENTRIES`` of them (about 2 MB).
+Keeps two hashes, a run id and a state for each order, for at most ``MAX_ENTRIES`` orders (about 2 MB). Pure.
 """
 
 import attrs
@@ -9,13 +9,17 @@ from runflow_mcp.runflow.dispatch.attempts import Reached
 
 #: Seconds for which a dispatch is remembered. Lists lag by seconds, and clients repeat at once.
 KEPT = 30.0
-#: Beyond so many the oldest is forgotten, and a repeat of it depends on upstream's list alone.
+#: Beyond this the oldest is dropped; a repeat of it then depends on upstream's list alone.
 MAX_ENTRIES = 4096
 
 
 @attrs.frozen
 class Entry:
-    """A dispatch that has ended: how far it got, and the run's id and the digest of its input, where known."""
+    """A dispatch that has ended.
+
+    ``reached``: the most that it may have done. ``run_id``, ``made_from``: the run and the digest of its input, if
+    known. ``until``: monotonic seconds.
+    """
 
     reached: Reached
     run_id: str | None
@@ -35,14 +39,14 @@ class Recent:
     def remember(self, key: str, reached: Reached, run_id: str | None, made_from: str | None, *, now: float) -> None:
         self._entries.pop(key, None)
         self._entries[key] = Entry(reached, run_id, made_from, now + KEPT)
-        self._forget(now)
+        self._evict(now)
 
     def recall(self, key: str, now: float) -> Entry | None:
-        self._forget(now)
+        self._evict(now)
         return self._entries.get(key)
 
-    def _forget(self, now: float) -> None:
-        """Drop what is too old or too much; entries are in the order of their time."""
+    def _evict(self, now: float) -> None:
+        """Drop expired and surplus entries; they are in the order of their time."""
         while self._entries:
             oldest = next(iter(self._entries))
             if self._entries[oldest].until > now and len(self._entries) <= MAX_ENTRIES:

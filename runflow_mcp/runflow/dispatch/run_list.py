@@ -1,6 +1,6 @@
-"""What a page of a list of runs says about the run that is looked for.
+"""What a page of a list of runs says about the run that is looked up.
 
-Pure: upstream's JSON in, the entries that may be the run and the way to the next page out.
+Pure: upstream's JSON in, the entries that may be the run and the cursor of the next page out.
 """
 
 import attrs
@@ -8,20 +8,21 @@ import attrs
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.runs.run import Run, parse_run
 
-#: In a list that holds other runs as well, a client_ref that is the beginning of ours is ours only from this length
-#: on: upstreams cut at 32 or more, and a caller's ``job-1`` is not a cut ``job-10``.
+#: A listed client_ref that is the beginning of the order's is taken for a cut one only from this length on: upstreams
+#: cut at 32 or more, and a caller's ``job-1`` is not a cut ``job-10``.
 MIN_CUT = 20
-#: Lengths at which an upstream may cut a client_ref that it keeps; a longer one is looked up in that form, too.
+#: Lengths at which an upstream may cut the client_ref of a run; a longer one is looked up in that form, too.
 CUTS = (128, 64)
-#: Entries of a page that are read, however few were asked for: some tens of milliseconds.
+#: Entries of a page that are read, however few were asked for; so many take some tens of milliseconds.
 MAX_ENTRIES = 1000
 
 
 @attrs.frozen
 class Page:
-    """One page. ``candidates``: best first. ``next_pq``: the cursor of the next page, None where none is named.
+    """One page of a list.
 
-    ``unreadable``: an entry that does not say what it is, or was not read, might be the run.
+    ``candidates``: best first. ``unreadable``: an entry without a usable id, or one past ``MAX_ENTRIES``, may be the
+    run. ``more``: there is another page. ``next_pq``: its cursor, if named.
     """
 
     candidates: tuple[Run, ...]
@@ -30,18 +31,18 @@ class Page:
     next_pq: str | None
 
 
-def is_same_ref(theirs: str, ours: str, *, shortest: int = 1) -> bool:
-    """Whether upstream's client_ref is ours as upstream keeps it: in another case, or cut to at least ``shortest``."""
-    theirs, ours = theirs.strip().casefold(), ours.casefold()
-    return theirs == ours or (len(theirs) >= shortest and ours.startswith(theirs))
+def is_same_ref(upstream: str, client_ref: str, *, shortest: int = 1) -> bool:
+    """Whether upstream's client_ref is the given one, perhaps in another case or cut to at least ``shortest``."""
+    upstream, client_ref = upstream.strip().casefold(), client_ref.casefold()
+    return upstream == client_ref or (len(upstream) >= shortest and client_ref.startswith(upstream))
 
 
-def is_same_model(theirs: str, ours: str) -> bool:
-    return theirs.strip().casefold() == ours.casefold()
+def is_same_model(upstream: str, model: str) -> bool:
+    return upstream.strip().casefold() == model.casefold()
 
 
 def spellings(client_ref: str) -> tuple[str, ...]:
-    """The client_ref as sent, then as a normalising upstream may keep it; an exact filter finds only what is kept."""
+    """The client_ref as sent, then as a normalising upstream may store it: a filter finds the stored form alone."""
     cut = [client_ref, *(client_ref[:length] for length in CUTS if len(client_ref) > length)]
     return tuple(dict.fromkeys([*cut, *map(str.lower, cut)]))
 
@@ -49,7 +50,7 @@ def spellings(client_ref: str) -> tuple[str, ...]:
 def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | None:
     """Read a page of at most ``limit`` runs, newest first; None when the answer is not a list of runs.
 
-    A candidate is an entry that does not say of itself that its client_ref or model is another one.
+    A candidate is an entry that does not show another client_ref or another model.
     """
     items = payload.get("items") if isinstance(payload, dict) else payload
     if not isinstance(items, list):
@@ -57,20 +58,20 @@ def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | 
     candidates = []
     unreadable = len(items) > MAX_ENTRIES
     for item in items[:MAX_ENTRIES]:
-        # An entry without a usable id still says whether it could be the run.
+        # An entry without a usable id still shows whether it may be the run.
         run = parse_run({**item, "id": "unnamed"}, summary=True) if isinstance(item, dict) else None
         if run is None:
             unreadable = True
         elif _may_be(run, model, client_ref):
-            named = parse_run(item, summary=True)
-            unreadable |= named is None
-            candidates += [named] if named is not None else []
-    told = isinstance(payload, dict) and "next_pq" in payload
-    next_pq: JSON = payload["next_pq"] if isinstance(payload, dict) and told else None
+            candidate = parse_run(item, summary=True)
+            unreadable |= candidate is None
+            candidates += [candidate] if candidate is not None else []
+    has_cursor = isinstance(payload, dict) and "next_pq" in payload
+    next_pq: JSON = payload["next_pq"] if isinstance(payload, dict) and has_cursor else None
     return Page(
         tuple(sorted(candidates, key=lambda run: _rank(run, client_ref))),
         unreadable,
-        more=bool(next_pq) if told else len(items) >= limit,
+        more=bool(next_pq) if has_cursor else len(items) >= limit,
         next_pq=str(next_pq) if next_pq and isinstance(next_pq, str | int) and next_pq is not True else None,
     )
 
@@ -81,6 +82,6 @@ def _may_be(run: Run, model: str, client_ref: str) -> bool:
 
 
 def _rank(run: Run, client_ref: str) -> tuple[int, bool]:
-    """Exactly our client_ref before one that was normalised, before one untold; then a told model before none."""
-    spelt = 2 if run.client_ref is None else int(run.client_ref != client_ref)
-    return spelt, run.model is None
+    """The exact client_ref before a normalised one, before none; among equals a run with a model before one without."""
+    distance = 2 if run.client_ref is None else int(run.client_ref != client_ref)
+    return distance, run.model is None

@@ -1,6 +1,6 @@
-"""Single members of a JSON object, read tolerantly: a text under one of its names, a boolean however it is written.
+"""Members of a JSON object, read tolerantly: a text under any of several names, a boolean in any spelling.
 
-Pure; used for documents whose exact shape is not known.
+Pure; for documents whose exact shape is unknown.
 """
 
 from runflow_mcp import lenient_json
@@ -11,7 +11,7 @@ _FALSE = frozenset({"false", "no", "n", "off", "0", "optional", "inactive", "dis
 
 
 def text(entry: JSONObject, *names: str) -> str | None:
-    """The first of these members that is a text with something in it, without surrounding space."""
+    """The first of these members that is a text and not blank, without surrounding white space."""
     for name in names:
         value = entry.get(name)
         if isinstance(value, str) and value.strip():
@@ -20,7 +20,7 @@ def text(entry: JSONObject, *names: str) -> str | None:
 
 
 def truth(value: JSON) -> bool | None:
-    """A boolean, 0 or 1, or a word for one; None for anything else."""
+    """The truth of a boolean, 0, 1 or a word such as "yes"; None for anything else."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
@@ -31,11 +31,11 @@ def truth(value: JSON) -> bool | None:
 
 def flag(entry: JSONObject, *names: str) -> bool | None:
     """The first of these members that can be read as a boolean."""
-    return next((found for name in names if (found := truth(entry.get(name))) is not None), None)
+    return next((value for name in names if (value := truth(entry.get(name))) is not None), None)
 
 
 def unpacked(value: JSON) -> JSON:
-    """The array or object that a text holds as JSON; any other value as it is."""
+    """The array or object in a text that is JSON; any other value unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return lenient_json.loads(value.encode("utf-8", "replace"))

@@ -1,6 +1,6 @@
-"""Which texts are links that every client can parse, and what a relative or scheme-less one is completed to.
+"""Which texts are links that every client can parse, and how links without scheme or host are completed.
 
-Pure. Some clients throw a whole result away for one link that they cannot parse.
+Pure. Some clients reject a whole result for one link that they cannot parse.
 """
 
 import re
@@ -10,11 +10,11 @@ import attrs
 
 #: Signed URLs run to some kilobytes.
 MAX_URL_LENGTH = 8192
-#: Characters of host names outside ASCII that are checked for one answer: each takes some ten microseconds.
+#: Characters of non-ASCII host names that are checked for one answer: each takes some ten microseconds.
 MAX_INTERNATIONAL = 2000
-#: Characters of candidates that are examined for one answer, each counted as at least ``_LEAST``.
+#: Characters of candidates that are examined for one answer; a candidate counts as at least ``_MIN_COST``.
 MAX_EXAMINED = 1024 * 1024
-_LEAST = 512
+_MIN_COST = 512
 _MAX_PORT = 65_535
 _MAX_LABEL = 63
 
@@ -26,15 +26,15 @@ _URL = re.compile(
     r"(?:[/?#][^\s\x00-\x20\x7f-\x9f\"<>]*)?"
 )
 _HOST = re.compile(r"[^\W_](?:[\w.-]{0,251}[^\W_])?\.?")
-#: By the URL standard such a host is an IPv4 address or invalid.
+#: By the URL standard a host that ends in a number is an IPv4 address or invalid.
 _ENDS_IN_NUMBER = re.compile(r"(?:^|\.)\d+\.?$")
 #: ``//cdn.example.com/x.png``
 _WITHOUT_SCHEME = re.compile(r"//[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?/[^/]")
-#: ``cdn.example.com/x.png``: a host, perhaps a port, a path.
+#: ``cdn.example.com/x.png``: a host, an optional port, a path.
 _BARE_HOST = re.compile(r"([A-Za-z0-9.-]++)(?::\d{1,5})?/[^/]")
-#: What such a host ends in, beside two letters: a file's suffix must not read as one.
+#: Top-level domains that such a host may have, beside those of two letters: a file name must not pass for a host.
 _TOP_LEVEL = frozenset({"com", "net", "org", "dev", "app", "run", "cloud", "info", "media", "xyz", "tech", "site"})
-#: Files of the machine that made the output, which no server serves.
+#: Paths on the machine that made the output, which no server serves.
 _LOCAL_PATH = re.compile(r"/(?:tmp|home|root|mnt|var|usr|Users)/")
 
 
@@ -45,7 +45,7 @@ def is_link(text: str) -> bool:
 
 @attrs.define
 class LinkReader:
-    """Reads the links of one answer, with a bound on the work. ``base_url`` completes relative ones."""
+    """Reads the links of one answer, with a bound on the work. ``base_url``: completes relative links."""
 
     base_url: str
     _examined: int = 0
@@ -53,16 +53,16 @@ class LinkReader:
     _hosts: dict[str, bool] = attrs.field(factory=dict)
 
     def complete(self, text: str, *, addressed: bool) -> str | None:
-        """The absolute URL that a text is; None for anything else, and for what cannot be completed for sure.
+        """The absolute URL in a text; None for anything else, and for a link whose completion would be a guess.
 
-        ``addressed``: the text stands under a name that says it is an address (``url``, ``href``).
+        ``addressed``: the member that holds the text has the name of an address (``url``, ``href``).
         """
         if len(text) > MAX_URL_LENGTH or self._examined >= MAX_EXAMINED:
             return None
         url = self._absolute(text.strip(), addressed=addressed)
         if url is None:
             return None
-        self._examined += max(len(url), _LEAST)
+        self._examined += max(len(url), _MIN_COST)
         match = _URL.fullmatch(url)
         if match is None or not 0 < int(match[2] or 1) <= _MAX_PORT:
             return None
@@ -77,7 +77,7 @@ class LinkReader:
         if not addressed:
             return None
         if text.startswith("/"):
-            # Behind a base URL with a path it is unclear what the path is relative to.
+            # If the base URL has a path, it is unclear what this path is relative to.
             served = rest and "/" not in rest.rstrip("/") and not _LOCAL_PATH.match(text)
             return f"{self.base_url.rstrip('/')}{text}" if served else None
         bare = _BARE_HOST.match(text)
@@ -85,16 +85,16 @@ class LinkReader:
         return f"https://{text}" if name and (top in _TOP_LEVEL or (len(top) == 2 and top.isalpha())) else None  # noqa: PLR2004
 
     def _is_host(self, host: str) -> bool:
-        known = self._hosts.get(host)
-        if known is None:
+        valid = self._hosts.get(host)
+        if valid is None:
             try:
-                known = self._hosts[host] = self._judge(host)
+                valid = self._hosts[host] = self._check_host(host)
             except ValueError:
-                known = self._hosts[host] = False
-        return known
+                valid = self._hosts[host] = False
+        return valid
 
-    def _judge(self, host: str) -> bool:
-        """Raises ``ValueError`` for some hosts that are invalid."""
+    def _check_host(self, host: str) -> bool:
+        """Whether a host is valid. Raises ``ValueError`` for some that are not."""
         if host.startswith("["):
             return bool(IPv6Address(host[1:-1]))
         if _ENDS_IN_NUMBER.search(host):

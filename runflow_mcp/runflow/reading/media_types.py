@@ -1,6 +1,6 @@
-"""Media types of outputs: what an answer declares, what a URL promises, what a file's first bytes show.
+"""Media types of outputs, from what an answer declares, from a URL, or from a file's first bytes.
 
-Pure. The table is our own, so that an answer does not depend on the machine's ``mime.types``.
+Pure. The table is part of the code, so that answers do not depend on the machine's ``mime.types``.
 """
 
 import re
@@ -92,18 +92,18 @@ application/dash+xml mpd
 """
 #: suffix → media type.
 MEDIA_TYPES = {suffix: kind for kind, *suffixes in map(str.split, _TABLE.strip().splitlines()) for suffix in suffixes}
-#: What storage says of everything that it was told nothing about.
-_SAYS_NOTHING = frozenset({"application/octet-stream", "binary/octet-stream", "application/binary"})
+#: The defaults of storage services, which say nothing about a file.
+_UNINFORMATIVE = frozenset({"application/octet-stream", "binary/octet-stream", "application/binary"})
 _TYPE = re.compile(r"\s*([a-z]{1,20}/[a-z0-9][a-z0-9.+_-]{0,80})\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
-#: Members of an object that declare the type of the file beside them, without ``_`` and ``-``, in lower case.
+#: Members that declare the type of the file whose URL stands beside them, in lower case without ``_`` and ``-``.
 _TYPE_NAMES = frozenset({"contenttype", "mimetype", "mediatype", "mime", "type"})
 _FORMAT_NAMES = frozenset({"format", "fileformat", "fileextension", "extension", "ext"})
 _FILE_NAMES = frozenset({"filename", "name"})
-#: Query parameters by which storage is told what to answer with (S3, Azure).
+#: Query parameters that set the Content-Type of storage's answer (S3, Azure).
 _TYPE_IN_QUERY = re.compile(r"[?&](?:response-content-type|rsct)=([^&#]{1,200})", re.IGNORECASE)
-#: … and by which a program that serves files is told which one, and in what format.
+#: Query parameters that name the file to serve, or its format.
 _FILE_IN_QUERY = re.compile(r"[?&](?:filename|format|fm)=(?:[^&#]{0,300}\.)?(\w{1,10})(?=[&#]|$)", re.IGNORECASE)
-#: An object with more members than this is not searched for declarations.
+#: Members beyond which an object is not searched for declarations.
 MAX_MEMBERS = 64
 
 #: The first bytes of a file, as base64 or hex spells them.
@@ -130,7 +130,7 @@ _ISO_MEDIA = re.compile(r"AAAA[A-Za-z0-9+/_-][GWm2]Z0eX")
 
 
 def media_type(url: str) -> str | None:
-    """The media type that a URL promises: by its query where that decides, else by the suffix of its path."""
+    """The media type of a URL: by a type in its query, else by the suffix of its path or of a file in the query."""
     address, _, query = url.partition("#")[0].partition("?")
     if query and (asked := _TYPE_IN_QUERY.search(f"?{query}")) and (kind := _named(unquote(asked[1]))):
         return kind
@@ -153,7 +153,7 @@ def implied_type(owner: JSONObject) -> str | None:
 
 
 def _values(owner: JSONObject, names: frozenset[str]) -> list[str]:
-    """The texts of an object under these names, however the names are spelt."""
+    """The texts of an object under these names, in any spelling of the names."""
     if len(owner) > MAX_MEMBERS:
         return []
     texts = ((name, value) for name, value in owner.items() if isinstance(value, str))
@@ -161,7 +161,7 @@ def _values(owner: JSONObject, names: frozenset[str]) -> list[str]:
 
 
 def encoded_type(text: str) -> str:
-    """What some base64 or hex begins as; ``data`` where that cannot be told."""
+    """The media type of a file in base64 or hex, by its first bytes; ``data`` if they are not known."""
     if _ISO_MEDIA.match(text):
         return "video/mp4"
     return next((kind for magic, kind in _MAGIC if text.startswith(magic)), "data")
@@ -172,7 +172,7 @@ def _of_name(name: str) -> str | None:
 
 
 def _named(value: str) -> str | None:
-    """A media type without its parameters; None for what is not one, or says nothing."""
+    """A media type without its parameters; None for an uninformative one, and for anything else."""
     match = _TYPE.fullmatch(value) if len(value) <= 200 else None  # noqa: PLR2004
     kind = match[1].lower() if match else None
-    return None if kind in _SAYS_NOTHING else kind
+    return None if kind in _UNINFORMATIVE else kind

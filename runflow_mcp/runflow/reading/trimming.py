@@ -1,6 +1,6 @@
-"""A JSON value cut to what an answer can carry: no inline media, no text of hundreds of KB, a bound on the whole.
+"""A JSON value cut to what an answer can carry: no long inline media, no long texts, a limited size in all.
 
-Pure. Whatever the size of the value, the work is bounded: values that are left out are never visited.
+Pure. The work is bounded whatever the size of the value: values that are left out are never visited.
 """
 
 import re
@@ -23,18 +23,18 @@ MAX_NAME = 256
 MAX_VALUES = 20_000
 #: Levels of nesting: orjson writes 254, and an answer wraps upstream's values in a few of its own.
 MAX_DEPTH = 100
-#: Bytes of JSON of one whole value, within one text.
+#: Bytes of JSON of the whole value, exceeded by at most one text.
 MAX_SIZE = 256 * 1024
 
 _CHARACTER = r"[A-Za-z0-9+/_=%-]"
-#: Lines of base64 or hex, and slashes, as a JSON text inside a text spells both.
+#: Further lines of base64 or hex, and slashes, both also as escaped in a JSON text inside a text.
 _MORE = rf"(?:\\/{_CHARACTER}*+|(?:\r?\n|(?:\\r)?\\n)[ \t]*+{_CHARACTER}{{40,}}+)*+"
-#: The last line may be short, where nothing but the end of the text follows.
+#: The last line may be short if nothing of the text follows it.
 _LAST = rf"(?:(?:\r?\n|(?:\\r)?\\n)[ \t]*+{_CHARACTER}{{1,39}}+(?=\s*(?:\Z|[\"'<>)\]}}\\])))?"
 _ENCODED = re.compile(rf"{_CHARACTER}*+{_MORE}{_LAST}")
-#: Spelt out, since a class with \\s in it is matched several times more slowly.
+#: Written out, since a class with \\s is matched several times more slowly.
 _NOT_QUOTED = re.compile(r"[^\x00-\x20\"'<>()]*+")
-#: Where inline media can begin: at the head of a ``data:`` URI, or with a run of such characters.
+#: Where inline media can begin: at the head of a ``data:`` URI, or at a long enough row of such characters.
 _MEDIA = re.compile(
     r"(?P<head>[Dd][Aa][Tt][Aa]:(?P<kind>[A-Za-z0-9_.+-]{1,60}\\?/[A-Za-z0-9_.+-]{1,90})?(?:;[^\x00-\x20,;\"'<>()]{0,100})*+,)"
     rf"|(?<!{_CHARACTER}){_CHARACTER}{{40}}",
@@ -42,15 +42,15 @@ _MEDIA = re.compile(
 
 
 def trimmed(value: JSON, size: int = MAX_SIZE) -> JSON:
-    """The same value, equal as long as nothing in it is too long; every cut says what was there.
+    """A copy of the value, equal to it if nothing in it is too long; a note at each cut says what was there.
 
-    ``size``: bytes of JSON, kept to within the length of one text.
+    ``size``: bytes of JSON, exceeded by at most one text.
     """
     return _Trimmer(size).value(value, MAX_DEPTH)
 
 
 def trimmed_text(text: str) -> str:
-    """A text without inline media, cut at ``MAX_TEXT`` characters; notes say what was left out."""
+    """A text without long inline media, cut at ``MAX_TEXT`` characters; notes say what was left out."""
     if len(text) <= MAX_INLINE_MEDIA:
         return text
     kept: list[str] = []
@@ -79,7 +79,7 @@ def _next_media(text: str, at: int, window: int) -> tuple[int, int, str] | None:
         start = found.start()
         if start >= window:
             return None
-        if start < end:  # within what was found to be short
+        if start < end:  # inside media that were found to be short
             continue
         end = _end(text, found)
         if end - start > MAX_INLINE_MEDIA and (found["head"] or _is_encoded(text, start, end)):
@@ -93,14 +93,14 @@ def _next_media(text: str, at: int, window: int) -> tuple[int, int, str] | None:
 
 
 def _end(text: str, found: re.Match[str]) -> int:
-    """Where what began there ends."""
+    """The end of the media that begin there."""
     start, body = found.start(), found.end()
     if not found["head"]:
         pattern, body = _ENCODED, start
     elif "base64" in found["head"].lower():
         pattern = _ENCODED
     elif start <= MAX_INLINE_MEDIA and not text[:start].strip():
-        return len(text)  # the text is that URI, whose body may hold any character
+        return len(text)  # the text is one URI, whose body may hold any character
     else:
         pattern = _NOT_QUOTED
     match = pattern.match(text, body)
@@ -108,7 +108,7 @@ def _end(text: str, found: re.Match[str]) -> int:
 
 
 def _is_encoded(text: str, start: int, end: int) -> bool:
-    """Whether a run of the characters of base64 is media, and not a list of hashes or part of a URL."""
+    """Whether a row of base64 characters is media, and not a list of hashes or part of a URL."""
     head = text[start : start + 400]
     if "\n" in text[start : start + MAX_INLINE_MEDIA] and (head == head.lower() or head == head.upper()):
         return False
@@ -118,7 +118,7 @@ def _is_encoded(text: str, start: int, end: int) -> bool:
 
 @attrs.define
 class _Trimmer:
-    """One copy in the making; ``size`` and ``values`` are what it may still take."""
+    """Makes one copy. ``size``, ``values``: the bytes and values that it may still take."""
 
     size: int
     values: int = MAX_VALUES

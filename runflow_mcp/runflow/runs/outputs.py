@@ -1,7 +1,7 @@
-"""What a run brought: the URLs of its outputs and their media types, whatever the shape around them.
+"""The files that a run produced: their URLs and media types, whatever the shape of the output.
 
-Pure: JSON in, values out. Which members of an output are no outputs is told by their names, since Runflow's
-models come from many providers and each has a shape of its own.
+Pure: JSON in, values out. Which URLs are not files is decided by the names of their members, since Runflow's models
+come from many providers and each has its own shape of output.
 """
 
 import re
@@ -21,7 +21,7 @@ MAX_OUTPUTS_SIZE = 256 * 1024
 MAX_VALUES = 20_000
 #: Characters of the addresses in an input that a waiting call keeps; real inputs have a few.
 MAX_INPUT_ADDRESSES = 4096
-#: A longer name is nobody's word for a member.
+#: Characters of a member's name that is interpreted.
 _MAX_NAME = 64
 
 
@@ -29,34 +29,34 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Members that repeat what went in or how it was made, or say how to go on.
+#: Members that repeat the input or the settings, or link to something to do next.
 _NOT_OUTPUT = _words(
     "input inputs request requests arguments args params parameters settings options config metadata timing timings "
     "logs log self cancel webhook webhooks callback callbacks status queue polling endpoint docs documentation "
     "dashboard fetch_result"
 )
-#: First words of a longer name that say the same: ``source_image``, ``reference_image_urls``.
+#: First words of longer names of such members: ``source_image``, ``reference_image_urls``.
 _ECHO_WORDS = _words("source reference references init initial request requested original")
-#: Last words of names of addresses.
+#: Last words of the names of addresses.
 _ADDRESS_WORDS = _words("url urls uri uris href link links endpoint src")
-#: Addresses to talk to, which are no files: ``status_url``, ``queue_status_url``.
+#: Words in the names of addresses that are endpoints and not files: ``status_url``, ``queue_status_url``.
 _CONTROL_WORDS = _words(
     "status response cancel poll polling webhook callback log logs queue progress retry dashboard docs documentation "
     "help support license terms upload delete ws websocket health api run job task events notification error "
     "homepage website web schema billing check get self next prev previous monitor tracking refresh abort stop "
     "update manage metrics heartbeat operation"
 )
-#: In an object of links (``urls``, ``links``): what can be done with the run.
+#: Names in an object of links (``urls``, ``links``) that lead to actions on the run.
 _LINK_RELATIONS = _CONTROL_WORDS | {"stream", "first", "last", "collection", "parent"}
 _PREVIEW_WORDS = _words("thumbnail thumbnails thumb thumbs preview previews poster placeholder icon")
-#: The member that is the file's own address where an object has several.
+#: The member that is the file's own address if an object has several.
 _ADDRESSES = ("url", "uri", "href", "src", "link")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 @attrs.frozen
 class Output:
-    """One file that a run brought."""
+    """One file that a run produced."""
 
     url: str
     mime_type: str | None
@@ -64,7 +64,11 @@ class Output:
 
 @attrs.define
 class _Name:
-    """What the name of a member says of the addresses below it."""
+    """What the name of a member says about the value below it.
+
+    ``skipped``: it holds no outputs. ``preview``: it holds previews. ``addressed``: it is an address. ``relations``: it
+    is an object of links.
+    """
 
     skipped: bool = False
     preview: bool = False
@@ -78,7 +82,7 @@ _NO_OWNER: JSONObject = {}
 
 @attrs.define
 class _Found:
-    """A value, the name it stands under, and the object that has it for a member."""
+    """A value, the name of its member, what that name says, and the object that the member belongs to."""
 
     value: JSON
     name: str = ""
@@ -89,7 +93,7 @@ class _Found:
 def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> list[Output]:
     """Every file in an output, once: in document order, previews (thumbnails, posters) after everything else.
 
-    ``run_input``: addresses in it are no outputs. ``base_url``: the API's, which completes relative addresses.
+    ``run_input``: addresses in it are not outputs. ``base_url``: the API's, completes relative addresses.
     """
     reader = LinkReader(base_url)
     echoed = {found.value.strip() for found in _texts(run_input, by_name=False)} if run_input else frozenset()
@@ -116,15 +120,15 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
 
 
 def addresses(run_input: JSON) -> tuple[str, ...]:
-    """The first addresses in an input, within ``MAX_INPUT_ADDRESSES`` characters."""
-    kept: list[str] = []
+    """The first addresses in an input, ``MAX_INPUT_ADDRESSES`` characters at most."""
+    found_addresses: list[str] = []
     size = 0
     for found in _texts(run_input, by_name=False):
         size += len(found.value)
         if size > MAX_INPUT_ADDRESSES:
             break
-        kept.append(found.value)
-    return tuple(kept)
+        found_addresses.append(found.value)
+    return tuple(found_addresses)
 
 
 def _media_type(url: str, found: _Found) -> str | None:
@@ -133,7 +137,7 @@ def _media_type(url: str, found: _Found) -> str | None:
 
 
 def _is_main(found: _Found) -> bool:
-    """Whether what an object says of its file is said of this address."""
+    """Whether what an object declares about its file applies to this address."""
     if found.name in _ADDRESSES or len(found.owner) > MAX_MEMBERS:
         return next((name for name in _ADDRESSES if name in found.owner), "") == found.name
     addresses = [name for name, value in found.owner.items() if isinstance(value, str) and "://" in value[:8]]
@@ -143,22 +147,22 @@ def _is_main(found: _Found) -> bool:
 def _texts(value: JSON, *, by_name: bool = True) -> Iterator[_Found]:
     """The texts that can be addresses, in document order.
 
-    ``by_name``: what stands under names that are not those of outputs is left out.
+    ``by_name``: leave out members whose names say that they are not outputs.
     """
-    waiting: list[Iterator[_Found]] = [iter((_Found(value),))]
-    for _ in range(2 * MAX_VALUES):  # each value is taken once, each container left once
-        found = next(waiting[-1], None)
+    stack: list[Iterator[_Found]] = [iter((_Found(value),))]
+    for _ in range(2 * MAX_VALUES):  # each value is visited once, each container left once
+        found = next(stack[-1], None)
         if found is None:
-            waiting.pop()
-            if not waiting:
+            stack.pop()
+            if not stack:
                 return
         elif isinstance(found.value, str):
             if _can_be_address(found):
                 yield found
         elif isinstance(found.value, list):
-            waiting.append(_items(found))
+            stack.append(_items(found))
         elif isinstance(found.value, dict):
-            waiting.append(_members(found) if by_name else map(_Found, found.value.values()))
+            stack.append(_members(found) if by_name else map(_Found, found.value.values()))
 
 
 def _can_be_address(found: _Found) -> bool:

@@ -1,7 +1,7 @@
-"""A run as the proxy understands it, read tolerantly from whatever upstream sends, and when to ask again.
+"""A run, read tolerantly from whatever upstream sends.
 
-Pure: no HTTP, no clock. Field names and their odd spellings come from Runflow's documentation and from
-public client code; every field may be absent or null.
+Pure: no HTTP, no clock. Field names and their variants come from Runflow's documentation and from public client
+code; every field may be absent or null.
 """
 
 from datetime import datetime
@@ -17,31 +17,30 @@ from runflow_mcp.runflow.runs.failures import failure_code, failure_reason
 from runflow_mcp.runflow.runs.outputs import Output, find_outputs
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-#: Other spellings of the terminal states. A state not known here is still going, unless the run says that it ended.
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+#: The documented states of a run that has not ended, whatever else it says.
+_ACTIVE = frozenset({"queued", "dispatching", "running"})
+#: States that say that the run has ended, and not how.
+_ENDED = frozenset({"done", "finished", "ended"})
+#: Other spellings of the terminal states. A run in any other state is active, unless it has a time of completion.
 _SPELLINGS = {
     **dict.fromkeys(("succeed", "success", "successful", "complete", "completed"), SUCCEEDED),
     **dict.fromkeys(("fail", "failure", "error", "errored", "timeout", "timed_out", "timedout"), FAILED),
     **dict.fromkeys(("expired", "rejected", "crashed", "killed", "time_out"), FAILED),
     **dict.fromkeys(("canceled", "cancelled", "aborted", "stopped", "terminated"), CANCELLED),
 }
-#: States that say that the run has ended, and not how.
-_ENDED = frozenset({"done", "finished", "ended"})
-#: The documented states of a run that goes on, whatever else it says.
-_GOING = frozenset({"queued", "dispatching", "running"})
-TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
-
-#: Members of a run that are kept to show it; a real one has about thirty.
+#: Members of a run that are kept to show it; a real run has about thirty.
 MAX_MEMBERS = 200
-#: A state is a word; what is longer is not repeated in every line about the run.
+#: Characters of an unknown state, which is repeated in every line about the run.
 MAX_STATUS_LENGTH = 64
-#: A count of steps beyond this is none.
-_MAX_STEPS = 1_000_000
+#: A larger number is not taken for a count of nodes.
+_MAX_NODES = 1_000_000
 #: Members that only a failed run has.
 _FAILURE = ("failure_code", "failure_message", "failure_reason", "failure", "error", "error_message")
-#: Where a run's result may stand, the documented name first.
+#: Members that may hold the output, the documented name first.
 _OUTPUT = ("output", "outputs", "result", "results", "response", "artifacts", "files", "data")
-#: Members that are not kept as they came.
+#: Members that are not kept in ``raw``.
 _BULK = frozenset({"input", "logs", "node_runs", *_OUTPUT})
 
 
@@ -50,7 +49,7 @@ class Run:
     """One run.
 
     ``output`` and ``raw`` (upstream's object without input, logs and node_runs) are cut to what an answer can carry,
-    so that a waiting call keeps little of an output of megabytes; ``outputs`` are the files of the whole output.
+    so that a waiting call keeps little of an output of megabytes; ``outputs`` has the files of the whole output.
     """
 
     id: str
@@ -76,16 +75,16 @@ class Run:
 
     @property
     def model(self) -> str | None:
-        """The model that this proxy made the run for, where upstream kept it."""
+        """The model that this proxy created the run for, if upstream stored it."""
         return _text(self.metadata, "mcp_model")
 
     @property
     def input_digest(self) -> str | None:
-        """The digest of the input that this proxy made the run from, where upstream kept it."""
+        """The digest of the input that this proxy created the run from, if upstream stored it."""
         return _text(self.metadata, "mcp_input_sha256")
 
     def age(self, now: float) -> float:
-        """Seconds since upstream created it, by upstream's stamp; 0 when that cannot be read."""
+        """Seconds since ``created_at``, 0 when that cannot be read. ``now``: Unix time."""
         try:
             created = datetime.fromisoformat(self.created_at or "")
         except ValueError:
@@ -96,8 +95,8 @@ class Run:
 def parse_run(payload: JSON, base_url: str = "", *, summary: bool = False) -> Run | None:
     """Read a run object; None when it has no usable id.
 
-    ``base_url``: the API's, which completes relative addresses of outputs. ``summary``: leave the output out; a list
-    may hold many.
+    ``base_url``: the API's, completes relative addresses of outputs. ``summary``: leave the output out, for a list of
+    many runs.
     """
     if not isinstance(payload, dict):
         return None
@@ -132,17 +131,17 @@ def _read(id_: str, payload: JSONObject, base_url: str, *, summary: bool) -> Run
     )
 
 
-def known_by_id(run_id: str, client_ref: str) -> Run:
-    """A run of which nothing but this is known: in an unknown state, until it is read. ``run_id`` is a usable one."""
+def unread_run(run_id: str, client_ref: str) -> Run:
+    """A run that has not been read: its state is unknown. ``run_id``: usable."""
     return _read(run_id, {"id": run_id, "client_ref": client_ref}, "", summary=True)
 
 
 def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:
-    """The state in its documented spelling. A run that has ended in an unknown state is judged by what it shows."""
-    said = (_text(payload, "status_code", "status", "state") or "unknown").strip().lower()
-    said = said.replace("-", "_").replace(" ", "_")
-    status = _SPELLINGS.get(said, said)[:MAX_STATUS_LENGTH]
-    if status in TERMINAL | _GOING:
+    """The state in its documented spelling. How a run ended in an unknown state follows from its output and failure."""
+    spelling = (_text(payload, "status_code", "status", "state") or "unknown").strip().lower()
+    spelling = spelling.replace("-", "_").replace(" ", "_")
+    status = _SPELLINGS.get(spelling, spelling)[:MAX_STATUS_LENGTH]
+    if status in TERMINAL or status in _ACTIVE:
         return status
     if status in _ENDED:
         return FAILED if failed else SUCCEEDED
@@ -152,12 +151,12 @@ def _status(payload: JSONObject, *, failed: bool, output: JSON) -> str:
 
 
 def _id(payload: JSONObject) -> str | None:
-    """A run's id; a number is taken for its digits."""
+    """A run's id."""
     return _name(payload.get("id")) or _name(payload.get("run_id"))
 
 
 def _name(value: JSON) -> str | None:
-    """A text that names something; a number is taken for its digits."""
+    """A text that is not empty, or the digits of a whole number."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
@@ -177,11 +176,11 @@ def _number(value: JSON) -> int | float | None:
 
 def _count(value: JSON) -> int | None:
     number = _number(value)
-    return int(number) if number is not None and 0 <= number < _MAX_STEPS else None
+    return int(number) if number is not None and 0 <= number < _MAX_NODES else None
 
 
 def _decimal(value: JSON) -> str | None:
-    """A cost is a decimal string; a number is spelt as one."""
+    """A decimal string, also from a number."""
     if isinstance(value, str):
         return value
     number = _number(value)

@@ -1,4 +1,4 @@
-"""Pages of runs: which entries may be the run that is looked for, and whether there is more."""
+"""Pages of runs: which entries may be the run that is looked up, and whether there is another page."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from runflow_mcp.runflow.dispatch.run_list import MAX_ENTRIES, MIN_CUT, is_same_
 from tests.protocol.laws import json_values, law
 
 LIMIT = 5
-OURS = {"id": "ours", "client_ref": "ref"}
+RUN = {"id": "run", "client_ref": "ref"}
 OTHER = {"id": "x", "client_ref": "other"}
 LONG = "Project/" + "a" * 92
 
@@ -31,58 +31,58 @@ def candidates(payload: Any, client_ref: str = "ref") -> list[str]:
 @pytest.mark.parametrize(
     ("payload", "ids"),
     [
-        (listed(OURS), ["ours"]),
-        ([OURS], ["ours"]),
-        (listed(OURS, {**OURS, "id": "older"}), ["ours", "older"]),
-        (listed({**OURS, **made_for("a/b")}), ["ours"]),
-        (listed({**OURS, **made_for("A/B ")}), ["ours"]),
-        (listed({**OURS, **made_for(None)}), ["ours"]),
-        (listed({**OURS, **made_for("c/d")}), []),
-        (listed({**OURS, "metadata": None}), ["ours"]),
-        (listed({**OURS, "id": 7}), ["7"]),
-        (listed({**OURS, "id": None, "run_id": 7}), ["7"]),
-        (listed({**OURS, "id": "untold"}, {**OURS, **made_for("a/b")}), ["ours", "untold"]),
-        (listed({"id": "no ref of its own".replace(" ", "-")}, OURS), ["ours", "no-ref-of-its-own"]),
-        (listed({"id": "x", "client_ref": " REF"}, OURS), ["ours", "x"]),
+        (listed(RUN), ["run"]),
+        ([RUN], ["run"]),
+        (listed(RUN, {**RUN, "id": "older"}), ["run", "older"]),
+        (listed({**RUN, **made_for("a/b")}), ["run"]),
+        (listed({**RUN, **made_for("A/B ")}), ["run"]),
+        (listed({**RUN, **made_for(None)}), ["run"]),
+        (listed({**RUN, **made_for("c/d")}), []),
+        (listed({**RUN, "metadata": None}), ["run"]),
+        (listed({**RUN, "id": 7}), ["7"]),
+        (listed({**RUN, "id": None, "run_id": 7}), ["7"]),
+        (listed({**RUN, "id": "no-model"}, {**RUN, **made_for("a/b")}), ["run", "no-model"]),
+        (listed({"id": "no-ref"}, RUN), ["run", "no-ref"]),
+        (listed({"id": "x", "client_ref": " REF"}, RUN), ["run", "x"]),
         (listed({"id": "x", "client_ref": "re"}), []),
         (listed({"id": "x", "client_ref": "reference"}), []),
         (listed(OTHER), []),
     ],
 )
-def test_candidates_are_what_may_be_the_run_best_first(payload: Any, ids: list[str]) -> None:
+def test_candidates_are_the_entries_that_may_be_the_run_best_first(payload: Any, ids: list[str]) -> None:
     assert candidates(payload) == ids
 
 
-def test_a_client_ref_that_is_a_number_is_its_digits() -> None:
+def test_a_numeric_client_ref_is_compared_by_its_digits() -> None:
     assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
 
 
 def test_of_a_page_without_end_the_first_entries_are_read_and_the_others_reported() -> None:
-    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), OURS, OURS), "a/b", "ref", LIMIT)
+    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), RUN, RUN), "a/b", "ref", LIMIT)
     assert page is not None
-    assert ([run.id for run in page.candidates], page.unreadable) == (["ours"], True)
-    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), OURS), "a/b", "ref", LIMIT)
+    assert ([run.id for run in page.candidates], page.unreadable) == (["run"], True)
+    page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), RUN), "a/b", "ref", LIMIT)
     assert page is not None
     assert (len(page.candidates), page.unreadable) == (1, False)
 
 
 @pytest.mark.parametrize("length", [MIN_CUT, 32, 64, 99])
-def test_in_a_list_a_long_beginning_is_ours(length: int) -> None:
+def test_a_listed_client_ref_may_be_a_long_beginning_of_the_orders(length: int) -> None:
     assert candidates(listed({"id": "x", "client_ref": LONG[:length].lower()}), LONG) == ["x"]
     assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT - 1]}), LONG) == []
 
 
-@pytest.mark.parametrize("theirs", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
-def test_in_an_answer_to_our_own_request_any_beginning_is_ours(theirs: str) -> None:
-    assert is_same_ref(theirs, "Job-10")
+@pytest.mark.parametrize("upstream", ["job-10", "JOB-10", "job-1", "j", " job-10 "])
+def test_a_client_ref_in_the_answer_to_a_post_may_be_any_beginning_of_the_orders(upstream: str) -> None:
+    assert is_same_ref(upstream, "Job-10")
 
 
-@pytest.mark.parametrize("theirs", ["job-100", "ob-10", "job-2", "x"])
-def test_anything_else_is_another(theirs: str) -> None:
-    assert not is_same_ref(theirs, "Job-10")
+@pytest.mark.parametrize("upstream", ["job-100", "ob-10", "job-2", "x"])
+def test_a_client_ref_that_is_not_a_beginning_is_another(upstream: str) -> None:
+    assert not is_same_ref(upstream, "Job-10")
 
 
-def test_a_client_ref_is_looked_up_in_each_way_an_upstream_may_keep_it() -> None:
+def test_a_client_ref_is_looked_up_in_each_form_that_an_upstream_may_store() -> None:
     assert spellings("job-10") == ("job-10",)
     assert spellings("Job-10") == ("Job-10", "job-10")
     assert spellings("mcp-" + "0" * 32) == ("mcp-" + "0" * 32,)
@@ -91,7 +91,7 @@ def test_a_client_ref_is_looked_up_in_each_way_an_upstream_may_keep_it() -> None
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"items": None}, {"items": {}}, "x", 5, {"code": "X"}])
-def test_what_is_not_a_list_is_not_a_page(payload: Any) -> None:
+def test_a_payload_without_a_list_is_not_a_page(payload: Any) -> None:
     assert read_page(payload, "a/b", "ref", LIMIT) is None
 
 
@@ -99,13 +99,13 @@ def test_what_is_not_a_list_is_not_a_page(payload: Any) -> None:
     ("item", "unreadable"),
     [
         (None, True),
-        ("ours", True),
+        ("run", True),
         ({}, True),
-        ({**OURS, "id": None}, True),
-        ({**OURS, "id": "a/b"}, True),
-        ({**OURS, "id": None, **made_for("c/d")}, False),
+        ({**RUN, "id": None}, True),
+        ({**RUN, "id": "a/b"}, True),
+        ({**RUN, "id": None, **made_for("c/d")}, False),
         ({**OTHER, "id": None}, False),
-        (OURS, False),
+        (RUN, False),
         ({"id": "x"}, False),
     ],
 )
@@ -140,6 +140,6 @@ def test_a_page_says_whether_there_is_more(payload: Any, more: bool, next_pq: st
 
 @law
 @given(json_values)
-def test_no_list_makes_the_reading_fail(payload: Any) -> None:
-    for one in (payload, [payload], {"items": [payload], "next_pq": payload}):
-        read_page(one, "a/b", "ref", LIMIT)
+def test_reading_a_page_never_fails(payload: Any) -> None:
+    for page in (payload, [payload], {"items": [payload], "next_pq": payload}):
+        read_page(page, "a/b", "ref", LIMIT)

@@ -1,12 +1,17 @@
-"""Keys that Runflow has not accepted: how many one address may try, however it goes about it."""
+"""Keys that Runflow has not accepted: how many an address may try, by any method."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 
+from runflow_mcp.credentials import Bearer
 from runflow_mcp.ratelimit.accepted import MAX_ACCEPTED, AcceptedKeys
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.key_trials import KeyTrials
 from tests.methods import seen
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import KEY, TASKS, Serve, Server
@@ -59,7 +64,7 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
 
 def asked(sandbox: ScriptedSandbox) -> int:
     """Distinct keys that reached Runflow."""
-    return len({one.key for one in seen.asked(sandbox)})
+    return len({request.key for request in seen.asked(sandbox)})
 
 
 def reject(sandbox: ScriptedSandbox, after: float = 0.0) -> None:
@@ -74,7 +79,7 @@ async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(
 ) -> None:
     reject(sandbox)
     outcomes = Counter([await way(server, invented(number)) for number in range(50)])
-    [(refused_by_runflow, _)] = [one for one in outcomes.items() if one[0] != "rate_limited"]
+    [refused_by_runflow] = outcomes.keys() - {"rate_limited"}
     assert outcomes == {refused_by_runflow: LIMIT, "rate_limited": 20}
     assert asked(sandbox) == LIMIT
     # Before the handler, so that no other method says more.
@@ -86,16 +91,14 @@ async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(
     assert await way(server, invented(100)) == refused_by_runflow
 
 
-async def test_sent_at_the_same_moment_they_do_not_pass_the_limit_either(
-    server: Server, sandbox: ScriptedSandbox
-) -> None:
+async def test_keys_tried_at_the_same_moment_do_not_exceed_the_limit(server: Server, sandbox: ScriptedSandbox) -> None:
     reject(sandbox, after=0.4)
     outcomes = Counter(await asyncio.gather(*(start(server, invented(number)) for number in range(100))))
     assert outcomes == {"unauthorized": LIMIT, "rate_limited": 70}
     assert asked(sandbox) == LIMIT
 
 
-async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_keys_of_clients_that_leave_at_once_are_counted(server: Server, sandbox: ScriptedSandbox) -> None:
     reject(sandbox, after=1)
     for way in (start, look_up, task):
         calls = [asyncio.create_task(way(server, f"rf_live_{way.__name__}_{number}")) for number in range(20)]
@@ -108,7 +111,7 @@ async def test_a_client_that_leaves_at_once_is_counted_as_well(server: Server, s
     assert await ping(server, invented(0)) == 429
 
 
-async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_an_accepted_key_keeps_working_when_others_are_limited(server: Server, sandbox: ScriptedSandbox) -> None:
     assert await start(server, KEY) == "ok"
     reject(sandbox)
     for number in range(LIMIT):
@@ -119,7 +122,7 @@ async def test_a_key_that_runflow_has_accepted_goes_on_working(server: Server, s
     assert await generate(server, KEY) == "ok"
 
 
-async def test_a_client_without_a_key_keeps_no_customer_from_its_first_call(server: Server) -> None:
+async def test_a_client_without_a_key_does_not_block_new_keys_of_its_address(server: Server) -> None:
     assert Counter([await ping(server, None) for _ in range(40)]) == {401: LIMIT, 429: 10}
     assert await start(server, KEY) == "ok"
 
@@ -131,7 +134,7 @@ async def test_a_key_that_is_revoked_counts_again(server: Server, sandbox: Scrip
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
+async def test_an_answer_that_does_not_show_whether_the_key_is_valid_is_not_counted(
     server: Server, sandbox: ScriptedSandbox, status: int
 ) -> None:
     for route in (Route.CREATE, Route.LIST_RUNS):
@@ -145,7 +148,7 @@ async def test_an_answer_that_says_nothing_of_the_key_counts_for_nothing(
 
 
 @pytest.mark.parametrize("status", [402, 403, 404, 422])
-async def test_any_other_refusal_is_to_a_key_that_runflow_knows(
+async def test_a_refusal_other_than_401_means_that_the_key_is_valid(
     server: Server, sandbox: ScriptedSandbox, status: int
 ) -> None:
     sandbox.script.add(Route.CREATE, Respond(status), times=1)
@@ -162,6 +165,53 @@ async def test_many_new_customers_of_one_address_are_all_served(server: Server, 
     outcomes = await asyncio.gather(*(start(server, f"rf_live_customer_{number}") for number in range(50)))
     assert Counter(outcomes) == {"ok": 50}
     assert Counter([await ping(server, f"rf_live_customer_{number}") for number in range(50)]) == {200: 50}
+
+
+@attrs.frozen
+class RecordedLimits:
+    """Limits that know no key, let every key be tried, and keep what is reported of them."""
+
+    reports: list[str] = attrs.field(factory=list)
+
+    def knows(self, _bearer: Bearer) -> bool:
+        return False
+
+    async def may_try(self, _address: str, _keys: int) -> bool:
+        return True
+
+    def accepted_key(self, _bearer: Bearer) -> None:
+        self.reports.append("accepted")
+
+    async def rejected_key(self, _bearer: Bearer) -> None:
+        self.reports.append("rejected")
+
+
+@pytest.mark.parametrize(
+    ("error", "reports"),
+    [
+        (None, ["accepted"]),
+        ({"status": 200}, ["accepted"]),
+        ({"answered": True}, ["accepted"]),
+        ({"status": 303}, ["accepted"]),
+        ({"status": 422}, ["accepted"]),
+        ({"status": 401}, ["rejected"]),
+        ({"status": 429}, []),
+        ({"status": 503}, []),
+        ({"problem": "read_timeout"}, []),
+    ],
+)
+async def test_every_answer_is_reported_as_far_as_it_shows_whether_the_key_is_valid(
+    error: dict[str, Any] | None, reports: list[str]
+) -> None:
+    async def exchange() -> object:
+        if error is not None:
+            raise UpstreamError(Outcome.UNKNOWN, "/v1/runs", "reason", **error)
+        return {}
+
+    limits = RecordedLimits()
+    with contextlib.suppress(UpstreamError):
+        await KeyTrials(limits).run(Bearer(KEY), "/v1/runs", exchange)
+    assert limits.reports == reports
 
 
 def test_the_memory_of_accepted_keys_is_bounded_and_forgets_the_oldest() -> None:
