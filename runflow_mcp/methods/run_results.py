@@ -19,7 +19,7 @@ from runflow_mcp.runflow.api.paths import run_path
 from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.not_found import names_another_thing
-from runflow_mcp.runflow.dispatch.slots import MIB, NoPlace
+from runflow_mcp.runflow.dispatch.slots import MIB, NoSlot
 from runflow_mcp.runflow.reading.trimming import MAX_NAME, MAX_SIZE, MAX_TEXT, trimmed
 from runflow_mcp.runflow.runs.outputs import Output
 from runflow_mcp.runflow.runs.run import CANCELLED, FAILED, Run
@@ -208,7 +208,7 @@ def wait_interrupted(code: ToolErrorCode, run: Seen | None, asked: Asked) -> Too
     return ToolError(code, f"{why}; {state}.", details=details, hints=hints)
 
 
-def busy(full: NoPlace, asked: Asked) -> ToolError:
+def busy(full: NoSlot, asked: Asked) -> ToolError:
     """Too many dispatches are under way."""
     share = full.share
     message = (

@@ -136,7 +136,7 @@ async def test_dispatches_under_way_have_a_bound_whether_anybody_waits_or_not(
     await joined
     await server.services.clock.sleep(60)
     assert (await server.generate(client_ref="more", **mode)).structured["status"] in {"queued", "succeeded"}
-    assert len(server.services.dispatcher.places) == 0
+    assert len(server.services.dispatcher.slots) == 0
 
 
 async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Sandbox) -> None:

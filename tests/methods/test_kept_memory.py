@@ -206,4 +206,4 @@ async def test_dispatches_under_way_are_bounded_together(
     sandbox.requests.clear()
     assert held() - before < 1_000_000 + 20 * ONE_CALL
     await server.services.clock.sleep(60)
-    assert len(server.services.dispatcher.places) == 0
+    assert len(server.services.dispatcher.slots) == 0

@@ -26,7 +26,7 @@ from runflow_mcp.runflow.dispatch.errors import DispatchFailed, other_model
 from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.run_list import is_same_model
-from runflow_mcp.runflow.dispatch.slots import NoPlace
+from runflow_mcp.runflow.dispatch.slots import NoSlot
 from runflow_mcp.runflow.runs.polling import poll_delay
 from runflow_mcp.runflow.runs.run import Run
 
@@ -56,7 +56,7 @@ def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
         if mode is _Mode.WAIT:
             ctx.pending_answer.acquire_slot(ctx.bearer.digest)
         joined = ctx.services.dispatcher.start(order)
-    except NoPlace as full:
+    except NoSlot as full:
         raise run_results.busy(full, asked) from None
     except ToolError as refusal:
         run_results.name_run(refusal, asked)

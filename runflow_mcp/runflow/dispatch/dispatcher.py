@@ -31,7 +31,7 @@ from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.recent import Recent
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
-from runflow_mcp.runflow.dispatch.slots import DispatchPlaces, Place
+from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
 from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
 
 #: Seconds that all attempts and look-ups of one dispatch may take together.
@@ -62,11 +62,11 @@ class Dispatched:
 
 @attrs.frozen
 class _Flight:
-    """A dispatch under way, and the place that it holds."""
+    """A dispatch under way, and the slot that it holds."""
 
     task: asyncio.Task[Dispatched]
     order: Order
-    place: Place
+    slot: Slot
 
 
 @attrs.define(eq=False)
@@ -78,7 +78,7 @@ class Joined:
 
     task: asyncio.Task[Dispatched]
     order: Order | None
-    _place: Place
+    _slot: Slot
 
     def __await__(self) -> Generator[None, None, Dispatched]:
         return asyncio.shield(self.task).__await__()
@@ -87,7 +87,7 @@ class Joined:
         """Let go of the order; the dispatch goes on by itself."""
         if self.order is not None:
             self.order = None
-            self._place.leave()
+            self._slot.release()
 
 
 @attrs.frozen
@@ -97,12 +97,12 @@ class Dispatcher:
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     random: Random = attrs.field(repr=False)
-    places: DispatchPlaces = attrs.field(factory=DispatchPlaces, repr=False)
+    slots: DispatchSlots = attrs.field(factory=DispatchSlots, repr=False)
     _flights: dict[str, _Flight] = attrs.field(factory=dict, repr=False)
     _recent: Recent = attrs.field(factory=Recent, repr=False)
 
     def start(self, order: Order) -> Joined:
-        """A part in the dispatch of this order, which may be under way. Raises ``NoPlace``; nothing is started then.
+        """A part in the dispatch of this order, which may be under way. Raises ``NoSlot``; nothing is started then.
 
         The task belongs to no caller: it ends by itself within the budget, even when every caller has
         gone, since a request cut off halfway is one whose outcome nobody knows.
@@ -110,22 +110,22 @@ class Dispatcher:
         key = order.key
         flight = self._flights.get(key)
         if flight is None:
-            place = self._take_place(order)
-            flight = _Flight(asyncio.create_task(self._dispatch(order), name="dispatch"), order, place)
+            slot = self._acquire_slot(order)
+            flight = _Flight(asyncio.create_task(self._dispatch(order), name="dispatch"), order, slot)
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
             # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
-            return Joined(flight.task, order, self._take_place(order))
-        flight.place.join()
-        return Joined(flight.task, flight.order, flight.place)
+            return Joined(flight.task, order, self._acquire_slot(order))
+        flight.slot.retain()
+        return Joined(flight.task, flight.order, flight.slot)
 
-    def _take_place(self, order: Order) -> Place:
-        return self.places.take(order.bearer.digest, order.bearer.source.address, len(order.body))
+    def _acquire_slot(self, order: Order) -> Slot:
+        return self.slots.acquire(order.bearer.digest, order.bearer.source.address, len(order.body))
 
     def _on_done(self, key: str) -> None:
         flight = self._flights.pop(key)
-        flight.place.leave()
+        flight.slot.release()
         if not flight.task.cancelled():
             flight.task.exception()  # seen, even if every caller has gone
 

@@ -1,6 +1,6 @@
-"""How many dispatches may be under way, and how many bytes of input they may keep: in all, per key and per address.
+"""Slots for dispatches under way: how many there are, in number and in bytes of input, in all, per key and address.
 
-Pure. A dispatch goes on although its caller has left, so it is counted by itself and not by the call.
+Pure. A dispatch goes on after its caller has left, so it is counted here and not with the call.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 @attrs.frozen
 class Share:
-    """What may be under way for one holder. ``size``: bytes of request bodies. ``whose``: as an error says it."""
+    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder, as an error message names it."""
 
     dispatches: int
     size: int
@@ -28,8 +28,8 @@ PER_ADDRESS = Share(1000, 16 * MIB, "from your address")
 
 
 @attrs.define
-class NoPlace(Exception):
-    """Too much is under way already; nothing was started. ``share`` is the one that is used up."""
+class NoSlot(Exception):
+    """Too many dispatches are under way; nothing was started. ``share``: the limit that was reached."""
 
     share: Share
 
@@ -40,26 +40,26 @@ class _Used:
     size: int = 0
 
     def has_room(self, share: Share, size: int) -> bool:
-        """Whether one more fits; the first always does, since operators may allow larger bodies than a share."""
+        """Whether another body fits; the first always does, since operators may allow bodies larger than a share."""
         return not self.dispatches or (self.dispatches < share.dispatches and self.size + size <= share.size)
 
 
 @attrs.define(eq=False)
-class Place:
-    """What one dispatch keeps; given back once the last of its holders, the dispatch or a call, has left it."""
+class Slot:
+    """The slot of one dispatch, counted until the dispatch and every call that keeps its body have released it."""
 
     _used: dict[tuple[Share, str], _Used]
     _holders: tuple[tuple[Share, str], ...]
     size: int
-    _users: int = 1
+    _references: int = 1
 
-    def join(self) -> None:
-        """Count as one more who keeps the same bytes."""
-        self._users += 1
+    def retain(self) -> None:
+        """Count another user of the same body."""
+        self._references += 1
 
-    def leave(self) -> None:
-        self._users -= 1
-        if self._users:
+    def release(self) -> None:
+        self._references -= 1
+        if self._references:
             return
         for holder in self._holders:
             used = self._used[holder]
@@ -70,22 +70,23 @@ class Place:
 
 
 @attrs.define
-class DispatchPlaces:
-    """The places that are taken."""
+class DispatchSlots:
+    """The slots in use."""
 
     _used: defaultdict[tuple[Share, str], _Used] = attrs.field(factory=lambda: defaultdict(_Used), repr=False)
 
     def __len__(self) -> int:
         return self._used[IN_ALL, ""].dispatches if (IN_ALL, "") in self._used else 0
 
-    def take(self, key: str, address: str, size: int) -> Place:
-        """A place for a body of ``size`` bytes. ``key``: the key's digest. Raises ``NoPlace``."""
+    def acquire(self, key: str, address: str, size: int) -> Slot:
+        """A slot for a body of ``size`` bytes. ``key``: the API key's digest. Raises ``NoSlot``."""
         holders = ((PER_KEY, key), (PER_ADDRESS, address), (IN_ALL, ""))
-        for share, holder in holders:
-            if (share, holder) in self._used and not self._used[share, holder].has_room(share, size):
-                raise NoPlace(share)
-        for taken in holders:
-            used = self._used[taken]
+        for holder in holders:
+            share = holder[0]
+            if holder in self._used and not self._used[holder].has_room(share, size):
+                raise NoSlot(share)
+        for holder in holders:
+            used = self._used[holder]
             used.dispatches += 1
             used.size += size
-        return Place(self._used, holders, size)
+        return Slot(self._used, holders, size)
