@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 @attrs.frozen
 class Share:
-    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder, as an error message names it."""
+    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder in the words of an error."""
 
     dispatches: int
     size: int
