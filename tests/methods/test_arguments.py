@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from runflow_mcp.errors import ToolError
 from runflow_mcp.json_types import deeper_than
-from runflow_mcp.methods.tools.arguments import GenerateArguments, ListModelsArguments, read_arguments
+from runflow_mcp.methods.tools.arguments import read_arguments
+from runflow_mcp.methods.tools.generate import GenerateArguments
+from runflow_mcp.methods.tools.list_models import ListModelsArguments
 from runflow_mcp.runflow.catalog.entries import CATEGORIES
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from tests.protocol.laws import json_values, law
@@ -386,7 +388,7 @@ def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
     assert [one["path"] for one in error.details["faults"]][:2] == ["model", "input"]
     assert len(error.details["faults"]) == 10
     assert error.details["faults_omitted"] == 28_992
-    assert "29,002 arguments do not fit: model, input, 0?x" in error.message
+    assert "29,002 arguments are invalid: model, input, 0?x" in error.message
     assert error.message.endswith("and 28,992 more.")
     assert len(orjson.dumps(error.result("r"))) < 8192
 
@@ -429,10 +431,10 @@ def test_an_argument_that_nobody_knows_is_a_fault(value: object) -> None:
 def test_a_fault_is_told_in_plain_words() -> None:
     with pytest.raises(ToolError) as caught:
         listing(limit=0)
-    assert caught.value.message == "1 argument does not fit: limit."
+    assert caught.value.message == "1 argument is invalid: limit."
     with pytest.raises(ToolError) as caught:
         listing(limit=0, category="x")
-    assert re.match(r"2 arguments do not fit: \w+, \w+\.", caught.value.message)
+    assert re.match(r"2 arguments are invalid: \w+, \w+\.", caught.value.message)
     assert caught.value.upstream_status is None
 
 

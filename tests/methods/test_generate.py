@@ -5,7 +5,7 @@ import re
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox, Sandbox
 from tests.methods.schema_check import fits
 from tests.methods.seen import asked, dispatches, polls
@@ -80,7 +80,7 @@ async def test_the_output_is_upstreams_own(server: Server, sandbox: Sandbox) -> 
 )
 async def test_every_shape_of_output_fits_the_output_schema(server: Server, model: str, input_: object) -> None:
     answer = await server.generate(model, input_, headers=LATER)
-    assert fits(GENERATE["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
     assert answer.structured["status"] == "succeeded"
     assert len(answer.structured["outputs"]) == len(answer.result["content"]) - 1
     assert bool(answer.structured["outputs"]) == (model != "sandbox/inline")

@@ -6,7 +6,7 @@ from random import Random
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.methods.schema_check import fits
@@ -54,7 +54,7 @@ async def test_a_refusal_by_the_sandbox(
     assert details["client_ref"] in text
     assert "run_id" not in details
     assert len(sandbox.runs) == 0
-    assert fits(GENERATE["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 def body(code: object = None, errors: object = None, message: object = "Why not") -> bytes:

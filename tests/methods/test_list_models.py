@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import LIST_MODELS
+from runflow_mcp.methods.tools.list_models import TOOL
 from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
 from tests.methods.catalogs import entry, script
 from tests.methods.envelopes import tool_error_of
@@ -172,7 +172,7 @@ async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve
     )
     answer = await (await serve()).call("list_models")
     assert listed(answer) == ["a/three", "a/four"]
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: Sandbox) -> None:
@@ -190,7 +190,7 @@ async def test_the_text_is_the_structured_content_to_the_byte(server: Server, ar
     assert orjson.loads(content["text"]) == answer.structured
     assert content["text"].encode() in answer.content.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
     assert answer.result["isError"] is False
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: Sandbox) -> None:
@@ -212,7 +212,7 @@ async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve,
     assert isinstance(stale.structured["stale_seconds"], int)
     assert stale.structured["models"] == fresh.structured["models"]
     assert orjson.loads(stale.result["content"][0]["text"]) == stale.structured
-    assert fits(LIST_MODELS["outputSchema"], stale.structured)
+    assert fits(TOOL.definition["outputSchema"], stale.structured)
     sandbox.faults.clear()
     await server.services.clock.sleep(120)
     assert "stale_seconds" not in (await server.call("list_models")).structured
@@ -235,7 +235,7 @@ async def test_a_catalog_that_was_never_had(serve: Serve, sandbox: Sandbox, faul
     sandbox.faults.add(Route.CATALOG, fault, times=None)
     answer = await (await serve()).call("list_models")
     tool_error_of(answer, "catalog_fetch_failed", upstream_status=status)
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: Sandbox) -> None:

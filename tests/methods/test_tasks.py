@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox
 from tests import serving
 from tests.methods.envelopes import tool_error_of
@@ -251,7 +251,7 @@ async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_cal
     ordinary = await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})
     assert completed.result["result"] == {"resultType": "complete", **ordinary.result}
     assert completed.result["result"]["isError"] is False
-    assert fits(GENERATE["outputSchema"], ordinary.structured)
+    assert fits(TOOL.definition["outputSchema"], ordinary.structured)
 
 
 async def test_its_stamps_are_those_of_the_run(server: Server) -> None:
@@ -320,7 +320,7 @@ async def test_a_failed_run_is_a_completed_task_with_an_error_in_it(server: Serv
     text = result["content"][0]["text"]
     assert text.startswith("[run_failed] ")
     assert task_id in text
-    assert fits(GENERATE["outputSchema"], result["structuredContent"])
+    assert fits(TOOL.definition["outputSchema"], result["structuredContent"])
 
 
 async def test_a_cancelled_run_is_a_cancelled_task(server: Server) -> None:
@@ -417,7 +417,7 @@ async def test_cancelling_is_acknowledged_and_says_that_the_run_goes_on(server: 
     answer = await ask(server, "tasks/cancel", task_id)
     assert set(answer.result) == DRESS | {"statusMessage"}
     assert answer.result["resultType"] == "complete"
-    assert "goes on" in answer.result["statusMessage"]
+    assert "continues" in answer.result["statusMessage"]
     assert (await get(server, task_id)).result["status"] == "working"
     assert (await ended(server, task_id))["status"] == "completed"
 
@@ -570,7 +570,7 @@ async def test_trouble_that_lasts_is_an_error_that_says_the_task_goes_on(
     sandbox.faults.add(Route.GET_RUN, fault, times=None)
     answer = await get(server, task_id)
     assert answer.error["code"] == -32603
-    assert "goes on" in answer.error["message"]
+    assert "still running" in answer.error["message"]
     assert "Ask again" in answer.error["message"]
     assert "html" not in answer.error["message"]
     # aiohttp by itself repeats a GET whose connection was reset.

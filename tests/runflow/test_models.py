@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.identifiers import model_problem
-from runflow_mcp.methods.tools.list_models import entry as shown
+from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, CatalogUnreadable, Model, Snapshot, parse_catalog
 from runflow_mcp.runflow.catalog.model_inputs import Input
 from runflow_mcp.runflow.catalog.search import select
