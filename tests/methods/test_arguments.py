@@ -110,7 +110,7 @@ def test_a_model_may_be_a_runs_endpoint_or_be_quoted(given_: str, model: str) ->
         True,
     ],
 )
-def test_anything_else_is_no_model(model: object) -> None:
+def test_anything_else_is_not_a_model(model: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "model": model})) == {"model"}
 
 
@@ -120,7 +120,7 @@ def test_an_input_may_be_a_text_that_holds_an_object(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], [{}], 5, True, "", "x", "[]", "null", '"{}"', '{"a":', "{'a':1}"])
-def test_anything_else_is_no_input(value: object) -> None:
+def test_anything_else_is_not_an_input(value: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
 
 
@@ -250,7 +250,7 @@ def test_a_category_is_taken_in_any_case_and_with_any_separator(category: str, r
 
 
 @pytest.mark.parametrize("category", ["image", "texttoimage", "text-to-imag", "null", 5, True, []])
-def test_anything_else_is_no_category(category: object) -> None:
+def test_anything_else_is_not_a_category(category: object) -> None:
     named = faults(ListModelsArguments, {"category": category})
     assert set(named) == {"category"}
     if isinstance(category, str):
@@ -301,7 +301,7 @@ def test_a_limit_is_a_whole_number(limit: object, read: int) -> None:
         {},
     ],
 )
-def test_anything_else_is_no_limit(limit: object) -> None:
+def test_anything_else_is_not_a_limit(limit: object) -> None:
     named = faults(ListModelsArguments, {"limit": limit})
     assert named == {"limit": "must be a whole number from 1 to 200"}
 
@@ -374,7 +374,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_right_one(name: str, meant:
     assert f"did you mean {meant}?" in named[name]
 
 
-def test_a_name_that_is_near_to_none_is_refused_without_a_guess() -> None:
+def test_an_unknown_argument_unlike_any_other_is_refused_without_a_guess() -> None:
     named = faults(GenerateArguments, {**GIVEN, "zzz": 1, "prompt": "x"})
     assert "did you mean" not in named["zzz"]
     assert "inputs go inside input" in named["prompt"]
@@ -428,7 +428,7 @@ def test_an_argument_that_nobody_knows_is_a_fault(value: object) -> None:
     assert set(faults(ListModelsArguments, {"limits": value})) == {"limits"}
 
 
-def test_a_fault_is_told_in_plain_words() -> None:
+def test_an_invalid_argument_is_named_in_plain_words() -> None:
     with pytest.raises(ToolError) as caught:
         listing(limit=0)
     assert caught.value.message == "1 argument is invalid: limit."

@@ -129,7 +129,7 @@ async def test_a_started_run_can_be_waited_for_later(server: Server, sandbox: Sa
     assert len(sandbox.runs) == 1
 
 
-async def test_no_wait_on_a_run_that_has_ended_brings_its_outputs(server: Server) -> None:
+async def test_wait_false_on_an_ended_run_returns_its_outputs(server: Server) -> None:
     await server.generate(client_ref="ended")
     again = await server.generate(wait=False, client_ref="ended")
     assert again.structured["status"] == "succeeded"

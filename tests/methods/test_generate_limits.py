@@ -148,7 +148,7 @@ async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Sand
     await waiting
 
 
-async def test_a_full_house_still_starts_runs_and_lists_models(serve: Serve) -> None:
+async def test_a_server_without_free_slots_still_starts_runs_and_lists_models(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate())
     await server.services.clock.sleep(1)
@@ -157,7 +157,7 @@ async def test_a_full_house_still_starts_runs_and_lists_models(serve: Serve) -> 
     await waiting
 
 
-async def test_a_wait_that_was_cut_short_gives_its_place_back(serve: Serve) -> None:
+async def test_an_interrupted_wait_releases_its_slot(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1", MCP_POLL_TIMEOUT_MS="5000")
     for _ in range(3):
         run_error_of(await server.generate(SLOW), "polling_timeout")
@@ -171,7 +171,7 @@ def drain(server: Server, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
-async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str | None) -> None:
+async def test_a_drain_answers_the_waits_that_remain(server: Server, accept: str | None) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="cut", token=1, accept=accept))
     await server.services.clock.sleep(10)
     drain(server, 8)
@@ -193,7 +193,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     assert server.services.inflight.pending == 0
 
 
-async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: Sandbox) -> None:
+async def test_a_drain_during_the_dispatch_names_the_client_ref_only(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CREATE, Delay(20))
     waiting = asyncio.create_task(server.generate(client_ref="unborn"))
     await server.services.clock.sleep(1)
@@ -205,7 +205,7 @@ async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Ser
     assert "nothing was started" not in error["message"]
 
 
-async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(server: Server, sandbox: Sandbox) -> None:
+async def test_a_draining_server_starts_no_wait_but_answers_short_calls(server: Server, sandbox: Sandbox) -> None:
     drain(server, 8)
     answer = await server.generate(client_ref="late", accept=BOTH)
     error = tool_error_of(answer, "server_draining")
@@ -217,7 +217,7 @@ async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(server
     assert (await server.rpc("ping")).result == {}
 
 
-async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_wait_that_a_drain_interrupted_is_resumed_on_another_replica(serve: Serve, sandbox: Sandbox) -> None:
     stopping, other = await serve(), await serve()
     waiting = asyncio.create_task(stopping.generate(client_ref="moved"))
     await stopping.services.clock.sleep(1)
@@ -258,7 +258,7 @@ async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(ser
     assert len(sandbox.runs) == 1
 
 
-async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_drain_answers_calls_that_wait_for_the_first_catalog(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Hang(600), times=None)
     server = await serve()
     models = asyncio.create_task(server.call("list_models"))

@@ -30,13 +30,13 @@ async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sa
         assert longest * 0.9 - 1e-6 <= following - one <= longest + 1e-6
 
 
-async def test_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
+async def test_poll_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
     await server.generate(SLOW)
     gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
     assert len({round(gap, 3) for gap in gaps}) > len(gaps) / 2
 
 
-async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: Sandbox) -> None:
+async def test_each_poll_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Delay(7), times=2)
     await server.generate(SLOW)
     first, second, third, *_ = moments(sandbox)
@@ -103,7 +103,7 @@ async def test_a_poll_that_fails_is_repeated_and_does_not_lose_the_run(
     assert len(polls(sandbox)) >= 5
 
 
-async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: Sandbox) -> None:
+async def test_progress_is_sent_after_failed_polls_too(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Answer(500), times=3)
     answer = await server.generate(token=1, accept=BOTH)
     figures = [told["progress"] for told in answer.progress]
@@ -139,7 +139,7 @@ async def test_polls_that_fail_for_ever_end_at_the_ceiling_with_the_run(serve: S
     assert server.services.clock.monotonic() == pytest.approx(60)
 
 
-async def test_a_run_that_cannot_be_read_yet_is_read_lag(server: Server, sandbox: Sandbox) -> None:
+async def test_a_404_soon_after_the_dispatch_is_taken_for_read_lag(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, NOT_FOUND, times=2)
     answer = await server.generate()
     assert answer.structured["status"] == "succeeded"

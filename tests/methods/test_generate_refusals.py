@@ -189,7 +189,9 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
     ],
     ids=repr,
 )
-async def test_a_page_or_a_broken_body_gives_the_status_alone(server: Server, sandbox: Sandbox, said: bytes) -> None:
+async def test_an_html_or_broken_error_body_gives_the_status_only(
+    server: Server, sandbox: Sandbox, said: bytes
+) -> None:
     sandbox.faults.add(Route.CREATE, Answer(422, said))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=422, refused_without_code=True)
@@ -299,7 +301,7 @@ async def test_a_404_that_names_something_else_is_not_about_the_model(
     assert ("suggestions" in error["details"]) is (code is None)
 
 
-async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: Sandbox) -> None:
+async def test_the_error_of_an_unknown_model_quotes_runflow(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CREATE, Answer(404, b'{"message":"Model nano was retired in May"}'))
     answer = await server.generate()
     tool_error_of(answer, "model_not_found", upstream_status=404)
@@ -358,7 +360,9 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
     ],
     ids=str,
 )
-async def test_the_reason_of_a_refused_poll_is_told(server: Server, sandbox: Sandbox, said: object, shown: str) -> None:
+async def test_the_reason_of_a_refused_poll_is_in_the_error(
+    server: Server, sandbox: Sandbox, said: object, shown: str
+) -> None:
     content = said if isinstance(said, bytes) else orjson.dumps(said)
     sandbox.faults.add(Route.GET_RUN, Answer(403, content), times=None)
     answer = await server.generate()
@@ -390,12 +394,12 @@ async def test_a_model_that_is_not_there_brings_up_to_five_near_names(server: Se
     assert all(name in answer.result["content"][0]["text"] for name in suggestions)
 
 
-async def test_a_model_like_no_other_brings_no_names(server: Server) -> None:
+async def test_an_unknown_model_unlike_any_other_has_no_suggestions(server: Server) -> None:
     answer = await server.generate("zzzz/qqqq")
     assert answer.tool_error["details"]["suggestions"] == []
 
 
-async def test_a_failed_run_says_why_and_asks_for_a_new_client_ref(server: Server) -> None:
+async def test_a_failed_run_names_its_reason_and_asks_for_a_new_client_ref(server: Server) -> None:
     answer = await server.generate("sandbox/failing", client_ref="bad", token=1, accept=BOTH)
     error = run_error_of(answer, "run_failed")
     assert error["details"]["failure_code"] == "content_policy_violation"

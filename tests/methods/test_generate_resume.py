@@ -48,7 +48,9 @@ async def test_the_same_input_is_not_ignored(server: Server, *, wait: bool, same
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sandbox, *, wait: bool) -> None:
+async def test_a_found_run_of_another_input_reports_input_ignored(
+    server: Server, sandbox: Sandbox, *, wait: bool
+) -> None:
     started = await server.generate(wait=False, client_ref="taken")
     again = await server.generate(client_ref="taken", input={"prompt": "something else"}, wait=wait)
     assert again.structured["run_id"] == started.structured["run_id"]
@@ -57,7 +59,7 @@ async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sand
     assert len(sandbox.runs) == 1
 
 
-async def test_a_failed_run_says_too_that_the_input_was_ignored(server: Server) -> None:
+async def test_a_failed_run_of_another_input_reports_input_ignored_too(server: Server) -> None:
     await server.generate("sandbox/failing", client_ref="failed")
     again = await server.generate("sandbox/failing", {"prompt": "mended"}, client_ref="failed")
     error = run_error_of(again, "run_failed")
@@ -196,7 +198,7 @@ async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
 @pytest.mark.parametrize("skew", [-60.0, 0.0, 60.0])
 @pytest.mark.parametrize("lost", [None, Reset(created=True), Delay(6.0, created=True)], ids=repr)
 @pytest.mark.parametrize("client_ref", [None, "Mine"])
-async def test_a_new_run_is_never_said_to_have_ignored_its_input(
+async def test_a_new_run_never_reports_input_ignored(
     server: Server, sandbox: Sandbox, lost: Fault | None, client_ref: str | None, skew: float
 ) -> None:
     sandbox.habits = Habits(clock_skew=skew, trim_input=True, keep_metadata=False, lower_ref=True)

@@ -79,7 +79,7 @@ async def test_progress_comes_under_the_token_as_it_was_sent(server: Server, tok
 
 
 @pytest.mark.parametrize("token", [True, 1.5, None, [1]], ids=repr)
-async def test_a_token_that_is_none_asks_for_no_progress(server: Server, token: object) -> None:
+async def test_a_malformed_progress_token_requests_no_progress(server: Server, token: object) -> None:
     params = {
         "name": "generate",
         "arguments": {"model": MODEL, "input": {"prompt": "x"}},
@@ -115,7 +115,7 @@ async def test_progress_increases_strictly_and_never_passes_its_total(server: Se
     assert not totals or all("total" in told for told in answer.progress[-len(totals) :])
 
 
-async def test_the_message_says_state_steps_and_time(server: Server) -> None:
+async def test_a_progress_message_has_status_steps_and_time(server: Server) -> None:
     answer = await server.generate(SLOW, token=1, accept=BOTH)
     for told in answer.progress[1:]:
         assert re.fullmatch(r"running, \d of 7 steps, \d+ s", told["message"])
@@ -183,7 +183,9 @@ async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(serv
     assert watched.head == pytest.approx(9.0)
 
 
-async def test_a_dispatch_that_fails_on_an_open_stream_is_told_on_it(server: Server, sandbox: Sandbox) -> None:
+async def test_a_dispatch_that_fails_after_the_stream_opened_is_answered_on_it(
+    server: Server, sandbox: Sandbox
+) -> None:
     refusal = Answer(403, b'{"code":"PERMISSION_DENIED","message":"no"}')
     sandbox.faults.add(Route.LIST_RUNS, Delay(11))
     sandbox.faults.add(Route.CREATE, refusal)

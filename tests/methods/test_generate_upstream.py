@@ -132,7 +132,7 @@ async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server
     ],
 )
 @pytest.mark.parametrize("client_ref", [None, "mine"])
-async def test_a_model_that_is_none_never_reaches_runflow(
+async def test_a_malformed_model_name_is_not_sent_upstream(
     server: Server, sandbox: Sandbox, model: str, client_ref: str | None
 ) -> None:
     answer = await server.generate(model, client_ref=client_ref)
@@ -167,7 +167,9 @@ class TestTrace:
         assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"b=2"}
 
     @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
-    async def test_what_is_no_trace_stays_here(self, server: Server, sandbox: Sandbox, value: object) -> None:
+    async def test_a_malformed_trace_is_not_sent_upstream(
+        self, server: Server, sandbox: Sandbox, value: object
+    ) -> None:
         params = {
             "name": "generate",
             "arguments": {"model": MODEL, "input": INPUT},
@@ -176,6 +178,6 @@ class TestTrace:
         assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
         assert not any("Traceparent" in one.headers for one in asked(sandbox))
 
-    async def test_without_any_none_is_made_up(self, server: Server, sandbox: Sandbox) -> None:
+    async def test_without_a_trace_none_is_sent(self, server: Server, sandbox: Sandbox) -> None:
         await server.generate()
         assert not any("Traceparent" in one.headers for one in asked(sandbox))

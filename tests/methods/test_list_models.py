@@ -58,7 +58,7 @@ async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
         assert answer.structured["model"] == one["model"]
 
 
-async def test_an_entry_is_run_where_its_endpoint_says(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_entry_is_run_at_its_runs_endpoint(serve: Serve, sandbox: Sandbox) -> None:
     script(
         sandbox,
         entry("runflow/headshots", runs_endpoint="https://api.runflow.io/v1/models/runflow/headshots/v2/runs"),
@@ -175,7 +175,7 @@ async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve
     assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
-async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_extremely_nested_entry_does_not_break_the_list(serve: Serve, sandbox: Sandbox) -> None:
     good, bad = (orjson.dumps(entry(f"a/{slug}")) for slug in ("good", "bad"))
     deep = bad[:-1] + b',"pricing":' + b"[" * 300 + b"1" + b"]" * 300 + b"}"
     sandbox.faults.add(Route.CATALOG, Answer(200, b"[" + good + b"," + deep + b"]"), times=None)
@@ -200,7 +200,7 @@ async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: Sandbox
     assert answer.structured["models"][0]["description"] == "ü 𝄞 \u2028 \x01 </script>"
 
 
-async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve, sandbox: Sandbox) -> None:
+async def test_a_stale_snapshot_is_served_with_its_age(serve: Serve, sandbox: Sandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="60000")
     fresh = await server.call("list_models")
     sandbox.faults.add(Route.CATALOG, Answer(503), times=None)

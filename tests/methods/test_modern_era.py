@@ -49,14 +49,14 @@ async def test_discovery_tells_what_is_spoken_and_offered(server: Server) -> Non
     assert result["instructions"].endswith(skill().decode().strip())
 
 
-async def test_it_tells_the_same_instructions_as_the_handshake(server: Server) -> None:
+async def test_discover_has_the_same_instructions_as_the_handshake(server: Server) -> None:
     discovered = (await server.modern("server/discover")).result
     initialized = (await server.rpc("initialize", {"protocolVersion": "2025-11-25"})).result
     assert discovered["instructions"] == initialized["instructions"]
     assert discovered["_meta"][SERVER_INFO] == initialized["serverInfo"]
 
 
-async def test_it_waits_for_no_network(serve: Serve, sandbox: Sandbox) -> None:
+async def test_discover_does_not_wait_for_the_network(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
     sandbox.faults.add(Route.SKILL, Answer(503), times=None)
     server = await serve()
@@ -64,7 +64,7 @@ async def test_it_waits_for_no_network(serve: Serve, sandbox: Sandbox) -> None:
     assert server.services.clock.monotonic() == 0
 
 
-async def test_it_is_of_the_modern_era_alone(server: Server) -> None:
+async def test_discover_exists_in_the_modern_era_only(server: Server) -> None:
     answer = await server.rpc("server/discover", headers=LEGACY_REVISIONS)
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
@@ -103,7 +103,7 @@ async def test_prompts_of_a_catalog_past_its_freshness_are_not_to_be_kept(serve:
     assert result["ttlMs"] == 0
 
 
-async def test_no_prompts_for_want_of_a_catalog_are_not_to_be_kept(serve: Serve, sandbox: Sandbox) -> None:
+async def test_an_empty_list_of_prompts_without_a_catalog_is_not_to_be_cached(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Answer(503), times=None)
     server = await serve()
     result = (await server.modern("prompts/list")).result
@@ -117,7 +117,7 @@ async def test_discovery_is_as_fresh_as_the_catalog_and_skill_are_kept(serve: Se
 
 
 @pytest.mark.parametrize("method", ["server/discover", "tools/list", "prompts/list"])
-async def test_what_is_the_same_for_every_key_may_be_kept_for_all(server: Server, method: str) -> None:
+async def test_a_result_that_is_equal_for_all_keys_may_be_cached_for_all(server: Server, method: str) -> None:
     one = await server.modern(method)
     other = await server.modern(method, key="rf_live_somebody_else")
     assert one.result == other.result
@@ -126,7 +126,7 @@ async def test_what_is_the_same_for_every_key_may_be_kept_for_all(server: Server
 
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
-async def test_the_legacy_era_is_told_no_freshness(server: Server, method: str) -> None:
+async def test_legacy_results_have_no_cache_hints(server: Server, method: str) -> None:
     legacy = (await server.rpc(method, headers=LEGACY_REVISIONS)).result
     told = (await server.modern(method)).result
     assert {name: told[name] for name in legacy} == legacy

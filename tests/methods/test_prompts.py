@@ -69,7 +69,9 @@ async def test_the_message_shows_the_exact_call(server: Server) -> None:
 
 
 @pytest.mark.parametrize("arguments", [None, {}, {"image_url": ""}, {"image_url": "  "}], ids=repr)
-async def test_what_is_missing_is_a_placeholder(server: Server, arguments: dict[str, str] | None) -> None:
+async def test_a_missing_required_argument_is_a_placeholder_in_the_message(
+    server: Server, arguments: dict[str, str] | None
+) -> None:
     text = await message(server, "logo-inpaint", arguments)
     assert call_in(text)["input"] == {"image_url": "<image_url>", "logo_url": "<logo_url>"}
     for required in ("image_url", "logo_url"):
@@ -230,7 +232,7 @@ async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:
     ],
     ids=str,
 )
-async def test_what_does_not_fit_is_invalid_params(server: Server, params: object) -> None:
+async def test_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("prompts/get", params)
     assert answer.status == 200
     assert answer.error["code"] == -32602
@@ -260,7 +262,7 @@ async def test_prompts_follow_the_catalog(serve: Serve, sandbox: Sandbox) -> Non
     assert await names(server) == ["new"]
 
 
-async def test_without_a_catalog_there_are_no_prompts_and_no_fault(serve: Serve, sandbox: Sandbox) -> None:
+async def test_without_a_catalog_the_list_of_prompts_is_empty(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Answer(500), times=None)
     assert await names(await serve()) == []
 

@@ -68,7 +68,7 @@ async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: S
     assert all(len(link["name"]) <= 128 for link in answer.result["content"][1:])
 
 
-async def test_what_upstream_says_in_small_members_is_bounded_too(server: Server, sandbox: Sandbox) -> None:
+async def test_many_small_members_of_a_run_are_bounded_together(server: Server, sandbox: Sandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "cost": "1" * 500_000, "created_at": "x" * 9999}
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c")
@@ -110,7 +110,7 @@ async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbo
     assert "nested too deeply" in answer.result["content"][0]["text"]
 
 
-async def test_a_url_of_the_callers_input_is_no_output(server: Server, sandbox: Sandbox) -> None:
+async def test_a_url_of_the_callers_input_is_not_an_output(server: Server, sandbox: Sandbox) -> None:
     mine = "https://example.com/mine.png"
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"image": URL, "before": mine}}
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))

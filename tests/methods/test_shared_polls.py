@@ -39,7 +39,7 @@ async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, 
     assert len(set(await waits(server, 20))) == 1
 
 
-async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, sandbox: Sandbox) -> None:
+async def test_a_call_that_leaves_does_not_cancel_the_read_of_the_others(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Delay(3), times=None)
     leaving = asyncio.create_task(server.generate(client_ref="shared", accept=BOTH))
     staying = [asyncio.create_task(server.generate(client_ref="shared", accept=BOTH)) for _ in range(3)]

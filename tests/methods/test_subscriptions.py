@@ -108,7 +108,7 @@ async def refreshed(server: Server) -> None:
 # How it begins
 
 
-async def test_the_server_says_that_it_tells_of_changed_prompts_and_nothing_else(server: Server) -> None:
+async def test_the_server_declares_notifications_of_changed_prompts_only(server: Server) -> None:
     capabilities = (await server.modern("server/discover")).result["capabilities"]
     assert capabilities["prompts"] == {"listChanged": True}
     assert "listChanged" not in capabilities["tools"]
@@ -116,7 +116,7 @@ async def test_the_server_says_that_it_tells_of_changed_prompts_and_nothing_else
 
 
 @pytest.mark.parametrize("id_", [0, 7, "a", "7", ""], ids=repr)
-async def test_it_is_acknowledged_first_under_the_requests_own_id(server: Server, id_: str | int) -> None:
+async def test_a_subscription_is_acknowledged_first_under_the_id_of_its_request(server: Server, id_: str | int) -> None:
     async with listening(server, id=id_) as ear:
         assert ear.last == {
             "jsonrpc": "2.0",
@@ -126,7 +126,7 @@ async def test_it_is_acknowledged_first_under_the_requests_own_id(server: Server
         assert type(ear.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
 
 
-async def test_it_is_an_event_stream_that_no_proxy_holds_back(server: Server) -> None:
+async def test_a_subscription_is_an_event_stream_that_no_proxy_buffers(server: Server) -> None:
     async with listening(server) as ear:
         assert ear.response.content_type == "text/event-stream"
         assert ear.response.headers["X-Accel-Buffering"] == "no"
@@ -145,7 +145,7 @@ async def test_it_is_an_event_stream_that_no_proxy_holds_back(server: Server) ->
     ],
     ids=repr,
 )
-async def test_it_is_acknowledged_with_what_will_be_told(
+async def test_a_subscription_is_acknowledged_with_the_notifications_that_will_come(
     server: Server, wanted: dict[str, object], honoured: dict[str, bool]
 ) -> None:
     async with listening(server, wanted) as ear:
@@ -178,7 +178,7 @@ async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
 # What is told
 
 
-async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Server, sandbox: Sandbox) -> None:
+async def test_changed_prompts_are_notified_when_the_catalog_is_refreshed(server: Server, sandbox: Sandbox) -> None:
     async with listening(server, id="mine") as ear:
         publish(sandbox, SOLUTION, entry("runflow/headshots"))
         await refreshed(server)
@@ -202,7 +202,7 @@ async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Se
     ],
     ids=["none", "renamed", "titled", "described", "without inputs", "inactive", "one more"],
 )
-async def test_whatever_a_list_of_prompts_shows_can_change(
+async def test_a_change_of_anything_that_prompts_list_shows_is_notified(
     server: Server, sandbox: Sandbox, entries: list[object]
 ) -> None:
     async with listening(server) as ear:
@@ -222,7 +222,7 @@ async def test_whatever_a_list_of_prompts_shows_can_change(
     ],
     ids=["same", "priced", "another model", "a bad entry", "an inactive one"],
 )
-async def test_another_catalog_with_the_same_prompts_is_not_told(
+async def test_another_catalog_with_the_same_prompts_is_not_notified(
     server: Server, sandbox: Sandbox, entries: list[object]
 ) -> None:
     before = server.services.catalog.current
@@ -235,9 +235,7 @@ async def test_another_catalog_with_the_same_prompts_is_not_told(
 
 
 @pytest.mark.parametrize("fault", [Answer(503), Answer(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
-async def test_a_catalog_that_cannot_be_had_is_not_told(
-    server: Server, sandbox: Sandbox, fault: Answer | Reset
-) -> None:
+async def test_an_unavailable_catalog_is_not_notified(server: Server, sandbox: Sandbox, fault: Answer | Reset) -> None:
     async with listening(server) as ear:
         sandbox.faults.clear()
         sandbox.faults.add(Route.CATALOG, fault, times=None)
@@ -256,7 +254,7 @@ async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(serve: 
         assert ear.changes == pytest.approx([20], abs=1)
 
 
-async def test_each_change_is_told_once(server: Server, sandbox: Sandbox) -> None:
+async def test_each_change_is_notified_once(server: Server, sandbox: Sandbox) -> None:
     async with listening(server) as ear:
         for name in ("a", "b", "b", "a"):
             publish(sandbox, entry(f"runflow/{name}"))
@@ -264,7 +262,7 @@ async def test_each_change_is_told_once(server: Server, sandbox: Sandbox) -> Non
         assert ear.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
 
 
-async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox: Sandbox) -> None:
+async def test_every_subscriber_is_notified_under_its_own_id(server: Server, sandbox: Sandbox) -> None:
     keys = [KEY, KEY, "rf_live_somebody_else"]
     async with AsyncExitStack() as stack:
         ears = [
@@ -277,7 +275,9 @@ async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox
 
 
 @pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
-async def test_what_was_not_asked_for_is_not_told(server: Server, sandbox: Sandbox, wanted: dict[str, bool]) -> None:
+async def test_a_notification_that_was_not_requested_is_not_sent(
+    server: Server, sandbox: Sandbox, wanted: dict[str, bool]
+) -> None:
     async with listening(server, wanted) as ear:
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
@@ -303,7 +303,7 @@ async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server
         assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
 
 
-async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: Sandbox) -> None:
+async def test_a_subscription_outlives_the_time_limit_of_a_wait(server: Server, sandbox: Sandbox) -> None:
     async with listening(server) as ear:
         await server.services.clock.sleep(3600)
         publish(sandbox, NO_SOLUTION)
@@ -314,7 +314,7 @@ async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: Sandbo
 # How many there may be
 
 
-async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
+async def test_the_subscriptions_of_one_key_are_limited(server: Server) -> None:
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_KEY):
             await stack.enter_async_context(listening(server, id=number))
@@ -332,7 +332,7 @@ async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
         assert (await server.generate()).structured["status"] == "succeeded"
 
 
-async def test_a_place_that_is_given_back_can_be_had_again(server: Server) -> None:
+async def test_a_released_subscription_makes_room_for_another(server: Server) -> None:
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_KEY - 1):
             await stack.enter_async_context(listening(server, id=number))
@@ -360,7 +360,7 @@ def test_a_process_holds_so_many_in_all() -> None:
     assert len(subscriptions) == 0
 
 
-async def test_invented_keys_take_no_more_than_the_share_of_their_address(serve: Serve) -> None:
+async def test_invented_keys_share_the_limit_of_their_address(serve: Serve) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32", MCP_RATE_LIMIT_PER_IP="1000")
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_ADDRESS):
@@ -383,7 +383,7 @@ def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
     assert repr(subscriptions) == repr(Subscriptions())
 
 
-async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:
+async def test_a_subscription_takes_no_slot_of_a_waiting_generate(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     async with listening(server):
         assert (await server.generate()).structured["status"] == "succeeded"
@@ -392,7 +392,7 @@ async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:
 # How it ends
 
 
-async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox: Sandbox) -> None:
+async def test_a_client_that_leaves_releases_its_subscription(server: Server, sandbox: Sandbox) -> None:
     async with listening(server, id=1), listening(server, id=2) as staying:
         async with listening(server, id=3):
             assert len(server.services.subscriptions) == 3
@@ -403,7 +403,7 @@ async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox
         assert staying.methods == [ACKNOWLEDGED, CHANGED]
 
 
-async def test_a_stop_ends_it_with_a_complete_result(server: Server) -> None:
+async def test_a_drain_ends_a_subscription_with_a_complete_result(server: Server) -> None:
     async with listening(server, id="mine") as ear:
         server.services.subscriptions.drain()
         await server.services.clock.sleep(0.1)
@@ -416,7 +416,7 @@ async def test_a_stop_ends_it_with_a_complete_result(server: Server) -> None:
         assert len(server.services.subscriptions) == 0
 
 
-async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server) -> None:
+async def test_a_drain_ends_all_subscriptions_and_every_new_one_at_once(server: Server) -> None:
     async with listening(server, id=1) as one, listening(server, {}, id=2, key="rf_live_somebody_else") as other:
         server.services.subscriptions.drain()
         await server.services.clock.sleep(0.1)
@@ -428,7 +428,7 @@ async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server)
     assert len(server.services.subscriptions) == 0
 
 
-async def test_it_does_not_hold_up_a_stop(server: Server) -> None:
+async def test_a_subscription_does_not_delay_a_drain(server: Server) -> None:
     async with listening(server):
         server.services.inflight.drain(server.services.clock.monotonic() + 8)
         assert server.services.inflight.pending == 0

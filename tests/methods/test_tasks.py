@@ -76,7 +76,7 @@ def moment(text: str) -> datetime:
 # A task is made
 
 
-async def test_the_server_says_that_it_knows_tasks_to_the_modern_era_alone(server: Server) -> None:
+async def test_the_tasks_extension_is_declared_to_the_modern_era_only(server: Server) -> None:
     discovered = (await server.modern("server/discover")).result
     assert discovered["capabilities"]["extensions"] == {TASKS: {}}
     legacy = (await server.rpc("initialize", {"protocolVersion": "2025-11-25"})).result
@@ -100,7 +100,7 @@ async def test_a_waiting_generate_is_answered_with_a_task_that_is_the_run(server
     assert moment(answer.result["createdAt"]) <= moment(answer.result["lastUpdatedAt"])
 
 
-async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(server: Server, sandbox: Sandbox) -> None:
+async def test_a_task_is_returned_as_soon_as_its_run_exists_and_is_not_polled(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CREATE, Delay(3))
     answer = await generate(server, SLOW)
     assert server.services.clock.monotonic() == pytest.approx(3)
@@ -109,13 +109,13 @@ async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(server: 
     assert polls(sandbox) == []
 
 
-async def test_its_message_names_the_client_ref(server: Server, sandbox: Sandbox) -> None:
+async def test_the_status_message_of_a_task_names_the_client_ref(server: Server, sandbox: Sandbox) -> None:
     assert "client_ref mine" in (await generate(server, client_ref="mine")).result["statusMessage"]
     minted = (await generate(server)).result["statusMessage"]
     assert next(one.order.client_ref or "" for one in sandbox.runs if one.order.client_ref != "mine") in minted
 
 
-async def test_a_progress_token_makes_no_stream_of_it(server: Server) -> None:
+async def test_a_task_is_not_streamed_although_progress_is_requested(server: Server) -> None:
     answer = await generate(server, meta={"progressToken": 1})
     assert not answer.is_stream
     assert answer.result["resultType"] == "task"
@@ -223,9 +223,7 @@ async def test_a_dispatch_of_unknown_outcome_is_looked_up_and_becomes_the_one_ta
     assert answer.result["taskId"] == run.id
 
 
-async def test_a_dispatch_that_cannot_be_made_is_told_before_a_client_gives_up(
-    server: Server, sandbox: Sandbox
-) -> None:
+async def test_a_failed_dispatch_is_answered_before_a_client_gives_up(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CREATE, Hang(120), times=None)
     sandbox.faults.add(Route.LIST_RUNS, Hang(120), times=None)
     answer = await generate(server, client_ref="lost")
@@ -237,7 +235,7 @@ async def test_a_dispatch_that_cannot_be_made_is_told_before_a_client_gives_up(
 # It is asked for
 
 
-async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_call(server: Server) -> None:
+async def test_a_task_is_working_until_it_is_completed_with_the_result_of_an_ordinary_call(server: Server) -> None:
     task_id = await task_of(server, client_ref="mine")
     await server.services.clock.sleep(2)
     working = await get(server, task_id)
@@ -254,7 +252,7 @@ async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_cal
     assert fits(TOOL.definition["outputSchema"], ordinary.structured)
 
 
-async def test_its_stamps_are_those_of_the_run(server: Server) -> None:
+async def test_the_times_of_a_task_are_those_of_its_run(server: Server) -> None:
     made = (await generate(server)).result
     task = await ended(server, made["taskId"])
     facts = task["result"]["structuredContent"]
@@ -263,7 +261,7 @@ async def test_its_stamps_are_those_of_the_run(server: Server) -> None:
     assert moment(task["createdAt"]) < moment(task["lastUpdatedAt"])
 
 
-async def test_it_asks_to_be_polled_by_the_schedule_and_never_faster_than_every_5_seconds(server: Server) -> None:
+async def test_a_task_asks_to_be_polled_by_the_schedule_and_at_most_every_5_seconds(server: Server) -> None:
     made = await generate(server, SLOW)
     intervals = [made.result["pollIntervalMs"]]
     for age in (1, 29, 31, 119, 121, 600):
@@ -369,7 +367,7 @@ async def test_an_unknown_task_is_invalid_params(server: Server, method: str) ->
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: Sandbox, method: str) -> None:
+async def test_a_malformed_task_id_is_not_sent_upstream(server: Server, sandbox: Sandbox, method: str) -> None:
     for task_id in (None, 5, True, ["a"], {"id": "a"}, *STRAY_IDS):
         answer = await ask(server, method, task_id)
         assert answer.error["code"] == -32602, task_id
@@ -378,15 +376,13 @@ async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: S
 
 
 @pytest.mark.parametrize("task_id", ["a", "x" * 128, "run_1", "a.b:c-d", "-"])
-async def test_whatever_id_upstream_may_choose_stays_one_segment(
-    server: Server, sandbox: Sandbox, task_id: str
-) -> None:
+async def test_any_run_id_of_upstream_stays_one_path_segment(server: Server, sandbox: Sandbox, task_id: str) -> None:
     await get(server, task_id)
     assert {one.path for one in asked(sandbox)} == {f"/v1/runs/{task_id}"}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_its_id_stands_in_the_name_header(server: Server, sandbox: Sandbox, method: str) -> None:
+async def test_the_name_header_must_hold_the_task_id(server: Server, sandbox: Sandbox, method: str) -> None:
     message, headers = modern(method, {"taskId": "a", "inputResponses": {}}, extensions=(TASKS,))
     for name in (None, "b", "A", ""):
         sent = {**headers, "Mcp-Name": name} if name is not None else {**headers}
@@ -412,7 +408,7 @@ async def test_without_a_declaration_the_methods_say_what_is_missing(
 # It is cancelled, or told something
 
 
-async def test_cancelling_is_acknowledged_and_says_that_the_run_goes_on(server: Server) -> None:
+async def test_cancelling_a_task_is_acknowledged_and_says_that_the_run_continues(server: Server) -> None:
     task_id = await task_of(server)
     answer = await ask(server, "tasks/cancel", task_id)
     assert set(answer.result) == DRESS | {"statusMessage"}
@@ -477,7 +473,7 @@ async def test_the_ceiling_of_a_wait_does_not_end_a_task(serve: Serve) -> None:
     assert server.services.clock.monotonic() > 1000
 
 
-async def test_while_stopping_tasks_are_still_answered(server: Server) -> None:
+async def test_a_draining_server_still_answers_tasks_get(server: Server) -> None:
     task_id = await task_of(server)
     server.services.inflight.drain(server.services.clock.monotonic() + 8)
     assert server.services.inflight.pending == 0
@@ -516,7 +512,7 @@ async def test_a_wait_that_was_cut_short_goes_on_as_a_task(serve: Serve) -> None
     assert (await ended(server, task_id))["status"] == "completed"
 
 
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Sandbox) -> None:
+async def test_a_found_run_of_another_input_reports_input_ignored(server: Server, sandbox: Sandbox) -> None:
     first = await generate(server, SLOW, client_ref="mine")
     again = await generate(server, SLOW, {"prompt": "something else"}, client_ref="mine")
     assert again.result["taskId"] == first.result["taskId"]
@@ -563,7 +559,7 @@ async def test_trouble_that_passes_is_not_seen(server: Server, sandbox: Sandbox,
 
 
 @pytest.mark.parametrize("fault", TROUBLE, ids=repr)
-async def test_trouble_that_lasts_is_an_error_that_says_the_task_goes_on(
+async def test_a_lasting_upstream_error_is_an_error_that_says_the_task_is_running(
     server: Server, sandbox: Sandbox, fault: Answer | Reset
 ) -> None:
     task_id = await task_of(server)
@@ -601,7 +597,7 @@ async def test_a_short_retry_after_is_heeded(server: Server, sandbox: Sandbox) -
     [Hang(300), Answer(429, headers={"Retry-After": "60"}), Answer(503, headers={"Retry-After": "40"})],
     ids=repr,
 )
-async def test_trouble_is_told_before_a_client_gives_up(
+async def test_an_upstream_that_hangs_is_reported_before_a_client_gives_up(
     server: Server, sandbox: Sandbox, method: str, fault: Answer | Hang
 ) -> None:
     task_id = await task_of(server, SLOW)
@@ -612,7 +608,7 @@ async def test_trouble_is_told_before_a_client_gives_up(
     assert server.services.clock.monotonic() - began < PATIENCE
 
 
-async def test_a_run_that_cannot_be_read_yet_is_no_unknown_task(server: Server, sandbox: Sandbox) -> None:
+async def test_a_run_that_cannot_be_read_yet_is_not_an_unknown_task(server: Server, sandbox: Sandbox) -> None:
     """Upstream may not show a run for some seconds after it made it; a task is there from its first answer on."""
     task_id = await task_of(server, SLOW)
     sandbox.faults.add(Route.GET_RUN, Answer(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found"}'))

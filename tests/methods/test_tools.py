@@ -14,7 +14,7 @@ async def test_there_are_two_tools_in_one_order(server: Server) -> None:
     assert first.content == second.content
 
 
-async def test_each_tool_says_what_it_does_and_takes(server: Server) -> None:
+async def test_each_tool_has_a_description_and_schemas(server: Server) -> None:
     for tool in (await server.rpc("tools/list")).result["tools"]:
         assert tool["title"]
         assert tool["description"]
@@ -103,7 +103,7 @@ async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Ser
     ],
     ids=str,
 )
-async def test_a_call_that_is_none_is_invalid_params(server: Server, params: object) -> None:
+async def test_a_malformed_call_is_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("tools/call", params, accept="application/json, text/event-stream")
     assert answer.status == 200
     assert answer.error["code"] == -32602
