@@ -6,7 +6,7 @@ import pytest
 
 from runflow_mcp.sandbox import Delay, Fault, Hang, Route, Sandbox
 from tests.chaos.leaks import UNDISTURBED, assert_flat, come_and_go, endless, held
-from tests.methods.seen import polls
+from tests.methods.recorded import polls
 from tests.serving import BOTH, Serve, Server
 from tests.virtual_time import VirtualClock
 

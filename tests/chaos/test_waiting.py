@@ -8,8 +8,8 @@ import pytest
 
 from runflow_mcp.sandbox import Answer, Delay, Fault, Hang, Idempotency, Reset, Route, Sandbox, Truncate
 from tests.chaos.world import GRACE, Order, World
-from tests.methods.envelopes import run_error_of
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
+from tests.methods.tool_errors import run_error_of
 from tests.serving import BOTH, KEY, Serve, Server
 
 SLOW = "sandbox/slow"

@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, python_peer, talking
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
 from tests.serving import KEY, Serve
 
 pytestmark = pytest.mark.real_time

@@ -9,7 +9,7 @@ import pytest
 
 from runflow_mcp.sandbox import Sandbox
 from tests.clients.processes import PINS, node_peers, python_peer, talking
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
 from tests.services import require
 from tests.serving import KEY, Server
 

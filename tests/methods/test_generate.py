@@ -7,8 +7,8 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox, Sandbox
+from tests.methods.recorded import asked, dispatches, polls
 from tests.methods.schema_check import fits
-from tests.methods.seen import asked, dispatches, polls
 from tests.serving import BOTH, MODEL, Server
 
 SUCCESS = {

@@ -8,8 +8,8 @@ import pytest
 
 from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.sandbox import Delay, Hang, Route, Sandbox
-from tests.methods.envelopes import run_error_of, tool_error_of
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"

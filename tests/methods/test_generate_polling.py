@@ -7,7 +7,7 @@ import pytest
 
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox, Truncate
 from runflow_mcp.sandbox.faults import Fault
-from tests.methods.seen import dispatches, lookups, polls
+from tests.methods.recorded import dispatches, lookups, polls
 from tests.serving import BOTH, Serve, Server
 
 SLOW = "sandbox/slow"

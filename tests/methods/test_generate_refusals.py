@@ -8,9 +8,9 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
-from tests.methods.envelopes import run_error_of, tool_error_of
+from tests.methods.recorded import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.seen import dispatches
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.serving import BOTH, MODEL, Serve, Server, free_port, run_server
 from tests.virtual_time import VirtualClock
 

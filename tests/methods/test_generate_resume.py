@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from runflow_mcp.sandbox import Answer, Delay, Fault, Habits, Hang, Idempotency, Reset, Route, Sandbox
-from tests.methods.envelopes import run_error_of, tool_error_of
-from tests.methods.seen import dispatches, lookups, polls
+from tests.methods.recorded import dispatches, lookups, polls
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 from tests.virtual_time import VirtualClock
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from runflow_mcp.sandbox import Answer, Delay, Hang, Route, Sandbox
-from tests.methods.watching import watch
+from tests.methods.timing_client import watch
 from tests.serving import BOTH, KEY, MODEL, Serve, Server
 
 SLOW = "sandbox/slow"

@@ -7,8 +7,8 @@ import pytest
 
 from runflow_mcp.sandbox import Answer, Route, Sandbox
 from runflow_mcp.sandbox.keys import fingerprint
-from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import asked, dispatches
+from tests.methods.recorded import asked, dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -13,8 +13,8 @@ from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.runflow.dispatch.slots import Share
 from runflow_mcp.sandbox import Hang, Route, Sandbox
 from runflow_mcp.sandbox.faults import Answer
-from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.serving import BOTH, META, TASKS, Serve, Server
 
 SLOW = "sandbox/slow"

@@ -9,9 +9,9 @@ import pytest
 from runflow_mcp.methods.tools.list_models import TOOL
 from runflow_mcp.sandbox import Answer, Hang, Reset, Route, Sandbox, catalog
 from tests.methods.catalogs import entry, script
-from tests.methods.envelopes import tool_error_of
+from tests.methods.recorded import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.seen import dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.serving import Serve, Server
 
 ALL = catalog.entries()

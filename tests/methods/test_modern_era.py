@@ -9,7 +9,7 @@ from runflow_mcp import __version__
 from runflow_mcp.sandbox import Answer, Route, Sandbox
 from runflow_mcp.sandbox.publications import skill
 from tests import serving
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.recorded import asked, dispatches, polls
 from tests.serving import BOTH, INPUT, KEY, META, MODEL, MODERN, TASKS, Serve, Server, encoded, modern
 
 SLOW = "sandbox/slow"

@@ -3,7 +3,7 @@
 import pytest
 
 from runflow_mcp.sandbox import Sandbox
-from tests.methods.seen import asked
+from tests.methods.recorded import asked
 from tests.serving import Server
 
 LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")

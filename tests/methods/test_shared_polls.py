@@ -6,7 +6,7 @@ import pytest
 
 from runflow_mcp.credentials import parse_authorization
 from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
 from tests.serving import BOTH, MODEL, Server
 
 SLOW = "sandbox/slow"

@@ -10,9 +10,9 @@ import pytest
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import Answer, Delay, Hang, Reset, Route, Sandbox
 from tests import serving
-from tests.methods.envelopes import tool_error_of
+from tests.methods.recorded import asked, dispatches, polls
 from tests.methods.schema_check import fits
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.tool_errors import tool_error_of
 from tests.serving import INPUT, KEY, META, MODEL, TASKS, Serve, Server, modern
 
 SLOW = "sandbox/slow"

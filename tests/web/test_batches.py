@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp.sandbox import Delay, Route, Sandbox
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.web.refusals import protocol_error_of
 

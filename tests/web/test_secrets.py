@@ -13,7 +13,7 @@ from runflow_mcp.observability import logs
 from runflow_mcp.sandbox import Answer, Reset, Route, RunningSandbox, Sandbox
 from runflow_mcp.sandbox.keys import fingerprint
 from runflow_mcp.settings.config import Config
-from tests.methods.seen import asked
+from tests.methods.recorded import asked
 from tests.serving import BOTH, MODEL, Server, run_server
 from tests.virtual_time import VirtualClock
 

@@ -1,4 +1,4 @@
-"""What every tool error must look like, whatever it is about."""
+"""Helpers that check the shape of a tool error and return it."""
 
 from typing import Any
 
