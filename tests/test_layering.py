@@ -41,7 +41,15 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/reading",
         "runflow/runs",
     },
-    "runflow/dispatch": {"json_types", "clock", "credentials", "runflow/reading", "runflow/runs", "runflow/api"},
+    "runflow/dispatch": {
+        "json_types",
+        "clock",
+        "credentials",
+        "runflow/backoff",
+        "runflow/reading",
+        "runflow/runs",
+        "runflow/api",
+    },
     "runflow/catalog": {"json_types", "identifiers", "lenient_json", "clock", "runflow/reading", "runflow/api"},
     "methods": {
         "__init__",

@@ -1,4 +1,7 @@
-"""What a failed request to Runflow leaves known, and the error that carries it. Pure."""
+"""What an HTTP status of Runflow's means, and the error that a failed request raises. Pure.
+
+The one table of upstream statuses: the client, the key trials, the dispatch and the polls all read it.
+"""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -13,56 +16,67 @@ class Outcome(Enum):
 
     #: Nothing reached the upstream.
     NOT_SENT = auto()
-    #: Upstream said no, and meant it.
+    #: Upstream refused, and nothing happened.
     REFUSED = auto()
-    #: Upstream said later (429, 503).
+    #: Upstream asks to come back later (429, 503).
     BUSY = auto()
-    #: It may have happened or not: reset, time-out, 5xx, an unreadable answer.
+    #: It may have taken effect: reset, time-out, 5xx, an unreadable answer.
     UNKNOWN = auto()
 
 
 @attrs.frozen(kw_only=True)
 class Meaning:
-    """What an HTTP status of Runflow's says. ``code``: the tool error code that it has whatever the body says."""
+    """What a status says about a request, its run and its API key."""
 
     outcome: Outcome
-    #: The answer of a POST: the run exists, elsewhere.
+    #: In answer to a POST: the run exists already.
     exists: bool = False
-    #: The answer of a read: no later one changes it.
+    #: In answer to a read: no later read brings another answer.
     final: bool = False
-    #: Nothing was found. Just after a run was made that may be read lag.
+    #: Nothing was found. Soon after a run was created this may be read lag.
     missing: bool = False
-    #: Whoever answered has looked at the key; a gateway or rate limiter may answer before that.
-    judges_key: bool = True
+    #: Whether Runflow accepts the key. None: a gateway or rate limiter may have answered before the key was checked.
+    key_accepted: bool | None = True
+    #: The tool error code that the status has whatever the body says.
     code: str | None = None
 
 
 _MEANINGS: Mapping[int, Meaning] = {
     303: Meaning(outcome=Outcome.REFUSED, exists=True),
-    401: Meaning(outcome=Outcome.REFUSED, final=True, code="unauthorized"),
+    401: Meaning(outcome=Outcome.REFUSED, final=True, key_accepted=False, code="unauthorized"),
     402: Meaning(outcome=Outcome.REFUSED, code="insufficient_credits"),
     403: Meaning(outcome=Outcome.REFUSED, final=True),
     404: Meaning(outcome=Outcome.REFUSED, final=True, missing=True),
-    408: Meaning(outcome=Outcome.UNKNOWN, judges_key=False),
+    408: Meaning(outcome=Outcome.UNKNOWN, key_accepted=None),
     409: Meaning(outcome=Outcome.REFUSED, exists=True),
-    429: Meaning(outcome=Outcome.BUSY, judges_key=False),
-    503: Meaning(outcome=Outcome.BUSY, judges_key=False),
+    429: Meaning(outcome=Outcome.BUSY, key_accepted=None),
+    503: Meaning(outcome=Outcome.BUSY, key_accepted=None),
 }
 _REFUSED = Meaning(outcome=Outcome.REFUSED)
-_SERVER_ERROR = Meaning(outcome=Outcome.UNKNOWN, judges_key=False)
+_SERVER_ERROR = Meaning(outcome=Outcome.UNKNOWN, key_accepted=None)
+_UNREADABLE_SUCCESS = Meaning(outcome=Outcome.UNKNOWN)
+_NO_ANSWER = Meaning(outcome=Outcome.UNKNOWN, key_accepted=None)
 
 
-def meaning_of(status: int) -> Meaning:
-    """The one table of upstream statuses that are no success: what each says about a request and its run."""
+def meaning_of(status: int | None) -> Meaning:
+    """What the status of an error says. None: no answer came. A 2xx is the status of an unreadable answer."""
+    if status is None:
+        return _NO_ANSWER
+    if is_success(status):
+        return _UNREADABLE_SUCCESS
     return _MEANINGS.get(status) or (_SERVER_ERROR if status >= 500 else _REFUSED)  # noqa: PLR2004 - any 5xx
+
+
+def is_success(status: int | None) -> bool:
+    return status is not None and status // 100 == 2  # noqa: PLR2004 - any 2xx
 
 
 @attrs.define
 class UpstreamError(Exception):
     """A request to the upstream that brought no usable answer.
 
-    ``reason`` is ours and safe to show; ``code``, ``message`` and ``errors`` are upstream's own, if any. ``problem``:
-    the token of what went wrong below HTTP, None where there was an answer. ``answered``: upstream began a 2xx answer,
+    ``reason``: our own words, safe to show. ``code``, ``message``, ``errors``: upstream's, if any. ``problem``: the
+    token of what went wrong below HTTP, None where there was an answer. ``answered``: upstream began a 2xx answer,
     or sent one that is not what it should be.
     """
 
@@ -79,4 +93,4 @@ class UpstreamError(Exception):
 
 
 class ResponseTooLarge(UpstreamError):
-    """An answer past the cap: asking for less may help."""
+    """An answer that is larger than may be read: asking for less may help."""

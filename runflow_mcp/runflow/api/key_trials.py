@@ -12,11 +12,8 @@ import attrs
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 
-UNAUTHORIZED = 401
-#: Answers that may come before anybody has looked at the key, beside all 5xx.
-_UNDECIDED = frozenset({408, 429})
 #: Seconds after which a call that was not let through may be tried again: those ahead of it have an answer then.
 PAUSE = 1.0
 
@@ -94,13 +91,11 @@ class KeyTrials:
         try:
             payload = await request()
         except UpstreamError as error:
-            await self._answered(bearer, error.status)
+            accepted = meaning_of(error.status).key_accepted
+            if accepted:
+                self.limits.accepted_key(bearer)
+            elif accepted is False:
+                await self.limits.rejected_key(bearer)
             raise
         self.limits.accepted_key(bearer)
         return payload
-
-    async def _answered(self, bearer: Bearer, status: int | None) -> None:
-        if status == UNAUTHORIZED:
-            await self.limits.rejected_key(bearer)
-        elif status is not None and status < 500 and status not in _UNDECIDED:  # noqa: PLR2004 - no 5xx
-            self.limits.accepted_key(bearer)

@@ -4,15 +4,14 @@ Pure: what is known of earlier attempts and of the look-up in, yes or no out. ``
 """
 
 from enum import Enum, IntEnum, auto
-from random import Random
+from typing import assert_never
 
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, is_success, meaning_of
+from runflow_mcp.runflow.backoff import Backoff
 
 MAX_ATTEMPTS = 3
-#: Seconds before a request is repeated, doubled each time, when upstream names no time.
-FIRST_BACKOFF = 0.5
-#: Answers which say that the run exists, elsewhere: See Other, Conflict.
-EXISTS = frozenset({303, 409})
+#: Between attempts, and between the requests of a look-up.
+BACKOFF = Backoff(first=0.5, jitter=0.5)
 
 
 class Reached(IntEnum):
@@ -22,7 +21,7 @@ class Reached(IntEnum):
     NOTHING = 0
     #: An attempt may have made a run: no answer, a 5xx, or a 429 or 503 that may hide one.
     MAYBE = 1
-    #: Upstream answered that there is a run: any 2xx, readable or not, or one of ``EXISTS``.
+    #: Upstream answered that there is a run: any 2xx, readable or not, a 303 or a 409.
     ANSWERED = 2
 
 
@@ -52,25 +51,18 @@ def may_post(reached: Reached, shown: Shown) -> bool:
 
 
 def reached_by(error: UpstreamError) -> Reached:
-    """What an attempt that ended so may have done."""
-    if error.answered or is_success(error.status) or error.status in EXISTS:
+    """What an attempt that failed with this error may have done."""
+    if error.answered or is_success(error.status) or meaning_of(error.status).exists:
         return Reached.ANSWERED
-    return Reached.MAYBE if error.outcome in (Outcome.UNKNOWN, Outcome.BUSY) else Reached.NOTHING
+    match error.outcome:
+        case Outcome.UNKNOWN | Outcome.BUSY:
+            return Reached.MAYBE
+        case Outcome.NOT_SENT | Outcome.REFUSED:
+            return Reached.NOTHING
+        case _:
+            assert_never(error.outcome)
 
 
 def shown_by(error: UpstreamError) -> Shown:
-    """What a look-up that ended so showed."""
+    """What a look-up that failed with this error showed."""
     return Shown.UNCLEAR if is_success(error.status) else Shown.FAILED
-
-
-def is_success(status: int | None) -> bool:
-    return status is not None and status // 100 == 2  # noqa: PLR2004 - any 2xx
-
-
-def pause(attempt: int, error: UpstreamError, random: Random) -> float:
-    """Seconds before the next request after the ``attempt``-th one failed: upstream's own time, else a backoff."""
-    return error.retry_after if error.retry_after is not None else backoff(attempt, random)
-
-
-def backoff(attempt: int, random: Random) -> float:
-    return FIRST_BACKOFF * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)

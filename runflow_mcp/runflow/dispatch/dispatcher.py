@@ -17,12 +17,11 @@ from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.dispatch.attempts import (
+    BACKOFF,
     MAX_ATTEMPTS,
     Reached,
     Shown,
-    backoff,
     may_post,
-    pause,
     reached_by,
     shown_by,
 )
@@ -267,7 +266,7 @@ class _Dispatch:
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
-        wait = pause(attempt, error, self.finder.random)
+        wait = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
         if self.reached:
             wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
         return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
@@ -281,11 +280,11 @@ class _Dispatch:
             if isinstance(found, Found):
                 return self._found(found)
             other_run = found
-            wait = backoff(look_up, self.finder.random)
+            wait = BACKOFF.after(look_up, self.finder.random)
             if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
                 break
             await self.finder.clock.sleep(wait)
-        if other_run is not None and self._was_answered_exists():
+        if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
             raise other_model(other_run.model, LIST_PATH)
         raise self._failed(Shown.UNCLEAR)
 
@@ -296,10 +295,6 @@ class _Dispatch:
             self.error = self.error or error
             return None, shown_by(error)
         return found, Shown.NONE
-
-    def _was_answered_exists(self) -> bool:
-        status = None if self.error is None else self.error.status
-        return status is not None and meaning_of(status).exists
 
     def _found(self, found: Found) -> _Result:
         made_from = None if self.order.caller_chose_ref else self.order.input_digest

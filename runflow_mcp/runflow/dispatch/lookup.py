@@ -10,9 +10,9 @@ import attrs
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api.client import RunflowClient
-from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError, meaning_of
 from runflow_mcp.runflow.api.paths import LIST_PATH
-from runflow_mcp.runflow.dispatch.attempts import MAX_ATTEMPTS, pause
+from runflow_mcp.runflow.dispatch.attempts import BACKOFF, MAX_ATTEMPTS
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_model, is_same_ref, read_page, spellings
 from runflow_mcp.runflow.runs.run import Run, known_by_id
@@ -24,8 +24,6 @@ REQUEST_TIMEOUT = 10.0
 PAGE_LIMIT, FEWER = 50, 5
 #: Pages and runs that one look-up reads at most: more than any batch, and an end for a list without one.
 MAX_PAGES, MAX_READS = 20, 64
-#: Statuses of a read that no second one would change. A 404 may be read lag.
-_FINAL = frozenset({401, 403})
 
 
 @attrs.frozen
@@ -62,7 +60,7 @@ class Finder:
             try:
                 return await search.run()
             except UpstreamError as error:
-                wait = pause(attempt, error, self.random)
+                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 if error.outcome is Outcome.REFUSED or wait >= self._remaining(deadline) or not search.pages_left:
                     raise
                 if isinstance(error, ResponseTooLarge):
@@ -77,8 +75,10 @@ class Finder:
             try:
                 run = await self.client.get_run(order.bearer, run_id, order.trace, timeout=timeout)
             except UpstreamError as error:
-                wait = pause(attempt, error, self.random)
-                if error.status in _FINAL or attempt == MAX_ATTEMPTS or wait >= self._remaining(deadline):
+                meaning = meaning_of(error.status)
+                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                refused = meaning.final and not meaning.missing  # a 404 may be read lag
+                if refused or attempt == MAX_ATTEMPTS or wait >= self._remaining(deadline):
                     break
             else:
                 return Found(run, read=True)
