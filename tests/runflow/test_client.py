@@ -216,7 +216,7 @@ async def test_what_an_attempt_may_have_done_follows_from_its_answer(
     ("key", "model", "status", "code"),
     [
         ("rf_live_sandbox_revoked", MODEL, 401, "unauthorized"),
-        ("rf_live_sandbox_no_credit", MODEL, 402, "insufficient_credit"),
+        ("rf_live_sandbox_no_credit", MODEL, 402, "insufficient_credits"),
         ("rf_live_sandbox_forbidden", MODEL, 403, "permission_denied"),
         ("rf_live_sandbox_unverified", MODEL, 403, "email_not_verified"),
         (KEY, "nobody/nothing", 404, "model_not_found"),

@@ -618,7 +618,7 @@ async def test_equal_orders_share_one_failure(desk: Desk) -> None:
     assert {type(one) for one in failures} == {DispatchFailed}
     assert len(desk.requests("POST")) == 1
     again = await failure(desk, orders[0])
-    assert again.cause.code == "insufficient_credit"
+    assert again.cause.code == "insufficient_credits"
     assert len(desk.requests("POST")) == 2, "a failure is not kept"
 
 

@@ -26,6 +26,9 @@ MAX_PLACE = 100
 _MAX_LOOKED_AT = 8 * MAX_REASON
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
 _CODE = re.compile(r"(?=.*[a-z_])[a-z0-9_]{1,64}")
+#: The code of an empty account, and the spellings that it comes in.
+INSUFFICIENT_CREDITS = "insufficient_credits"
+_NO_CREDIT = frozenset({"insufficient_credit", INSUFFICIENT_CREDITS})
 #: A text that is a name rather than a sentence, as OAuth puts into ``error``.
 _NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:_[a-z0-9]+)+")
 #: Members that hold a reason, folded to small letters and digits, the most telling first.
@@ -119,8 +122,8 @@ class ErrorBody:
 def read_error_body(payload: JSON) -> ErrorBody:
     """What a JSON error body says.
 
-    The code is the first of ``errors[0].type`` when it is SCREAMING_SNAKE, ``code``, ``errors[0].type`` that is a
-    text; it counts when it fits once lowercased.
+    The code is ``insufficient_credits`` when ``code`` or the type of any error says so; else the first text among
+    ``errors[0].type`` in SCREAMING_SNAKE, ``code``, ``errors[0].type``. It counts when it fits once lowercased.
     """
     if isinstance(payload, list):
         payload = {"errors": payload}
@@ -128,7 +131,10 @@ def read_error_body(payload: JSON) -> ErrorBody:
         return ErrorBody(reason=reason_of(payload))
     body = _wrapped(payload)
     errors = _errors(body) or _errors(payload)
-    return ErrorBody(_code(payload, body), reason_of(payload), errors)
+    code = _code(payload, body)
+    if code in _NO_CREDIT or any(_type(error).lower() in _NO_CREDIT for error in islice(errors, MAX_MEMBERS)):
+        code = INSUFFICIENT_CREDITS
+    return ErrorBody(code, reason_of(payload), errors)
 
 
 def _wrapped(payload: JSONObject) -> JSONObject:
@@ -172,6 +178,11 @@ def _code(payload: JSONObject, body: JSONObject) -> str | None:
             code = text.lower()
             return code if _CODE.fullmatch(code) else None
     return None
+
+
+def _type(error: JSON) -> str:
+    type_ = error.get("type") if isinstance(error, dict) else None
+    return type_ if isinstance(type_, str) else ""
 
 
 def _name(value: JSON) -> str | None:
