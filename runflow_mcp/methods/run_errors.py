@@ -10,7 +10,7 @@ import orjson
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.run_state import RunState
-from runflow_mcp.runflow.api.errors import Meaning, Outcome, UpstreamError, meaning_of
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.not_found import names_another_thing
@@ -26,16 +26,9 @@ INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
     "the new input was not used. Call with a new client_ref to run it."
 )
-#: Upstream's codes for an empty balance, at whatever status.
-_CREDIT_CODES = frozenset({"insufficient_credit", "insufficient_credits"})
 
 Details = dict[str, JSON]
 Hints = tuple[str, ...]
-
-
-def meaning(error: UpstreamError) -> Meaning:
-    """What the status of a failed request says; without one, what its outcome does."""
-    return Meaning(outcome=error.outcome) if error.status is None else meaning_of(error.status)
 
 
 def run_failed(run: Run, ref: RunRef) -> ToolError:
@@ -92,7 +85,7 @@ def dispatch_error(failed: DispatchFailed, ref: RunRef, catalog: Snapshot | None
     details, hints = _identify_refusal(cause, None if failed.named is None else RunState.of(failed.named), ref)
     if failed.uncertain:
         return _uncertain(failed, details, hints)
-    if meaning(cause).missing and not names_another_thing(ref.model or "", cause.code, cause.message):
+    if meaning_of(cause.status).missing and not names_another_thing(ref.model or "", cause.code, cause.message):
         return _model_not_found(cause, ref.model or "", catalog, details, hints)
     return _upstream_error(cause, details, hints)
 
@@ -166,12 +159,7 @@ def _identify_refusal(cause: UpstreamError, run: RunState | None, ref: RunRef) -
 
 
 def _code(cause: UpstreamError) -> str:
-    if (code := meaning(cause).code) is not None:
-        return code
-    types = {str(entry.get("type")).lower() for entry in cause.errors if isinstance(entry, dict)}
-    if _CREDIT_CODES & {cause.code, *types}:
-        return ToolErrorCode.INSUFFICIENT_CREDITS
-    return cause.code or ToolErrorCode.GENERATE_FAILED
+    return meaning_of(cause.status).code or cause.code or ToolErrorCode.GENERATE_FAILED
 
 
 def _reason(cause: UpstreamError) -> str:

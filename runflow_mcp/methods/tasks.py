@@ -13,11 +13,11 @@ from runflow_mcp.identifiers import run_id_problem
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods import run_results
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.run_errors import INPUT_IGNORED, meaning
+from runflow_mcp.methods.run_errors import INPUT_IGNORED
 from runflow_mcp.methods.run_state import progress_message
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import TASKS, ProtocolContext, require_extension
-from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.runs.polling import task_interval
@@ -96,7 +96,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
         try:
             return await ctx.services.client.get_run(ctx.bearer, task_id, ctx.trace, timeout=timeout)
         except UpstreamError as error:
-            pause = BACKOFF.after(attempt) if error.retry_after is None else error.retry_after
+            pause = BACKOFF.after(attempt, retry_after=error.retry_after)
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
             if last or not _may_change(error):
                 raise _read_error(error) from error
@@ -113,11 +113,11 @@ def _task_id(params: JSONObject) -> str:
 
 def _may_change(error: UpstreamError) -> bool:
     """Whether another read may succeed: the run of a new task may not be readable yet."""
-    return error.outcome is not Outcome.REFUSED or meaning(error).missing
+    return error.outcome is not Outcome.REFUSED or meaning_of(error.status).missing
 
 
 def _read_error(error: UpstreamError) -> ProtocolError:
-    if meaning(error).final:
+    if meaning_of(error.status).final:
         return ProtocolError(ErrorCode.INVALID_PARAMS, _NO_SUCH_TASK.format(status=error.status))
     message = f"The task is still running, but its state could not be read: {error.reason}. Ask again shortly."
     return ProtocolError(ErrorCode.INTERNAL_ERROR, message)

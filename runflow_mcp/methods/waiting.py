@@ -13,7 +13,7 @@ from runflow_mcp.methods import run_errors
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_state import RunState, progress_message
 from runflow_mcp.protocol.progress import METHOD, Progress
-from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
 from runflow_mcp.runflow.api.shared_reads import SharedRead
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, Joined
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
@@ -117,7 +117,7 @@ class RunWait:
         try:
             run = await self._read(reads)
         except UpstreamError as error:
-            meaning = run_errors.meaning(error)
+            meaning = meaning_of(error.status)
             if meaning.final and not (meaning.missing and timer.is_read_lag(sent_at)):
                 raise run_errors.poll_error(error, self.latest, self.ref) from error
             timer.failed(clock.monotonic(), error.retry_after)

@@ -8,7 +8,7 @@ import pytest
 
 from runflow_mcp.ratelimit.accepted import MAX_ACCEPTED, AcceptedKeys
 from runflow_mcp.sandbox import Answer, Delay, Route, Sandbox
-from tests.methods import seen
+from tests.methods import recorded
 from tests.serving import KEY, TASKS, Serve, Server
 from tests.serving import Answer as Given
 
@@ -59,7 +59,7 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
 
 def asked(sandbox: Sandbox) -> int:
     """Distinct keys that reached Runflow."""
-    return len({one.key for one in seen.asked(sandbox)})
+    return len({one.key for one in recorded.asked(sandbox)})
 
 
 def reject(sandbox: Sandbox, after: float = 0.0) -> None:
