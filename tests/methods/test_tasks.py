@@ -337,7 +337,9 @@ async def test_a_run_with_hardly_anything_on_it_is_a_whole_task(server: Server) 
     moment(working["createdAt"])
     moment(working["lastUpdatedAt"])
     task = await ended(server, made["taskId"])
-    assert task["result"]["structuredContent"]["status"] == "succeeded"
+    facts = task["result"]["structuredContent"]
+    assert facts["status"] == "succeeded"
+    assert "" not in (facts.get("client_ref"), facts.get("model")), "what is not known is left out"
     assert all(isinstance(task[name], str) for name in ("createdAt", "lastUpdatedAt", "statusMessage"))
 
 
