@@ -55,7 +55,7 @@ class RunWait:
         return (await self._dispatched()).run
 
     async def until_ended(self) -> Run:
-        """The run once it has ended. Raises ``ToolError``: ``polling_timeout`` at the deadline, or why it cannot be."""
+        """The run once it has ended. Raises ``ToolError``, at the deadline ``polling_timeout``."""
         try:
             async with asyncio.timeout_at(self.deadline):
                 await self._open_if_slow()
@@ -125,10 +125,11 @@ class RunWait:
             return None
         self.latest = RunState.of(run)
         self._identify(run)
-        if not run.terminal:
-            timer.answered(clock.monotonic())
-        await self._send_progress(done=run.terminal)
-        return run if run.terminal else None
+        ended = run if run.terminal else None
+        del run  # a client that reads slowly may hold up the notification
+        timer.answered(clock.monotonic())
+        await self._send_progress(done=ended is not None)
+        return ended
 
     async def _read(self, reads: SharedRead) -> Run:
         if self._joined is None:

@@ -51,7 +51,7 @@ class PollTimer:
         return cls(now, deadline, random, delay=0.0 if at_once else poll_delay(0.0))
 
     def answered(self, now: float) -> None:
-        """A poll has read the run, which goes on."""
+        """A poll has read the run."""
         self.failures = 0
         self._delay = self._next_delay(now)
 
