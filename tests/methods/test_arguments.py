@@ -254,7 +254,7 @@ def test_anything_else_is_not_a_category(category: object) -> None:
     named = faults(ListModelsArguments, {"category": category})
     assert set(named) == {"category"}
     if isinstance(category, str):
-        assert all(one in named["category"] for one in CATEGORIES)
+        assert all(category in named["category"] for category in CATEGORIES)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
     with pytest.raises(ToolError) as caught:
         read_arguments(GenerateArguments, {"input": 5, **many})
     error = caught.value
-    assert [one["path"] for one in error.details["faults"]][:2] == ["model", "input"]
+    assert [fault["path"] for fault in error.details["faults"]][:2] == ["model", "input"]
     assert len(error.details["faults"]) == 10
     assert error.details["faults_omitted"] == 28_992
     assert "29,002 arguments are invalid: model, input, 0?x" in error.message

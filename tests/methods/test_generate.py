@@ -147,7 +147,7 @@ async def test_a_run_that_is_terminal_at_once_is_plain_json(server: Server, sand
 
 async def test_an_unknown_state_is_waited_through(server: Server) -> None:
     answer = await server.generate("sandbox/odd", token=1, accept=BOTH)
-    assert any(told["message"].startswith("warming_up") for told in answer.progress)
+    assert any(sent["message"].startswith("warming_up") for sent in answer.progress)
     assert answer.structured["status"] == "succeeded"
     assert answer.structured["cost"] is None
 

@@ -218,13 +218,13 @@ async def test_a_draining_server_starts_no_wait_but_answers_short_calls(server: 
 
 
 async def test_a_wait_that_a_drain_interrupted_is_resumed_on_another_replica(serve: Serve, sandbox: Sandbox) -> None:
-    stopping, other = await serve(), await serve()
+    stopping, another = await serve(), await serve()
     waiting = asyncio.create_task(stopping.generate(client_ref="moved"))
     await stopping.services.clock.sleep(1)
     drain(stopping, 0)
     cut = (await waiting).tool_error
     assert cut["code"] == "server_draining"
-    assert (await other.generate(client_ref="moved")).structured["run_id"] == cut["details"]["run_id"]
+    assert (await another.generate(client_ref="moved")).structured["run_id"] == cut["details"]["run_id"]
     assert len(sandbox.runs) == 1
 
 

@@ -16,7 +16,7 @@ NOT_FOUND = Answer(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found","err
 
 def moments(sandbox: Sandbox) -> list[float]:
     """When the polls came, in seconds after the dispatch."""
-    return [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
+    return [request.at - dispatches(sandbox)[0].at for request in polls(sandbox)]
 
 
 async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: Sandbox) -> None:
@@ -25,14 +25,14 @@ async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sa
     assert times[0] == pytest.approx(2.0)
     # The last poll comes half a second before the ceiling, so that an end of the run is not missed.
     assert times[-1] == pytest.approx(599.5, abs=0.6)
-    for one, following in itertools.pairwise(times[:-1]):
-        longest = 2.0 if one < 30 else 5.0 if one < 120 else 10.0
-        assert longest * 0.9 - 1e-6 <= following - one <= longest + 1e-6
+    for earlier, later in itertools.pairwise(times[:-1]):
+        longest = 2.0 if earlier < 30 else 5.0 if earlier < 120 else 10.0
+        assert longest * 0.9 - 1e-6 <= later - earlier <= longest + 1e-6
 
 
 async def test_poll_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: Sandbox) -> None:
     await server.generate(SLOW)
-    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments(sandbox))]
     assert len({round(gap, 3) for gap in gaps}) > len(gaps) / 2
 
 
@@ -106,7 +106,7 @@ async def test_a_poll_that_fails_is_repeated_and_does_not_lose_the_run(
 async def test_progress_is_sent_after_failed_polls_too(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Answer(500), times=3)
     answer = await server.generate(token=1, accept=BOTH)
-    figures = [told["progress"] for told in answer.progress]
+    figures = [sent["progress"] for sent in answer.progress]
     assert len(figures) == 5
     assert figures == sorted(set(figures))
 
@@ -114,7 +114,7 @@ async def test_progress_is_sent_after_failed_polls_too(server: Server, sandbox: 
 async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
     await server.generate()
-    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments(sandbox))]
     assert gaps[2] > gaps[1] > gaps[0]
     assert max(gaps) <= 30
     assert len({round(gap, 2) for gap in gaps}) == len(gaps)

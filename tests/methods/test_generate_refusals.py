@@ -158,12 +158,12 @@ REASONS: dict[str, tuple[object, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "shown"), REASONS.values(), ids=REASONS)
+@pytest.mark.parametrize(("body", "shown"), REASONS.values(), ids=REASONS)
 @pytest.mark.parametrize("status", [400, 403, 422])
 async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
-    server: Server, sandbox: Sandbox, said: object, shown: tuple[str, ...], status: int
+    server: Server, sandbox: Sandbox, body: object, shown: tuple[str, ...], status: int
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.faults.add(Route.CREATE, Answer(status, content))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=status, refused_without_code=True)
@@ -174,7 +174,7 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [
         b"<!doctype html><html><title>No</title><body>secret page</body></html>",
         b"\n <html>secret page</html>",
@@ -190,9 +190,9 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
     ids=repr,
 )
 async def test_an_html_or_broken_error_body_gives_the_status_only(
-    server: Server, sandbox: Sandbox, said: bytes
+    server: Server, sandbox: Sandbox, body: bytes
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(422, said))
+    sandbox.faults.add(Route.CREATE, Answer(422, body))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=422, refused_without_code=True)
     assert error["message"] == "Runflow answered HTTP 422."
@@ -205,7 +205,7 @@ async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbo
 
 
 @pytest.mark.parametrize(
-    ("said", "errors"),
+    ("body", "errors"),
     [
         ({"detail": [FIELD]}, [FIELD]),
         ({"error": {"details": [{"field": "prompt"}]}}, [{"field": "prompt"}]),
@@ -219,16 +219,16 @@ async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbo
     ids=str,
 )
 async def test_the_single_errors_of_a_refusal_are_in_the_details(
-    server: Server, sandbox: Sandbox, said: object, errors: list[object]
+    server: Server, sandbox: Sandbox, body: object, errors: list[object]
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(422, orjson.dumps(said)))
+    sandbox.faults.add(Route.CREATE, Answer(422, orjson.dumps(body)))
     answer = await server.generate()
     assert answer.tool_error["details"]["errors"] == errors
     assert (f"errors: {orjson.dumps(errors).decode()}" in answer.result["content"][0]["text"]) is bool(errors)
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("body", "code"),
     [
         ({"detail": {"code": "SAFETY_BLOCK", "message": "No."}}, "safety_block"),
         ({"detail": [{"type": "SAFETY_BLOCK", "msg": "No."}]}, "safety_block"),
@@ -241,9 +241,9 @@ async def test_the_single_errors_of_a_refusal_are_in_the_details(
     ids=str,
 )
 async def test_a_code_is_found_beside_the_documented_place_too(
-    server: Server, sandbox: Sandbox, said: object, code: str
+    server: Server, sandbox: Sandbox, body: object, code: str
 ) -> None:
-    sandbox.faults.add(Route.CREATE, Answer(400, orjson.dumps(said)))
+    sandbox.faults.add(Route.CREATE, Answer(400, orjson.dumps(body)))
     tool_error_of(await server.generate(), code, upstream_status=400)
 
 
@@ -285,11 +285,11 @@ NOT_FOUND: list[tuple[object, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "code"), NOT_FOUND, ids=str)
+@pytest.mark.parametrize(("body", "code"), NOT_FOUND, ids=str)
 async def test_a_404_that_names_something_else_is_not_about_the_model(
-    server: Server, sandbox: Sandbox, said: object, code: str | None
+    server: Server, sandbox: Sandbox, body: object, code: str | None
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.faults.add(Route.CREATE, Answer(404, content))
     answer = await server.generate()
     error = tool_error_of(
@@ -352,7 +352,7 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("body", "shown"),
     [
         ({"detail": "This run belongs to another organization"}, "This run belongs to another organization"),
         ({"error": "No scope runs:read"}, "No scope runs:read"),
@@ -361,9 +361,9 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
     ids=str,
 )
 async def test_the_reason_of_a_refused_poll_is_in_the_error(
-    server: Server, sandbox: Sandbox, said: object, shown: str
+    server: Server, sandbox: Sandbox, body: object, shown: str
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.faults.add(Route.GET_RUN, Answer(403, content), times=None)
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=403, refused_without_code=True)
@@ -382,8 +382,8 @@ async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: Sandbo
 async def test_upstreams_errors_pass_untouched_and_are_in_the_text(server: Server) -> None:
     answer = await server.generate("google/nano-banana-pro/edit", {"resolution": "8K"})
     errors = answer.tool_error["details"]["errors"]
-    assert [one["loc"] for one in errors] == [["body", "input", "prompt"], ["body", "input", "image_urls"]]
-    assert all(one["loc"][-1] in answer.result["content"][0]["text"] for one in errors)
+    assert [entry["loc"] for entry in errors] == [["body", "input", "prompt"], ["body", "input", "image_urls"]]
+    assert all(entry["loc"][-1] in answer.result["content"][0]["text"] for entry in errors)
 
 
 async def test_a_model_that_is_not_there_brings_up_to_five_near_names(server: Server) -> None:

@@ -32,9 +32,9 @@ async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox:
 
 
 async def test_another_replica_finds_the_run(serve: Serve, sandbox: Sandbox) -> None:
-    one, other = await serve(), await serve()
-    started = await one.generate(wait=False, client_ref="replica")
-    ended = await other.generate(client_ref="replica")
+    replica, another = await serve(), await serve()
+    started = await replica.generate(wait=False, client_ref="replica")
+    ended = await another.generate(client_ref="replica")
     assert ended.structured["run_id"] == started.structured["run_id"]
     assert len(sandbox.runs) == 1
 
@@ -157,21 +157,21 @@ async def test_a_run_of_another_client_ref_is_named_in_the_error(
 @pytest.mark.parametrize("wait", [True, False])
 async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(serve: Serve, sandbox: Sandbox, *, wait: bool) -> None:
     sandbox.habits = Habits(summaries=True)
-    one, other = await serve(), await serve()
-    first = await one.generate(client_ref="summary")
-    again = await other.generate(client_ref="summary", wait=wait)
+    replica, another = await serve(), await serve()
+    first = await replica.generate(client_ref="summary")
+    again = await another.generate(client_ref="summary", wait=wait)
     assert again.structured["outputs"] == first.structured["outputs"] != []
     assert again.structured["status"] == "succeeded"
 
 
 async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.habits = Habits(summaries=True)
-    one, other = await serve(), await serve()
-    first = await one.generate(client_ref="summary")
+    replica, another = await serve(), await serve()
+    first = await replica.generate(client_ref="summary")
     sandbox.faults.add(Route.GET_RUN, Answer(502), times=5)
-    started = await other.generate(client_ref="summary", wait=False)
+    started = await another.generate(client_ref="summary", wait=False)
     assert (started.structured["run_id"], started.structured["status"]) == (first.structured["run_id"], "unknown")
-    again = await other.generate(client_ref="summary")
+    again = await another.generate(client_ref="summary")
     assert again.structured["outputs"] == first.structured["outputs"] != []
     assert len(sandbox.runs) == 1
 
@@ -182,11 +182,11 @@ async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
     serve: Serve, sandbox: Sandbox, read: str, *, wait: bool
 ) -> None:
     sandbox.habits = Habits(summaries=True)
-    one, other = await serve(), await serve()
-    await one.generate(client_ref="summary")
+    replica, another = await serve(), await serve()
+    await replica.generate(client_ref="summary")
     if read == "later":
         sandbox.faults.add(Route.GET_RUN, Answer(502), times=4)
-    answer = await other.generate("ideogram/v3", client_ref="summary", wait=wait)
+    answer = await another.generate("ideogram/v3", client_ref="summary", wait=wait)
     assert len(sandbox.runs) == 1
     if read == "later" and not wait:
         assert answer.structured["status"] == "unknown"

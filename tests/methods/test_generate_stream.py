@@ -74,8 +74,8 @@ async def test_the_stream_has_one_message_a_frame_and_no_ids(server: Server) -> 
 async def test_progress_comes_under_the_token_as_it_was_sent(server: Server, token: str | int) -> None:
     answer = await server.generate(token=token, accept=BOTH)
     assert len(answer.progress) >= 2
-    assert all(told["progressToken"] == token for told in answer.progress)
-    assert all(type(told["progressToken"]) is type(token) for told in answer.progress)
+    assert all(sent["progressToken"] == token for sent in answer.progress)
+    assert all(type(sent["progressToken"]) is type(token) for sent in answer.progress)
 
 
 @pytest.mark.parametrize("token", [True, 1.5, None, [1]], ids=repr)
@@ -100,27 +100,27 @@ async def test_the_first_progress_names_the_run_and_its_client_ref(server: Serve
 
 async def test_progress_comes_at_dispatch_and_after_each_poll(server: Server, sandbox: Sandbox) -> None:
     answer = await server.generate(token=1, accept=BOTH)
-    polled = [one for one in sandbox.requests if one.path.startswith("/v1/runs/")]
+    polled = [request for request in sandbox.requests if request.path.startswith("/v1/runs/")]
     assert len(answer.progress) == 1 + len(polled)
 
 
 @pytest.mark.parametrize("model", [MODEL, SLOW, "sandbox/failing", "sandbox/odd"])
 async def test_progress_increases_strictly_and_never_passes_its_total(server: Server, model: str) -> None:
     answer = await server.generate(model, token=1, accept=BOTH)
-    figures = [told["progress"] for told in answer.progress]
-    assert all(one < following for one, following in itertools.pairwise(figures))
-    assert all(told["progress"] <= told.get("total", told["progress"]) for told in answer.progress)
-    totals = [told["total"] for told in answer.progress if "total" in told]
+    figures = [sent["progress"] for sent in answer.progress]
+    assert all(earlier < later for earlier, later in itertools.pairwise(figures))
+    assert all(sent["progress"] <= sent.get("total", sent["progress"]) for sent in answer.progress)
+    totals = [sent["total"] for sent in answer.progress if "total" in sent]
     assert len(set(totals)) <= 1
-    assert not totals or all("total" in told for told in answer.progress[-len(totals) :])
+    assert not totals or all("total" in sent for sent in answer.progress[-len(totals) :])
 
 
 async def test_a_progress_message_has_status_steps_and_time(server: Server) -> None:
     answer = await server.generate(SLOW, token=1, accept=BOTH)
-    for told in answer.progress[1:]:
-        assert re.fullmatch(r"running, \d of 7 steps, \d+ s", told["message"])
-        assert told["total"] == 7
-        assert int(told["progress"]) == int(told["message"].split()[1])
+    for sent in answer.progress[1:]:
+        assert re.fullmatch(r"running, \d of 7 steps, \d+ s", sent["message"])
+        assert sent["total"] == 7
+        assert int(sent["progress"]) == int(sent["message"].split()[1])
 
 
 async def test_a_finished_run_ends_at_its_total(server: Server) -> None:
@@ -242,4 +242,4 @@ async def test_a_progress_token_over_a_kilobyte_is_refused_before_anything_start
     answer = await server.generate(token="t" * 250_000, accept=accept)
     assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32602, 1)
     assert len(answer.content) < 500
-    assert not any(one.path.endswith("/runs") for one in sandbox.requests)
+    assert not any(request.path.endswith("/runs") for request in sandbox.requests)

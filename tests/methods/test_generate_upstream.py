@@ -29,13 +29,13 @@ async def test_the_order_carries_input_client_ref_and_metadata(server: Server, s
 
 async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(server: Server, sandbox: Sandbox) -> None:
     await server.generate(client_ref="bearer", key="rf_live_my_own")
-    assert {one.key for one in asked(sandbox)} == {fingerprint("rf_live_my_own")}
-    assert not any("Cookie" in one.headers for one in sandbox.requests)
+    assert {request.key for request in asked(sandbox)} == {fingerprint("rf_live_my_own")}
+    assert not any("Cookie" in request.headers for request in sandbox.requests)
 
 
 async def test_the_documents_are_fetched_without_any_bearer(server: Server, sandbox: Sandbox) -> None:
     await server.call("list_models")
-    assert [one.key for one in sandbox.requests] == [None, None]
+    assert [request.key for request in sandbox.requests] == [None, None]
 
 
 async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
@@ -48,16 +48,16 @@ async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
         ("ideogram/v3", KEY, "a"),
     ]:
         await server.generate(model, key=key, client_ref=ref, wait=False)
-    keys = [one.headers["Idempotency-Key"] for one in dispatches(sandbox)]
+    keys = [request.headers["Idempotency-Key"] for request in dispatches(sandbox)]
     assert len(set(keys)) == 4
     assert not any("rf_live" in key or len(key) > 255 for key in keys)
 
 
 async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(serve: Serve, sandbox: Sandbox) -> None:
-    server, other = await serve(), await serve()
+    server, another = await serve(), await serve()
     sandbox.faults.add(Route.LIST_RUNS, Answer(200, b'{"items":[]}'), times=None)
     await server.generate(client_ref="a", wait=False)
-    await other.generate(client_ref="a", wait=False)
+    await another.generate(client_ref="a", wait=False)
     first, second = dispatches(sandbox)
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
     assert first.body == second.body
@@ -156,15 +156,15 @@ class TestTrace:
     async def test_the_headers_go_with_every_request(self, server: Server, sandbox: Sandbox) -> None:
         await server.generate(client_ref="t", headers={"traceparent": PARENT, "tracestate": "a=1"})
         assert len(asked(sandbox)) >= 4
-        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
-        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"a=1"}
+        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"a=1"}
 
     async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: Sandbox) -> None:
         meta = {"traceparent": PARENT, "tracestate": "b=2"}
         params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "_meta": meta}
         await server.rpc("tools/call", params, headers={"traceparent": OTHER, "tracestate": "a=1"})
-        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
-        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"b=2"}
+        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"b=2"}
 
     @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
     async def test_a_malformed_trace_is_not_sent_upstream(
@@ -176,8 +176,8 @@ class TestTrace:
             "_meta": {"traceparent": value},
         }
         assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
-        assert not any("Traceparent" in one.headers for one in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in asked(sandbox))
 
     async def test_without_a_trace_none_is_sent(self, server: Server, sandbox: Sandbox) -> None:
         await server.generate()
-        assert not any("Traceparent" in one.headers for one in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in asked(sandbox))

@@ -42,7 +42,7 @@ async def test_initialize_names_the_server_and_its_capabilities(server: Server) 
     assert result["serverInfo"]["name"] == "Runflow"
     assert result["serverInfo"]["version"] == __version__
     assert set(result["capabilities"]) == {"tools", "prompts", "completions"}
-    assert not any("listChanged" in one for one in result["capabilities"].values())
+    assert not any("listChanged" in capability for capability in result["capabilities"].values())
 
 
 async def test_initialize_makes_no_session(server: Server) -> None:
@@ -60,11 +60,11 @@ async def test_ping_is_answered_with_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "rule",
     ["Solution", "list_models", "generate", "client_ref", "wait=false", "URL", "next_action", "polling_timeout"],
 )
-async def test_the_rules_for_agents_are_within_what_every_client_keeps(server: Server, said: str) -> None:
-    assert said in (await instructions(server)).removesuffix(LIVE)[:FIRST]
+async def test_the_rules_for_agents_are_within_what_every_client_keeps(server: Server, rule: str) -> None:
+    assert rule in (await instructions(server)).removesuffix(LIVE)[:FIRST]
 
 
 async def test_the_preface_is_short_and_the_live_skill_follows_whole(server: Server) -> None:
@@ -108,7 +108,7 @@ async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
 
 async def test_without_a_skill_url_the_bundled_one_is_used(serve: Serve, sandbox: Sandbox) -> None:
     assert (await instructions(await serve(RUNFLOW_SKILL_URL=""))).endswith(BUNDLED)
-    assert not any(one.path.endswith("SKILL.md") for one in sandbox.requests)
+    assert not any(request.path.endswith("SKILL.md") for request in sandbox.requests)
 
 
 async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: Sandbox) -> None:

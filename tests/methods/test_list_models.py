@@ -1,4 +1,4 @@
-"""``list_models``: the filters, the order, the counts, and what is said when the catalog cannot be had."""
+"""``list_models``: the filters, the order, the counts, and the answer when the catalog is unavailable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,13 +23,13 @@ def name(one: Entry) -> str:
 
 
 def listed(answer: Any) -> list[str]:
-    return [one["model"] for one in answer.structured["models"]]
+    return [entry["model"] for entry in answer.structured["models"]]
 
 
 async def test_everything_solutions_first_then_in_catalog_order(server: Server) -> None:
     answer = await server.call("list_models", limit=200)
-    solutions = [name(one) for one in ALL if one["provider_slug"] == "runflow"]
-    others = [name(one) for one in ALL if one["provider_slug"] != "runflow"]
+    solutions = [name(entry) for entry in ALL if entry["provider_slug"] == "runflow"]
+    others = [name(entry) for entry in ALL if entry["provider_slug"] != "runflow"]
     assert listed(answer) == solutions + others
     assert answer.structured["returned"] == answer.structured["total"] == len(ALL)
     assert "stale_seconds" not in answer.structured
@@ -37,25 +37,25 @@ async def test_everything_solutions_first_then_in_catalog_order(server: Server) 
 
 async def test_an_entry_has_what_a_call_needs(server: Server) -> None:
     answer = await server.call("list_models", query="product-isolation")
-    [one] = answer.structured["models"]
-    assert one["model"] == "runflow/product-isolation"
-    assert one["model_name"] == "Product Isolation"
-    assert one["provider_slug"] == "runflow"
-    assert one["model_slug"] == "product-isolation"
-    assert one["category"] == "image-to-image"
-    assert one["runs_endpoint"] == "/v1/models/runflow/product-isolation/runs"
-    assert one["pricing"] == "$0.27/request"
-    assert one["description"]
-    ratio = one["inputs"][1]
+    [entry] = answer.structured["models"]
+    assert entry["model"] == "runflow/product-isolation"
+    assert entry["model_name"] == "Product Isolation"
+    assert entry["provider_slug"] == "runflow"
+    assert entry["model_slug"] == "product-isolation"
+    assert entry["category"] == "image-to-image"
+    assert entry["runs_endpoint"] == "/v1/models/runflow/product-isolation/runs"
+    assert entry["pricing"] == "$0.27/request"
+    assert entry["description"]
+    ratio = entry["inputs"][1]
     assert (ratio["name"], ratio["type"], ratio["required"]) == ("aspect_ratio", "string", True)
     assert "16:9" in ratio["enum"]
 
 
 async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
-    [one] = (await server.call("list_models", query="skin-fix")).structured["models"]
-    for model in (one["model"], one["runs_endpoint"]):
+    [entry] = (await server.call("list_models", query="skin-fix")).structured["models"]
+    for model in (entry["model"], entry["runs_endpoint"]):
         answer = await server.generate(model, {"image_url": "https://example.com/a.png"}, wait=False)
-        assert answer.structured["model"] == one["model"]
+        assert answer.structured["model"] == entry["model"]
 
 
 async def test_an_entry_is_run_at_its_runs_endpoint(serve: Serve, sandbox: Sandbox) -> None:
@@ -87,10 +87,10 @@ Filter = Callable[[Entry], bool]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "matches"),
     [
         *(
-            ({"category": category}, lambda one, category=category: one["category"] == category)
+            ({"category": category}, lambda entry, category=category: entry["category"] == category)
             for category in (
                 "text-to-image",
                 "image-to-image",
@@ -116,9 +116,9 @@ Filter = Callable[[Entry], bool]
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-async def test_filters(server: Server, arguments: dict[str, Any], wanted: Filter) -> None:
+async def test_filters(server: Server, arguments: dict[str, Any], matches: Filter) -> None:
     answer = await server.call("list_models", **{"limit": 200, **arguments})
-    expected = [name(one) for one in ALL if wanted(one)]
+    expected = [name(entry) for entry in ALL if matches(entry)]
     assert sorted(listed(answer)) == sorted(expected[: answer.structured["returned"]])
     assert answer.structured["total"] == len(expected)
 

@@ -128,9 +128,9 @@ async def test_a_result_that_is_equal_for_all_keys_may_be_cached_for_all(server:
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
 async def test_legacy_results_have_no_cache_hints(server: Server, method: str) -> None:
     legacy = (await server.rpc(method, headers=LEGACY_REVISIONS)).result
-    told = (await server.modern(method)).result
-    assert {name: told[name] for name in legacy} == legacy
-    assert set(told) - set(legacy) == {"resultType", "_meta", "ttlMs", "cacheScope"}
+    modern_result = (await server.modern(method)).result
+    assert {name: modern_result[name] for name in legacy} == legacy
+    assert set(modern_result) - set(legacy) == {"resultType", "_meta", "ttlMs", "cacheScope"}
 
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
@@ -161,9 +161,9 @@ async def test_every_result_is_typed_and_names_the_server(server: Server, method
 
 async def test_beside_that_a_result_is_the_same_in_both_eras(server: Server) -> None:
     arguments = {**GENERATE["arguments"], "client_ref": "mine"}  # type: ignore[dict-item]
-    told = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
+    modern_result = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
     legacy = (await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})).result
-    assert {name: value for name, value in told.items() if name not in ("resultType", "_meta")} == legacy
+    assert {name: value for name, value in modern_result.items() if name not in ("resultType", "_meta")} == legacy
 
 
 async def test_a_run_streams_its_progress(server: Server) -> None:
@@ -171,7 +171,7 @@ async def test_a_run_streams_its_progress(server: Server) -> None:
     assert answer.is_stream
     assert answer.headers["X-Accel-Buffering"] == "no"
     assert len(answer.progress) > 1
-    assert {told["progressToken"] for told in answer.progress} == {"t"}
+    assert {sent["progressToken"] for sent in answer.progress} == {"t"}
     assert answer.events[-1]["id"] == "mine"
 
 

@@ -11,12 +11,12 @@ from runflow_mcp.sandbox import Answer, Route, Sandbox, catalog
 from tests.methods.catalogs import entry, script
 from tests.serving import Serve, Server
 
-SOLUTIONS = [one for one in catalog.entries() if one["provider_slug"] == "runflow"]
+SOLUTIONS = [entry for entry in catalog.entries() if entry["provider_slug"] == "runflow"]
 URL = "https://example.com/a.png"
 
 
 async def names(server: Server) -> list[str]:
-    return [one["name"] for one in (await server.rpc("prompts/list")).result["prompts"]]
+    return [prompt["name"] for prompt in (await server.rpc("prompts/list")).result["prompts"]]
 
 
 async def message(server: Server, name: str, arguments: dict[str, str] | None = None) -> str:
@@ -36,18 +36,18 @@ def call_in(text: str) -> Any:
 
 
 async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
-    assert await names(server) == [one["model_slug"].replace("/", "-") for one in SOLUTIONS]
+    assert await names(server) == [entry["model_slug"].replace("/", "-") for entry in SOLUTIONS]
     assert "object-removal-prompt" in await names(server)
 
 
 async def test_arguments_are_the_inputs_required_first_and_none_required(server: Server) -> None:
-    prompts = {one["name"]: one for one in (await server.rpc("prompts/list")).result["prompts"]}
+    prompts = {prompt["name"]: prompt for prompt in (await server.rpc("prompts/list")).result["prompts"]}
     for solution in SOLUTIONS:
         prompt = prompts[solution["model_slug"].replace("/", "-")]
         inputs = sorted(solution["inputs"], key=lambda one: not one["required"])
-        assert [one["name"] for one in prompt["arguments"]] == [one["name"] for one in inputs]
-        assert not any(one["required"] for one in prompt["arguments"])
-        assert all(one["description"] for one in prompt["arguments"])
+        assert [argument["name"] for argument in prompt["arguments"]] == [model_input["name"] for model_input in inputs]
+        assert not any(argument["required"] for argument in prompt["arguments"])
+        assert all(argument["description"] for argument in prompt["arguments"])
         assert prompt["title"] == solution["model_name"]
         assert prompt["description"]
 

@@ -63,7 +63,7 @@ async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: S
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
     assert len(answer.content) < 1_000_000
-    assert [one["url"] for one in answer.structured["outputs"]] == urls[: len(answer.structured["outputs"])]
+    assert [output["url"] for output in answer.structured["outputs"]] == urls[: len(answer.structured["outputs"])]
     assert len(answer.structured["outputs"]) >= 30
     assert all(len(link["name"]) <= 128 for link in answer.result["content"][1:])
 
@@ -106,7 +106,7 @@ async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbo
         "create", Answer(201, b'{"id":"r-1","status_code":"succeeded","client_ref":"c","output":%b}' % deep)
     )
     answer = await server.generate(client_ref="c")
-    assert [one["url"] for one in answer.structured["outputs"]] == [URL]
+    assert [output["url"] for output in answer.structured["outputs"]] == [URL]
     assert "nested too deeply" in answer.result["content"][0]["text"]
 
 
@@ -115,7 +115,7 @@ async def test_a_url_of_the_callers_input_is_not_an_output(server: Server, sandb
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"image": URL, "before": mine}}
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
     answer = await server.generate(input={"image_url": mine}, client_ref="c", headers=LATER)
-    assert [one["url"] for one in answer.structured["outputs"]] == [URL]
+    assert [output["url"] for output in answer.structured["outputs"]] == [URL]
     assert answer.structured["output"] == run["output"]
 
 

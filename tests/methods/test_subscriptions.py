@@ -27,7 +27,7 @@ TTL, REFRESH = 100, 80
 
 
 @attrs.define
-class Ear:
+class Subscriber:
     """One open stream, and what has come on it: (seconds of the server's clock, message)."""
 
     response: aiohttp.ClientResponse
@@ -41,7 +41,7 @@ class Ear:
 
     @property
     def changes(self) -> list[float]:
-        """When a change was told."""
+        """When each change was notified."""
         return [at for at, message in self.heard if message.get("method") == CHANGED]
 
     @property
@@ -61,25 +61,25 @@ class Ear:
 @asynccontextmanager
 async def listening(
     server: Server,
-    wanted: object = PROMPTS,
+    requested: object = PROMPTS,
     *,
     id: str | int = 1,  # noqa: A002 - the message's own word
     key: str = KEY,
     address: str | None = None,
-) -> AsyncIterator[Ear]:
+) -> AsyncIterator[Subscriber]:
     """A subscription that has been acknowledged; leaving the context closes the stream."""
-    message, headers = modern("subscriptions/listen", {"notifications": wanted}, id=id)
+    message, headers = modern("subscriptions/listen", {"notifications": requested}, id=id)
     headers |= {"Authorization": f"Bearer {key}", "Accept": BOTH}
     if address is not None:
         headers["X-Forwarded-For"] = address
     async with server.session.post(server.url, json=message, headers=headers) as response:
         assert response.status == 200
-        ear = Ear(response)
-        task = asyncio.create_task(ear.listen(server))
-        while not ear.heard and not task.done():
+        subscription = Subscriber(response)
+        task = asyncio.create_task(subscription.listen(server))
+        while not subscription.heard and not task.done():
             await server.services.clock.sleep(0.01)
         try:
-            yield ear
+            yield subscription
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -117,24 +117,24 @@ async def test_the_server_declares_notifications_of_changed_prompts_only(server:
 
 @pytest.mark.parametrize("id_", [0, 7, "a", "7", ""], ids=repr)
 async def test_a_subscription_is_acknowledged_first_under_the_id_of_its_request(server: Server, id_: str | int) -> None:
-    async with listening(server, id=id_) as ear:
-        assert ear.last == {
+    async with listening(server, id=id_) as subscription:
+        assert subscription.last == {
             "jsonrpc": "2.0",
             "method": ACKNOWLEDGED,
             "params": {"_meta": {SUBSCRIPTION: id_}, "notifications": PROMPTS},
         }
-        assert type(ear.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
+        assert type(subscription.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
 
 
 async def test_a_subscription_is_an_event_stream_that_no_proxy_buffers(server: Server) -> None:
-    async with listening(server) as ear:
-        assert ear.response.content_type == "text/event-stream"
-        assert ear.response.headers["X-Accel-Buffering"] == "no"
-        assert "no-cache" in ear.response.headers["Cache-Control"]
+    async with listening(server) as subscription:
+        assert subscription.response.content_type == "text/event-stream"
+        assert subscription.response.headers["X-Accel-Buffering"] == "no"
+        assert "no-cache" in subscription.response.headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "honoured"),
+    ("requested", "granted"),
     [
         ({}, {}),
         ({"promptsListChanged": False}, {}),
@@ -146,10 +146,10 @@ async def test_a_subscription_is_an_event_stream_that_no_proxy_buffers(server: S
     ids=repr,
 )
 async def test_a_subscription_is_acknowledged_with_the_notifications_that_will_come(
-    server: Server, wanted: dict[str, object], honoured: dict[str, bool]
+    server: Server, requested: dict[str, object], granted: dict[str, bool]
 ) -> None:
-    async with listening(server, wanted) as ear:
-        assert ear.last["params"]["notifications"] == honoured
+    async with listening(server, requested) as subscription:
+        assert subscription.last["params"]["notifications"] == granted
 
 
 @pytest.mark.parametrize(
@@ -175,18 +175,18 @@ async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
 
-# What is told
+# What is notified
 
 
 async def test_changed_prompts_are_notified_when_the_catalog_is_refreshed(server: Server, sandbox: Sandbox) -> None:
-    async with listening(server, id="mine") as ear:
+    async with listening(server, id="mine") as subscription:
         publish(sandbox, SOLUTION, entry("runflow/headshots"))
         await refreshed(server)
-        assert ear.changes == pytest.approx([REFRESH], abs=1)
-        told = ear.last
-        assert told == {"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": {SUBSCRIPTION: "mine"}}}
+        assert subscription.changes == pytest.approx([REFRESH], abs=1)
+        notification = subscription.last
+        assert notification == {"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": {SUBSCRIPTION: "mine"}}}
         listed = (await server.modern("prompts/list")).result["prompts"]
-    assert [one["name"] for one in listed] == ["upscale", "headshots"]
+    assert [prompt["name"] for prompt in listed] == ["upscale", "headshots"]
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ async def test_changed_prompts_are_notified_when_the_catalog_is_refreshed(server
 async def test_a_change_of_anything_that_prompts_list_shows_is_notified(
     server: Server, sandbox: Sandbox, entries: list[object]
 ) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         publish(sandbox, *entries)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
 @pytest.mark.parametrize(
@@ -226,89 +226,89 @@ async def test_another_catalog_with_the_same_prompts_is_not_notified(
     server: Server, sandbox: Sandbox, entries: list[object]
 ) -> None:
     before = server.services.catalog.current
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         publish(sandbox, *entries)
         await refreshed(server)
         assert server.services.catalog.current is not before
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 @pytest.mark.parametrize("fault", [Answer(503), Answer(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
 async def test_an_unavailable_catalog_is_not_notified(server: Server, sandbox: Sandbox, fault: Answer | Reset) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         sandbox.faults.clear()
         sandbox.faults.add(Route.CATALOG, fault, times=None)
         await server.services.clock.sleep(10 * TTL)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
         publish(sandbox, entry("runflow/headshots"))
         await server.services.clock.sleep(TTL)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
 async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(serve: Serve, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.CATALOG, Delay(20))
     server = await serve()
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         await server.services.clock.sleep(25)
-        assert ear.changes == pytest.approx([20], abs=1)
+        assert subscription.changes == pytest.approx([20], abs=1)
 
 
 async def test_each_change_is_notified_once(server: Server, sandbox: Sandbox) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         for name in ("a", "b", "b", "a"):
             publish(sandbox, entry(f"runflow/{name}"))
             await refreshed(server)
-        assert ear.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
+        assert subscription.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
 
 
 async def test_every_subscriber_is_notified_under_its_own_id(server: Server, sandbox: Sandbox) -> None:
     keys = [KEY, KEY, "rf_live_somebody_else"]
     async with AsyncExitStack() as stack:
-        ears = [
+        subscriptions = [
             await stack.enter_async_context(listening(server, id=number, key=key)) for number, key in enumerate(keys)
         ]
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert [ear.methods for ear in ears] == [[ACKNOWLEDGED, CHANGED]] * 3
-        assert [ear.last["params"]["_meta"][SUBSCRIPTION] for ear in ears] == [0, 1, 2]
+        assert [subscription.methods for subscription in subscriptions] == [[ACKNOWLEDGED, CHANGED]] * 3
+        assert [subscription.last["params"]["_meta"][SUBSCRIPTION] for subscription in subscriptions] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
+@pytest.mark.parametrize("requested", [{}, {"toolsListChanged": True}], ids=repr)
 async def test_a_notification_that_was_not_requested_is_not_sent(
-    server: Server, sandbox: Sandbox, wanted: dict[str, bool]
+    server: Server, sandbox: Sandbox, requested: dict[str, bool]
 ) -> None:
-    async with listening(server, wanted) as ear:
+    async with listening(server, requested) as subscription:
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         await server.modern("tools/list")
         answer = await server.generate(token=1, accept=BOTH)
         assert answer.progress
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: Sandbox) -> None:
-    async with listening(server) as ear:
-        opened = ear.heard[0][0]
+    async with listening(server) as subscription:
+        opened = subscription.heard[0][0]
         await server.services.clock.sleep(64)
-        assert [at - opened for at in ear.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
+        assert [at - opened for at in subscription.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        [changed] = ear.changes
-        assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
+        [changed] = subscription.changes
+        assert not any(changed < at < changed + 14.9 for at in subscription.comments)  # silence begins anew
 
 
 async def test_a_subscription_outlives_the_time_limit_of_a_wait(server: Server, sandbox: Sandbox) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         await server.services.clock.sleep(3600)
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
 # How many there may be
@@ -372,8 +372,8 @@ async def test_invented_keys_share_the_limit_of_their_address(serve: Serve) -> N
         )
         assert (refused.status, refused.error["code"]) == (429, 429)
         assert f"from your address ({MAX_PER_ADDRESS})" in refused.error["message"]
-        async with listening(server, address="198.51.100.2") as ear:
-            assert ear.methods == [ACKNOWLEDGED]
+        async with listening(server, address="198.51.100.2") as subscription:
+            assert subscription.methods == [ACKNOWLEDGED]
 
 
 def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
@@ -404,15 +404,15 @@ async def test_a_client_that_leaves_releases_its_subscription(server: Server, sa
 
 
 async def test_a_drain_ends_a_subscription_with_a_complete_result(server: Server) -> None:
-    async with listening(server, id="mine") as ear:
+    async with listening(server, id="mine") as subscription:
         server.services.subscriptions.drain()
         await server.services.clock.sleep(0.1)
-        assert ear.methods == [ACKNOWLEDGED]
-        assert ear.last["id"] == "mine"
-        assert ear.last["result"]["resultType"] == "complete"
-        assert ear.last["result"]["_meta"][SUBSCRIPTION] == "mine"
-        assert ear.last["result"]["_meta"][f"{META}serverInfo"]["name"] == "Runflow"
-        assert ear.response.content.at_eof()
+        assert subscription.methods == [ACKNOWLEDGED]
+        assert subscription.last["id"] == "mine"
+        assert subscription.last["result"]["resultType"] == "complete"
+        assert subscription.last["result"]["_meta"][SUBSCRIPTION] == "mine"
+        assert subscription.last["result"]["_meta"][f"{META}serverInfo"]["name"] == "Runflow"
+        assert subscription.response.content.at_eof()
         assert len(server.services.subscriptions) == 0
 
 

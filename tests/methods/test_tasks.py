@@ -112,7 +112,7 @@ async def test_a_task_is_returned_as_soon_as_its_run_exists_and_is_not_polled(se
 async def test_the_status_message_of_a_task_names_the_client_ref(server: Server, sandbox: Sandbox) -> None:
     assert "client_ref mine" in (await generate(server, client_ref="mine")).result["statusMessage"]
     minted = (await generate(server)).result["statusMessage"]
-    assert next(one.order.client_ref or "" for one in sandbox.runs if one.order.client_ref != "mine") in minted
+    assert next(run.order.client_ref or "" for run in sandbox.runs if run.order.client_ref != "mine") in minted
 
 
 async def test_a_task_is_not_streamed_although_progress_is_requested(server: Server) -> None:
@@ -275,14 +275,14 @@ async def test_each_look_asks_upstream_once_with_the_callers_own_key(server: Ser
     for _ in range(3):
         await get(server, task_id)
     await server.services.clock.sleep(100)
-    assert [one.path for one in polls(sandbox)] == [f"/v1/runs/{task_id}"] * 3
-    assert {one.key for one in asked(sandbox)} == {dispatches(sandbox)[0].key}
+    assert [request.path for request in polls(sandbox)] == [f"/v1/runs/{task_id}"] * 3
+    assert {request.key for request in asked(sandbox)} == {dispatches(sandbox)[0].key}
 
 
 async def test_any_replica_answers(serve: Serve) -> None:
-    one, other = await serve(), await serve()
-    task_id = await task_of(one)
-    assert (await ended(other, task_id))["status"] == "completed"
+    replica, another = await serve(), await serve()
+    task_id = await task_of(replica)
+    assert (await ended(another, task_id))["status"] == "completed"
 
 
 async def test_a_run_that_wait_false_started_is_a_task_too(server: Server) -> None:
@@ -380,7 +380,7 @@ async def test_a_malformed_task_id_is_not_sent_upstream(server: Server, sandbox:
 @pytest.mark.parametrize("task_id", ["a", "x" * 128, "run_1", "a.b:c-d", "-"])
 async def test_any_run_id_of_upstream_stays_one_path_segment(server: Server, sandbox: Sandbox, task_id: str) -> None:
     await get(server, task_id)
-    assert {one.path for one in asked(sandbox)} == {f"/v1/runs/{task_id}"}
+    assert {request.path for request in asked(sandbox)} == {f"/v1/runs/{task_id}"}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
@@ -449,7 +449,7 @@ async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sand
     task_id = await task_of(server, SLOW)
     await ask(server, "tasks/cancel", task_id)
     await ask(server, "tasks/update", task_id)
-    assert [(one.method, one.path) for one in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
+    assert [(request.method, request.path) for request in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
 
 
 # It holds nothing

@@ -82,9 +82,9 @@ async def test_the_arguments_are_the_promised_ones(server: Server) -> None:
 
 async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Server) -> None:
     generate = (await server.rpc("tools/list")).result["tools"][0]
-    said = generate["inputSchema"]["properties"]["client_ref"]["description"]
-    assert "same value" in said
-    assert "new run" in said
+    description = generate["inputSchema"]["properties"]["client_ref"]["description"]
+    assert "same value" in description
+    assert "new run" in description
 
 
 @pytest.mark.parametrize(

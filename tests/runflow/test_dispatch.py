@@ -48,14 +48,14 @@ UNREADABLE: dict[str, Fault] = {
     "a run without an id": Answer(201, b'{"status_code":"queued"}'),
     "an answer too long": Answer(201, b"x" * (8 * 1024 * 1024 + 1)),
 }
-#: Ways to be told to come later, which a gateway may say of a request that it has passed on.
+#: Answers that ask to come later; a gateway may send one for a request that it has forwarded.
 RETRIED: dict[str, Fault] = {
     "429": Answer(429, b'{"code":"RATE_LIMITED","message":"x"}'),
     "503": Answer(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
     "a bare 503": Answer(503),
 }
 AMBIGUOUS = LOST | UNREADABLE | RETRIED
-#: Ways to be told no.
+#: Refusals.
 REFUSED: dict[str, Fault] = {str(status): Answer(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
 
 
@@ -192,8 +192,8 @@ async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_it
 
 async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
     """As when upstream knows runs again by their client_ref alone."""
-    theirs = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
-    desk.sandbox.faults.add("create", Answer(200, orjson.dumps(theirs)))
+    found = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
+    desk.sandbox.faults.add("create", Answer(200, orjson.dumps(found)))
     failed = await failure(desk, desk.order())
     assert (failed.cause.outcome, failed.cause.code, failed.uncertain) == (Outcome.REFUSED, "conflict", False)
     assert "a run of other/model" in (failed.cause.message or "")
@@ -615,7 +615,7 @@ async def test_equal_orders_share_one_dispatch(open_desk: OpenDesk, rule: Idempo
 async def test_equal_orders_share_one_failure(desk: Desk) -> None:
     orders = [desk.order(key="rf_live_sandbox_no_credit") for _ in range(20)]
     failures = await asyncio.gather(*map(desk.dispatcher.start, orders), return_exceptions=True)
-    assert {type(one) for one in failures} == {DispatchFailed}
+    assert {type(failure) for failure in failures} == {DispatchFailed}
     assert len(desk.requests("POST")) == 1
     again = await failure(desk, orders[0])
     assert again.cause.code == "insufficient_credits"
