@@ -1,4 +1,4 @@
-"""Tool arguments: what fits, what is forgiven, and that every fault is named by its path."""
+"""Tool arguments: what is valid, what is tolerated, and that every error is named by its path."""
 
 import contextlib
 import gc
@@ -33,7 +33,7 @@ def listing(**arguments: object) -> ListModelsArguments:
 
 
 def faults(kind: Any, arguments: dict[str, Any]) -> dict[str, str]:
-    """path → message of every fault."""
+    """path → message of every error."""
     with pytest.raises(ToolError) as caught:
         read_arguments(kind, arguments)
     error = caught.value
@@ -185,7 +185,7 @@ def test_a_number_as_client_ref_is_its_digits(number: float, digits: str) -> Non
     "number", [1e22, 2.0**53, -1e300, 123456789012345678901234567890.0, float("inf"), float("nan")]
 )
 def test_a_number_that_lost_digits_is_not_a_client_ref(number: float) -> None:
-    """Two different ones would name one run."""
+    """Two different numbers would become one client_ref."""
     assert set(faults(GenerateArguments, {**GIVEN, "client_ref": number})) == {"client_ref"}
 
 
@@ -394,11 +394,11 @@ def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
 
 
 class _Arguments(dict[str, Any]):
-    """Arguments whose end can be seen."""
+    """Arguments that a weak reference can observe."""
 
 
 def test_a_refusal_keeps_nothing_of_the_arguments_alive() -> None:
-    """Reference cycles would keep a request until the next full collection, which memory may not last for."""
+    """Reference cycles would keep requests until the next full collection, and memory might run out before."""
     gc.disable()
     try:
         arguments = _Arguments({"model": 1, "input": {"a": [1]}, "wait": "x", "zzz": 1})

@@ -1,4 +1,4 @@
-"""``generate`` when all goes well: what it answers, and in which form."""
+"""Successful calls of ``generate``: the members and the form of the answer."""
 
 import re
 
@@ -166,7 +166,7 @@ async def test_a_client_of_2026_gets_links(server: Server) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"MCP-Protocol-Version": "2025-03-26"}], ids=["no header", "2025-03-26"])
 async def test_a_client_that_does_not_know_links_gets_the_text_alone(server: Server, headers: dict[str, str]) -> None:
-    """Such clients throw a whole result away for a content block that they do not know."""
+    """Such clients reject a whole result because of a content block that they do not know."""
     for options in ({"accept": BOTH, "token": 1}, {}, {"wait": False}):
         answer = await server.generate(client_ref="old", headers=headers, **options)
         assert [block["type"] for block in answer.result["content"]] == ["text"]

@@ -1,4 +1,4 @@
-"""What cuts a wait short: the ceiling, a full house, a stop of the process, a client that leaves."""
+"""What ends a wait early: the time limit, the limit of slots, a drain, a client that leaves."""
 
 import asyncio
 from typing import Any

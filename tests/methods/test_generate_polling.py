@@ -1,4 +1,4 @@
-"""The polls as Runflow sees them: when they come, and what one that fails does to the wait."""
+"""The polls that Runflow receives: their times, and the effect of a failed poll on the wait."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Every way in which Runflow says no, and the tool error that it becomes."""
+"""Every refusal of Runflow's, and the tool error that it becomes."""
 
 import hashlib
 from random import Random
@@ -445,7 +445,7 @@ async def test_an_upstream_that_is_not_there_is_generate_failed(serve: Serve) ->
 
 
 class _Broken(Random):
-    """A source of chance that fails, as anything of our own may."""
+    """A random source that fails, for an unexpected exception in the product."""
 
     def uniform(self, a: float, b: float) -> float:
         raise RuntimeError(f"internals: {a} {b}")

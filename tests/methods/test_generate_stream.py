@@ -1,4 +1,4 @@
-"""The form of a waiting answer: an event stream or JSON, opened early, never silent for long, with progress."""
+"""The form of a waiting answer: an event stream or JSON, opened early, with keepalives and progress."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What goes to Runflow for a call: the order, the caller's bearer and trace, and nothing out of bounds."""
+"""The requests that a call sends to Runflow: the run request, the caller's bearer and trace, safe paths."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What a call that waits keeps of its request and of its run: a few KB, whatever was sent and whatever comes back."""
+"""The memory that a waiting call keeps of its request and its run: a few KB, whatever their size."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ from tests.serving import BOTH, META, TASKS, Serve, Server
 
 SLOW = "sandbox/slow"
 CALLS = 10
-#: Bytes that the product may keep for one waiting call, and its HTTP server of the request's body.
+#: Bytes that the product may keep for one waiting call, with what aiohttp keeps of the request's body.
 ONE_CALL = 40 * 1024
 #: What is counted: not the simulated upstream, nor the client of the test.
 PRODUCT = (
@@ -49,7 +49,7 @@ def traced() -> Iterator[None]:
 
 
 def held() -> int:
-    """Bytes that the product has allocated and not given back."""
+    """Bytes that the product has allocated and not released."""
     snapshot = tracemalloc.take_snapshot().filter_traces(PRODUCT)
     return sum(statistic.size for statistic in snapshot.statistics("filename"))
 
@@ -181,7 +181,7 @@ async def test_a_call_that_waits_for_the_catalog_keeps_no_params(
 async def test_dispatches_under_way_are_bounded_together(
     serve: Serve, sandbox: Sandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
 ) -> None:
-    """Upstream hangs: past the share calls are refused, and nothing of them is started or kept."""
+    """While upstream hangs, calls beyond the limit are refused, and nothing of them is started or kept."""
     monkeypatch.setattr(slots, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
     server = await serve(**LIMITS)
     sandbox.faults.add(Route.CREATE, Hang(600), times=None)

@@ -1,4 +1,4 @@
-"""What 2026-07-28 asks beyond the answers' codes: discovery, freshness, typed results, routing headers, leaving."""
+"""What 2026-07-28 adds: discovery, cache hints, typed results, routing headers, cancelling by disconnect."""
 
 import asyncio
 from typing import Any
@@ -79,7 +79,7 @@ async def test_nothing_has_to_come_before_a_call(server: Server) -> None:
     assert (await server.modern("tools/call", GENERATE)).structured["status"] == "succeeded"
 
 
-# Freshness
+# Cache hints
 
 
 async def test_prompts_are_as_fresh_as_what_is_left_of_the_catalog(serve: Serve) -> None:
@@ -283,7 +283,7 @@ async def test_a_header_that_is_sent_twice_is_refused(server: Server, sandbox: S
 
 @pytest.mark.parametrize("name", ["köpfe", " padded ", "=?base64?x?=", "日本"])
 async def test_a_name_beyond_ascii_comes_encoded(server: Server, name: str) -> None:
-    """It is compared decoded; that there is no such prompt is found later."""
+    """The header is compared decoded; the unknown prompt is reported later."""
     answer = await server.modern("prompts/get", {"name": name})
     assert answer.error["code"] == -32602
     refused = await server.modern("prompts/get", {"name": name}, headers={"Mcp-Name": encoded(name + "x")})
@@ -314,7 +314,7 @@ async def test_a_bridges_routing_headers_on_a_legacy_request_are_not_judged(serv
     assert "resultType" not in answer.result
 
 
-# Leaving
+# Cancelling
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])

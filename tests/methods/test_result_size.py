@@ -1,4 +1,4 @@
-"""No answer is megabytes, whatever upstream sends; and what one needs of it is always there."""
+"""Answers stay small whatever upstream sends, and always have the run's id, status and outputs."""
 
 import base64
 from random import Random
@@ -14,7 +14,7 @@ LATER = {"MCP-Protocol-Version": "2025-11-25"}
 URL = "https://cdn.example.com/a.png"
 MEDIA = base64.b64encode(Random(1).randbytes(1_000_000)).decode()
 
-#: Outputs of upstream that are long, with the one URL that they bring.
+#: Long outputs of upstream, each with one URL.
 LONG: dict[str, Any] = {
     "base64": {"b64_json": MEDIA, "url": URL},
     "base64 in a text": {"text": f"<img src='data:image/png;base64,{MEDIA}'>", "url": URL},

@@ -1,4 +1,4 @@
-"""Many calls that wait for one run: few polls, and still one answer each."""
+"""Many calls that wait for one run: few polls, and an answer for each call."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server
 
 
 async def test_each_key_reads_for_itself(server: Server) -> None:
-    """Who may read a run is for Runflow to say, key by key."""
+    """Runflow decides for each key whether it may read a run."""
     reads = server.services.reads
     mine, theirs = (parse_authorization([f"Bearer rf_live_{name}"], ["rf_live"]) for name in ("mine1", "theirs"))
     with reads.of(mine, "r-1") as first, reads.of(mine, "r-1") as again, reads.of(theirs, "r-1") as other:

@@ -1,4 +1,4 @@
-"""``subscriptions/listen``: a stream that tells of changed prompts, and of nothing else, until somebody ends it."""
+"""``subscriptions/listen``: a stream of notifications about changed prompts, until the client or a drain ends it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,31 +28,31 @@ TTL, REFRESH = 100, 80
 
 @attrs.define
 class Subscriber:
-    """One open stream, and what has come on it: (seconds of the server's clock, message)."""
+    """One open stream, and what it has received: (seconds of the server's clock, message)."""
 
     response: aiohttp.ClientResponse
-    heard: list[tuple[float, Any]] = attrs.field(factory=list)
+    received: list[tuple[float, Any]] = attrs.field(factory=list)
     comments: list[float] = attrs.field(factory=list)
 
     @property
     def methods(self) -> list[str]:
         """The methods of the notifications so far."""
-        return [message["method"] for _, message in self.heard if "method" in message]
+        return [message["method"] for _, message in self.received if "method" in message]
 
     @property
     def changes(self) -> list[float]:
         """When each change was notified."""
-        return [at for at, message in self.heard if message.get("method") == CHANGED]
+        return [at for at, message in self.received if message.get("method") == CHANGED]
 
     @property
     def last(self) -> Any:
-        return self.heard[-1][1]
+        return self.received[-1][1]
 
     async def listen(self, server: Server) -> None:
         """Take down what comes, until the server ends the stream."""
         async for line in self.response.content:
             if line.startswith(b"data: "):
-                self.heard.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
+                self.received.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
             elif line.startswith(b":"):
                 assert line == b": keepalive\n"
                 self.comments.append(server.services.clock.monotonic())
@@ -76,7 +76,7 @@ async def listening(
         assert response.status == 200
         subscription = Subscriber(response)
         task = asyncio.create_task(subscription.listen(server))
-        while not subscription.heard and not task.done():
+        while not subscription.received and not task.done():
             await server.services.clock.sleep(0.01)
         try:
             yield subscription
@@ -105,7 +105,7 @@ async def refreshed(server: Server) -> None:
     await server.services.clock.sleep(REFRESH)
 
 
-# How it begins
+# The beginning of a subscription
 
 
 async def test_the_server_declares_notifications_of_changed_prompts_only(server: Server) -> None:
@@ -141,7 +141,7 @@ async def test_a_subscription_is_an_event_stream_that_no_proxy_buffers(server: S
         ({"promptsListChanged": None}, {}),
         ({"promptsListChanged": "yes"}, {}),
         ({"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["x:y"]}, {}),
-        ({"taskIds": ["a"], "unheardOf": True, "promptsListChanged": True}, PROMPTS),
+        ({"taskIds": ["a"], "unreceivedOf": True, "promptsListChanged": True}, PROMPTS),
     ],
     ids=repr,
 )
@@ -294,7 +294,7 @@ async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> 
 
 async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: Sandbox) -> None:
     async with listening(server) as subscription:
-        opened = subscription.heard[0][0]
+        opened = subscription.received[0][0]
         await server.services.clock.sleep(64)
         assert [at - opened for at in subscription.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
         publish(sandbox, NO_SOLUTION)
@@ -311,7 +311,7 @@ async def test_a_subscription_outlives_the_time_limit_of_a_wait(server: Server, 
         assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
-# How many there may be
+# Limits
 
 
 async def test_the_subscriptions_of_one_key_are_limited(server: Server) -> None:
@@ -389,7 +389,7 @@ async def test_a_subscription_takes_no_slot_of_a_waiting_generate(serve: Serve) 
         assert (await server.generate()).structured["status"] == "succeeded"
 
 
-# How it ends
+# The end of a subscription
 
 
 async def test_a_client_that_leaves_releases_its_subscription(server: Server, sandbox: Sandbox) -> None:
@@ -435,7 +435,7 @@ async def test_a_subscription_does_not_delay_a_drain(server: Server) -> None:
 
 
 async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:
-    """In this era it is for stdio alone: over HTTP the client closes the stream."""
+    """In this era the notification is for stdio only: over HTTP the client closes the stream."""
     message, headers = modern("notifications/cancelled", {"requestId": 1})
     del message["id"]
     async with listening(server, id=1):

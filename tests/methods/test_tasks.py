@@ -1,4 +1,4 @@
-"""The tasks extension of 2026-07-28: a waiting run becomes a task that its client polls, if it says that it can."""
+"""The tasks extension of 2026-07-28: a waiting run becomes a task, which a client that declares the extension polls."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ MEMBERS = {"taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "t
 DRESS = {"resultType", "_meta"}
 #: Seconds within which the head of an answer must come, or a widely used client gives up on it.
 PATIENCE = 60
-#: Texts that would lead somewhere else than to one run.
+#: Texts that would make another path than that of one run.
 STRAY_IDS = (
     *("", ".", "..", "../runs", "../../v1/models/a/b/runs", "a/b", "a/../b", "/v1/runs", "a\\b", ".hidden"),
     *("%2e%2e", "%2e%2e%2fmodels", "a?limit=1", "a#b", "a b", " a", "a\n", "a\r\nHost: x", "a\x00", "ä"),
@@ -54,7 +54,7 @@ async def get(server: Server, task_id: object, key: str = KEY) -> serving.Answer
 
 
 async def ended(server: Server, task_id: str) -> Any:
-    """The task once it works no more, polled at the pace that it asks for."""
+    """The task once it has ended, polled at the interval that it asks for."""
     while (task := (await get(server, task_id)).result)["status"] == "working":
         await server.services.clock.sleep(task["pollIntervalMs"] / 1000)
     return task
@@ -73,7 +73,7 @@ def moment(text: str) -> datetime:
     return read
 
 
-# A task is made
+# Creation
 
 
 async def test_the_tasks_extension_is_declared_to_the_modern_era_only(server: Server) -> None:
@@ -121,7 +121,7 @@ async def test_a_task_is_not_streamed_although_progress_is_requested(server: Ser
     assert answer.result["resultType"] == "task"
 
 
-# Whom it is made for
+# Clients that get tasks
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_an_entry_of_an_array_gets_no_task(server: Server) -> None:
     assert "taskId" not in answer["result"]
 
 
-# What stays an ordinary result
+# Calls that get an ordinary result
 
 
 async def test_wait_false_stays_an_ordinary_result(server: Server) -> None:
@@ -232,7 +232,7 @@ async def test_a_failed_dispatch_is_answered_before_a_client_gives_up(server: Se
     assert error["details"]["client_ref"] == "lost"
 
 
-# It is asked for
+# tasks/get
 
 
 async def test_a_task_is_working_until_it_is_completed_with_the_result_of_an_ordinary_call(server: Server) -> None:
@@ -297,7 +297,7 @@ async def test_the_trace_goes_upstream(server: Server, sandbox: Sandbox) -> None
     assert polls(sandbox)[-1].headers["Traceparent"] == trace
 
 
-# How it ends
+# The end of a task
 
 
 async def test_a_failed_run_is_a_completed_task_with_an_error_in_it(server: Server) -> None:
@@ -349,7 +349,7 @@ async def test_inline_media_stay_out_of_the_result(server: Server) -> None:
     assert len(str(task)) < 10_000
 
 
-# Whose it is
+# Access
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
@@ -407,7 +407,7 @@ async def test_without_a_declaration_the_methods_say_what_is_missing(
     assert asked(sandbox) == []
 
 
-# It is cancelled, or told something
+# tasks/cancel and tasks/update
 
 
 async def test_cancelling_a_task_is_acknowledged_and_says_that_the_run_continues(server: Server) -> None:
@@ -452,7 +452,7 @@ async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sand
     assert [(request.method, request.path) for request in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
 
 
-# It holds nothing
+# Slots
 
 
 async def test_the_most_waits_do_not_count_tasks(serve: Serve) -> None:
@@ -539,7 +539,7 @@ async def test_a_run_that_has_failed_is_an_ordinary_tool_error_at_once(server: S
     tool_error_of(again, "run_failed")
 
 
-# Upstream has trouble
+# Upstream errors
 
 TROUBLE = [
     Answer(500),

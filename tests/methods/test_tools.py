@@ -1,4 +1,4 @@
-"""``tools/list`` and ``tools/call``: two tools, always the same bytes, and calls that are none."""
+"""``tools/list`` and ``tools/call``: two tools, always the same bytes, and malformed calls."""
 
 from typing import Any
 
