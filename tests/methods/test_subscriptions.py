@@ -324,7 +324,7 @@ async def test_the_subscriptions_of_one_key_are_limited(server: Server) -> None:
         assert (answer.status, answer.error["code"]) == (429, 429)
         assert answer.error["data"] == {"code": "rate_limited", "retry_after_seconds": RETRY_AFTER}
         assert f"with this API key ({MAX_PER_KEY})" in answer.error["message"]
-        assert "ask for prompts/list again" in answer.error["message"]
+        assert "call prompts/list again" in answer.error["message"]
         await stack.enter_async_context(listening(server, key="rf_live_somebody_else"))
         assert len(server.services.subscriptions) == MAX_PER_KEY + 1
         # Everything else goes on.
