@@ -1,5 +1,6 @@
 """The documented rows, one test each: what the README says, what the code says, and what is promised outside."""
 
+import math
 import re
 import subprocess
 import sys
@@ -18,13 +19,13 @@ from runflow_mcp.errors import (
     RejectionCode,
     ToolErrorCode,
 )
-from runflow_mcp.methods.tools import arguments
-from runflow_mcp.methods.tools.generate import OPEN_AFTER, READ_LAG
+from runflow_mcp.methods.tools import arguments, list_models
+from runflow_mcp.methods.waiting import OPEN_AFTER
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.runflow.api import responses, transport
 from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
-from runflow_mcp.runflow.runs.polling import POLL_DELAY_LAST, POLL_SCHEDULE
+from runflow_mcp.runflow.runs.polling import POLL_SCHEDULE, READ_LAG
 from runflow_mcp.sandbox.credentials import DISPATCH_ERRORS, REVOKED_KEY
 from runflow_mcp.sandbox.scenarios import MAGIC_MODELS, UNAVAILABLE_MODEL
 from runflow_mcp.settings.config import Config
@@ -173,8 +174,8 @@ def test_the_readme_has_the_arguments_of_generate(name: str) -> None:
 
 
 def test_the_readme_has_the_arguments_of_list_models() -> None:
-    assert f"### `list_models(category?, provider?, query?, limit={arguments.DEFAULT_LIMIT})`" in README
-    assert (arguments.MIN_LIMIT, arguments.MAX_LIMIT) == (1, 200)
+    assert f"### `list_models(category?, provider?, query?, limit={list_models.DEFAULT_LIMIT})`" in README
+    assert (list_models.MIN_LIMIT, list_models.MAX_LIMIT) == (1, 200)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,7 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
         (READ_LAG, 10),
         (BODY_TIMEOUT, 10),
         (STARTING, 5),
-        (POLL_SCHEDULE, ((30, 2), (120, 5))),
-        (POLL_DELAY_LAST, 10),
+        (POLL_SCHEDULE, ((30, 2), (120, 5), (math.inf, 10))),
         (MAX_BATCH, 50),
         (bounds.MAX_VALUES, 20_000),
         (bounds.MAX_ID_BYTES, 1024),

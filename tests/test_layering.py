@@ -30,7 +30,7 @@ IMPORTS: dict[str, set[str]] = {
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
     "runflow/backoff": set(),
     "runflow/reading": {"json_types", "lenient_json"},
-    "runflow/runs": {"json_types", "identifiers", "runflow/reading"},
+    "runflow/runs": {"json_types", "identifiers", "runflow/backoff", "runflow/reading"},
     "runflow/api": {
         "__init__",
         "json_types",
@@ -71,7 +71,9 @@ IMPORTS: dict[str, set[str]] = {
         "settings",
         "errors",
         "credentials",
+        "observability",
         "protocol",
+        "runflow/backoff",
         "runflow/reading",
         "runflow/runs",
         "runflow/api",

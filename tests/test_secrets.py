@@ -17,11 +17,10 @@ from runflow_mcp.clock import SystemClock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.router import Handler
+from runflow_mcp.methods.router import Handler, Method
 from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
-from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput
@@ -398,9 +397,9 @@ async def test_every_sad_end_of_a_run(server: Server, log: Log, model: str) -> N
 
 def replace_ping(server: Server, handler: Handler) -> None:
     """Let this answer pings."""
-    table = server.app[METHODS][Era.LEGACY]
+    table = server.app[METHODS]
     assert isinstance(table, dict)
-    table["ping"] = handler
+    table["ping"] = Method("ping", handler)
 
 
 async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:

@@ -1,1 +1,1 @@
-"""What each JSON-RPC method does: plain coroutine handlers of a request and its call, without HTTP."""
+"""What each JSON-RPC method does: coroutine handlers of a request and its context, without HTTP."""

@@ -1,18 +1,18 @@
-"""``completion/complete``: the allowed values of a prompt's argument, as far as typed."""
+"""``completion/complete``: the allowed values of a prompt's argument that begin with what has been typed."""
 
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.prompts import current_prompts, find_prompt
+from runflow_mcp.methods.prompts import find_prompt
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 
-#: The specification's cap for one answer.
+#: The specification's limit for one answer.
 MAX_VALUES = 100
 
 
 async def complete(request: Request, ctx: RequestContext) -> Result:
-    """Values of the argument that start with what was typed; none for an argument that takes any text."""
-    prompt, argument, typed = _asked(request)
-    model = find_prompt(await current_prompts(ctx), prompt)
-    allowed = next((one.texts for one in model.inputs if one.name == argument), ())
+    """The matching values, in any case; none for an argument that takes any text."""
+    prompt, argument, typed = _read_params(request)
+    model = await find_prompt(prompt, ctx)
+    allowed = next((model_input.texts for model_input in model.inputs if model_input.name == argument), ())
     values = [text for text in allowed if text.casefold().startswith(typed)]
     return {
         "completion": {
@@ -23,8 +23,8 @@ async def complete(request: Request, ctx: RequestContext) -> Result:
     }
 
 
-def _asked(request: Request) -> tuple[str, str, str]:
-    """(prompt, argument, what was typed, case-folded); nothing else of the params is kept."""
+def _read_params(request: Request) -> tuple[str, str, str]:
+    """(prompt, argument, typed text, case-folded); nothing else of the params is kept."""
     params = request.take_params()
     ref, argument = params.get("ref"), params.get("argument")
     if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):

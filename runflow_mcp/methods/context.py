@@ -1,8 +1,8 @@
-"""What a handler is given beside the request: who calls, in which revision, and the services of this process."""
+"""What a handler receives beside the request: who calls, in which revision, and the services of this process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import attrs
 
@@ -11,7 +11,8 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.methods.listeners import Subscriptions
-from runflow_mcp.protocol.jsonrpc import Id
+from runflow_mcp.observability.record import CallRecord
+from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, Result
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.shared_reads import SharedReads
@@ -22,13 +23,13 @@ from runflow_mcp.settings.config import Config
 
 
 class ResponseChannel(Protocol):
-    """The way back to the client while its answer is still being made."""
+    """The response while its answer is still being made."""
 
-    #: Whether the client takes an event stream.
+    #: Whether the client accepts an event stream.
     streams: bool
 
     async def open(self) -> None:
-        """The answer will take long: keep the way open from now on, as the client's Accept allows."""
+        """The answer will take long: keep the connection alive from now on, as the client's Accept allows."""
 
     async def notify(self, method: str, params: JSONObject) -> None:
         """Send a notification ahead of the answer; dropped where the client takes a single JSON body."""
@@ -36,7 +37,7 @@ class ResponseChannel(Protocol):
 
 @attrs.frozen
 class Services:
-    """What one process has running, made once in ``app``."""
+    """The long-lived objects of one process, made once in ``app``."""
 
     config: Config
     clock: Clock
@@ -52,7 +53,13 @@ class Services:
     started_at: float
 
 
-@attrs.frozen
+def server_stopping() -> NoReturn:
+    """The answer of a call that a drain interrupts, unless its handler has set another."""
+    message = "This server is stopping. Send the request again in a few seconds; any replica answers it."
+    raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
+
+
+@attrs.define(on_setattr=attrs.setters.frozen)
 class RequestContext:
     """The circumstances of one request."""
 
@@ -61,10 +68,15 @@ class RequestContext:
     protocol: ProtocolContext
     #: ``Clock.monotonic`` at arrival; deadlines count from here.
     arrived: float
-    #: traceparent and tracestate, to go upstream as they came.
+    #: traceparent and tracestate, sent upstream unchanged.
     trace: Mapping[str, str]
     channel: ResponseChannel
     pending_answer: PendingAnswer
     services: Services
-    #: Where the client wants progress told, if it does.
+    #: The token of progress notifications, where the client wants them.
     progress_token: Id | None = None
+    #: What the access line says about the call; handlers fill in what they learn.
+    record: CallRecord = attrs.field(factory=CallRecord)
+    #: Answers the call when a drain interrupts its handler. A handler that knows more than the default sets it before
+    #: it waits; like a handler it returns a result or raises ``ProtocolError`` or ``ToolError``.
+    answer_when_drained: Callable[[], Result] = attrs.field(default=server_stopping, on_setattr=attrs.setters.NO_OP)

@@ -1,4 +1,4 @@
-"""The open subscriptions of this process: how many there may be, who receives what, and how all end."""
+"""The open subscriptions of this process: their limits, their notifications, and their end in a drain."""
 
 import asyncio
 from collections import Counter
@@ -9,40 +9,40 @@ import attrs
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 
-#: A subscription holds a connection and a task for as long as its client likes.
+#: A subscription holds a connection and a task for as long as its client wants.
 MAX_SUBSCRIPTIONS = 2000
-#: One key's share of them; an agent needs one for each of its windows.
+#: Of one API key; an agent needs one for each of its windows.
 MAX_PER_KEY = 50
-#: One address's share, since keys cost nothing to invent: room for an office, and for ten of them in a process.
+#: Of one address, since keys cost nothing to invent: enough for an office, and for ten offices in a process.
 MAX_PER_ADDRESS = 200
-#: Seconds after which a refused client may ask again: places are given back as clients leave.
+#: Seconds after which a rejected client may try again: slots become free as clients leave.
 RETRY_AFTER = 60
 
 
 @attrs.define(eq=False)
 class Subscription:
-    """One client's ear."""
+    """One client's subscription."""
 
-    _news: asyncio.Event = attrs.field(factory=asyncio.Event)
+    _change: asyncio.Event = attrs.field(factory=asyncio.Event)
     _closing: bool = False
 
     async def changed(self) -> bool:
         """Wait for the next change; False when the server ends the subscription."""
-        await self._news.wait()
-        self._news.clear()
+        await self._change.wait()
+        self._change.clear()
         return not self._closing
 
     def notify(self) -> None:
-        self._news.set()
+        self._change.set()
 
     def close(self) -> None:
         self._closing = True
-        self._news.set()
+        self._change.set()
 
 
 @attrs.define
 class Subscriptions:
-    """Everyone who wants to know when the prompts change."""
+    """The subscriptions to changes of the prompts."""
 
     _open: set[Subscription] = attrs.field(factory=set)
     _by_key: Counter[str] = attrs.field(factory=Counter)
@@ -54,32 +54,32 @@ class Subscriptions:
 
     @contextmanager
     def subscribe(self, key: str, address: str) -> Iterator[Subscription]:
-        """A place among the subscriptions. Raises ``ProtocolError`` when there is none."""
-        if whose := self._taken(key, address):
+        """A subscription, open within the context. Raises ``ProtocolError`` when a limit is reached."""
+        if limit := self._limit_reached(key, address):
             raise ProtocolError(
                 ErrorCode.TOO_MANY_REQUESTS,
-                f"All places for subscriptions {whose} are taken. Close one that is not needed any more, or do "
-                "without: ask for prompts/list again when its ttlMs has passed.",
+                f"The limit of open subscriptions {limit} is reached. Close one that is no longer needed, or call "
+                "prompts/list again when its ttlMs has passed.",
                 data={"code": "rate_limited", "retry_after_seconds": RETRY_AFTER},
             )
         subscription = Subscription()
         self._open.add(subscription)
-        shares = ((self._by_key, key), (self._by_address, address))
-        for share, holder in shares:
-            share[holder] += 1
+        counts = ((self._by_key, key), (self._by_address, address))
+        for count, holder in counts:
+            count[holder] += 1
         if self._draining:
             subscription.close()
         try:
             yield subscription
         finally:
             self._open.discard(subscription)
-            for share, holder in shares:
-                share[holder] -= 1
-                if not share[holder]:
-                    del share[holder]
+            for count, holder in counts:
+                count[holder] -= 1
+                if not count[holder]:
+                    del count[holder]
 
-    def _taken(self, key: str, address: str) -> str:
-        """Whose places are all taken; empty when there is one left."""
+    def _limit_reached(self, key: str, address: str) -> str:
+        """The limit that leaves no room for another subscription, in words; empty when there is room."""
         if self._by_key[key] >= MAX_PER_KEY:
             return f"with this API key ({MAX_PER_KEY})"
         if self._by_address[address] >= MAX_PER_ADDRESS:
@@ -91,7 +91,7 @@ class Subscriptions:
             subscription.notify()
 
     def drain(self) -> None:
-        """End every subscription, and every new one at once."""
+        """End every subscription, and each new one as soon as it is open."""
         self._draining = True
         for subscription in self._open:
             subscription.close()

@@ -1,118 +1,124 @@
-"""One prompt per Solution: listed from bytes made once per catalog snapshot, and written out on demand."""
+"""``prompts/list`` and ``prompts/get``: one prompt per Solution, listed from bytes made once per catalog snapshot.
 
-import math
+What a prompt says is in ``prompt_text``.
+"""
+
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
 
 import attrs
 import orjson
 import structlog
 
-from runflow_mcp import lenient_json
-from runflow_mcp.bounds import has_too_many_values, quote, quote_all
-from runflow_mcp.json_types import JSON, JSONObject, deeper_than
+from runflow_mcp.bounds import quote, quote_all
+from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
+from runflow_mcp.methods.pagination import reject_cursor
+from runflow_mcp.methods.prompt_text import describe_input, render_prompt
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import with_cache_hints
 from runflow_mcp.runflow.catalog.entries import Model, Snapshot
-from runflow_mcp.runflow.catalog.model_inputs import Input
 
 log = structlog.get_logger(__name__)
 
-#: Hosts show prompts as ``/<server>:<prompt>``, and some people type the whole of it.
+#: Hosts show prompts as ``/<server>:<prompt>``, and some people type all of it.
 NAME_PREFIX = "runflow:"
 #: Floats below this are exact integers.
 _EXACT = 2.0**53
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-#: Bytes of the call in a message. Escaped within the answer it takes up to twice that.
-MAX_CALL = 256 * 1024
-_NUMBERS = {"integer": int, "number": float, "float": float}
-_JSON_KINDS = frozenset({"json", "object", "array"})
-_WORDS = {"true": True, "false": False}
 
 
 @attrs.frozen
 class PromptBook:
-    """The prompts of one snapshot by name, and the serialised list."""
+    """The prompts of one snapshot by name, and the list as JSON."""
 
     solutions: Mapping[str, Model]
     listed: bytes
 
 
+EMPTY = PromptBook({}, b"[]")
+
+
 def prompt_book(snapshot: Snapshot) -> PromptBook:
-    """Names are slugs with ``/`` as ``-``; of two that fold to one, the second in slug order gets ``-2``."""
-    named: dict[str, Model] = {}
-    for model in sorted(snapshot.solutions, key=lambda one: one.model_slug):
-        folded = name = _NOT_IN_NAMES.sub("-", model.model_slug)
+    """Names are slugs with ``/`` as ``-``; of two that become equal, the second in slug order gets ``-2``."""
+    by_name: dict[str, Model] = {}
+    for model in sorted(snapshot.solutions, key=lambda solution: solution.model_slug):
+        base = name = _NOT_IN_NAMES.sub("-", model.model_slug)
         count = 1
-        while name in named:
+        while name in by_name:
             count += 1
-            name = f"{folded}-{count}"
-        if name != folded:
+            name = f"{base}-{count}"
+        if name != base:
             log.warning("prompt_name_taken", solution=model.name, name=name)
-        named[name] = model
+        by_name[name] = model
     # Listed in the catalog's order, which is the order people see.
-    names = {model.name: name for name, model in named.items()}
-    listed = [_listed(names[model.name], model) for model in snapshot.solutions]
-    return PromptBook(named, orjson.dumps(listed))
+    names = {model.name: name for name, model in by_name.items()}
+    return PromptBook(by_name, orjson.dumps([_listing(names[model.name], model) for model in snapshot.solutions]))
 
 
-def _listed(name: str, model: Model) -> dict[str, JSON]:
-    arguments = [{"name": one.name, "description": _describe(one), "required": False} for one in model.inputs]
+def _listing(name: str, model: Model) -> dict[str, JSON]:
     return {
         "name": name,
         "title": model.model_name,
         "description": model.description or f"Run the Runflow Solution {model.model_name}.",
-        "arguments": arguments,
+        "arguments": [
+            {"name": model_input.name, "description": describe_input(model_input), "required": False}
+            for model_input in model.inputs
+        ],
     }
 
 
-def _describe(one: Input) -> str:
-    kind = f"{one.type}, {'needed' if one.required else 'optional'}"
-    allowed = f"; one of {', '.join(one.texts)}" if one.values else ""
-    return f"{one.description} ({kind}{allowed})" if one.description else f"{kind}{allowed}"
-
-
 async def current_prompts(ctx: RequestContext) -> PromptBook:
-    """The prompts at hand; none while the catalog cannot be had, since a client must still connect."""
+    """The prompts of the current snapshot; none while the catalog is unavailable, since a client must still connect."""
     catalog = ctx.services.catalog
     if catalog.current is None:
-        with suppress(TimeoutError):
-            async with ctx.pending_answer.stop_on_drain():
-                await catalog.first_attempt()
-    return PromptBook({}, b"[]") if catalog.current is None else catalog.current.cached(prompt_book)
+        await catalog.first_attempt()
+    return EMPTY if catalog.current is None else catalog.current.cached(prompt_book)
+
+
+async def find_prompt(name: str, ctx: RequestContext) -> Model:
+    """The Solution of a prompt. Raises ``ProtocolError`` for an unknown name."""
+    name = name.removeprefix(NAME_PREFIX)
+    model = (await current_prompts(ctx)).solutions.get(name)
+    if model is None:
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown prompt: {quote(name)}. prompts/list has the names.")
+    ctx.record.prompt = name
+    return model
 
 
 async def prompts_list(request: Request, ctx: RequestContext) -> Result:
     """``prompts/list``: everything on one page."""
     reject_cursor(request.take_params())
-    book = await current_prompts(ctx)
+    ctx.answer_when_drained = partial(_list_result, EMPTY, ctx)
+    return _list_result(await current_prompts(ctx), ctx)
+
+
+def _list_result(book: PromptBook, ctx: RequestContext) -> Result:
     fresh_ms = int(ctx.services.catalog.fresh_for() * 1000)
     return with_cache_hints({"prompts": orjson.Fragment(book.listed)}, ctx.protocol, fresh_ms)
 
 
 async def prompts_get(request: Request, ctx: RequestContext) -> Result:
     """``prompts/get``: one user message that stands alone."""
-    name, given = _asked(request)
-    model = find_prompt(await current_prompts(ctx), name)
-    arguments: dict[str, str] = orjson.loads(given)
-    known = {one.name for one in model.inputs}
-    unknown = [name for name in arguments if name not in known]
+    name, texts = _read_params(request)
+    model = await find_prompt(name, ctx)
+    arguments: dict[str, str] = orjson.loads(texts)
+    names = [model_input.name for model_input in model.inputs]
+    unknown = [name for name in arguments if name not in names]
     if unknown:
-        takes = quote_all([one.name for one in model.inputs]) or "none"
         raise ProtocolError(
-            ErrorCode.INVALID_PARAMS, f"The prompt has no argument {quote_all(unknown)}; it takes {takes}."
+            ErrorCode.INVALID_PARAMS,
+            f"The prompt has no argument {quote_all(unknown)}; it takes {quote_all(names) or 'none'}.",
         )
     return {
         "description": model.description or model.model_name,
-        "messages": [{"role": "user", "content": {"type": "text", "text": message(model, arguments)}}],
+        "messages": [{"role": "user", "content": {"type": "text", "text": render_prompt(model, arguments)}}],
     }
 
 
-def _asked(request: Request) -> tuple[str, bytes]:
-    """The prompt's name and the given texts; as JSON, since the catalog may have to be waited for."""
+def _read_params(request: Request) -> tuple[str, bytes]:
+    """(the prompt's name, its arguments as JSON); bytes, since they are kept while the first catalog is waited for."""
     params = request.take_params()
     name, arguments = params.get("name"), params.get("arguments")
     if not isinstance(name, str):
@@ -121,7 +127,7 @@ def _asked(request: Request) -> tuple[str, bytes]:
 
 
 def _texts(arguments: JSON) -> dict[str, str]:
-    """The given arguments as the texts that the specification wants; null is how some hosts leave one out."""
+    """The arguments as the strings that the specification requires; some hosts send null for one that is left out."""
     if isinstance(arguments, dict):
         texts = {name: _text(value) for name, value in arguments.items() if value is not None}
         if all(text is not None for text in texts.values()):
@@ -130,103 +136,9 @@ def _texts(arguments: JSON) -> dict[str, str]:
 
 
 def _text(value: JSON) -> str | None:
-    """A string as it is, a number or boolean as it is written in JSON, anything else as None."""
+    """A string unchanged, a number or boolean as its JSON, anything else as None."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         value = int(value)
     if isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()
     return value if isinstance(value, str) else None
-
-
-def find_prompt(book: PromptBook, name: str) -> Model:
-    """The Solution behind a prompt's name. Raises ``ProtocolError`` for an unknown one."""
-    model = book.solutions.get(name.removeprefix(NAME_PREFIX))
-    if model is None:
-        raise ProtocolError(
-            ErrorCode.INVALID_PARAMS, f"Unknown prompt: {quote(name)}. prompts/list names the ones there are."
-        )
-    return model
-
-
-def message(model: Model, arguments: Mapping[str, str]) -> str:
-    """What the person's slash command says to the model. Raises ``ProtocolError`` when that is too long."""
-    given = {one.name: arguments[one.name].strip() for one in model.inputs if one.name in arguments}
-    values: dict[str, JSON] = {}
-    for one in model.inputs:
-        if given.get(one.name):
-            values[one.name] = _value(one, given[one.name])
-        elif one.required:
-            values[one.name] = f"<{one.name}>"
-    ctx = _call(model, values)
-    missing = [one for one in model.inputs if one.required and not given.get(one.name)]
-    needed = [f"- {one.name}: {_describe(one)}" for one in model.inputs if one.required] or ["- none"]
-    lines = [
-        f"Use the Runflow Solution “{model.model_name}” ({model.name})."
-        + (f" {model.description}" if model.description else ""),
-        "",
-        "It needs these inputs:",
-        *needed,
-        "",
-        "Call the Runflow tool generate with exactly:",
-        "```json",
-        ctx,
-        "```",
-    ]
-    if missing:
-        names = ", ".join(f"<{one.name}>" for one in missing)
-        lines += [
-            "",
-            f"Ask me for {names} first if this conversation does not say; media must be public URLs.",
-        ]
-    lines += ["", "Show me the output URLs when it is done."]
-    return "\n".join(lines)
-
-
-def _call(model: Model, values: JSONObject) -> str:
-    """The arguments of ``generate``: one input a line, and each value on its line however it was written."""
-    inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
-    shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
-    ctx = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
-    if len(ctx.encode()) > MAX_CALL:
-        raise ProtocolError(
-            ErrorCode.INVALID_PARAMS,
-            f"The arguments are too long for a prompt: their JSON has over {MAX_CALL} bytes. Pass files as URLs.",
-        )
-    return ctx
-
-
-def _json(value: JSON) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _value(one: Input, text: str) -> JSON:
-    """A prompt argument is always a text; the tool wants it in the input's own type, where it reads as that."""
-    try:
-        value = _read(one.type, text)
-        orjson.dumps(value)
-    except (ValueError, TypeError):  # no such value, or one that JSON cannot carry
-        return text
-    # generate refuses an input that nests more deeply.
-    return text if deeper_than(value, MAX_INPUT_DEPTH - 1) else value
-
-
-def _read(kind: str, text: str) -> JSON:
-    if kind in _NUMBERS:
-        number = _NUMBERS[kind](text)
-        return number if math.isfinite(number) else text
-    if kind == "boolean":
-        return _WORDS.get(text.lower(), text)
-    if kind.endswith("_list") and not text.startswith("["):
-        return text.split()
-    if (kind in _JSON_KINDS or kind.endswith("_list")) and not has_too_many_values(text.encode()):
-        return lenient_json.loads_message(text.encode())
-    return text
-
-
-def reject_cursor(params: JSONObject) -> None:
-    """Lists have one page, so no cursor was ever issued. Raises ``ProtocolError`` for any."""
-    cursor = params.get("cursor")
-    if cursor is not None and cursor != "":
-        raise ProtocolError(
-            ErrorCode.INVALID_PARAMS, "This cursor was never issued here; the list has one page, ask without it."
-        )

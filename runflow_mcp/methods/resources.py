@@ -1,7 +1,7 @@
-"""``resources/read``: a link of a result, which some hosts read back, is answered with itself.
+"""``resources/read``: the content of a result's link, which some hosts read back, is the link itself.
 
-Nothing is fetched: the media stay at their address, and a server that fetches what it is told to could be sent
-anywhere.
+Nothing is fetched: the media stay at their address, and a server that fetches any URL it is given could be made to
+reach addresses inside its own network.
 """
 
 from runflow_mcp.methods.context import RequestContext
@@ -10,7 +10,7 @@ from runflow_mcp.protocol.revisions import Era, ProtocolContext, with_cache_hint
 from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"
-#: Characters of an unknown URI that its error repeats.
+#: Characters of an unknown URI that the error repeats.
 MAX_SHOWN_URI = 1024
 
 
@@ -20,13 +20,13 @@ async def read(request: Request, ctx: RequestContext) -> Result:
     if not isinstance(uri, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param uri must be a string.")
     if not is_link(uri):
-        raise _unknown(uri, ctx.protocol)
+        raise _not_found(uri, ctx.protocol)
     content = {"uri": uri, "mimeType": URI_LIST, "text": uri}
-    # A signed URL is its caller's, and asking again costs nothing.
+    # Private and not cached: a signed URL belongs to its caller, and another read costs nothing.
     return with_cache_hints({"contents": [content]}, ctx.protocol, 0, scope="private")
 
 
-def _unknown(uri: str, protocol: ProtocolContext) -> ProtocolError:
+def _not_found(uri: str, protocol: ProtocolContext) -> ProtocolError:
     code = ErrorCode.INVALID_PARAMS if protocol.era is Era.MODERN else ErrorCode.RESOURCE_NOT_FOUND
-    message = "There is no such resource here; only http and https links of results can be read."
+    message = "This resource does not exist; only http and https links of results can be read."
     return ProtocolError(code, message, {"uri": uri[:MAX_SHOWN_URI]})

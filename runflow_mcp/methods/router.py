@@ -1,61 +1,101 @@
-"""Method name → handler: the one table, and the one function that answers a request through it."""
+"""The table of JSON-RPC methods, and the one function that answers a request through it.
+
+Owns what holds for every handler: which eras know the method, the drain, and what becomes of an exception. A new
+method is one row here.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import attrs
 import structlog
 
 from runflow_mcp.bounds import quote
+from runflow_mcp.errors import ToolError
 from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
-from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.tools import schemas
-from runflow_mcp.methods.tools.generate import generate
-from runflow_mcp.methods.tools.list_models import list_models
+from runflow_mcp.methods.context import RequestContext, server_stopping
+from runflow_mcp.methods.inflight import Drained
+from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import Era, finalize_result
 
 log = structlog.get_logger(__name__)
 
+#: Returns the result; raises ``ProtocolError``, or ``ToolError`` for a result with ``isError``.
 Handler = Callable[[Request, RequestContext], Awaitable[Result]]
-MethodTable = Mapping[Era, Mapping[str, Handler]]
 
-TOOLS = (Tool(schemas.GENERATE, generate), Tool(schemas.LIST_MODELS, list_models))
+LEGACY, MODERN = frozenset({Era.LEGACY}), frozenset({Era.MODERN})
+BOTH = LEGACY | MODERN
 
 
-def method_table(*tools: Tool) -> dict[Era, dict[str, Handler]]:
-    """The methods of a server with these tools, by era."""
-    registered = Tools(*tools)
-    both: dict[str, Handler] = {
-        "tools/list": registered.list,
-        "tools/call": registered.call,
-        "prompts/list": prompts.prompts_list,
-        "prompts/get": prompts.prompts_get,
-        "completion/complete": completion.complete,
-        "resources/read": resources.read,
-    }
-    return {
-        Era.LEGACY: {"initialize": lifecycle.initialize, "ping": lifecycle.ping, **both},
-        Era.MODERN: {
-            "server/discover": lifecycle.discover,
-            "subscriptions/listen": subscriptions.listen,
-            "tasks/get": tasks.get,
-            "tasks/update": tasks.update,
-            "tasks/cancel": tasks.cancel,
-            **both,
-        },
-    }
+@attrs.frozen
+class Method:
+    """A JSON-RPC method.
+
+    ``may_wait``: a drain interrupts the handler at its cutoff and lets its answer be written. False only for a
+    handler that never waits for the network, or that ends by itself when a drain begins.
+    """
+
+    name: str
+    handler: Handler
+    eras: frozenset[Era] = BOTH
+    may_wait: bool = True
+
+
+MethodTable = Mapping[str, Method]
+
+#: The tools, in the order of ``tools/list``.
+TOOLS = (generate.TOOL, list_models.TOOL)
+
+
+def method_table(*tools: Tool) -> dict[str, Method]:
+    """The methods of a server with these tools."""
+    registry = Tools(*tools)
+    methods = (
+        Method("initialize", lifecycle.initialize, LEGACY, may_wait=False),
+        Method("ping", lifecycle.ping, LEGACY, may_wait=False),
+        Method("server/discover", lifecycle.discover, MODERN, may_wait=False),
+        Method("tools/list", registry.list, may_wait=False),
+        Method("tools/call", registry.call),
+        Method("prompts/list", prompts.prompts_list),
+        Method("prompts/get", prompts.prompts_get),
+        Method("completion/complete", completion.complete),
+        Method("resources/read", resources.read, may_wait=False),
+        # Its stream ends with a result when a drain begins: see ``Subscriptions.drain``.
+        Method("subscriptions/listen", subscriptions.listen, MODERN, may_wait=False),
+        Method("tasks/get", tasks.get, MODERN),
+        Method("tasks/update", tasks.update, MODERN),
+        Method("tasks/cancel", tasks.cancel, MODERN),
+    )
+    return {method.name: method for method in methods}
 
 
 async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> Result:
-    """The result of a request. Raises ``ProtocolError``; an unexpected fault shows nothing of itself."""
-    handler = table[ctx.protocol.era].get(request.method)
-    if handler is None:
-        raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
+    """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and shows no text."""
+    method = table.get(request.method)
     try:
-        return finalize_result(await handler(request, ctx), ctx.protocol, lifecycle.SERVER_INFO)
+        if method is None or ctx.protocol.era not in method.eras:
+            raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
+        result = await _run(method, request, ctx)
+    except ToolError as error:
+        ctx.record.error_code = str(error.code)
+        result = error.result(ctx.request_id)
     except ProtocolError:
         raise
     except Exception as error:
         log.exception("method_failed", method=request.method, request_id=ctx.request_id)
-        message = f"An internal error happened here; the operator's log has it under {ctx.request_id}."
+        message = f"An internal error occurred; the server's log has it under {ctx.request_id}."
         raise ProtocolError(ErrorCode.INTERNAL_ERROR, message) from error
+    return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
+
+
+async def _run(method: Method, request: Request, ctx: RequestContext) -> Result:
+    if not method.may_wait:
+        return await method.handler(request, ctx)
+    try:
+        return await ctx.pending_answer.until_drained(method.handler(request, ctx))
+    except Drained:
+        return ctx.answer_when_drained()
+    finally:
+        # What a handler sets refers to the context: a reference cycle would keep both until the garbage collector runs.
+        ctx.answer_when_drained = server_stopping

@@ -1,4 +1,4 @@
-"""``subscriptions/listen`` (2026-07-28): a stream that tells when the list of prompts has changed."""
+"""``subscriptions/listen`` (2026-07-28): a stream of "the list of prompts has changed"."""
 
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
@@ -13,8 +13,8 @@ PROMPTS_CHANGED = "notifications/prompts/list_changed"
 
 
 async def listen(request: Request, ctx: RequestContext) -> Result:
-    """Stay open until the client closes the stream or this server drains; then end with a result."""
-    honoured = _honoured(request)
+    """Notify until the client closes the stream or this server drains; then end with a result."""
+    granted = _granted(request)
     if not ctx.channel.streams:
         raise ProtocolError(
             ErrorCode.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
@@ -23,28 +23,28 @@ async def listen(request: Request, ctx: RequestContext) -> Result:
     bearer = ctx.bearer
     with ctx.services.subscriptions.subscribe(bearer.digest, bearer.source.address) as subscription:
         await ctx.channel.open()
-        await ctx.channel.notify(ACKNOWLEDGED, {**tag, "notifications": honoured})
+        await ctx.channel.notify(ACKNOWLEDGED, {**tag, "notifications": granted})
         while await subscription.changed():
-            if honoured:
+            if granted:
                 await ctx.channel.notify(PROMPTS_CHANGED, tag)
-    # The result alone says that this is a graceful end. ``notifications/cancelled`` is for stdio, by its schema,
-    # and the Python SDK's client takes it for a lost stream.
+    # The result marks a graceful end. ``notifications/cancelled`` is for stdio, by its schema, and the Python SDK's
+    # client takes it for a lost stream.
     return tag
 
 
-def _honoured(request: Request) -> dict[str, JSON]:
-    """The wanted notifications that there are: of the other kinds nothing ever changes here, and tasks are polled.
+def _granted(request: Request) -> dict[str, JSON]:
+    """The requested notifications that this server sends: only those about prompts. Tasks are polled.
 
     The params are not kept: the stream may stay open for days.
     """
-    wanted = request.take_params().get("notifications")
-    if not isinstance(wanted, dict):
+    requested = request.take_params().get("notifications")
+    if not isinstance(requested, dict):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param notifications must be an object.")
-    return {"promptsListChanged": True} if wanted.get("promptsListChanged") is True else {}
+    return {"promptsListChanged": True} if requested.get("promptsListChanged") is True else {}
 
 
 def notify_prompts_changed(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
-    """Tell every subscriber when a new catalog snapshot lists other prompts than the last one did."""
+    """Notify every subscriber when a new catalog snapshot lists other prompts than the one before."""
     listed = b"[]" if before is None else before.cached(prompt_book).listed
     if listed != after.cached(prompt_book).listed:
         subscriptions.notify_all()

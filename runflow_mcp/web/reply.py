@@ -69,7 +69,7 @@ async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
 
 
 class Reply:
-    """Implements ``methods.call.ResponseChannel``; nothing is committed until ``open`` or ``finish``."""
+    """Implements ``methods.context.ResponseChannel``; nothing is committed until ``open`` or ``finish``."""
 
     __slots__ = (
         "_keepalive_task",
@@ -153,7 +153,7 @@ class Reply:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-        self.pending_answer.end()
+        self.pending_answer.release()
 
     def close(self) -> None:
         """Start breaking no more silences."""

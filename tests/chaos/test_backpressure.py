@@ -21,7 +21,7 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
 from tests.virtual_time import VirtualClock

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.chaos.leaks import UNDISTURBED, assert_flat, come_and_go, endless, held
-from tests.methods.seen import polls
+from tests.methods.recorded import polls
 from tests.scripted_sandbox import Action, Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, Serve, Server
 from tests.virtual_time import VirtualClock

@@ -7,8 +7,8 @@ import pytest
 
 from runflow_mcp.runflow.dispatch.dispatcher import BUDGET
 from tests.chaos.world import INPUTS, ROUNDING, Order, World
-from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, KEY, MODEL, Server
 from tests.virtual_time import VirtualClock

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from tests.chaos.world import GRACE, Order, World
-from tests.methods.envelopes import run_error_of
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
+from tests.methods.tool_errors import run_error_of
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, KEY, Serve, Server
 

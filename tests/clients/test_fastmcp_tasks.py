@@ -7,7 +7,7 @@ import pytest
 
 from runflow_mcp.methods.inflight import PendingAnswer
 from tests.clients.processes import PINS, python_peer, talking
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import KEY, Serve
 
@@ -28,7 +28,7 @@ async def test_runs_as_tasks_that_take_no_place_of_a_wait(
     somebody.acquire_slot("a key")  # a full house
     async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
         met = await talk.hear()
-    somebody.end()
+    somebody.release()
     made, failed = sandbox.runs
     assert len(dispatches(sandbox)) == 2
     assert met["id"] == met["result"]["run_id"] == made.id

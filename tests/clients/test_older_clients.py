@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clients.processes import PINS, node_peers, python_peer, talking
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.services import require
 from tests.serving import KEY, Server

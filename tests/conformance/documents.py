@@ -6,7 +6,7 @@ import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.prompts import reject_cursor
+from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.router import Handler
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import with_cache_hints

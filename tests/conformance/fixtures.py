@@ -8,13 +8,14 @@ import sys
 from functools import partial
 from unittest.mock import patch
 
+import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler as HTTPHandler
 
 from runflow_mcp import app, serve
 from runflow_mcp.cli import main as cli
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.router import TOOLS, Handler, MethodTable, method_table
+from runflow_mcp.methods.router import TOOLS, Handler, Method, MethodTable, method_table
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.settings.config import Config
@@ -29,14 +30,9 @@ SPEED = 5.0
 def with_fixtures() -> MethodTable:
     """The product's methods, with the suite's tools, prompts and resources beside its own."""
     table = method_table(*TOOLS, *tools.TOOLS, *asking.TOOLS, *jobs.TOOLS)
-    for handlers in table.values():
-        handlers.update(RESOURCES)
-        handlers["tools/call"] = _keeping_params(handlers["tools/call"])
-        handlers["prompts/list"] = listing_prompts(handlers["prompts/list"])
-        handlers["prompts/get"] = getting_prompts(handlers["prompts/get"])
-        handlers["completion/complete"] = completing(handlers["completion/complete"])
-        for handshake in {"initialize", "server/discover"} & set(handlers):
-            handlers[handshake] = _declaring_resources(handlers[handshake])
+    table.update({name: Method(name, handler) for name, handler in RESOURCES.items()})
+    for name, wrap in WRAPPERS.items():
+        table[name] = attrs.evolve(table[name], handler=wrap(table[name].handler))
     return table
 
 
@@ -54,6 +50,17 @@ def _declaring_resources(product: Handler) -> Handler:
         return {**result, "capabilities": {**result["capabilities"], "resources": {}}}
 
     return handler
+
+
+#: What the fixtures put around the product's own handlers.
+WRAPPERS = {
+    "tools/call": _keeping_params,
+    "prompts/list": listing_prompts,
+    "prompts/get": getting_prompts,
+    "completion/complete": completing,
+    "initialize": _declaring_resources,
+    "server/discover": _declaring_resources,
+}
 
 
 @web.middleware

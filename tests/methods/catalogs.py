@@ -1,4 +1,4 @@
-"""Catalogs of a test's own making, and a server that has read one."""
+"""Helpers that make the sandbox publish a test's own catalog."""
 
 from typing import Any
 

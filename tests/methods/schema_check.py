@@ -1,4 +1,4 @@
-"""The judgement of an independent JSON Schema validator."""
+"""Helpers: checks by an independent JSON Schema validator."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,6 @@ def fits(schema: Mapping[str, Any], value: object) -> bool:
 
 
 def is_schema(schema: Mapping[str, Any]) -> bool:
-    """Raises with the reason when ``schema`` is none itself."""
+    """Raises with the reason when ``schema`` is not a JSON Schema."""
     Draft202012Validator.check_schema(schema)
     return True

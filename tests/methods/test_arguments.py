@@ -1,4 +1,4 @@
-"""Tool arguments: what fits, what is forgiven, and that every fault is named by its path."""
+"""Tool arguments: what is valid, what is tolerated, and that every error is named by its path."""
 
 import contextlib
 import gc
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from runflow_mcp.errors import ToolError
 from runflow_mcp.json_types import deeper_than
-from runflow_mcp.methods.tools.arguments import GenerateArguments, ListModelsArguments, read_arguments
+from runflow_mcp.methods.tools.arguments import read_arguments
+from runflow_mcp.methods.tools.generate import GenerateArguments
+from runflow_mcp.methods.tools.list_models import ListModelsArguments
 from runflow_mcp.runflow.catalog.entries import CATEGORIES
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from tests.protocol.laws import json_values, law
@@ -31,7 +33,7 @@ def listing(**arguments: object) -> ListModelsArguments:
 
 
 def faults(kind: Any, arguments: dict[str, Any]) -> dict[str, str]:
-    """path → message of every fault."""
+    """path → message of every error."""
     with pytest.raises(ToolError) as caught:
         read_arguments(kind, arguments)
     error = caught.value
@@ -108,7 +110,7 @@ def test_a_model_may_be_a_runs_endpoint_or_be_quoted(given_: str, model: str) ->
         True,
     ],
 )
-def test_anything_else_is_no_model(model: object) -> None:
+def test_anything_else_is_not_a_model(model: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "model": model})) == {"model"}
 
 
@@ -118,7 +120,7 @@ def test_an_input_may_be_a_text_that_holds_an_object(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], [{}], 5, True, "", "x", "[]", "null", '"{}"', '{"a":', "{'a':1}"])
-def test_anything_else_is_no_input(value: object) -> None:
+def test_anything_else_is_not_an_input(value: object) -> None:
     assert set(faults(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
 
 
@@ -183,7 +185,7 @@ def test_a_number_as_client_ref_is_its_digits(number: float, digits: str) -> Non
     "number", [1e22, 2.0**53, -1e300, 123456789012345678901234567890.0, float("inf"), float("nan")]
 )
 def test_a_number_that_lost_digits_is_not_a_client_ref(number: float) -> None:
-    """Two different ones would name one run."""
+    """Two different numbers would become one client_ref."""
     assert set(faults(GenerateArguments, {**GIVEN, "client_ref": number})) == {"client_ref"}
 
 
@@ -248,11 +250,11 @@ def test_a_category_is_taken_in_any_case_and_with_any_separator(category: str, r
 
 
 @pytest.mark.parametrize("category", ["image", "texttoimage", "text-to-imag", "null", 5, True, []])
-def test_anything_else_is_no_category(category: object) -> None:
+def test_anything_else_is_not_a_category(category: object) -> None:
     named = faults(ListModelsArguments, {"category": category})
     assert set(named) == {"category"}
     if isinstance(category, str):
-        assert all(one in named["category"] for one in CATEGORIES)
+        assert all(category in named["category"] for category in CATEGORIES)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_a_limit_is_a_whole_number(limit: object, read: int) -> None:
         {},
     ],
 )
-def test_anything_else_is_no_limit(limit: object) -> None:
+def test_anything_else_is_not_a_limit(limit: object) -> None:
     named = faults(ListModelsArguments, {"limit": limit})
     assert named == {"limit": "must be a whole number from 1 to 200"}
 
@@ -372,7 +374,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_right_one(name: str, meant:
     assert f"did you mean {meant}?" in named[name]
 
 
-def test_a_name_that_is_near_to_none_is_refused_without_a_guess() -> None:
+def test_an_unknown_argument_unlike_any_other_is_refused_without_a_guess() -> None:
     named = faults(GenerateArguments, {**GIVEN, "zzz": 1, "prompt": "x"})
     assert "did you mean" not in named["zzz"]
     assert "inputs go inside input" in named["prompt"]
@@ -383,20 +385,20 @@ def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
     with pytest.raises(ToolError) as caught:
         read_arguments(GenerateArguments, {"input": 5, **many})
     error = caught.value
-    assert [one["path"] for one in error.details["faults"]][:2] == ["model", "input"]
+    assert [fault["path"] for fault in error.details["faults"]][:2] == ["model", "input"]
     assert len(error.details["faults"]) == 10
     assert error.details["faults_omitted"] == 28_992
-    assert "29,002 arguments do not fit: model, input, 0?x" in error.message
+    assert "29,002 arguments are invalid: model, input, 0?x" in error.message
     assert error.message.endswith("and 28,992 more.")
     assert len(orjson.dumps(error.result("r"))) < 8192
 
 
 class _Arguments(dict[str, Any]):
-    """Arguments whose end can be seen."""
+    """Arguments that a weak reference can observe."""
 
 
 def test_a_refusal_keeps_nothing_of_the_arguments_alive() -> None:
-    """Reference cycles would keep a request until the next full collection, which memory may not last for."""
+    """Reference cycles would keep requests until the next full collection, and memory might run out before."""
     gc.disable()
     try:
         arguments = _Arguments({"model": 1, "input": {"a": [1]}, "wait": "x", "zzz": 1})
@@ -426,13 +428,13 @@ def test_an_argument_that_nobody_knows_is_a_fault(value: object) -> None:
     assert set(faults(ListModelsArguments, {"limits": value})) == {"limits"}
 
 
-def test_a_fault_is_told_in_plain_words() -> None:
+def test_an_invalid_argument_is_named_in_plain_words() -> None:
     with pytest.raises(ToolError) as caught:
         listing(limit=0)
-    assert caught.value.message == "1 argument does not fit: limit."
+    assert caught.value.message == "1 argument is invalid: limit."
     with pytest.raises(ToolError) as caught:
         listing(limit=0, category="x")
-    assert re.match(r"2 arguments do not fit: \w+, \w+\.", caught.value.message)
+    assert re.match(r"2 arguments are invalid: \w+, \w+\.", caught.value.message)
     assert caught.value.upstream_status is None
 
 

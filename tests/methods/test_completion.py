@@ -47,7 +47,7 @@ async def test_no_more_than_a_hundred_values_are_shown(serve: Serve, sandbox: Sc
     assert shown == {"values": allowed[:100], "total": 150, "hasMore": True}
 
 
-async def test_values_that_are_no_texts_are_offered_as_json_has_them(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_values_that_are_not_strings_are_completed_as_json(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox, entry("runflow/odd", inputs=[{"name": "v", "type": "boolean", "enum": [True, 2, 1.5]}]))
     shown = await values(await serve(), "v", "", {"type": "ref/prompt", "name": "odd"})
     assert shown["values"] == ["true", "2", "1.5"]
@@ -68,7 +68,7 @@ async def test_values_that_are_no_texts_are_offered_as_json_has_them(serve: Serv
     ],
     ids=str,
 )
-async def test_what_does_not_fit_is_invalid_params(server: Server, params: object) -> None:
+async def test_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("completion/complete", params)
     assert answer.status == 200
     assert answer.error["code"] == -32602

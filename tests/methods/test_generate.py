@@ -1,14 +1,14 @@
-"""``generate`` when all goes well: what it answers, and in which form."""
+"""Successful calls of ``generate``: the members and the form of the answer."""
 
 import re
 
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox
+from tests.methods.recorded import asked, dispatches, polls
 from tests.methods.schema_check import fits
-from tests.methods.seen import asked, dispatches, polls
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server
 
@@ -81,7 +81,7 @@ async def test_the_output_is_upstreams_own(server: Server, sandbox: ScriptedSand
 )
 async def test_every_shape_of_output_fits_the_output_schema(server: Server, model: str, input_: object) -> None:
     answer = await server.generate(model, input_, headers=LATER)
-    assert fits(GENERATE["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
     assert answer.structured["status"] == "succeeded"
     assert len(answer.structured["outputs"]) == len(answer.result["content"]) - 1
     assert bool(answer.structured["outputs"]) == (model != "sandbox/inline")
@@ -130,7 +130,7 @@ async def test_a_started_run_can_be_waited_for_later(server: Server, sandbox: Sc
     assert len(sandbox.runs) == 1
 
 
-async def test_no_wait_on_a_run_that_has_ended_brings_its_outputs(server: Server) -> None:
+async def test_wait_false_on_an_ended_run_returns_its_outputs(server: Server) -> None:
     await server.generate(client_ref="ended")
     again = await server.generate(wait=False, client_ref="ended")
     assert again.structured["status"] == "succeeded"
@@ -148,7 +148,7 @@ async def test_a_run_that_is_terminal_at_once_is_plain_json(server: Server, sand
 
 async def test_an_unknown_state_is_waited_through(server: Server) -> None:
     answer = await server.generate("sandbox/odd", token=1, accept=BOTH)
-    assert any(told["message"].startswith("warming_up") for told in answer.progress)
+    assert any(sent["message"].startswith("warming_up") for sent in answer.progress)
     assert answer.structured["status"] == "succeeded"
     assert answer.structured["cost"] is None
 
@@ -167,7 +167,7 @@ async def test_a_client_of_2026_gets_links(server: Server) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"MCP-Protocol-Version": "2025-03-26"}], ids=["no header", "2025-03-26"])
 async def test_a_client_that_does_not_know_links_gets_the_text_alone(server: Server, headers: dict[str, str]) -> None:
-    """Such clients throw a whole result away for a content block that they do not know."""
+    """Such clients reject a whole result because of a content block that they do not know."""
     for options in ({"accept": BOTH, "token": 1}, {}, {"wait": False}):
         answer = await server.generate(client_ref="old", headers=headers, **options)
         assert [block["type"] for block in answer.result["content"]] == ["text"]

@@ -1,4 +1,4 @@
-"""What cuts a wait short: the ceiling, a full house, a stop of the process, a client that leaves."""
+"""What ends a wait early: the time limit, the limit of slots, a drain, a client that leaves."""
 
 import asyncio
 from typing import Any
@@ -7,8 +7,8 @@ import attrs
 import pytest
 
 from runflow_mcp.runflow.dispatch import slots
-from tests.methods.envelopes import run_error_of, tool_error_of
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 
@@ -154,7 +154,7 @@ async def test_a_dispatch_under_way_counts_as_a_wait(serve: Serve, sandbox: Scri
     await waiting
 
 
-async def test_a_full_house_still_starts_runs_and_lists_models(serve: Serve) -> None:
+async def test_a_server_without_free_slots_still_starts_runs_and_lists_models(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate())
     await server.services.clock.sleep(1)
@@ -163,7 +163,7 @@ async def test_a_full_house_still_starts_runs_and_lists_models(serve: Serve) -> 
     await waiting
 
 
-async def test_a_wait_that_was_cut_short_gives_its_place_back(serve: Serve) -> None:
+async def test_an_interrupted_wait_releases_its_slot(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1", MCP_POLL_TIMEOUT_MS="5000")
     for _ in range(3):
         run_error_of(await server.generate(SLOW), "polling_timeout")
@@ -177,7 +177,7 @@ def drain(server: Server, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
-async def test_a_stop_answers_the_waits_that_remain(server: Server, accept: str | None) -> None:
+async def test_a_drain_answers_the_waits_that_remain(server: Server, accept: str | None) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="cut", token=1, accept=accept))
     await server.services.clock.sleep(10)
     drain(server, 8)
@@ -199,7 +199,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     assert server.services.inflight.pending == 0
 
 
-async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_drain_during_the_dispatch_names_the_client_ref_only(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CREATE, Delay(20))
     waiting = asyncio.create_task(server.generate(client_ref="unborn"))
     await server.services.clock.sleep(1)
@@ -211,7 +211,7 @@ async def test_a_stop_within_the_dispatch_names_the_client_ref_alone(server: Ser
     assert "nothing was started" not in error["message"]
 
 
-async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(
+async def test_a_draining_server_starts_no_wait_but_answers_short_calls(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     drain(server, 8)
@@ -225,14 +225,16 @@ async def test_while_stopping_no_wait_begins_but_short_calls_are_answered(
     assert (await server.rpc("ping")).result == {}
 
 
-async def test_what_a_stop_cut_short_is_resumed_elsewhere(serve: Serve, sandbox: ScriptedSandbox) -> None:
-    stopping, other = await serve(), await serve()
+async def test_a_wait_that_a_drain_interrupted_is_resumed_on_another_replica(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
+    stopping, another = await serve(), await serve()
     waiting = asyncio.create_task(stopping.generate(client_ref="moved"))
     await stopping.services.clock.sleep(1)
     drain(stopping, 0)
     cut = (await waiting).tool_error
     assert cut["code"] == "server_draining"
-    assert (await other.generate(client_ref="moved")).structured["run_id"] == cut["details"]["run_id"]
+    assert (await another.generate(client_ref="moved")).structured["run_id"] == cut["details"]["run_id"]
     assert len(sandbox.runs) == 1
 
 
@@ -268,7 +270,7 @@ async def test_a_client_that_leaves_within_the_dispatch_leaves_a_run_to_find(
     assert len(sandbox.runs) == 1
 
 
-async def test_a_stop_answers_who_waits_for_the_first_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_drain_answers_calls_that_wait_for_the_first_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Hang(600), times=None)
     server = await serve()
     models = asyncio.create_task(server.call("list_models"))

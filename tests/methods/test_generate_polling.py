@@ -1,11 +1,11 @@
-"""The polls as Runflow sees them: when they come, and what one that fails does to the wait."""
+"""The polls that Runflow receives: their times, and the effect of a failed poll on the wait."""
 
 import itertools
 
 import orjson
 import pytest
 
-from tests.methods.seen import dispatches, lookups, polls
+from tests.methods.recorded import dispatches, lookups, polls
 from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, Serve, Server
 
@@ -15,7 +15,7 @@ NOT_FOUND = Respond(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found","er
 
 def moments(sandbox: ScriptedSandbox) -> list[float]:
     """When the polls came, in seconds after the dispatch."""
-    return [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
+    return [request.at - dispatches(sandbox)[0].at for request in polls(sandbox)]
 
 
 async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
@@ -24,18 +24,18 @@ async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sa
     assert times[0] == pytest.approx(2.0)
     # The last poll comes half a second before the ceiling, so that an end of the run is not missed.
     assert times[-1] == pytest.approx(599.5, abs=0.6)
-    for one, following in itertools.pairwise(times[:-1]):
-        longest = 2.0 if one < 30 else 5.0 if one < 120 else 10.0
-        assert longest * 0.9 - 1e-6 <= following - one <= longest + 1e-6
+    for earlier, later in itertools.pairwise(times[:-1]):
+        longest = 2.0 if earlier < 30 else 5.0 if earlier < 120 else 10.0
+        assert longest * 0.9 - 1e-6 <= later - earlier <= longest + 1e-6
 
 
-async def test_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_poll_delays_vary_so_that_runs_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW)
-    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments(sandbox))]
     assert len({round(gap, 3) for gap in gaps}) > len(gaps) / 2
 
 
-async def test_each_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_each_poll_delay_counts_from_the_end_of_the_poll_before(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Delay(7), times=2)
     await server.generate(SLOW)
     first, second, third, *_ = moments(sandbox)
@@ -102,10 +102,10 @@ async def test_a_poll_that_fails_is_repeated_and_does_not_lose_the_run(
     assert len(polls(sandbox)) >= 5
 
 
-async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_progress_is_sent_after_failed_polls_too(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(500), times=3)
     answer = await server.generate(token=1, accept=BOTH)
-    figures = [told["progress"] for told in answer.progress]
+    figures = [sent["progress"] for sent in answer.progress]
     assert len(figures) == 5
     assert figures == sorted(set(figures))
 
@@ -113,7 +113,7 @@ async def test_progress_is_told_after_failed_polls_too(server: Server, sandbox: 
 async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(500), times=6)
     await server.generate()
-    gaps = [following - one for one, following in itertools.pairwise(moments(sandbox))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments(sandbox))]
     assert gaps[2] > gaps[1] > gaps[0]
     assert max(gaps) <= 30
     assert len({round(gap, 2) for gap in gaps}) == len(gaps)
@@ -138,7 +138,7 @@ async def test_polls_that_fail_for_ever_end_at_the_ceiling_with_the_run(serve: S
     assert server.services.clock.monotonic() == pytest.approx(60)
 
 
-async def test_a_run_that_cannot_be_read_yet_is_read_lag(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_404_soon_after_the_dispatch_is_taken_for_read_lag(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, NOT_FOUND, times=2)
     answer = await server.generate()
     assert answer.structured["status"] == "succeeded"

@@ -1,4 +1,4 @@
-"""Every way in which Runflow says no, and the tool error that it becomes."""
+"""Every refusal of Runflow's, and the tool error that it becomes."""
 
 import hashlib
 from random import Random
@@ -6,11 +6,11 @@ from random import Random
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox
-from tests.methods.envelopes import run_error_of, tool_error_of
+from tests.methods.recorded import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.seen import dispatches
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Serve, Server, free_port, run_server
 from tests.virtual_time import VirtualClock
@@ -55,7 +55,7 @@ async def test_a_refusal_by_the_sandbox(
     assert details["client_ref"] in text
     assert "run_id" not in details
     assert len(sandbox.runs) == 0
-    assert fits(GENERATE["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 def body(code: object = None, errors: object = None, message: object = "Why not") -> bytes:
@@ -159,12 +159,12 @@ REASONS: dict[str, tuple[object, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "shown"), REASONS.values(), ids=REASONS)
+@pytest.mark.parametrize(("body", "shown"), REASONS.values(), ids=REASONS)
 @pytest.mark.parametrize("status", [400, 403, 422])
 async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
-    server: Server, sandbox: ScriptedSandbox, said: object, shown: tuple[str, ...], status: int
+    server: Server, sandbox: ScriptedSandbox, body: object, shown: tuple[str, ...], status: int
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.script.add(Route.CREATE, Respond(status, content))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=status, refused_without_code=True)
@@ -175,7 +175,7 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [
         b"<!doctype html><html><title>No</title><body>secret page</body></html>",
         b"\n <html>secret page</html>",
@@ -190,10 +190,10 @@ async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
     ],
     ids=repr,
 )
-async def test_a_page_or_a_broken_body_gives_the_status_alone(
-    server: Server, sandbox: ScriptedSandbox, said: bytes
+async def test_an_html_or_broken_error_body_gives_the_status_only(
+    server: Server, sandbox: ScriptedSandbox, body: bytes
 ) -> None:
-    sandbox.script.add(Route.CREATE, Respond(422, said))
+    sandbox.script.add(Route.CREATE, Respond(422, body))
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=422, refused_without_code=True)
     assert error["message"] == "Runflow answered HTTP 422."
@@ -206,7 +206,7 @@ async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbo
 
 
 @pytest.mark.parametrize(
-    ("said", "errors"),
+    ("body", "errors"),
     [
         ({"detail": [FIELD]}, [FIELD]),
         ({"error": {"details": [{"field": "prompt"}]}}, [{"field": "prompt"}]),
@@ -220,16 +220,16 @@ async def test_a_text_that_calls_itself_html_is_not_shown(server: Server, sandbo
     ids=str,
 )
 async def test_the_single_errors_of_a_refusal_are_in_the_details(
-    server: Server, sandbox: ScriptedSandbox, said: object, errors: list[object]
+    server: Server, sandbox: ScriptedSandbox, body: object, errors: list[object]
 ) -> None:
-    sandbox.script.add(Route.CREATE, Respond(422, orjson.dumps(said)))
+    sandbox.script.add(Route.CREATE, Respond(422, orjson.dumps(body)))
     answer = await server.generate()
     assert answer.tool_error["details"]["errors"] == errors
     assert (f"errors: {orjson.dumps(errors).decode()}" in answer.result["content"][0]["text"]) is bool(errors)
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("body", "code"),
     [
         ({"detail": {"code": "SAFETY_BLOCK", "message": "No."}}, "safety_block"),
         ({"detail": [{"type": "SAFETY_BLOCK", "msg": "No."}]}, "safety_block"),
@@ -242,9 +242,9 @@ async def test_the_single_errors_of_a_refusal_are_in_the_details(
     ids=str,
 )
 async def test_a_code_is_found_beside_the_documented_place_too(
-    server: Server, sandbox: ScriptedSandbox, said: object, code: str
+    server: Server, sandbox: ScriptedSandbox, body: object, code: str
 ) -> None:
-    sandbox.script.add(Route.CREATE, Respond(400, orjson.dumps(said)))
+    sandbox.script.add(Route.CREATE, Respond(400, orjson.dumps(body)))
     tool_error_of(await server.generate(), code, upstream_status=400)
 
 
@@ -286,11 +286,11 @@ NOT_FOUND: list[tuple[object, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "code"), NOT_FOUND, ids=str)
+@pytest.mark.parametrize(("body", "code"), NOT_FOUND, ids=str)
 async def test_a_404_that_names_something_else_is_not_about_the_model(
-    server: Server, sandbox: ScriptedSandbox, said: object, code: str | None
+    server: Server, sandbox: ScriptedSandbox, body: object, code: str | None
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.script.add(Route.CREATE, Respond(404, content))
     answer = await server.generate()
     error = tool_error_of(
@@ -302,7 +302,7 @@ async def test_a_404_that_names_something_else_is_not_about_the_model(
     assert ("suggestions" in error["details"]) is (code is None)
 
 
-async def test_what_runflow_said_of_a_model_is_told(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_the_error_of_an_unknown_model_quotes_runflow(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CREATE, Respond(404, b'{"message":"Model nano was retired in May"}'))
     answer = await server.generate()
     tool_error_of(answer, "model_not_found", upstream_status=404)
@@ -353,7 +353,7 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("body", "shown"),
     [
         ({"detail": "This run belongs to another organization"}, "This run belongs to another organization"),
         ({"error": "No scope runs:read"}, "No scope runs:read"),
@@ -361,10 +361,10 @@ async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
     ],
     ids=str,
 )
-async def test_the_reason_of_a_refused_poll_is_told(
-    server: Server, sandbox: ScriptedSandbox, said: object, shown: str
+async def test_the_reason_of_a_refused_poll_is_in_the_error(
+    server: Server, sandbox: ScriptedSandbox, body: object, shown: str
 ) -> None:
-    content = said if isinstance(said, bytes) else orjson.dumps(said)
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
     sandbox.script.add(Route.GET_RUN, Respond(403, content), times=None)
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed", upstream_status=403, refused_without_code=True)
@@ -383,11 +383,12 @@ async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: Script
 async def test_upstreams_errors_pass_untouched_and_are_in_the_text(server: Server) -> None:
     answer = await server.generate("google/nano-banana-pro/edit", {"resolution": "8K"})
     errors = answer.tool_error["details"]["errors"]
-    assert [one["loc"] for one in errors] == [["body", "input", "prompt"], ["body", "input", "image_urls"]]
-    assert all(one["loc"][-1] in answer.result["content"][0]["text"] for one in errors)
+    assert [entry["loc"] for entry in errors] == [["body", "input", "prompt"], ["body", "input", "image_urls"]]
+    assert all(entry["loc"][-1] in answer.result["content"][0]["text"] for entry in errors)
 
 
 async def test_a_model_that_is_not_there_brings_up_to_five_near_names(server: Server) -> None:
+    await server.call("list_models")  # the catalog has arrived
     answer = await server.generate("google/nano-banana")
     suggestions = answer.tool_error["details"]["suggestions"]
     assert "google/nano-banana-2" in suggestions
@@ -395,12 +396,12 @@ async def test_a_model_that_is_not_there_brings_up_to_five_near_names(server: Se
     assert all(name in answer.result["content"][0]["text"] for name in suggestions)
 
 
-async def test_a_model_like_no_other_brings_no_names(server: Server) -> None:
+async def test_an_unknown_model_unlike_any_other_has_no_suggestions(server: Server) -> None:
     answer = await server.generate("zzzz/qqqq")
     assert answer.tool_error["details"]["suggestions"] == []
 
 
-async def test_a_failed_run_says_why_and_asks_for_a_new_client_ref(server: Server) -> None:
+async def test_a_failed_run_names_its_reason_and_asks_for_a_new_client_ref(server: Server) -> None:
     answer = await server.generate("sandbox/failing", client_ref="bad", token=1, accept=BOTH)
     error = run_error_of(answer, "run_failed")
     assert error["details"]["failure_code"] == "content_policy_violation"
@@ -446,7 +447,7 @@ async def test_an_upstream_that_is_not_there_is_generate_failed(serve: Serve) ->
 
 
 class _Broken(Random):
-    """A source of chance that fails, as anything of our own may."""
+    """A random source that fails, for an unexpected exception in the product."""
 
     def uniform(self, a: float, b: float) -> float:
         raise RuntimeError(f"internals: {a} {b}")

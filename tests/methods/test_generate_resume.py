@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.methods.envelopes import run_error_of, tool_error_of
-from tests.methods.seen import dispatches, lookups, polls
+from tests.methods.recorded import dispatches, lookups, polls
+from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Quirks, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 from tests.virtual_time import VirtualClock
@@ -32,9 +32,9 @@ async def test_a_run_past_the_ceiling_is_waited_for_again(serve: Serve, sandbox:
 
 
 async def test_another_replica_finds_the_run(serve: Serve, sandbox: ScriptedSandbox) -> None:
-    one, other = await serve(), await serve()
-    started = await one.generate(wait=False, client_ref="replica")
-    ended = await other.generate(client_ref="replica")
+    replica, another = await serve(), await serve()
+    started = await replica.generate(wait=False, client_ref="replica")
+    ended = await another.generate(client_ref="replica")
     assert ended.structured["run_id"] == started.structured["run_id"]
     assert len(sandbox.runs) == 1
 
@@ -48,7 +48,9 @@ async def test_the_same_input_is_not_ignored(server: Server, *, wait: bool, same
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: ScriptedSandbox, *, wait: bool) -> None:
+async def test_a_found_run_of_another_input_reports_input_ignored(
+    server: Server, sandbox: ScriptedSandbox, *, wait: bool
+) -> None:
     started = await server.generate(wait=False, client_ref="taken")
     again = await server.generate(client_ref="taken", input={"prompt": "something else"}, wait=wait)
     assert again.structured["run_id"] == started.structured["run_id"]
@@ -57,7 +59,7 @@ async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: Scri
     assert len(sandbox.runs) == 1
 
 
-async def test_a_failed_run_says_too_that_the_input_was_ignored(server: Server) -> None:
+async def test_a_failed_run_of_another_input_reports_input_ignored_too(server: Server) -> None:
     await server.generate("sandbox/failing", client_ref="failed")
     again = await server.generate("sandbox/failing", {"prompt": "mended"}, client_ref="failed")
     error = run_error_of(again, "run_failed")
@@ -159,21 +161,21 @@ async def test_a_run_found_in_a_list_of_summaries_is_shown_whole(
     serve: Serve, sandbox: ScriptedSandbox, *, wait: bool
 ) -> None:
     sandbox.quirks = Quirks(summaries=True)
-    one, other = await serve(), await serve()
-    first = await one.generate(client_ref="summary")
-    again = await other.generate(client_ref="summary", wait=wait)
+    replica, another = await serve(), await serve()
+    first = await replica.generate(client_ref="summary")
+    again = await another.generate(client_ref="summary", wait=wait)
     assert again.structured["outputs"] == first.structured["outputs"] != []
     assert again.structured["status"] == "succeeded"
 
 
 async def test_a_run_that_cannot_be_read_at_first_is_waited_for(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.quirks = Quirks(summaries=True)
-    one, other = await serve(), await serve()
-    first = await one.generate(client_ref="summary")
+    replica, another = await serve(), await serve()
+    first = await replica.generate(client_ref="summary")
     sandbox.script.add(Route.GET_RUN, Respond(502), times=5)
-    started = await other.generate(client_ref="summary", wait=False)
+    started = await another.generate(client_ref="summary", wait=False)
     assert (started.structured["run_id"], started.structured["status"]) == (first.structured["run_id"], "unknown")
-    again = await other.generate(client_ref="summary")
+    again = await another.generate(client_ref="summary")
     assert again.structured["outputs"] == first.structured["outputs"] != []
     assert len(sandbox.runs) == 1
 
@@ -184,11 +186,11 @@ async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
     serve: Serve, sandbox: ScriptedSandbox, read: str, *, wait: bool
 ) -> None:
     sandbox.quirks = Quirks(summaries=True)
-    one, other = await serve(), await serve()
-    await one.generate(client_ref="summary")
+    replica, another = await serve(), await serve()
+    await replica.generate(client_ref="summary")
     if read == "later":
         sandbox.script.add(Route.GET_RUN, Respond(502), times=4)
-    answer = await other.generate("ideogram/v3", client_ref="summary", wait=wait)
+    answer = await another.generate("ideogram/v3", client_ref="summary", wait=wait)
     assert len(sandbox.runs) == 1
     if read == "later" and not wait:
         assert answer.structured["status"] == "unknown"
@@ -200,7 +202,7 @@ async def test_a_run_of_another_model_behind_a_summary_is_a_conflict(
 @pytest.mark.parametrize("skew", [-60.0, 0.0, 60.0])
 @pytest.mark.parametrize("lost", [None, Reset(created=True), Delay(6.0, created=True)], ids=repr)
 @pytest.mark.parametrize("client_ref", [None, "Mine"])
-async def test_a_new_run_is_never_said_to_have_ignored_its_input(
+async def test_a_new_run_never_reports_input_ignored(
     server: Server, sandbox: ScriptedSandbox, lost: Action | None, client_ref: str | None, skew: float
 ) -> None:
     sandbox.quirks = Quirks(clock_skew=skew, trim_input=True, keep_metadata=False, lower_ref=True)

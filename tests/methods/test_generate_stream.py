@@ -1,4 +1,4 @@
-"""The form of a waiting answer: an event stream or JSON, opened early, never silent for long, with progress."""
+"""The form of a waiting answer: an event stream or JSON, opened early, with keepalives and progress."""
 
 import asyncio
 import itertools
@@ -7,7 +7,7 @@ import re
 import orjson
 import pytest
 
-from tests.methods.watching import watch
+from tests.methods.timing_client import watch
 from tests.scripted_sandbox import Delay, Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, Server
 
@@ -74,12 +74,12 @@ async def test_the_stream_has_one_message_a_frame_and_no_ids(server: Server) -> 
 async def test_progress_comes_under_the_token_as_it_was_sent(server: Server, token: str | int) -> None:
     answer = await server.generate(token=token, accept=BOTH)
     assert len(answer.progress) >= 2
-    assert all(told["progressToken"] == token for told in answer.progress)
-    assert all(type(told["progressToken"]) is type(token) for told in answer.progress)
+    assert all(sent["progressToken"] == token for sent in answer.progress)
+    assert all(type(sent["progressToken"]) is type(token) for sent in answer.progress)
 
 
 @pytest.mark.parametrize("token", [True, 1.5, None, [1]], ids=repr)
-async def test_a_token_that_is_none_asks_for_no_progress(server: Server, token: object) -> None:
+async def test_a_malformed_progress_token_requests_no_progress(server: Server, token: object) -> None:
     params = {
         "name": "generate",
         "arguments": {"model": MODEL, "input": {"prompt": "x"}},
@@ -100,27 +100,27 @@ async def test_the_first_progress_names_the_run_and_its_client_ref(server: Serve
 
 async def test_progress_comes_at_dispatch_and_after_each_poll(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.generate(token=1, accept=BOTH)
-    polled = [one for one in sandbox.requests if one.path.startswith("/v1/runs/")]
+    polled = [request for request in sandbox.requests if request.path.startswith("/v1/runs/")]
     assert len(answer.progress) == 1 + len(polled)
 
 
 @pytest.mark.parametrize("model", [MODEL, SLOW, "sandbox/failing", "sandbox/odd"])
 async def test_progress_increases_strictly_and_never_passes_its_total(server: Server, model: str) -> None:
     answer = await server.generate(model, token=1, accept=BOTH)
-    figures = [told["progress"] for told in answer.progress]
-    assert all(one < following for one, following in itertools.pairwise(figures))
-    assert all(told["progress"] <= told.get("total", told["progress"]) for told in answer.progress)
-    totals = [told["total"] for told in answer.progress if "total" in told]
+    figures = [sent["progress"] for sent in answer.progress]
+    assert all(earlier < later for earlier, later in itertools.pairwise(figures))
+    assert all(sent["progress"] <= sent.get("total", sent["progress"]) for sent in answer.progress)
+    totals = [sent["total"] for sent in answer.progress if "total" in sent]
     assert len(set(totals)) <= 1
-    assert not totals or all("total" in told for told in answer.progress[-len(totals) :])
+    assert not totals or all("total" in sent for sent in answer.progress[-len(totals) :])
 
 
-async def test_the_message_says_state_steps_and_time(server: Server) -> None:
+async def test_a_progress_message_has_status_steps_and_time(server: Server) -> None:
     answer = await server.generate(SLOW, token=1, accept=BOTH)
-    for told in answer.progress[1:]:
-        assert re.fullmatch(r"running, \d of 7 steps, \d+ s", told["message"])
-        assert told["total"] == 7
-        assert int(told["progress"]) == int(told["message"].split()[1])
+    for sent in answer.progress[1:]:
+        assert re.fullmatch(r"running, \d of 7 steps, \d+ s", sent["message"])
+        assert sent["total"] == 7
+        assert int(sent["progress"]) == int(sent["message"].split()[1])
 
 
 async def test_a_finished_run_ends_at_its_total(server: Server) -> None:
@@ -185,7 +185,9 @@ async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(
     assert watched.head == pytest.approx(9.0)
 
 
-async def test_a_dispatch_that_fails_on_an_open_stream_is_told_on_it(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_dispatch_that_fails_after_the_stream_opened_is_answered_on_it(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     refusal = Respond(403, b'{"code":"PERMISSION_DENIED","message":"no"}')
     sandbox.script.add(Route.LIST_RUNS, Delay(11))
     sandbox.script.add(Route.CREATE, refusal)
@@ -242,4 +244,4 @@ async def test_a_progress_token_over_a_kilobyte_is_refused_before_anything_start
     answer = await server.generate(token="t" * 250_000, accept=accept)
     assert (answer.status, answer.error["code"], answer.json["id"]) == (200, -32602, 1)
     assert len(answer.content) < 500
-    assert not any(one.path.endswith("/runs") for one in sandbox.requests)
+    assert not any(request.path.endswith("/runs") for request in sandbox.requests)

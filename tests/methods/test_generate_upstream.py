@@ -1,4 +1,4 @@
-"""What goes to Runflow for a call: the order, the caller's bearer and trace, and nothing out of bounds."""
+"""The requests that a call sends to Runflow: the run request, the caller's bearer and trace, safe paths."""
 
 import hashlib
 
@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from runflow_mcp.sandbox.credentials import fingerprint
-from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import asked, dispatches
+from tests.methods.recorded import asked, dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
@@ -31,13 +31,13 @@ async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     await server.generate(client_ref="bearer", key="rf_live_my_own")
-    assert {one.key for one in asked(sandbox)} == {fingerprint("rf_live_my_own")}
-    assert not any("Cookie" in one.headers for one in sandbox.requests)
+    assert {request.key for request in asked(sandbox)} == {fingerprint("rf_live_my_own")}
+    assert not any("Cookie" in request.headers for request in sandbox.requests)
 
 
 async def test_the_documents_are_fetched_without_any_bearer(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.call("list_models")
-    assert [one.key for one in sandbox.requests] == [None, None]
+    assert [request.key for request in sandbox.requests] == [None, None]
 
 
 async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
@@ -50,7 +50,7 @@ async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
         ("ideogram/v3", KEY, "a"),
     ]:
         await server.generate(model, key=key, client_ref=ref, wait=False)
-    keys = [one.headers["Idempotency-Key"] for one in dispatches(sandbox)]
+    keys = [request.headers["Idempotency-Key"] for request in dispatches(sandbox)]
     assert len(set(keys)) == 4
     assert not any("rf_live" in key or len(key) > 255 for key in keys)
 
@@ -58,10 +58,10 @@ async def test_the_idempotency_key_is_one_for_each_bearer_model_and_client_ref(
 async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(
     serve: Serve, sandbox: ScriptedSandbox
 ) -> None:
-    server, other = await serve(), await serve()
+    server, another = await serve(), await serve()
     sandbox.script.add(Route.LIST_RUNS, Respond(200, b'{"items":[]}'), times=None)
     await server.generate(client_ref="a", wait=False)
-    await other.generate(client_ref="a", wait=False)
+    await another.generate(client_ref="a", wait=False)
     first, second = dispatches(sandbox)
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
     assert first.body == second.body
@@ -136,7 +136,7 @@ async def test_an_input_of_200_levels_goes_on_and_of_201_does_not(server: Server
     ],
 )
 @pytest.mark.parametrize("client_ref", [None, "mine"])
-async def test_a_model_that_is_none_never_reaches_runflow(
+async def test_a_malformed_model_name_is_not_sent_upstream(
     server: Server, sandbox: ScriptedSandbox, model: str, client_ref: str | None
 ) -> None:
     answer = await server.generate(model, client_ref=client_ref)
@@ -160,26 +160,28 @@ class TestTrace:
     async def test_the_headers_go_with_every_request(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate(client_ref="t", headers={"traceparent": PARENT, "tracestate": "a=1"})
         assert len(asked(sandbox)) >= 4
-        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
-        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"a=1"}
+        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"a=1"}
 
     async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: ScriptedSandbox) -> None:
         meta = {"traceparent": PARENT, "tracestate": "b=2"}
         params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "_meta": meta}
         await server.rpc("tools/call", params, headers={"traceparent": OTHER, "tracestate": "a=1"})
-        assert {one.headers.get("Traceparent") for one in asked(sandbox)} == {PARENT}
-        assert {one.headers.get("Tracestate") for one in asked(sandbox)} == {"b=2"}
+        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"b=2"}
 
     @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
-    async def test_what_is_no_trace_stays_here(self, server: Server, sandbox: ScriptedSandbox, value: object) -> None:
+    async def test_a_malformed_trace_is_not_sent_upstream(
+        self, server: Server, sandbox: ScriptedSandbox, value: object
+    ) -> None:
         params = {
             "name": "generate",
             "arguments": {"model": MODEL, "input": INPUT},
             "_meta": {"traceparent": value},
         }
         assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
-        assert not any("Traceparent" in one.headers for one in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in asked(sandbox))
 
-    async def test_without_any_none_is_made_up(self, server: Server, sandbox: ScriptedSandbox) -> None:
+    async def test_without_a_trace_none_is_sent(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate()
-        assert not any("Traceparent" in one.headers for one in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in asked(sandbox))

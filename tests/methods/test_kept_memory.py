@@ -1,4 +1,4 @@
-"""What a call that waits keeps of its request and of its run: a few KB, whatever was sent and whatever comes back."""
+"""The memory that a waiting call keeps of its request and its run: a few KB, whatever their size."""
 
 import asyncio
 import gc
@@ -11,14 +11,14 @@ import pytest
 
 from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.runflow.dispatch.slots import Share
-from tests.methods.envelopes import tool_error_of
-from tests.methods.seen import dispatches
+from tests.methods.recorded import dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.scripted_sandbox import Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, META, TASKS, Serve, Server
 
 SLOW = "sandbox/slow"
 CALLS = 10
-#: Bytes that the product may keep for one waiting call, and its HTTP server of the request's body.
+#: Bytes that the product may keep for one waiting call, with what aiohttp keeps of the request's body.
 ONE_CALL = 40 * 1024
 #: What is counted: not the simulated upstream, nor the client of the test.
 PRODUCT = (
@@ -48,7 +48,7 @@ def traced() -> Iterator[None]:
 
 
 def held() -> int:
-    """Bytes that the product has allocated and not given back."""
+    """Bytes that the product has allocated and not released."""
     snapshot = tracemalloc.take_snapshot().filter_traces(PRODUCT)
     return sum(statistic.size for statistic in snapshot.statistics("filename"))
 
@@ -180,7 +180,7 @@ async def test_a_call_that_waits_for_the_catalog_keeps_no_params(
 async def test_dispatches_under_way_are_bounded_together(
     serve: Serve, sandbox: ScriptedSandbox, run_input: object, monkeypatch: pytest.MonkeyPatch, *, leave: bool
 ) -> None:
-    """Upstream hangs: past the share calls are refused, and nothing of them is started or kept."""
+    """While upstream hangs, calls beyond the limit are refused, and nothing of them is started or kept."""
     monkeypatch.setattr(slots, "PER_ADDRESS", Share(100, 1_000_000, "from your address"))
     server = await serve(**LIMITS)
     sandbox.script.add(Route.CREATE, Hang(600), times=None)

@@ -37,15 +37,15 @@ async def test_any_other_is_answered_with_the_latest(server: Server, revision: s
     assert (await initialize(server, revision))["protocolVersion"] == "2025-11-25"
 
 
-async def test_the_server_says_who_it_is_and_what_it_can(server: Server) -> None:
+async def test_initialize_names_the_server_and_its_capabilities(server: Server) -> None:
     result = await initialize(server)
     assert result["serverInfo"]["name"] == "Runflow"
     assert result["serverInfo"]["version"] == __version__
     assert set(result["capabilities"]) == {"tools", "prompts", "completions"}
-    assert not any("listChanged" in one for one in result["capabilities"].values())
+    assert not any("listChanged" in capability for capability in result["capabilities"].values())
 
 
-async def test_initialize_is_told_no_session(server: Server) -> None:
+async def test_initialize_makes_no_session(server: Server) -> None:
     answer = await server.rpc("initialize", {"protocolVersion": "2025-11-25"})
     assert "Mcp-Session-Id" not in answer.headers
 
@@ -60,11 +60,11 @@ async def test_ping_is_answered_with_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "rule",
     ["Solution", "list_models", "generate", "client_ref", "wait=false", "URL", "next_action", "polling_timeout"],
 )
-async def test_what_an_agent_must_know_stands_in_what_every_client_keeps(server: Server, said: str) -> None:
-    assert said in (await instructions(server)).removesuffix(LIVE)[:FIRST]
+async def test_the_rules_for_agents_are_within_what_every_client_keeps(server: Server, rule: str) -> None:
+    assert rule in (await instructions(server)).removesuffix(LIVE)[:FIRST]
 
 
 async def test_the_preface_is_short_and_the_live_skill_follows_whole(server: Server) -> None:
@@ -73,7 +73,7 @@ async def test_the_preface_is_short_and_the_live_skill_follows_whole(server: Ser
     assert len(text) - len(LIVE) <= FIRST
 
 
-async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_until_the_live_skill_arrives_the_bundled_one_is_used(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.SKILL, Hang(20))
     server = await serve()
     assert (await initialize(server))["instructions"].endswith(BUNDLED)
@@ -99,16 +99,16 @@ async def test_before_the_skill_has_come_the_bundled_one_is_told(serve: Serve, s
     ],
     ids=["html", "html body", "html after space", "json", "empty", "binary", "huge", "404", "500", "reset", "hang"],
 )
-async def test_a_skill_that_is_none_leaves_the_bundled_one(
+async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
     serve: Serve, sandbox: ScriptedSandbox, action: Respond | Reset | Hang
 ) -> None:
     sandbox.script.add(Route.SKILL, action, times=None)
     assert (await instructions(await serve())).endswith(BUNDLED)
 
 
-async def test_without_a_skill_url_the_bundled_one_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_without_a_skill_url_the_bundled_one_is_used(serve: Serve, sandbox: ScriptedSandbox) -> None:
     assert (await instructions(await serve(RUNFLOW_SKILL_URL=""))).endswith(BUNDLED)
-    assert not any(one.path.endswith("SKILL.md") for one in sandbox.requests)
+    assert not any(request.path.endswith("SKILL.md") for request in sandbox.requests)
 
 
 async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:

@@ -1,4 +1,4 @@
-"""``list_models``: the filters, the order, the counts, and what is said when the catalog cannot be had."""
+"""``list_models``: the filters, the order, the counts, and the answer when the catalog is unavailable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.schemas import LIST_MODELS
+from runflow_mcp.methods.tools.list_models import TOOL
 from runflow_mcp.sandbox import catalog
 from tests.methods.catalogs import entry, script
-from tests.methods.envelopes import tool_error_of
+from tests.methods.recorded import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.seen import dispatches
+from tests.methods.tool_errors import tool_error_of
 from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
@@ -24,13 +24,13 @@ def name(one: Entry) -> str:
 
 
 def listed(answer: Any) -> list[str]:
-    return [one["model"] for one in answer.structured["models"]]
+    return [entry["model"] for entry in answer.structured["models"]]
 
 
 async def test_everything_solutions_first_then_in_catalog_order(server: Server) -> None:
     answer = await server.call("list_models", limit=200)
-    solutions = [name(one) for one in ALL if one["provider_slug"] == "runflow"]
-    others = [name(one) for one in ALL if one["provider_slug"] != "runflow"]
+    solutions = [name(entry) for entry in ALL if entry["provider_slug"] == "runflow"]
+    others = [name(entry) for entry in ALL if entry["provider_slug"] != "runflow"]
     assert listed(answer) == solutions + others
     assert answer.structured["returned"] == answer.structured["total"] == len(ALL)
     assert "stale_seconds" not in answer.structured
@@ -38,28 +38,28 @@ async def test_everything_solutions_first_then_in_catalog_order(server: Server) 
 
 async def test_an_entry_has_what_a_call_needs(server: Server) -> None:
     answer = await server.call("list_models", query="product-isolation")
-    [one] = answer.structured["models"]
-    assert one["model"] == "runflow/product-isolation"
-    assert one["model_name"] == "Product Isolation"
-    assert one["provider_slug"] == "runflow"
-    assert one["model_slug"] == "product-isolation"
-    assert one["category"] == "image-to-image"
-    assert one["runs_endpoint"] == "/v1/models/runflow/product-isolation/runs"
-    assert one["pricing"] == "$0.27/request"
-    assert one["description"]
-    ratio = one["inputs"][1]
+    [entry] = answer.structured["models"]
+    assert entry["model"] == "runflow/product-isolation"
+    assert entry["model_name"] == "Product Isolation"
+    assert entry["provider_slug"] == "runflow"
+    assert entry["model_slug"] == "product-isolation"
+    assert entry["category"] == "image-to-image"
+    assert entry["runs_endpoint"] == "/v1/models/runflow/product-isolation/runs"
+    assert entry["pricing"] == "$0.27/request"
+    assert entry["description"]
+    ratio = entry["inputs"][1]
     assert (ratio["name"], ratio["type"], ratio["required"]) == ("aspect_ratio", "string", True)
     assert "16:9" in ratio["enum"]
 
 
 async def test_an_entry_can_be_run_as_it_is_listed(server: Server) -> None:
-    [one] = (await server.call("list_models", query="skin-fix")).structured["models"]
-    for model in (one["model"], one["runs_endpoint"]):
+    [entry] = (await server.call("list_models", query="skin-fix")).structured["models"]
+    for model in (entry["model"], entry["runs_endpoint"]):
         answer = await server.generate(model, {"image_url": "https://example.com/a.png"}, wait=False)
-        assert answer.structured["model"] == one["model"]
+        assert answer.structured["model"] == entry["model"]
 
 
-async def test_an_entry_is_run_where_its_endpoint_says(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_an_entry_is_run_at_its_runs_endpoint(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(
         sandbox,
         entry("runflow/headshots", runs_endpoint="https://api.runflow.io/v1/models/runflow/headshots/v2/runs"),
@@ -88,10 +88,10 @@ Filter = Callable[[Entry], bool]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "matches"),
     [
         *(
-            ({"category": category}, lambda one, category=category: one["category"] == category)
+            ({"category": category}, lambda entry, category=category: entry["category"] == category)
             for category in (
                 "text-to-image",
                 "image-to-image",
@@ -117,9 +117,9 @@ Filter = Callable[[Entry], bool]
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-async def test_filters(server: Server, arguments: dict[str, Any], wanted: Filter) -> None:
+async def test_filters(server: Server, arguments: dict[str, Any], matches: Filter) -> None:
     answer = await server.call("list_models", **{"limit": 200, **arguments})
-    expected = [name(one) for one in ALL if wanted(one)]
+    expected = [name(entry) for entry in ALL if matches(entry)]
     assert sorted(listed(answer)) == sorted(expected[: answer.structured["returned"]])
     assert answer.structured["total"] == len(expected)
 
@@ -175,10 +175,10 @@ async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve
     )
     answer = await (await serve()).call("list_models")
     assert listed(answer) == ["a/three", "a/four"]
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
-async def test_an_entry_nested_beyond_all_reason_spoils_no_list(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_an_extremely_nested_entry_does_not_break_the_list(serve: Serve, sandbox: ScriptedSandbox) -> None:
     good, bad = (orjson.dumps(entry(f"a/{slug}")) for slug in ("good", "bad"))
     deep = bad[:-1] + b',"pricing":' + b"[" * 300 + b"1" + b"]" * 300 + b"}"
     sandbox.script.add(Route.CATALOG, Respond(200, b"[" + good + b"," + deep + b"]"), times=None)
@@ -193,7 +193,7 @@ async def test_the_text_is_the_structured_content_to_the_byte(server: Server, ar
     assert orjson.loads(content["text"]) == answer.structured
     assert content["text"].encode() in answer.content.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
     assert answer.result["isError"] is False
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: ScriptedSandbox) -> None:
@@ -203,7 +203,7 @@ async def test_texts_that_need_escapes_stay_equal(serve: Serve, sandbox: Scripte
     assert answer.structured["models"][0]["description"] == "ü 𝄞 \u2028 \x01 </script>"
 
 
-async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_stale_snapshot_is_served_with_its_age(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="60000")
     fresh = await server.call("list_models")
     sandbox.script.add(Route.CATALOG, Respond(503), times=None)
@@ -215,7 +215,7 @@ async def test_a_snapshot_past_its_freshness_is_served_and_says_so(serve: Serve,
     assert isinstance(stale.structured["stale_seconds"], int)
     assert stale.structured["models"] == fresh.structured["models"]
     assert orjson.loads(stale.result["content"][0]["text"]) == stale.structured
-    assert fits(LIST_MODELS["outputSchema"], stale.structured)
+    assert fits(TOOL.definition["outputSchema"], stale.structured)
     sandbox.script.clear()
     await server.services.clock.sleep(120)
     assert "stale_seconds" not in (await server.call("list_models")).structured
@@ -240,7 +240,7 @@ async def test_a_catalog_that_was_never_had(
     sandbox.script.add(Route.CATALOG, action, times=None)
     answer = await (await serve()).call("list_models")
     tool_error_of(answer, "catalog_fetch_failed", upstream_status=status)
-    assert fits(LIST_MODELS["outputSchema"], answer.structured)
+    assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
 async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: ScriptedSandbox) -> None:

@@ -1,4 +1,4 @@
-"""What 2026-07-28 asks beyond the answers' codes: discovery, freshness, typed results, routing headers, leaving."""
+"""What 2026-07-28 adds: discovery, cache hints, typed results, routing headers, cancelling by disconnect."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp import __version__
 from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.recorded import asked, dispatches, polls
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, KEY, META, MODEL, MODERN, TASKS, Serve, Server, encoded, modern
 
@@ -49,14 +49,14 @@ async def test_discovery_tells_what_is_spoken_and_offered(server: Server) -> Non
     assert result["instructions"].endswith(skill_document().decode().strip())
 
 
-async def test_it_tells_the_same_instructions_as_the_handshake(server: Server) -> None:
+async def test_discover_has_the_same_instructions_as_the_handshake(server: Server) -> None:
     discovered = (await server.modern("server/discover")).result
     initialized = (await server.rpc("initialize", {"protocolVersion": "2025-11-25"})).result
     assert discovered["instructions"] == initialized["instructions"]
     assert discovered["_meta"][SERVER_INFO] == initialized["serverInfo"]
 
 
-async def test_it_waits_for_no_network(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_discover_does_not_wait_for_the_network(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Respond(503), times=None)
     sandbox.script.add(Route.SKILL, Respond(503), times=None)
     server = await serve()
@@ -64,7 +64,7 @@ async def test_it_waits_for_no_network(serve: Serve, sandbox: ScriptedSandbox) -
     assert server.services.clock.monotonic() == 0
 
 
-async def test_it_is_of_the_modern_era_alone(server: Server) -> None:
+async def test_discover_exists_in_the_modern_era_only(server: Server) -> None:
     answer = await server.rpc("server/discover", headers=LEGACY_REVISIONS)
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
@@ -79,7 +79,7 @@ async def test_nothing_has_to_come_before_a_call(server: Server) -> None:
     assert (await server.modern("tools/call", GENERATE)).structured["status"] == "succeeded"
 
 
-# Freshness
+# Cache hints
 
 
 async def test_prompts_are_as_fresh_as_what_is_left_of_the_catalog(serve: Serve) -> None:
@@ -105,7 +105,9 @@ async def test_prompts_of_a_catalog_past_its_freshness_are_not_to_be_kept(
     assert result["ttlMs"] == 0
 
 
-async def test_no_prompts_for_want_of_a_catalog_are_not_to_be_kept(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_an_empty_list_of_prompts_without_a_catalog_is_not_to_be_cached(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     sandbox.script.add(Route.CATALOG, Respond(503), times=None)
     server = await serve()
     result = (await server.modern("prompts/list")).result
@@ -119,7 +121,7 @@ async def test_discovery_is_as_fresh_as_the_catalog_and_skill_are_kept(serve: Se
 
 
 @pytest.mark.parametrize("method", ["server/discover", "tools/list", "prompts/list"])
-async def test_what_is_the_same_for_every_key_may_be_kept_for_all(server: Server, method: str) -> None:
+async def test_a_result_that_is_equal_for_all_keys_may_be_cached_for_all(server: Server, method: str) -> None:
     one = await server.modern(method)
     other = await server.modern(method, key="rf_live_somebody_else")
     assert one.result == other.result
@@ -128,11 +130,11 @@ async def test_what_is_the_same_for_every_key_may_be_kept_for_all(server: Server
 
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
-async def test_the_legacy_era_is_told_no_freshness(server: Server, method: str) -> None:
+async def test_legacy_results_have_no_cache_hints(server: Server, method: str) -> None:
     legacy = (await server.rpc(method, headers=LEGACY_REVISIONS)).result
-    told = (await server.modern(method)).result
-    assert {name: told[name] for name in legacy} == legacy
-    assert set(told) - set(legacy) == {"resultType", "_meta", "ttlMs", "cacheScope"}
+    modern_result = (await server.modern(method)).result
+    assert {name: modern_result[name] for name in legacy} == legacy
+    assert set(modern_result) - set(legacy) == {"resultType", "_meta", "ttlMs", "cacheScope"}
 
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
@@ -163,9 +165,9 @@ async def test_every_result_is_typed_and_names_the_server(server: Server, method
 
 async def test_beside_that_a_result_is_the_same_in_both_eras(server: Server) -> None:
     arguments = {**GENERATE["arguments"], "client_ref": "mine"}  # type: ignore[dict-item]
-    told = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
+    modern_result = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
     legacy = (await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})).result
-    assert {name: value for name, value in told.items() if name not in ("resultType", "_meta")} == legacy
+    assert {name: value for name, value in modern_result.items() if name not in ("resultType", "_meta")} == legacy
 
 
 async def test_a_run_streams_its_progress(server: Server) -> None:
@@ -173,7 +175,7 @@ async def test_a_run_streams_its_progress(server: Server) -> None:
     assert answer.is_stream
     assert answer.headers["X-Accel-Buffering"] == "no"
     assert len(answer.progress) > 1
-    assert {told["progressToken"] for told in answer.progress} == {"t"}
+    assert {sent["progressToken"] for sent in answer.progress} == {"t"}
     assert answer.events[-1]["id"] == "mine"
 
 
@@ -285,7 +287,7 @@ async def test_a_header_that_is_sent_twice_is_refused(server: Server, sandbox: S
 
 @pytest.mark.parametrize("name", ["köpfe", " padded ", "=?base64?x?=", "日本"])
 async def test_a_name_beyond_ascii_comes_encoded(server: Server, name: str) -> None:
-    """It is compared decoded; that there is no such prompt is found later."""
+    """The header is compared decoded; the unknown prompt is reported later."""
     answer = await server.modern("prompts/get", {"name": name})
     assert answer.error["code"] == -32602
     refused = await server.modern("prompts/get", {"name": name}, headers={"Mcp-Name": encoded(name + "x")})
@@ -316,7 +318,7 @@ async def test_a_bridges_routing_headers_on_a_legacy_request_are_not_judged(serv
     assert "resultType" not in answer.result
 
 
-# Leaving
+# Cancelling
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])

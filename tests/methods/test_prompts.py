@@ -12,12 +12,12 @@ from tests.methods.catalogs import entry, script
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
-SOLUTIONS = [one for one in catalog.entries() if one["provider_slug"] == "runflow"]
+SOLUTIONS = [entry for entry in catalog.entries() if entry["provider_slug"] == "runflow"]
 URL = "https://example.com/a.png"
 
 
 async def names(server: Server) -> list[str]:
-    return [one["name"] for one in (await server.rpc("prompts/list")).result["prompts"]]
+    return [prompt["name"] for prompt in (await server.rpc("prompts/list")).result["prompts"]]
 
 
 async def message(server: Server, name: str, arguments: dict[str, str] | None = None) -> str:
@@ -37,18 +37,18 @@ def call_in(text: str) -> Any:
 
 
 async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
-    assert await names(server) == [one["model_slug"].replace("/", "-") for one in SOLUTIONS]
+    assert await names(server) == [entry["model_slug"].replace("/", "-") for entry in SOLUTIONS]
     assert "object-removal-prompt" in await names(server)
 
 
 async def test_arguments_are_the_inputs_required_first_and_none_required(server: Server) -> None:
-    prompts = {one["name"]: one for one in (await server.rpc("prompts/list")).result["prompts"]}
+    prompts = {prompt["name"]: prompt for prompt in (await server.rpc("prompts/list")).result["prompts"]}
     for solution in SOLUTIONS:
         prompt = prompts[solution["model_slug"].replace("/", "-")]
         inputs = sorted(solution["inputs"], key=lambda one: not one["required"])
-        assert [one["name"] for one in prompt["arguments"]] == [one["name"] for one in inputs]
-        assert not any(one["required"] for one in prompt["arguments"])
-        assert all(one["description"] for one in prompt["arguments"])
+        assert [argument["name"] for argument in prompt["arguments"]] == [model_input["name"] for model_input in inputs]
+        assert not any(argument["required"] for argument in prompt["arguments"])
+        assert all(argument["description"] for argument in prompt["arguments"])
         assert prompt["title"] == solution["model_name"]
         assert prompt["description"]
 
@@ -70,7 +70,9 @@ async def test_the_message_shows_the_exact_call(server: Server) -> None:
 
 
 @pytest.mark.parametrize("arguments", [None, {}, {"image_url": ""}, {"image_url": "  "}], ids=repr)
-async def test_what_is_missing_is_a_placeholder(server: Server, arguments: dict[str, str] | None) -> None:
+async def test_a_missing_required_argument_is_a_placeholder_in_the_message(
+    server: Server, arguments: dict[str, str] | None
+) -> None:
     text = await message(server, "logo-inpaint", arguments)
     assert call_in(text)["input"] == {"image_url": "<image_url>", "logo_url": "<logo_url>"}
     for required in ("image_url", "logo_url"):
@@ -231,7 +233,7 @@ async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:
     ],
     ids=str,
 )
-async def test_what_does_not_fit_is_invalid_params(server: Server, params: object) -> None:
+async def test_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("prompts/get", params)
     assert answer.status == 200
     assert answer.error["code"] == -32602
@@ -261,7 +263,7 @@ async def test_prompts_follow_the_catalog(serve: Serve, sandbox: ScriptedSandbox
     assert await names(server) == ["new"]
 
 
-async def test_without_a_catalog_there_are_no_prompts_and_no_fault(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_without_a_catalog_the_list_of_prompts_is_empty(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Respond(500), times=None)
     assert await names(await serve()) == []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.methods.seen import asked
+from tests.methods.recorded import asked
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Server
 
@@ -78,7 +78,7 @@ async def test_any_other_uri_is_an_unknown_resource(server: Server, uri: str) ->
 @pytest.mark.parametrize(
     "params", [{}, {"uri": None}, {"uri": 5}, {"uri": ["https://a/x"]}, {"url": "https://a/x"}], ids=str
 )
-async def test_a_uri_that_is_no_text_is_a_wrong_param(server: Server, params: dict[str, object]) -> None:
+async def test_a_uri_that_is_not_a_string_is_invalid_params(server: Server, params: dict[str, object]) -> None:
     assert (await server.rpc("resources/read", params)).error["code"] == -32602
     assert (await server.modern("resources/read", params)).error["code"] == -32602
 
@@ -88,6 +88,6 @@ async def test_the_header_of_2026_must_name_the_uri(server: Server) -> None:
     assert (answer.status, answer.error["code"]) == (400, -32020)
 
 
-async def test_an_error_repeats_no_endless_uri(server: Server) -> None:
+async def test_an_error_repeats_a_long_uri_shortened(server: Server) -> None:
     answer = await server.rpc("resources/read", {"uri": "x" * 200_000})
     assert len(answer.content) < 8192

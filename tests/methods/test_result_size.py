@@ -1,4 +1,4 @@
-"""No answer is megabytes, whatever upstream sends; and what one needs of it is always there."""
+"""Answers stay small whatever upstream sends, and always have the run's id, status and outputs."""
 
 import base64
 from random import Random
@@ -14,7 +14,7 @@ LATER = {"MCP-Protocol-Version": "2025-11-25"}
 URL = "https://cdn.example.com/a.png"
 MEDIA = base64.b64encode(Random(1).randbytes(1_000_000)).decode()
 
-#: Outputs of upstream that are long, with the one URL that they bring.
+#: Long outputs of upstream, each with one URL.
 LONG: dict[str, Any] = {
     "base64": {"b64_json": MEDIA, "url": URL},
     "base64 in a text": {"text": f"<img src='data:image/png;base64,{MEDIA}'>", "url": URL},
@@ -65,12 +65,12 @@ async def test_a_thousand_long_urls_are_not_megabytes(server: Server, sandbox: S
     sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
     assert len(answer.content) < 1_000_000
-    assert [one["url"] for one in answer.structured["outputs"]] == urls[: len(answer.structured["outputs"])]
+    assert [output["url"] for output in answer.structured["outputs"]] == urls[: len(answer.structured["outputs"])]
     assert len(answer.structured["outputs"]) >= 30
     assert all(len(link["name"]) <= 128 for link in answer.result["content"][1:])
 
 
-async def test_what_upstream_says_in_small_members_is_bounded_too(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_many_small_members_of_a_run_are_bounded_together(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "cost": "1" * 500_000, "created_at": "x" * 9999}
     sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c")
@@ -108,16 +108,16 @@ async def test_an_output_that_nests_endlessly_is_answered(server: Server, sandbo
         "create", Respond(201, b'{"id":"r-1","status_code":"succeeded","client_ref":"c","output":%b}' % deep)
     )
     answer = await server.generate(client_ref="c")
-    assert [one["url"] for one in answer.structured["outputs"]] == [URL]
+    assert [output["url"] for output in answer.structured["outputs"]] == [URL]
     assert "nested too deeply" in answer.result["content"][0]["text"]
 
 
-async def test_a_url_of_the_callers_input_is_no_output(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_url_of_the_callers_input_is_not_an_output(server: Server, sandbox: ScriptedSandbox) -> None:
     mine = "https://example.com/mine.png"
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": {"image": URL, "before": mine}}
     sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(input={"image_url": mine}, client_ref="c", headers=LATER)
-    assert [one["url"] for one in answer.structured["outputs"]] == [URL]
+    assert [output["url"] for output in answer.structured["outputs"]] == [URL]
     assert answer.structured["output"] == run["output"]
 
 

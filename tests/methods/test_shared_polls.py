@@ -1,11 +1,11 @@
-"""Many calls that wait for one run: few polls, and still one answer each."""
+"""Many calls that wait for one run: few polls, and an answer for each call."""
 
 import asyncio
 
 import pytest
 
 from runflow_mcp.credentials import parse_authorization
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server
 
@@ -26,7 +26,7 @@ async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server
 
 
 async def test_each_key_reads_for_itself(server: Server) -> None:
-    """Who may read a run is for Runflow to say, key by key."""
+    """Runflow decides for each key whether it may read a run."""
     reads = server.services.reads
     mine, theirs = (parse_authorization([f"Bearer rf_live_{name}"], ["rf_live"]) for name in ("mine1", "theirs"))
     with reads.of(mine, "r-1") as first, reads.of(mine, "r-1") as again, reads.of(theirs, "r-1") as other:
@@ -39,7 +39,9 @@ async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, 
     assert len(set(await waits(server, 20))) == 1
 
 
-async def test_a_call_that_leaves_takes_no_read_from_the_others(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_call_that_leaves_does_not_cancel_the_read_of_the_others(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     sandbox.script.add(Route.GET_RUN, Delay(3), times=None)
     leaving = asyncio.create_task(server.generate(client_ref="shared", accept=BOTH))
     staying = [asyncio.create_task(server.generate(client_ref="shared", accept=BOTH)) for _ in range(3)]

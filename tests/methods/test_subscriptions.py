@@ -1,4 +1,4 @@
-"""``subscriptions/listen``: a stream that tells of changed prompts, and of nothing else, until somebody ends it."""
+"""``subscriptions/listen``: a stream of notifications about changed prompts, until the client or a drain ends it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,32 +27,32 @@ TTL, REFRESH = 100, 80
 
 
 @attrs.define
-class Ear:
-    """One open stream, and what has come on it: (seconds of the server's clock, message)."""
+class Subscriber:
+    """One open stream, and what it has received: (seconds of the server's clock, message)."""
 
     response: aiohttp.ClientResponse
-    heard: list[tuple[float, Any]] = attrs.field(factory=list)
+    received: list[tuple[float, Any]] = attrs.field(factory=list)
     comments: list[float] = attrs.field(factory=list)
 
     @property
     def methods(self) -> list[str]:
         """The methods of the notifications so far."""
-        return [message["method"] for _, message in self.heard if "method" in message]
+        return [message["method"] for _, message in self.received if "method" in message]
 
     @property
     def changes(self) -> list[float]:
-        """When a change was told."""
-        return [at for at, message in self.heard if message.get("method") == CHANGED]
+        """When each change was notified."""
+        return [at for at, message in self.received if message.get("method") == CHANGED]
 
     @property
     def last(self) -> Any:
-        return self.heard[-1][1]
+        return self.received[-1][1]
 
     async def listen(self, server: Server) -> None:
         """Take down what comes, until the server ends the stream."""
         async for line in self.response.content:
             if line.startswith(b"data: "):
-                self.heard.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
+                self.received.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
             elif line.startswith(b":"):
                 assert line == b": keepalive\n"
                 self.comments.append(server.services.clock.monotonic())
@@ -61,25 +61,25 @@ class Ear:
 @asynccontextmanager
 async def listening(
     server: Server,
-    wanted: object = PROMPTS,
+    requested: object = PROMPTS,
     *,
     id: str | int = 1,  # noqa: A002 - the message's own word
     key: str = KEY,
     address: str | None = None,
-) -> AsyncIterator[Ear]:
+) -> AsyncIterator[Subscriber]:
     """A subscription that has been acknowledged; leaving the context closes the stream."""
-    message, headers = modern("subscriptions/listen", {"notifications": wanted}, id=id)
+    message, headers = modern("subscriptions/listen", {"notifications": requested}, id=id)
     headers |= {"Authorization": f"Bearer {key}", "Accept": BOTH}
     if address is not None:
         headers["X-Forwarded-For"] = address
     async with server.session.post(server.url, json=message, headers=headers) as response:
         assert response.status == 200
-        ear = Ear(response)
-        task = asyncio.create_task(ear.listen(server))
-        while not ear.heard and not task.done():
+        subscription = Subscriber(response)
+        task = asyncio.create_task(subscription.listen(server))
+        while not subscription.received and not task.done():
             await server.services.clock.sleep(0.01)
         try:
-            yield ear
+            yield subscription
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -105,10 +105,10 @@ async def refreshed(server: Server) -> None:
     await server.services.clock.sleep(REFRESH)
 
 
-# How it begins
+# The beginning of a subscription
 
 
-async def test_the_server_says_that_it_tells_of_changed_prompts_and_nothing_else(server: Server) -> None:
+async def test_the_server_declares_notifications_of_changed_prompts_only(server: Server) -> None:
     capabilities = (await server.modern("server/discover")).result["capabilities"]
     assert capabilities["prompts"] == {"listChanged": True}
     assert "listChanged" not in capabilities["tools"]
@@ -116,40 +116,40 @@ async def test_the_server_says_that_it_tells_of_changed_prompts_and_nothing_else
 
 
 @pytest.mark.parametrize("id_", [0, 7, "a", "7", ""], ids=repr)
-async def test_it_is_acknowledged_first_under_the_requests_own_id(server: Server, id_: str | int) -> None:
-    async with listening(server, id=id_) as ear:
-        assert ear.last == {
+async def test_a_subscription_is_acknowledged_first_under_the_id_of_its_request(server: Server, id_: str | int) -> None:
+    async with listening(server, id=id_) as subscription:
+        assert subscription.last == {
             "jsonrpc": "2.0",
             "method": ACKNOWLEDGED,
             "params": {"_meta": {SUBSCRIPTION: id_}, "notifications": PROMPTS},
         }
-        assert type(ear.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
+        assert type(subscription.last["params"]["_meta"][SUBSCRIPTION]) is type(id_)
 
 
-async def test_it_is_an_event_stream_that_no_proxy_holds_back(server: Server) -> None:
-    async with listening(server) as ear:
-        assert ear.response.content_type == "text/event-stream"
-        assert ear.response.headers["X-Accel-Buffering"] == "no"
-        assert "no-cache" in ear.response.headers["Cache-Control"]
+async def test_a_subscription_is_an_event_stream_that_no_proxy_buffers(server: Server) -> None:
+    async with listening(server) as subscription:
+        assert subscription.response.content_type == "text/event-stream"
+        assert subscription.response.headers["X-Accel-Buffering"] == "no"
+        assert "no-cache" in subscription.response.headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "honoured"),
+    ("requested", "granted"),
     [
         ({}, {}),
         ({"promptsListChanged": False}, {}),
         ({"promptsListChanged": None}, {}),
         ({"promptsListChanged": "yes"}, {}),
         ({"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["x:y"]}, {}),
-        ({"taskIds": ["a"], "unheardOf": True, "promptsListChanged": True}, PROMPTS),
+        ({"taskIds": ["a"], "unreceivedOf": True, "promptsListChanged": True}, PROMPTS),
     ],
     ids=repr,
 )
-async def test_it_is_acknowledged_with_what_will_be_told(
-    server: Server, wanted: dict[str, object], honoured: dict[str, bool]
+async def test_a_subscription_is_acknowledged_with_the_notifications_that_will_come(
+    server: Server, requested: dict[str, object], granted: dict[str, bool]
 ) -> None:
-    async with listening(server, wanted) as ear:
-        assert ear.last["params"]["notifications"] == honoured
+    async with listening(server, requested) as subscription:
+        assert subscription.last["params"]["notifications"] == granted
 
 
 @pytest.mark.parametrize(
@@ -175,18 +175,20 @@ async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
 
-# What is told
+# What is notified
 
 
-async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Server, sandbox: ScriptedSandbox) -> None:
-    async with listening(server, id="mine") as ear:
+async def test_changed_prompts_are_notified_when_the_catalog_is_refreshed(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
+    async with listening(server, id="mine") as subscription:
         publish(sandbox, SOLUTION, entry("runflow/headshots"))
         await refreshed(server)
-        assert ear.changes == pytest.approx([REFRESH], abs=1)
-        told = ear.last
-        assert told == {"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": {SUBSCRIPTION: "mine"}}}
+        assert subscription.changes == pytest.approx([REFRESH], abs=1)
+        notification = subscription.last
+        assert notification == {"jsonrpc": "2.0", "method": CHANGED, "params": {"_meta": {SUBSCRIPTION: "mine"}}}
         listed = (await server.modern("prompts/list")).result["prompts"]
-    assert [one["name"] for one in listed] == ["upscale", "headshots"]
+    assert [prompt["name"] for prompt in listed] == ["upscale", "headshots"]
 
 
 @pytest.mark.parametrize(
@@ -202,13 +204,13 @@ async def test_other_prompts_are_told_within_the_catalogs_own_refresh(server: Se
     ],
     ids=["none", "renamed", "titled", "described", "without inputs", "inactive", "one more"],
 )
-async def test_whatever_a_list_of_prompts_shows_can_change(
+async def test_a_change_of_anything_that_prompts_list_shows_is_notified(
     server: Server, sandbox: ScriptedSandbox, entries: list[object]
 ) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         publish(sandbox, *entries)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
 @pytest.mark.parametrize(
@@ -222,30 +224,30 @@ async def test_whatever_a_list_of_prompts_shows_can_change(
     ],
     ids=["same", "priced", "another model", "a bad entry", "an inactive one"],
 )
-async def test_another_catalog_with_the_same_prompts_is_not_told(
+async def test_another_catalog_with_the_same_prompts_is_not_notified(
     server: Server, sandbox: ScriptedSandbox, entries: list[object]
 ) -> None:
     before = server.services.catalog.current
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         publish(sandbox, *entries)
         await refreshed(server)
         assert server.services.catalog.current is not before
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 @pytest.mark.parametrize("action", [Respond(503), Respond(200, b"<html>"), Reset()], ids=["503", "html", "reset"])
-async def test_a_catalog_that_cannot_be_had_is_not_told(
+async def test_an_unavailable_catalog_is_not_notified(
     server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         sandbox.script.clear()
         sandbox.script.add(Route.CATALOG, action, times=None)
         await server.services.clock.sleep(10 * TTL)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
         publish(sandbox, entry("runflow/headshots"))
         await server.services.clock.sleep(TTL)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
 async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(
@@ -253,72 +255,72 @@ async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(
 ) -> None:
     sandbox.script.add(Route.CATALOG, Delay(20))
     server = await serve()
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         await server.services.clock.sleep(25)
-        assert ear.changes == pytest.approx([20], abs=1)
+        assert subscription.changes == pytest.approx([20], abs=1)
 
 
-async def test_each_change_is_told_once(server: Server, sandbox: ScriptedSandbox) -> None:
-    async with listening(server) as ear:
+async def test_each_change_is_notified_once(server: Server, sandbox: ScriptedSandbox) -> None:
+    async with listening(server) as subscription:
         for name in ("a", "b", "b", "a"):
             publish(sandbox, entry(f"runflow/{name}"))
             await refreshed(server)
-        assert ear.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
+        assert subscription.changes == pytest.approx([REFRESH, 2 * REFRESH, 4 * REFRESH], abs=1)
 
 
-async def test_every_subscriber_is_told_under_its_own_id(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_every_subscriber_is_notified_under_its_own_id(server: Server, sandbox: ScriptedSandbox) -> None:
     keys = [KEY, KEY, "rf_live_somebody_else"]
     async with AsyncExitStack() as stack:
-        ears = [
+        subscriptions = [
             await stack.enter_async_context(listening(server, id=number, key=key)) for number, key in enumerate(keys)
         ]
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert [ear.methods for ear in ears] == [[ACKNOWLEDGED, CHANGED]] * 3
-        assert [ear.last["params"]["_meta"][SUBSCRIPTION] for ear in ears] == [0, 1, 2]
+        assert [subscription.methods for subscription in subscriptions] == [[ACKNOWLEDGED, CHANGED]] * 3
+        assert [subscription.last["params"]["_meta"][SUBSCRIPTION] for subscription in subscriptions] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("wanted", [{}, {"toolsListChanged": True}], ids=repr)
-async def test_what_was_not_asked_for_is_not_told(
-    server: Server, sandbox: ScriptedSandbox, wanted: dict[str, bool]
+@pytest.mark.parametrize("requested", [{}, {"toolsListChanged": True}], ids=repr)
+async def test_a_notification_that_was_not_requested_is_not_sent(
+    server: Server, sandbox: ScriptedSandbox, requested: dict[str, bool]
 ) -> None:
-    async with listening(server, wanted) as ear:
+    async with listening(server, requested) as subscription:
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> None:
-    async with listening(server) as ear:
+    async with listening(server) as subscription:
         await server.modern("tools/list")
         answer = await server.generate(token=1, accept=BOTH)
         assert answer.progress
-        assert ear.methods == [ACKNOWLEDGED]
+        assert subscription.methods == [ACKNOWLEDGED]
 
 
 async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
-    async with listening(server) as ear:
-        opened = ear.heard[0][0]
+    async with listening(server) as subscription:
+        opened = subscription.received[0][0]
         await server.services.clock.sleep(64)
-        assert [at - opened for at in ear.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
+        assert [at - opened for at in subscription.comments] == pytest.approx([15, 30, 45, 60], abs=0.1)
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        [changed] = ear.changes
-        assert not any(changed < at < changed + 14.9 for at in ear.comments)  # silence begins anew
+        [changed] = subscription.changes
+        assert not any(changed < at < changed + 14.9 for at in subscription.comments)  # silence begins anew
 
 
-async def test_it_outlives_the_ceiling_of_a_wait(server: Server, sandbox: ScriptedSandbox) -> None:
-    async with listening(server) as ear:
+async def test_a_subscription_outlives_the_time_limit_of_a_wait(server: Server, sandbox: ScriptedSandbox) -> None:
+    async with listening(server) as subscription:
         await server.services.clock.sleep(3600)
         publish(sandbox, NO_SOLUTION)
         await refreshed(server)
-        assert ear.methods == [ACKNOWLEDGED, CHANGED]
+        assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
-# How many there may be
+# Limits
 
 
-async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
+async def test_the_subscriptions_of_one_key_are_limited(server: Server) -> None:
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_KEY):
             await stack.enter_async_context(listening(server, id=number))
@@ -328,7 +330,7 @@ async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
         assert (answer.status, answer.error["code"]) == (429, 429)
         assert answer.error["data"] == {"code": "rate_limited", "retry_after_seconds": RETRY_AFTER}
         assert f"with this API key ({MAX_PER_KEY})" in answer.error["message"]
-        assert "ask for prompts/list again" in answer.error["message"]
+        assert "call prompts/list again" in answer.error["message"]
         await stack.enter_async_context(listening(server, key="rf_live_somebody_else"))
         assert len(server.services.subscriptions) == MAX_PER_KEY + 1
         # Everything else goes on.
@@ -336,7 +338,7 @@ async def test_one_key_holds_so_many_and_no_more(server: Server) -> None:
         assert (await server.generate()).structured["status"] == "succeeded"
 
 
-async def test_a_place_that_is_given_back_can_be_had_again(server: Server) -> None:
+async def test_a_released_subscription_makes_room_for_another(server: Server) -> None:
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_KEY - 1):
             await stack.enter_async_context(listening(server, id=number))
@@ -364,7 +366,7 @@ def test_a_process_holds_so_many_in_all() -> None:
     assert len(subscriptions) == 0
 
 
-async def test_invented_keys_take_no_more_than_the_share_of_their_address(serve: Serve) -> None:
+async def test_invented_keys_share_the_limit_of_their_address(serve: Serve) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32", MCP_RATE_LIMIT_PER_IP="1000")
     async with AsyncExitStack() as stack:
         for number in range(MAX_PER_ADDRESS):
@@ -376,8 +378,8 @@ async def test_invented_keys_take_no_more_than_the_share_of_their_address(serve:
         )
         assert (refused.status, refused.error["code"]) == (429, 429)
         assert f"from your address ({MAX_PER_ADDRESS})" in refused.error["message"]
-        async with listening(server, address="198.51.100.2") as ear:
-            assert ear.methods == [ACKNOWLEDGED]
+        async with listening(server, address="198.51.100.2") as subscription:
+            assert subscription.methods == [ACKNOWLEDGED]
 
 
 def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
@@ -387,16 +389,16 @@ def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
     assert repr(subscriptions) == repr(Subscriptions())
 
 
-async def test_it_takes_no_place_of_a_waiting_generate(serve: Serve) -> None:
+async def test_a_subscription_takes_no_slot_of_a_waiting_generate(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     async with listening(server):
         assert (await server.generate()).structured["status"] == "succeeded"
 
 
-# How it ends
+# The end of a subscription
 
 
-async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_client_that_leaves_releases_its_subscription(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server, id=1), listening(server, id=2) as staying:
         async with listening(server, id=3):
             assert len(server.services.subscriptions) == 3
@@ -407,20 +409,20 @@ async def test_a_client_that_leaves_gives_its_place_back(server: Server, sandbox
         assert staying.methods == [ACKNOWLEDGED, CHANGED]
 
 
-async def test_a_stop_ends_it_with_a_complete_result(server: Server) -> None:
-    async with listening(server, id="mine") as ear:
+async def test_a_drain_ends_a_subscription_with_a_complete_result(server: Server) -> None:
+    async with listening(server, id="mine") as subscription:
         server.services.subscriptions.drain()
         await server.services.clock.sleep(0.1)
-        assert ear.methods == [ACKNOWLEDGED]
-        assert ear.last["id"] == "mine"
-        assert ear.last["result"]["resultType"] == "complete"
-        assert ear.last["result"]["_meta"][SUBSCRIPTION] == "mine"
-        assert ear.last["result"]["_meta"][f"{META}serverInfo"]["name"] == "Runflow"
-        assert ear.response.content.at_eof()
+        assert subscription.methods == [ACKNOWLEDGED]
+        assert subscription.last["id"] == "mine"
+        assert subscription.last["result"]["resultType"] == "complete"
+        assert subscription.last["result"]["_meta"][SUBSCRIPTION] == "mine"
+        assert subscription.last["result"]["_meta"][f"{META}serverInfo"]["name"] == "Runflow"
+        assert subscription.response.content.at_eof()
         assert len(server.services.subscriptions) == 0
 
 
-async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server) -> None:
+async def test_a_drain_ends_all_subscriptions_and_every_new_one_at_once(server: Server) -> None:
     async with listening(server, id=1) as one, listening(server, {}, id=2, key="rf_live_somebody_else") as other:
         server.services.subscriptions.drain()
         await server.services.clock.sleep(0.1)
@@ -432,14 +434,14 @@ async def test_a_stop_ends_all_of_them_and_every_new_one_at_once(server: Server)
     assert len(server.services.subscriptions) == 0
 
 
-async def test_it_does_not_hold_up_a_stop(server: Server) -> None:
+async def test_a_subscription_does_not_delay_a_drain(server: Server) -> None:
     async with listening(server):
         server.services.inflight.drain(server.services.clock.monotonic() + 8)
         assert server.services.inflight.pending == 0
 
 
 async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:
-    """In this era it is for stdio alone: over HTTP the client closes the stream."""
+    """In this era the notification is for stdio only: over HTTP the client closes the stream."""
     message, headers = modern("notifications/cancelled", {"requestId": 1})
     del message["id"]
     async with listening(server, id=1):

@@ -1,4 +1,4 @@
-"""The tasks extension of 2026-07-28: a waiting run becomes a task that its client polls, if it says that it can."""
+"""The tasks extension of 2026-07-28: a waiting run becomes a task, which a client that declares the extension polls."""
 
 import asyncio
 import re
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from runflow_mcp.methods.tools.schemas import GENERATE
+from runflow_mcp.methods.tools.generate import TOOL
 from tests import serving
-from tests.methods.envelopes import tool_error_of
+from tests.methods.recorded import asked, dispatches, polls
 from tests.methods.schema_check import fits
-from tests.methods.seen import asked, dispatches, polls
+from tests.methods.tool_errors import tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, META, MODEL, TASKS, Serve, Server, modern
 
@@ -21,7 +21,7 @@ MEMBERS = {"taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "t
 DRESS = {"resultType", "_meta"}
 #: Seconds within which the head of an answer must come, or a widely used client gives up on it.
 PATIENCE = 60
-#: Texts that would lead somewhere else than to one run.
+#: Texts that would make another path than that of one run.
 STRAY_IDS = (
     *("", ".", "..", "../runs", "../../v1/models/a/b/runs", "a/b", "a/../b", "/v1/runs", "a\\b", ".hidden"),
     *("%2e%2e", "%2e%2e%2fmodels", "a?limit=1", "a#b", "a b", " a", "a\n", "a\r\nHost: x", "a\x00", "ä"),
@@ -54,7 +54,7 @@ async def get(server: Server, task_id: object, key: str = KEY) -> serving.Answer
 
 
 async def ended(server: Server, task_id: str) -> Any:
-    """The task once it works no more, polled at the pace that it asks for."""
+    """The task once it has ended, polled at the interval that it asks for."""
     while (task := (await get(server, task_id)).result)["status"] == "working":
         await server.services.clock.sleep(task["pollIntervalMs"] / 1000)
     return task
@@ -73,10 +73,10 @@ def moment(text: str) -> datetime:
     return read
 
 
-# A task is made
+# Creation
 
 
-async def test_the_server_says_that_it_knows_tasks_to_the_modern_era_alone(server: Server) -> None:
+async def test_the_tasks_extension_is_declared_to_the_modern_era_only(server: Server) -> None:
     discovered = (await server.modern("server/discover")).result
     assert discovered["capabilities"]["extensions"] == {TASKS: {}}
     legacy = (await server.rpc("initialize", {"protocolVersion": "2025-11-25"})).result
@@ -102,7 +102,7 @@ async def test_a_waiting_generate_is_answered_with_a_task_that_is_the_run(
     assert moment(answer.result["createdAt"]) <= moment(answer.result["lastUpdatedAt"])
 
 
-async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(
+async def test_a_task_is_returned_as_soon_as_its_run_exists_and_is_not_polled(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     sandbox.script.add(Route.CREATE, Delay(3))
@@ -113,19 +113,19 @@ async def test_it_comes_as_soon_as_the_run_exists_and_nothing_is_polled(
     assert polls(sandbox) == []
 
 
-async def test_its_message_names_the_client_ref(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_the_status_message_of_a_task_names_the_client_ref(server: Server, sandbox: ScriptedSandbox) -> None:
     assert "client_ref mine" in (await generate(server, client_ref="mine")).result["statusMessage"]
     minted = (await generate(server)).result["statusMessage"]
-    assert next(one.request.client_ref or "" for one in sandbox.runs if one.request.client_ref != "mine") in minted
+    assert next(run.request.client_ref or "" for run in sandbox.runs if run.request.client_ref != "mine") in minted
 
 
-async def test_a_progress_token_makes_no_stream_of_it(server: Server) -> None:
+async def test_a_task_is_not_streamed_although_progress_is_requested(server: Server) -> None:
     answer = await generate(server, meta={"progressToken": 1})
     assert not answer.is_stream
     assert answer.result["resultType"] == "task"
 
 
-# Whom it is made for
+# Clients that get tasks
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_an_entry_of_an_array_gets_no_task(server: Server) -> None:
     assert "taskId" not in answer["result"]
 
 
-# What stays an ordinary result
+# Calls that get an ordinary result
 
 
 async def test_wait_false_stays_an_ordinary_result(server: Server) -> None:
@@ -227,9 +227,7 @@ async def test_a_dispatch_of_unknown_outcome_is_looked_up_and_becomes_the_one_ta
     assert answer.result["taskId"] == run.id
 
 
-async def test_a_dispatch_that_cannot_be_made_is_told_before_a_client_gives_up(
-    server: Server, sandbox: ScriptedSandbox
-) -> None:
+async def test_a_failed_dispatch_is_answered_before_a_client_gives_up(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CREATE, Hang(120), times=None)
     sandbox.script.add(Route.LIST_RUNS, Hang(120), times=None)
     answer = await generate(server, client_ref="lost")
@@ -238,10 +236,10 @@ async def test_a_dispatch_that_cannot_be_made_is_told_before_a_client_gives_up(
     assert error["details"]["client_ref"] == "lost"
 
 
-# It is asked for
+# tasks/get
 
 
-async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_call(server: Server) -> None:
+async def test_a_task_is_working_until_it_is_completed_with_the_result_of_an_ordinary_call(server: Server) -> None:
     task_id = await task_of(server, client_ref="mine")
     await server.services.clock.sleep(2)
     working = await get(server, task_id)
@@ -255,10 +253,10 @@ async def test_it_works_until_it_is_completed_with_the_result_of_an_ordinary_cal
     ordinary = await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})
     assert completed.result["result"] == {"resultType": "complete", **ordinary.result}
     assert completed.result["result"]["isError"] is False
-    assert fits(GENERATE["outputSchema"], ordinary.structured)
+    assert fits(TOOL.definition["outputSchema"], ordinary.structured)
 
 
-async def test_its_stamps_are_those_of_the_run(server: Server) -> None:
+async def test_the_times_of_a_task_are_those_of_its_run(server: Server) -> None:
     made = (await generate(server)).result
     task = await ended(server, made["taskId"])
     facts = task["result"]["structuredContent"]
@@ -267,7 +265,7 @@ async def test_its_stamps_are_those_of_the_run(server: Server) -> None:
     assert moment(task["createdAt"]) < moment(task["lastUpdatedAt"])
 
 
-async def test_it_asks_to_be_polled_by_the_schedule_and_never_faster_than_every_5_seconds(server: Server) -> None:
+async def test_a_task_asks_to_be_polled_by_the_schedule_and_at_most_every_5_seconds(server: Server) -> None:
     made = await generate(server, SLOW)
     intervals = [made.result["pollIntervalMs"]]
     for age in (1, 29, 31, 119, 121, 600):
@@ -281,14 +279,14 @@ async def test_each_look_asks_upstream_once_with_the_callers_own_key(server: Ser
     for _ in range(3):
         await get(server, task_id)
     await server.services.clock.sleep(100)
-    assert [one.path for one in polls(sandbox)] == [f"/v1/runs/{task_id}"] * 3
-    assert {one.key for one in asked(sandbox)} == {dispatches(sandbox)[0].key}
+    assert [request.path for request in polls(sandbox)] == [f"/v1/runs/{task_id}"] * 3
+    assert {request.key for request in asked(sandbox)} == {dispatches(sandbox)[0].key}
 
 
 async def test_any_replica_answers(serve: Serve) -> None:
-    one, other = await serve(), await serve()
-    task_id = await task_of(one)
-    assert (await ended(other, task_id))["status"] == "completed"
+    replica, another = await serve(), await serve()
+    task_id = await task_of(replica)
+    assert (await ended(another, task_id))["status"] == "completed"
 
 
 async def test_a_run_that_wait_false_started_is_a_task_too(server: Server) -> None:
@@ -303,7 +301,7 @@ async def test_the_trace_goes_upstream(server: Server, sandbox: ScriptedSandbox)
     assert polls(sandbox)[-1].headers["Traceparent"] == trace
 
 
-# How it ends
+# The end of a task
 
 
 async def test_a_failed_run_is_a_completed_task_with_an_error_in_it(server: Server) -> None:
@@ -324,7 +322,7 @@ async def test_a_failed_run_is_a_completed_task_with_an_error_in_it(server: Serv
     text = result["content"][0]["text"]
     assert text.startswith("[run_failed] ")
     assert task_id in text
-    assert fits(GENERATE["outputSchema"], result["structuredContent"])
+    assert fits(TOOL.definition["outputSchema"], result["structuredContent"])
 
 
 async def test_a_cancelled_run_is_a_cancelled_task(server: Server) -> None:
@@ -343,7 +341,9 @@ async def test_a_run_with_hardly_anything_on_it_is_a_whole_task(server: Server) 
     moment(working["createdAt"])
     moment(working["lastUpdatedAt"])
     task = await ended(server, made["taskId"])
-    assert task["result"]["structuredContent"]["status"] == "succeeded"
+    facts = task["result"]["structuredContent"]
+    assert facts["status"] == "succeeded"
+    assert "" not in (facts.get("client_ref"), facts.get("model")), "what is not known is left out"
     assert all(isinstance(task[name], str) for name in ("createdAt", "lastUpdatedAt", "statusMessage"))
 
 
@@ -353,7 +353,7 @@ async def test_inline_media_stay_out_of_the_result(server: Server) -> None:
     assert len(str(task)) < 10_000
 
 
-# Whose it is
+# Access
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
@@ -373,7 +373,7 @@ async def test_an_unknown_task_is_invalid_params(server: Server, method: str) ->
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
+async def test_a_malformed_task_id_is_not_sent_upstream(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
     for task_id in (None, 5, True, ["a"], {"id": "a"}, *STRAY_IDS):
         answer = await ask(server, method, task_id)
         assert answer.error["code"] == -32602, task_id
@@ -382,15 +382,15 @@ async def test_what_is_no_task_id_never_goes_upstream(server: Server, sandbox: S
 
 
 @pytest.mark.parametrize("task_id", ["a", "x" * 128, "run_1", "a.b:c-d", "-"])
-async def test_whatever_id_upstream_may_choose_stays_one_segment(
+async def test_any_run_id_of_upstream_stays_one_path_segment(
     server: Server, sandbox: ScriptedSandbox, task_id: str
 ) -> None:
     await get(server, task_id)
-    assert {one.path for one in asked(sandbox)} == {f"/v1/runs/{task_id}"}
+    assert {request.path for request in asked(sandbox)} == {f"/v1/runs/{task_id}"}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
-async def test_its_id_stands_in_the_name_header(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
+async def test_the_name_header_must_hold_the_task_id(server: Server, sandbox: ScriptedSandbox, method: str) -> None:
     message, headers = modern(method, {"taskId": "a", "inputResponses": {}}, extensions=(TASKS,))
     for name in (None, "b", "A", ""):
         sent = {**headers, "Mcp-Name": name} if name is not None else {**headers}
@@ -413,15 +413,15 @@ async def test_without_a_declaration_the_methods_say_what_is_missing(
     assert asked(sandbox) == []
 
 
-# It is cancelled, or told something
+# tasks/cancel and tasks/update
 
 
-async def test_cancelling_is_acknowledged_and_says_that_the_run_goes_on(server: Server) -> None:
+async def test_cancelling_a_task_is_acknowledged_and_says_that_the_run_continues(server: Server) -> None:
     task_id = await task_of(server)
     answer = await ask(server, "tasks/cancel", task_id)
     assert set(answer.result) == DRESS | {"statusMessage"}
     assert answer.result["resultType"] == "complete"
-    assert "goes on" in answer.result["statusMessage"]
+    assert "continues" in answer.result["statusMessage"]
     assert (await get(server, task_id)).result["status"] == "working"
     assert (await ended(server, task_id))["status"] == "completed"
 
@@ -455,10 +455,10 @@ async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sand
     task_id = await task_of(server, SLOW)
     await ask(server, "tasks/cancel", task_id)
     await ask(server, "tasks/update", task_id)
-    assert [(one.method, one.path) for one in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
+    assert [(request.method, request.path) for request in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
 
 
-# It holds nothing
+# Slots
 
 
 async def test_the_most_waits_do_not_count_tasks(serve: Serve) -> None:
@@ -481,7 +481,7 @@ async def test_the_ceiling_of_a_wait_does_not_end_a_task(serve: Serve) -> None:
     assert server.services.clock.monotonic() > 1000
 
 
-async def test_while_stopping_tasks_are_still_answered(server: Server) -> None:
+async def test_a_draining_server_still_answers_tasks_get(server: Server) -> None:
     task_id = await task_of(server)
     server.services.inflight.drain(server.services.clock.monotonic() + 8)
     assert server.services.inflight.pending == 0
@@ -520,7 +520,7 @@ async def test_a_wait_that_was_cut_short_goes_on_as_a_task(serve: Serve) -> None
     assert (await ended(server, task_id))["status"] == "completed"
 
 
-async def test_another_input_is_said_to_be_ignored(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_found_run_of_another_input_reports_input_ignored(server: Server, sandbox: ScriptedSandbox) -> None:
     first = await generate(server, SLOW, client_ref="mine")
     again = await generate(server, SLOW, {"prompt": "something else"}, client_ref="mine")
     assert again.result["taskId"] == first.result["taskId"]
@@ -545,7 +545,7 @@ async def test_a_run_that_has_failed_is_an_ordinary_tool_error_at_once(server: S
     tool_error_of(again, "run_failed")
 
 
-# Upstream has trouble
+# Upstream errors
 
 TROUBLE = [
     Respond(500),
@@ -569,14 +569,14 @@ async def test_trouble_that_passes_is_not_seen(
 
 
 @pytest.mark.parametrize("action", TROUBLE, ids=repr)
-async def test_trouble_that_lasts_is_an_error_that_says_the_task_goes_on(
+async def test_a_lasting_upstream_error_is_an_error_that_says_the_task_is_running(
     server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
     task_id = await task_of(server)
     sandbox.script.add(Route.GET_RUN, action, times=None)
     answer = await get(server, task_id)
     assert answer.error["code"] == -32603
-    assert "goes on" in answer.error["message"]
+    assert "still running" in answer.error["message"]
     assert "Ask again" in answer.error["message"]
     assert "html" not in answer.error["message"]
     # aiohttp by itself repeats a GET whose connection was reset.
@@ -607,7 +607,7 @@ async def test_a_short_retry_after_is_heeded(server: Server, sandbox: ScriptedSa
     [Hang(300), Respond(429, headers={"Retry-After": "60"}), Respond(503, headers={"Retry-After": "40"})],
     ids=repr,
 )
-async def test_trouble_is_told_before_a_client_gives_up(
+async def test_an_upstream_that_hangs_is_reported_before_a_client_gives_up(
     server: Server, sandbox: ScriptedSandbox, method: str, action: Respond | Hang
 ) -> None:
     task_id = await task_of(server, SLOW)
@@ -618,7 +618,7 @@ async def test_trouble_is_told_before_a_client_gives_up(
     assert server.services.clock.monotonic() - began < PATIENCE
 
 
-async def test_a_run_that_cannot_be_read_yet_is_no_unknown_task(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_run_that_cannot_be_read_yet_is_not_an_unknown_task(server: Server, sandbox: ScriptedSandbox) -> None:
     """Upstream may not show a run for some seconds after it made it; a task is there from its first answer on."""
     task_id = await task_of(server, SLOW)
     sandbox.script.add(Route.GET_RUN, Respond(404, b'{"code":"RUN_NOT_FOUND","message":"Run not found"}'))

@@ -1,4 +1,4 @@
-"""``tools/list`` and ``tools/call``: two tools, always the same bytes, and calls that are none."""
+"""``tools/list`` and ``tools/call``: two tools, always the same bytes, and malformed calls."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ async def test_there_are_two_tools_in_one_order(server: Server) -> None:
     assert first.content == second.content
 
 
-async def test_each_tool_says_what_it_does_and_takes(server: Server) -> None:
+async def test_each_tool_has_a_description_and_schemas(server: Server) -> None:
     for tool in (await server.rpc("tools/list")).result["tools"]:
         assert tool["title"]
         assert tool["description"]
@@ -82,9 +82,9 @@ async def test_the_arguments_are_the_promised_ones(server: Server) -> None:
 
 async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Server) -> None:
     generate = (await server.rpc("tools/list")).result["tools"][0]
-    said = generate["inputSchema"]["properties"]["client_ref"]["description"]
-    assert "same value" in said
-    assert "new run" in said
+    description = generate["inputSchema"]["properties"]["client_ref"]["description"]
+    assert "same value" in description
+    assert "new run" in description
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Ser
     ],
     ids=str,
 )
-async def test_a_call_that_is_none_is_invalid_params(server: Server, params: object) -> None:
+async def test_a_malformed_call_is_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("tools/call", params, accept="application/json, text/event-stream")
     assert answer.status == 200
     assert answer.error["code"] == -32602

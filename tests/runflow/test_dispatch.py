@@ -48,14 +48,14 @@ UNREADABLE: dict[str, Action] = {
     "a run without an id": Respond(201, b'{"status_code":"queued"}'),
     "an answer too long": Respond(201, b"x" * (8 * 1024 * 1024 + 1)),
 }
-#: Ways to be told to come later, which a gateway may say of a request that it has passed on.
+#: Answers that ask to come later; a gateway may send one for a request that it has forwarded.
 RETRIED: dict[str, Action] = {
     "429": Respond(429, b'{"code":"RATE_LIMITED","message":"x"}'),
     "503": Respond(503, b'{"code":"MODEL_UNAVAILABLE","message":"x"}'),
     "a bare 503": Respond(503),
 }
 AMBIGUOUS = LOST | UNREADABLE | RETRIED
-#: Ways to be told no.
+#: Refusals.
 REFUSED: dict[str, Action] = {str(status): Respond(status) for status in (307, 400, 401, 402, 403, 404, 413, 422)}
 
 
@@ -125,7 +125,7 @@ async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", RETRIED.values(), ids=RETRIED)
-async def test_a_dispatch_that_is_told_later_comes_again_later(
+async def test_a_dispatch_answered_with_429_or_503_is_repeated_later(
     open_desk: OpenDesk, rule: Idempotency, action: Action
 ) -> None:
     desk = await open_desk(rule)
@@ -137,7 +137,7 @@ async def test_a_dispatch_that_is_told_later_comes_again_later(
 
 
 @pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
-async def test_a_refusal_is_final(desk: Desk, action: Action) -> None:
+async def test_a_refused_dispatch_is_not_repeated(desk: Desk, action: Action) -> None:
     desk.sandbox.script.add("create", action, times=None)
     failed = await failure(desk, desk.order())
     assert failed.cause.outcome is Outcome.REFUSED
@@ -155,7 +155,7 @@ async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: I
 
 
 @pytest.mark.parametrize("status", [303, 409])
-async def test_a_run_that_upstream_speaks_of_may_be_listed_later(desk: Desk, status: int) -> None:
+async def test_a_run_that_upstream_says_exists_may_be_listed_later(desk: Desk, status: int) -> None:
     """Another replica is making it, or the list lags."""
     desk.sandbox.script.add("create", Respond(status, created=True))
     desk.sandbox.script.add("list_runs", Respond(200, b'{"items":[]}'), times=3)
@@ -176,7 +176,7 @@ async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_secon
     assert 3 < clock.monotonic() <= 10
 
 
-async def test_an_answer_with_another_client_ref_is_looked_up_and_else_told_with_its_run(desk: Desk) -> None:
+async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_its_run(desk: Desk) -> None:
     """As when an answer to somebody else arrives late on the same connection."""
     other = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
     desk.sandbox.script.add("create", Respond(201, other, created=True))
@@ -192,8 +192,8 @@ async def test_an_answer_with_another_client_ref_is_looked_up_and_else_told_with
 
 async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
     """As when upstream knows runs again by their client_ref alone."""
-    theirs = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
-    desk.sandbox.script.add("create", Respond(200, orjson.dumps(theirs)))
+    found = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
+    desk.sandbox.script.add("create", Respond(200, orjson.dumps(found)))
     failed = await failure(desk, desk.order())
     assert (failed.cause.outcome, failed.cause.code, failed.uncertain) == (Outcome.REFUSED, "conflict", False)
     assert "a run of other/model" in (failed.cause.message or "")
@@ -278,7 +278,7 @@ async def test_a_look_up_that_fails_is_asked_again(desk: Desk, action: Action) -
     ids=repr,
 )
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-async def test_a_list_that_does_not_show_whether_the_run_exists_is_no_empty_one(
+async def test_a_list_that_does_not_show_whether_the_run_exists_is_not_an_empty_one(
     open_desk: OpenDesk, rule: Idempotency, items: list[object]
 ) -> None:
     desk = await open_desk(rule)
@@ -398,7 +398,7 @@ async def test_a_run_hidden_behind_a_pause_beyond_the_budget_is_found(
     assert clock.monotonic() < 3
 
 
-async def test_without_a_word_the_pauses_grow(desk: Desk) -> None:
+async def test_without_retry_after_the_pauses_grow(desk: Desk) -> None:
     desk.sandbox.script.add("create", Respond(503), times=None)
     await failure(desk, desk.order())
     first, second, third = (seen.at for seen in desk.requests("POST"))
@@ -615,7 +615,7 @@ async def test_equal_orders_share_one_dispatch(open_desk: OpenDesk, rule: Idempo
 async def test_equal_orders_share_one_failure(desk: Desk) -> None:
     orders = [desk.order(key="rf_live_sandbox_no_credit") for _ in range(20)]
     failures = await asyncio.gather(*map(desk.dispatcher.start, orders), return_exceptions=True)
-    assert {type(one) for one in failures} == {DispatchFailed}
+    assert {type(failure) for failure in failures} == {DispatchFailed}
     assert len(desk.requests("POST")) == 1
     again = await failure(desk, orders[0])
     assert again.cause.code == "insufficient_credits"
@@ -645,7 +645,7 @@ async def test_a_dispatch_goes_on_when_its_caller_has_gone(desk: Desk, clock: Vi
     assert len(desk.sandbox.runs) == 1
 
 
-async def test_a_failure_that_nobody_waits_for_is_no_noise(
+async def test_a_failure_that_nobody_waits_for_is_not_logged(
     desk: Desk, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.dispatcher.start(desk.order(key="rf_live_sandbox_revoked"))
@@ -653,7 +653,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_noise(
     assert not caplog.records
 
 
-async def test_what_is_under_way_ends_with_the_process(desk: Desk, clock: VirtualClock) -> None:
+async def test_dispatches_under_way_end_with_the_process(desk: Desk, clock: VirtualClock) -> None:
     desk.sandbox.script.add("create", Hang(600), times=None)
     flights = [desk.dispatcher.start(desk.order(f"ref-{number}")) for number in range(3)]
     await clock.sleep(1)

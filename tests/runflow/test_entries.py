@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.identifiers import model_problem
-from runflow_mcp.methods.tools.list_models import entry as shown
+from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import (
     MAX_LENIENT,
     MAX_VALUES,

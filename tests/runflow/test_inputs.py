@@ -85,14 +85,14 @@ OTHER: list[tuple[JSONObject, object]] = [
 
 
 @pytest.mark.parametrize(("asked", "shown"), SAME, ids=repr)
-def test_what_upstream_normalised_is_not_another_input(asked: JSONObject, shown: object) -> None:
+def test_an_input_that_upstream_normalised_is_the_same_input(asked: JSONObject, shown: object) -> None:
     assert not is_other(asked, run_of(shown), None)
     assert not is_other(asked, run_of(shown, recorded=asked), None)
     assert not is_other(asked, run_of(shown), input_digest(asked))
 
 
 @pytest.mark.parametrize(("asked", "shown"), OTHER, ids=repr)
-def test_what_upstream_plainly_shows_otherwise_is_another_input(asked: JSONObject, shown: object) -> None:
+def test_an_input_that_plainly_differs_is_another_input(asked: JSONObject, shown: object) -> None:
     assert is_other(asked, run_of(shown), None)
 
 

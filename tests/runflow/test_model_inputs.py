@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from runflow_mcp.methods.tools.list_models import entry as shown
+from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import Model, parse_catalog
 from runflow_mcp.runflow.catalog.model_inputs import Input
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.methods.seen import dispatches, polls
+from tests.methods.recorded import dispatches, polls
 from tests.scripted_sandbox import Delay, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.web.refusals import protocol_error_of

@@ -13,7 +13,7 @@ from runflow_mcp.observability import logs
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.settings.config import Config
-from tests.methods.seen import asked
+from tests.methods.recorded import asked
 from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server, run_server
 from tests.virtual_time import VirtualClock

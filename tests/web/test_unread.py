@@ -13,8 +13,8 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.router import Method
 from runflow_mcp.protocol.jsonrpc import Request, Result
-from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, UnreadBudget
@@ -58,9 +58,7 @@ async def served(clock: VirtualClock) -> AsyncIterator[Served]:
         "RUNFLOW_CATALOG_URL": nowhere,
         "RUNFLOW_SKILL_URL": "",
     }
-    app = create_app(
-        Config.from_mapping(settings), clock=clock, random=Random(0), table={Era.LEGACY: {"big": big}, Era.MODERN: {}}
-    )
+    app = create_app(Config.from_mapping(settings), clock=clock, random=Random(0), table={"big": Method("big", big)})
     runner = Runner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

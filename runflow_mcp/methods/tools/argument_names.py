@@ -1,4 +1,4 @@
-"""The names of tool arguments: which unknown ones are ignored, and which known one a misspelt one means.
+"""Unknown names of tool arguments: which are ignored, and which argument a misspelt one means.
 
 Pure. A misspelt ``client_ref`` must never be ignored: without it a repeated call starts and bills another run.
 """
@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 #: What hosts add to the arguments of every tool: n8n (the first four), OpenHands, Cursor.
 ADDED_BY_HOSTS = frozenset({"toolCallId", "sessionId", "action", "chatInput", "security_risk", "random_string"})
-#: Other words for an argument, that no similarity finds.
+#: Other words for an argument that are not similar to it.
 _SYNONYMS = {"reference": "client_ref", "idempotencykey": "client_ref", "parameters": "input", "arguments": "input"}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIMILAR = 0.6
@@ -17,7 +17,7 @@ _SHORTEST_STEM = 3
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The argument that a short unknown name most likely means, if any."""
+    """The argument that an unknown name most likely means, if any."""
     folded = {_fold(candidate): candidate for candidate in known}
     if found := folded.get(_fold(name)):
         return found
@@ -33,9 +33,9 @@ def _fold(name: str) -> str:
 
 
 def _share_a_word(name: str, candidate: str) -> bool:
-    """Whether a word of one begins a word of the other (``ref`` and ``run_reference``)."""
-    pairs = ((one.lower(), other) for one in _WORDS.findall(name) for other in candidate.split("_"))
+    """Whether a word of one name begins a word of the other (``ref`` and ``run_reference``)."""
+    pairs = ((word.lower(), part) for word in _WORDS.findall(name) for part in candidate.split("_"))
     return any(
-        min(len(one), len(other)) >= _SHORTEST_STEM and (one.startswith(other) or other.startswith(one))
-        for one, other in pairs
+        min(len(word), len(part)) >= _SHORTEST_STEM and (word.startswith(part) or part.startswith(word))
+        for word, part in pairs
     )

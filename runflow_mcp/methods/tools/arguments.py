@@ -1,14 +1,13 @@
-"""Tool arguments: read as strictly as the schema, but for what proxies and models are known to do to a value.
+"""Tool arguments: how a class of them is read from JSON, and the input schema derived from it.
 
-Every error is named by its path. The documented leniencies: an optional argument given as null or as blank text
-counts as absent; a text that reads as a number or boolean is one, and a number that stands for a name is its
-digits; enum values are accepted in any case, with ``_`` for ``-``; a text that holds a JSON object is accepted for
-``input``; and names that hosts add to every call are ignored.
+Reading is as strict as the schema, apart from documented leniencies for what proxies and models do to values: an
+optional argument given as null or blank text counts as absent; a text that reads as a boolean is one, and a number
+given for a name is its digits; a text that holds a JSON object is accepted for ``input``; names that hosts add to
+every call are ignored. Must not import a tool: a type that only one tool has is defined in its file.
 """
 
-import re
 from collections.abc import Callable
-from typing import Any, NewType, TypeVar
+from typing import Any, NewType, TypeVar, get_args
 
 import attrs
 import cattrs
@@ -16,50 +15,135 @@ import cattrs
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import MAX_LISTED, MAX_VALUES, has_too_many_values, quote, quote_all
 from runflow_mcp.errors import ToolError, ToolErrorCode
-from runflow_mcp.identifiers import client_ref_problem, model_problem, strip_runs_endpoint
+from runflow_mcp.identifiers import (
+    CLIENT_REF_PATTERN,
+    MAX_MODEL_LENGTH,
+    client_ref_problem,
+    model_problem,
+    strip_runs_endpoint,
+)
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, nearest
-from runflow_mcp.runflow.catalog.entries import CATEGORIES
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 
 MAX_INPUT_DEPTH = 200
-MIN_LIMIT, MAX_LIMIT, DEFAULT_LIMIT = 1, 200, 50
 
 ModelName = NewType("ModelName", str)
 ClientRef = NewType("ClientRef", str)
-Category = NewType("Category", str)
-Limit = NewType("Limit", int)
+Arguments = TypeVar("Arguments")
 
-#: What a client_ref must not be: texts that programs and models write when they have no value. Two callers with
-#: the same key would share a run.
-_NO_VALUE = frozenset(
+#: Texts that programs and models write when they have no value. As client_refs they would make unrelated calls with
+#: the same key share a run.
+_PLACEHOLDERS = frozenset(
     {"null", "none", "undefined", "nil", "nan", "n/a", "string", "true", "false", "client_ref", "client-ref"}
 )
-_INTEGER = re.compile(r"([+-]?[0-9]{1,15})(?:\.0*)?")
 _BOOLEANS = {"true": True, "false": False}
 _QUOTES = "\"'`“”‘’"
 #: Floats below this are exact integers; above it two numbers of a caller's would become one.
 _EXACT = 2.0**53
 
+Reader = Callable[[JSON, Any], object]
 
-@attrs.frozen
-class GenerateArguments:
-    model: ModelName
-    input: RunInput
-    wait: bool = True
-    client_ref: ClientRef | None = None
+_converter = cattrs.Converter()
+_schemas: dict[Any, JSONObject] = {}
+#: By class of arguments: what ``_make_readers`` makes of it.
+_readers: dict[type, dict[str, tuple[Reader, Any, bool]]] = {}
 
 
-@attrs.frozen
-class ListModelsArguments:
-    category: Category | None = None
-    provider: str | None = None
-    query: str | None = None
-    limit: Limit = Limit(DEFAULT_LIMIT)
+def define_type(kind: Any, schema: JSONObject, read: Callable[[JSON], object]) -> None:
+    """Define an argument type: its JSON Schema, and a function that returns the value or raises TypeError, ValueError.
+
+    An error's text completes a sentence that begins with the argument's name: "must be a string".
+    """
+    _converter.register_structure_hook(kind, lambda value, _: read(value))
+    _schemas[kind] = schema
+
+
+def input_schema(kind: type) -> dict[str, JSON]:
+    """The JSON Schema of a class of arguments.
+
+    Each field is annotated with an argument type, or ``type | None``; its description is in the field's metadata.
+    """
+    properties: dict[str, JSON] = {}
+    for field in attrs.fields(kind):
+        [type_] = [part for part in get_args(field.type) or (field.type,) if part is not type(None)]
+        properties[field.name] = dict(_schemas[type_])
+        if field.default not in (attrs.NOTHING, None):
+            properties[field.name]["default"] = field.default
+        properties[field.name] |= field.metadata
+    required = [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
+    """The arguments as ``kind``. Raises ``ToolError`` ``invalid_arguments``.
+
+    The error names everything that is wrong. Fields are read one by one: cattrs's exception group would keep their
+    frames, and so the whole request, in reference cycles.
+    """
+    if (readers := _readers.get(kind)) is None:
+        readers = _readers[kind] = _make_readers(kind)
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name, (read, type_, required) in readers.items():
+        if name not in arguments or (not required and _is_absent(arguments[name])):
+            if required:
+                problems[name] = "is required"
+            continue
+        try:
+            values[name] = read(arguments[name], type_)
+        except (TypeError, ValueError) as error:
+            problems[name] = str(error)
+    unknown = [name for name in arguments if name not in readers and name not in ADDED_BY_HOSTS]
+    if problems or unknown:
+        raise _invalid_arguments(problems, unknown, tuple(readers))
+    return kind(**values)
+
+
+def _make_readers(kind: type) -> dict[str, tuple[Reader, Any, bool]]:
+    """By argument: (the function that reads it, its type, whether it is required)."""
+    return {
+        field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
+        for field in attrs.fields(kind)
+    }
+
+
+def _is_absent(value: JSON) -> bool:
+    """Whether an optional argument was left out: some proxies fill in every member."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _invalid_arguments(problems: dict[str, str], unknown: list[str], known: tuple[str, ...]) -> ToolError:
+    """The tool error of these problems and unknown names; it lists the first ones only."""
+    paths = [*problems, *unknown]
+    listed = problems | {quote(name): _advice(quote(name), known) for name in unknown[: MAX_LISTED - len(problems)]}
+    count = "1 argument is" if len(paths) == 1 else f"{len(paths):,} arguments are"
+    # Clients may read these members by name.
+    details: dict[str, JSON] = {"faults": [{"path": path, "message": message} for path, message in listed.items()]}
+    if len(paths) > len(listed):
+        details["faults_omitted"] = len(paths) - len(listed)
+    return ToolError(
+        ToolErrorCode.INVALID_ARGUMENTS,
+        f"{count} invalid: {quote_all(paths)}.",
+        details=details,
+        hints=tuple(f"- {path}: {message}" for path, message in listed.items()),
+    )
+
+
+def _advice(name: str, known: tuple[str, ...]) -> str:
+    meant = nearest(name, known)
+    hint = f"; did you mean {meant}?" if meant else ""
+    own = "; the model's own inputs go inside input" if "input" in known else ""
+    return f"is not an argument of this tool{hint} (it takes {', '.join(known)}{own})"
 
 
 def _digits(value: JSON) -> JSON:
-    """A number as the text it was; anything else as it is."""
+    """A number as text; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if isinstance(value, int):
@@ -69,21 +153,21 @@ def _digits(value: JSON) -> JSON:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _string(value: JSON, _: object = None) -> str:
+def _string(value: JSON) -> str:
     text = _digits(value)
     if not isinstance(text, str):
         raise TypeError("must be a string")
     return text
 
 
-def _boolean(value: JSON, _: object = None) -> bool:
+def _boolean(value: JSON) -> bool:
     read = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(read, bool):
         raise TypeError("must be true or false")
     return read
 
 
-def _model(value: JSON, _: object = None) -> ModelName:
+def _model(value: JSON) -> ModelName:
     if not isinstance(value, str):
         raise TypeError("must be a string")
     model = strip_runs_endpoint(value.strip().strip(_QUOTES).strip()).removeprefix("/")
@@ -92,35 +176,19 @@ def _model(value: JSON, _: object = None) -> ModelName:
     return ModelName(model)
 
 
-def _client_ref(value: JSON, _: object = None) -> ClientRef:
+def _client_ref(value: JSON) -> ClientRef:
     client_ref = _string(value)
     if problem := client_ref_problem(client_ref):
         raise ValueError(problem)
-    if client_ref.casefold() in _NO_VALUE or not any(map(str.isalnum, client_ref)):
+    if client_ref.casefold() in _PLACEHOLDERS or not any(map(str.isalnum, client_ref)):
         raise ValueError(
             "is a placeholder and not the name of a run; leave client_ref out, or send a unique name of your own"
         )
     return ClientRef(client_ref)
 
 
-def _category(value: JSON, _: object = None) -> Category:
-    category = re.sub(r"[\s_-]+", "-", value.strip().lower()) if isinstance(value, str) else None
-    if category not in CATEGORIES:
-        raise ValueError("must be one of " + ", ".join(CATEGORIES))
-    return Category(category)
-
-
-def _limit(value: JSON, _: object = None) -> Limit:
-    if isinstance(value, str) and (match := _INTEGER.fullmatch(value.strip())):
-        value = int(match[1])
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if not isinstance(whole, int) or isinstance(whole, bool) or not MIN_LIMIT <= whole <= MAX_LIMIT:
-        raise ValueError(f"must be a whole number from {MIN_LIMIT} to {MAX_LIMIT}")
-    return Limit(whole)
-
-
-def _run_input(value: JSON, _: object = None) -> RunInput:
-    if isinstance(value, str):  # models often send the object as a text
+def _run_input(value: JSON) -> RunInput:
+    if isinstance(value, str):  # models often send the object as text
         value = _object_in(value)
     if not isinstance(value, dict):
         raise TypeError("must be a JSON object")
@@ -138,85 +206,8 @@ def _object_in(text: str) -> JSON:
         raise ValueError("must be a JSON object; this text does not hold one") from None
 
 
-_converter = cattrs.Converter()
-for _type, _hook in (
-    (str, _string),
-    (bool, _boolean),
-    (ModelName, _model),
-    (ClientRef, _client_ref),
-    (Category, _category),
-    (Limit, _limit),
-    (RunInput, _run_input),
-):
-    _converter.register_structure_hook(_type, _hook)
-
-Arguments = TypeVar("Arguments", GenerateArguments, ListModelsArguments)
-
-
-Hook = Callable[[JSON, Any], object]
-
-
-def _hooks(kind: type) -> dict[str, tuple[Hook, Any, bool]]:
-    """For each argument what reads it, as what type, and whether it is required."""
-    return {
-        field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
-        for field in attrs.fields(kind)
-    }
-
-
-_HOOKS: dict[type, dict[str, tuple[Hook, Any, bool]]] = {
-    kind: _hooks(kind) for kind in (GenerateArguments, ListModelsArguments)
-}
-
-
-def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
-    """The arguments as ``kind``. Raises ``ToolError`` ``invalid_arguments`` that names every error.
-
-    Fields are read one by one: an exception group of all of them keeps their frames, and so the whole request,
-    alive in reference cycles.
-    """
-    hooks = _HOOKS[kind]
-    read: dict[str, Any] = {}
-    problems: dict[str, str] = {}
-    for name, (hook, type_, required) in hooks.items():
-        if name not in arguments or (not required and _is_absent(arguments[name])):
-            if required:
-                problems[name] = "is required"
-            continue
-        try:
-            read[name] = hook(arguments[name], type_)
-        except (TypeError, ValueError) as error:
-            problems[name] = str(error)
-    unknown = [name for name in arguments if name not in hooks and name not in ADDED_BY_HOSTS]
-    if problems or unknown:
-        raise _refusal(problems, unknown, tuple(hooks))
-    return kind(**read)
-
-
-def _is_absent(value: JSON) -> bool:
-    """Whether an optional argument was left out, in the words of the proxies that fill in every member."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _refusal(problems: dict[str, str], unknown: list[str], known: tuple[str, ...]) -> ToolError:
-    """The tool error of these problems and unknown names; of many names it lists the first ones."""
-    paths = [*problems, *unknown]
-    listed = problems | {quote(name): _advice(quote(name), known) for name in unknown[: MAX_LISTED - len(problems)]}
-    faults = [{"path": path, "message": message} for path, message in listed.items()]
-    count = "1 argument does" if len(paths) == 1 else f"{len(paths):,} arguments do"
-    details: dict[str, JSON] = {"faults": faults}
-    if len(paths) > len(listed):
-        details["faults_omitted"] = len(paths) - len(listed)
-    return ToolError(
-        ToolErrorCode.INVALID_ARGUMENTS,
-        f"{count} not fit: {quote_all(paths)}.",
-        details=details,
-        hints=tuple(f"- {fault['path']}: {fault['message']}" for fault in faults),
-    )
-
-
-def _advice(name: str, known: tuple[str, ...]) -> str:
-    meant = nearest(name, known)
-    hint = f"; did you mean {meant}?" if meant else ""
-    own = "; the model's own inputs go inside input" if "input" in known else ""
-    return f"is not an argument of this tool{hint} (it takes {', '.join(known)}{own})"
+define_type(str, {"type": "string"}, _string)
+define_type(bool, {"type": "boolean"}, _boolean)
+define_type(ModelName, {"type": "string", "maxLength": MAX_MODEL_LENGTH}, _model)
+define_type(ClientRef, {"type": "string", "pattern": f"^{CLIENT_REF_PATTERN}$"}, _client_ref)
+define_type(RunInput, {"type": "object", "additionalProperties": True}, _run_input)

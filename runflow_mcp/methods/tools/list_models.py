@@ -1,6 +1,8 @@
 """``list_models``: the catalog filtered for an agent, joined from bytes prepared once per snapshot."""
 
+import re
 from collections.abc import Awaitable
+from typing import NewType, NoReturn
 
 import attrs
 import orjson
@@ -8,12 +10,57 @@ import orjson
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.tools.arguments import ListModelsArguments, read_arguments
+from runflow_mcp.methods.tools.arguments import define_type, input_schema, read_arguments
+from runflow_mcp.methods.tools.registry import Tool, output_schema
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
-from runflow_mcp.runflow.catalog.entries import Model, Snapshot
+from runflow_mcp.runflow.catalog.entries import CATEGORIES, Model, Snapshot
 from runflow_mcp.runflow.catalog.model_inputs import Input
 from runflow_mcp.runflow.catalog.search import select
+
+MIN_LIMIT, MAX_LIMIT, DEFAULT_LIMIT = 1, 200, 50
+
+Category = NewType("Category", str)
+Limit = NewType("Limit", int)
+
+_INTEGER = re.compile(r"([+-]?[0-9]{1,15})(?:\.0*)?")
+
+
+def _category(value: JSON) -> Category:
+    """In any case, and with ``_`` or a space for ``-``."""
+    category = re.sub(r"[\s_-]+", "-", value.strip().lower()) if isinstance(value, str) else None
+    if category not in CATEGORIES:
+        raise ValueError("must be one of " + ", ".join(CATEGORIES))
+    return Category(category)
+
+
+def _limit(value: JSON) -> Limit:
+    """An integer; a text or float that is one counts."""
+    if isinstance(value, str) and (match := _INTEGER.fullmatch(value.strip())):
+        value = int(match[1])
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(whole, int) or isinstance(whole, bool) or not MIN_LIMIT <= whole <= MAX_LIMIT:
+        raise ValueError(f"must be a whole number from {MIN_LIMIT} to {MAX_LIMIT}")
+    return Limit(whole)
+
+
+define_type(Category, {"type": "string", "enum": list(CATEGORIES)}, _category)
+define_type(Limit, {"type": "integer", "minimum": MIN_LIMIT, "maximum": MAX_LIMIT}, _limit)
+
+
+@attrs.frozen
+class ListModelsArguments:
+    category: Category | None = attrs.field(
+        default=None, metadata={"description": "What it makes from what; solution: the ready-made workflows."}
+    )
+    provider: str | None = attrs.field(
+        default=None, metadata={"description": "Provider slug, such as runflow, google or openai."}
+    )
+    query: str | None = attrs.field(
+        default=None,
+        metadata={"description": "Part of the model's name or slug, in any case; exact hits come first."},
+    )
+    limit: Limit = Limit(DEFAULT_LIMIT)
 
 
 @attrs.frozen
@@ -25,22 +72,28 @@ class _Prepared:
 
 
 def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
-    """The entries that fit. Raises ``ToolError`` ``catalog_fetch_failed`` when no catalog was ever had."""
-    return _select(read_arguments(ListModelsArguments, arguments), ctx)
+    """The entries that match. Raises ``ToolError`` ``catalog_fetch_failed`` while no catalog has been fetched."""
+    return _list(read_arguments(ListModelsArguments, arguments), ctx)
 
 
-async def _select(wanted: ListModelsArguments, ctx: RequestContext) -> Result:
+async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     catalog = ctx.services.catalog
-    snapshot = catalog.current or await _first(ctx)
-    positions = select(snapshot, category=wanted.category, provider=wanted.provider, query=wanted.query)
-    shown = positions[: wanted.limit]
+    snapshot = catalog.current or await _first_snapshot(ctx)
+    positions = select(snapshot, category=args.category, provider=args.provider, query=args.query)
+    shown = positions[: args.limit]
     counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}
     if (stale := catalog.stale_seconds()) is not None:
         counts["stale_seconds"] = stale
     prepared = snapshot.cached(_prepare)
     tail = orjson.dumps(counts)[1:]
-    plain = b'{"models":[' + b",".join([prepared.plain[one] for one in shown]) + b"]," + tail
-    escaped = b'"{\\"models\\":[' + b",".join([prepared.escaped[one] for one in shown]) + b"]," + _escape(tail) + b'"'
+    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in shown]) + b"]," + tail
+    escaped = (
+        b'"{\\"models\\":['
+        + b",".join([prepared.escaped[position] for position in shown])
+        + b"],"
+        + _escape(tail)
+        + b'"'
+    )
     return {
         "content": [{"type": "text", "text": orjson.Fragment(escaped)}],
         "structuredContent": orjson.Fragment(plain),
@@ -48,16 +101,18 @@ async def _select(wanted: ListModelsArguments, ctx: RequestContext) -> Result:
     }
 
 
-async def _first(ctx: RequestContext) -> Snapshot:
+async def _first_snapshot(ctx: RequestContext) -> Snapshot:
+    ctx.answer_when_drained = _stopping
     try:
-        async with ctx.pending_answer.stop_on_drain():
-            return await ctx.services.catalog.snapshot()
+        return await ctx.services.catalog.snapshot()
     except CatalogUnavailable as error:
         message = f"The model catalog is unavailable: {error.reason}."
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, error.status) from error
-    except TimeoutError:
-        message = "This server is stopping, and its model catalog has not arrived."
-        raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message) from None
+
+
+def _stopping() -> NoReturn:
+    message = "This server is stopping before its first copy of the model catalog has arrived."
+    raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message)
 
 
 def _escape(json: bytes) -> bytes:
@@ -66,12 +121,12 @@ def _escape(json: bytes) -> bytes:
 
 
 def _prepare(snapshot: Snapshot) -> _Prepared:
-    plain = tuple(orjson.dumps(entry(model)) for model in snapshot.models)
+    plain = tuple(orjson.dumps(listing(model)) for model in snapshot.models)
     return _Prepared(plain, tuple(map(_escape, plain)))
 
 
-def entry(model: Model) -> dict[str, JSON]:
-    """One model as an agent sees it: enough to call ``generate`` without a detour."""
+def listing(model: Model) -> dict[str, JSON]:
+    """One model as an agent sees it: enough to call ``generate`` without a further request."""
     shown: dict[str, JSON] = {
         "model": model.name,
         "model_name": model.model_name,
@@ -85,14 +140,73 @@ def entry(model: Model) -> dict[str, JSON]:
     if model.pricing is not None:
         shown["pricing"] = model.pricing
     if model.inputs:
-        shown["inputs"] = [_input(one) for one in model.inputs]
+        shown["inputs"] = [_listed_input(model_input) for model_input in model.inputs]
     return shown
 
 
-def _input(one: Input) -> dict[str, JSON]:
-    shown: dict[str, JSON] = {"name": one.name, "type": one.type, "required": one.required}
-    if one.values:
-        shown["enum"] = one.values
-    if one.description:
-        shown["description"] = one.description
+def _listed_input(model_input: Input) -> dict[str, JSON]:
+    shown: dict[str, JSON] = {
+        "name": model_input.name,
+        "type": model_input.type,
+        "required": model_input.required,
+    }
+    if model_input.values:
+        shown["enum"] = model_input.values
+    if model_input.description:
+        shown["description"] = model_input.description
     return shown
+
+
+_TEXT = {"type": "string"}
+_INPUT = {
+    "type": "object",
+    "properties": {
+        "name": _TEXT,
+        "type": _TEXT,
+        "required": {"type": "boolean"},
+        "enum": {"type": "array"},
+        "description": _TEXT,
+    },
+}
+_MODEL = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "description": "What to give generate as model."},
+        **dict.fromkeys(
+            ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), _TEXT
+        ),
+        "pricing": {},
+        "inputs": {"type": "array", "items": _INPUT},
+    },
+}
+
+TOOL = Tool(
+    {
+        "name": "list_models",
+        "title": "Browse Runflow models and Solutions",
+        "description": (
+            "Find what generate can run: Solutions (ready-made workflows; look there first) and models, each with "
+            "its inputs and price. Without filters it lists everything, Solutions first."
+        ),
+        "inputSchema": input_schema(ListModelsArguments),
+        "outputSchema": output_schema(
+            {
+                "models": {"type": "array", "items": _MODEL},
+                "returned": {"type": "integer"},
+                "total": {"type": "integer"},
+                "stale_seconds": {
+                    "type": "integer",
+                    "description": "Set when the catalog could not be refreshed.",
+                },
+            }
+        ),
+        "annotations": {
+            "title": "Browse Runflow models and Solutions",
+            "readOnlyHint": True,
+            "destructiveHint": False,
+            "idempotentHint": True,
+            "openWorldHint": True,
+        },
+    },
+    list_models,
+)

@@ -1,4 +1,7 @@
-"""The tools and their dispatch: ``tools/list``, ``tools/call``, a fixed set in a fixed order."""
+"""The tools and their methods: ``tools/list`` and ``tools/call`` over a fixed set in a fixed order.
+
+Must not import a tool: each tool's file imports ``Tool`` from here, and ``router.TOOLS`` lists them.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,10 +9,9 @@ import attrs
 import orjson
 
 from runflow_mcp.bounds import quote
-from runflow_mcp.errors import ToolError
-from runflow_mcp.json_types import JSONObject
+from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.prompts import reject_cursor
+from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import with_cache_hints
 
@@ -22,7 +24,7 @@ ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 @attrs.frozen
 class Tool:
-    """A tool: what ``tools/list`` says of it, and what runs it with its arguments."""
+    """A tool. ``definition``: as ``tools/list`` shows it. ``run``: its handler."""
 
     definition: JSONObject
     run: ToolHandler
@@ -32,6 +34,30 @@ class Tool:
         return str(self.definition["name"])
 
 
+def nullable(kind: str) -> dict[str, JSON]:
+    """The schema of a value that may be null."""
+    return {"type": [kind, "null"]}
+
+
+def output_schema(properties: JSONObject) -> dict[str, JSON]:
+    """The schema of a tool's ``structuredContent``: these members, or ``error`` alone.
+
+    No member is required: a widely used client validates tool errors against it too.
+    """
+    error = {
+        "type": "object",
+        "description": "Present instead of everything else when the call failed.",
+        "properties": {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "upstream_status": nullable("integer"),
+            "next_action": {"type": "string"},
+            "details": {"type": "object"},
+        },
+    }
+    return {"type": "object", "properties": {**properties, "error": error}}
+
+
 class Tools:
     """The tools of a server, in their fixed order."""
 
@@ -39,20 +65,13 @@ class Tools:
         self._by_name = {tool.name: tool for tool in tools}
         self._listed = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
 
-    async def list(self, request: Request, call: RequestContext) -> Result:
+    async def list(self, request: Request, ctx: RequestContext) -> Result:
         """``tools/list``: the same bytes at every call."""
         reject_cursor(request.params)
-        return with_cache_hints(self._listed, call.protocol, TOOLS_TTL_MS)
+        return with_cache_hints(self._listed, ctx.protocol, TOOLS_TTL_MS)
 
-    async def call(self, request: Request, call: RequestContext) -> Result:
-        """``tools/call``. A tool that fails answers with a result; only a call that is none is an error."""
-        try:
-            return await self._started(request, call)
-        except ToolError as error:
-            return error.result(call.request_id)
-
-    def _started(self, request: Request, call: RequestContext) -> Awaitable[Result]:
-        """The tool's work; its params stay in no frame that lasts as long as it does."""
+    def call(self, request: Request, ctx: RequestContext) -> Awaitable[Result]:
+        """``tools/call``: the tool's work. Not a coroutine, whose frame would keep the params while the tool works."""
         params = request.take_params()
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
@@ -61,6 +80,7 @@ class Tools:
             raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param arguments must be an object.")
         tool = self._by_name.get(name)
         if tool is None:
-            known = ", ".join(self._by_name)
-            raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {quote(name)}. There are {known}.")
-        return tool.run(arguments or {}, call)
+            tools = ", ".join(self._by_name)
+            raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {quote(name)}. The tools are {tools}.")
+        ctx.record.tool = name
+        return tool.run(arguments or {}, ctx)

@@ -1,7 +1,8 @@
-"""Starting a run so that at most one exists per client_ref, whatever the network does.
+"""Starts runs: at most one per client_ref, whatever the network does.
 
-Owns the course of a dispatch and the sharing of one dispatch among equal calls of this process; whether a POST may
-go out is decided in ``attempts``. Body and Idempotency-Key never change between attempts.
+Owns the steps of a dispatch, its sharing among equal calls of this process, and what a found run has to do with a
+call: another model, another input. Whether a POST may go out is decided in ``attempts``; the body and the
+Idempotency-Key never change between attempts.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import attrs
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
-from runflow_mcp.runflow.api.paths import LIST_PATH, runs_path
+from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.dispatch.attempts import (
     BACKOFF,
     MAX_ATTEMPTS,
@@ -25,8 +26,9 @@ from runflow_mcp.runflow.dispatch.attempts import (
     shown_by,
 )
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed, other_model
+from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
-from runflow_mcp.runflow.dispatch.order import Order
+from runflow_mcp.runflow.dispatch.order import Order, RunRef
 from runflow_mcp.runflow.dispatch.recent import Recent
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
 from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
@@ -34,63 +36,98 @@ from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
 
 #: Seconds that all attempts and look-ups of one dispatch may take together.
 BUDGET = 45.0
-#: Seconds that the look-up before the first attempt may take, and what is kept of the budget for the last one.
+#: Seconds that the look-up before the first attempt may take, and the part of the budget kept for the last look-up.
 FIRST_LOOK_UP, LOOK_UP_RESERVE = 10.0, 5.0
 #: Seconds between an attempt that may have made a run and its look-up: it may still be at work, and lists lag.
 SETTLE = 2.0
-#: A run that upstream stamped earlier than this before it was asked for was found, not made, by the request.
+#: A run that upstream created more than this before the request was sent was found by the request, not made by it.
 FOUND_AGE = 5.0
-#: Seconds for which a run that upstream has answered with is looked for.
+#: Seconds of looking for a run after upstream's answer that it exists.
 CLAIM_PATIENCE = 10.0
 
 
 @attrs.frozen
 class Dispatched:
-    """A run that exists upstream.
+    """A run that exists upstream, and what it is to the call.
 
-    ``found``: it existed before. ``read``: it has been read by its id since; a found run that has not been is known
-    by its id alone. ``made_from``: the digest of the input, where this dispatch made the run.
+    ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
+    is provisional: see ``Joined.identify``.
+    """
+
+    run: Run
+    ref: RunRef
+    found: bool
+    read: bool
+
+
+@attrs.frozen
+class _Result:
+    """What a dispatch brings to every call that shares it: as ``Dispatched``.
+
+    ``made_from``: the digest of the input that the run was made from, where this process made it.
     """
 
     run: Run
     found: bool
     read: bool
-    made_from: str | None = None
+    made_from: str | None
 
 
 @attrs.frozen
 class _Flight:
     """A dispatch under way, and the slot that it holds."""
 
-    task: asyncio.Task[Dispatched]
+    task: asyncio.Task[_Result]
     order: Order
     slot: Slot
 
 
 @attrs.define(eq=False)
 class Joined:
-    """One call's part in a dispatch; await it for what the dispatch brought.
+    """One call's share in a dispatch; await it for the run. Raises ``DispatchFailed``.
 
-    ``order``: kept until ``leave``, so that a found run's input can be compared with the call's.
+    It keeps the call's order, which holds the whole input, until the run has been compared with it.
     """
 
-    task: asyncio.Task[Dispatched]
-    order: Order | None
+    task: asyncio.Task[_Result]
+    _order: Order | None
     _slot: Slot
 
-    def __await__(self) -> Generator[None, None, Dispatched]:
-        return asyncio.shield(self.task).__await__()
+    def __await__(self) -> Generator[object, None, Dispatched]:
+        return self._dispatched().__await__()
+
+    async def _dispatched(self) -> Dispatched:
+        result = await asyncio.shield(self.task)
+        ref = self._ref(result.run, result.made_from)
+        if result.read:
+            self.leave()
+        return Dispatched(result.run, ref, result.found, result.read)
+
+    def identify(self, run: Run) -> RunRef:
+        """The ref of the run, which could not be read until now. Raises ``DispatchFailed`` for another model's run."""
+        ref = self._ref(run, self.task.result().made_from)
+        self.leave()
+        return ref
 
     def leave(self) -> None:
-        """Let go of the order; the dispatch goes on by itself."""
-        if self.order is not None:
-            self.order = None
+        """Let go of the order. The dispatch goes on by itself."""
+        if self._order is not None:
+            self._order = None
             self._slot.release()
+
+    def _ref(self, run: Run, made_from: str | None) -> RunRef:
+        order = self._order
+        if order is None:
+            raise RuntimeError("this call has left its dispatch")
+        if run.model is not None and not is_same_model(run.model, order.model):
+            raise other_model(run.model, run_path(run.id))
+        ignored = order.caller_chose_ref and is_other_input(order.input_digest, order.input, run, made_from)
+        return attrs.evolve(order.run_ref, input_ignored=ignored)
 
 
 @attrs.frozen
 class Dispatcher:
-    """Starts runs; equal orders of this process share one dispatch, and find it again for a while."""
+    """Starts runs. Equal orders of this process share one dispatch, and find its run without a look-up for a while."""
 
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
@@ -100,10 +137,10 @@ class Dispatcher:
     _recent: Recent = attrs.field(factory=Recent, repr=False)
 
     def start(self, order: Order) -> Joined:
-        """A part in the dispatch of this order, which may be under way. Raises ``NoSlot``; nothing is started then.
+        """Join the dispatch of this order, or begin it. Raises ``NoSlot`` when nothing may be started now.
 
-        The task belongs to no caller: it ends by itself within the budget, even when every caller has
-        gone, since a request cut off halfway is one whose outcome nobody knows.
+        The task belongs to no caller: it ends by itself within the budget, although every caller has left, since the
+        outcome of a request that is cut off halfway is unknown.
         """
         key = order.key
         flight = self._flights.get(key)
@@ -125,74 +162,72 @@ class Dispatcher:
         flight = self._flights.pop(key)
         flight.slot.release()
         if not flight.task.cancelled():
-            flight.task.exception()  # seen, even if every caller has gone
+            flight.task.exception()  # retrieved, although every caller may have left
 
     async def close(self) -> None:
-        """Stop what is still under way; the process ends."""
+        """Cancel the dispatches under way: the process ends."""
         tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _dispatch(self, order: Order) -> Dispatched:
+    async def _dispatch(self, order: Order) -> _Result:
         now = self.clock.monotonic()
         finder = Finder(self.client, self.clock, self.random)
-        known = self._recent.recall(order.key, now)
-        if known is not None and known.run_id is not None:
-            # Whatever the read says, this run was dispatched half a minute ago: nothing else is.
-            found = await finder.read(order, known.run_id, now + FIRST_LOOK_UP)
-            return Dispatched(found.run, found=True, read=found.read, made_from=known.made_from)
-        dispatch = _Dispatch(order, finder, now + BUDGET, Reached.NOTHING if known is None else known.reached)
+        entry = self._recent.recall(order.key, now)
+        if entry is not None and entry.run_id is not None:
+            # This process made or found the run a moment ago: nothing is dispatched, whatever the read shows.
+            found = await finder.read(order, entry.run_id, now + FIRST_LOOK_UP)
+            return _Result(found.run, found=True, read=found.read, made_from=entry.made_from)
+        dispatch = _Dispatch(order, finder, now + BUDGET, Reached.NOTHING if entry is None else entry.reached)
         try:
-            dispatched = await dispatch.run()
+            result = await dispatch.run()
         except DispatchFailed:
             if dispatch.reached:
                 self._recent.remember(order.key, dispatch.reached, None, None, now=self.clock.monotonic())
             raise
-        self._recent.remember(
-            order.key, Reached.ANSWERED, dispatched.run.id, dispatched.made_from, now=self.clock.monotonic()
-        )
-        return dispatched
+        self._recent.remember(order.key, Reached.ANSWERED, result.run.id, result.made_from, now=self.clock.monotonic())
+        return result
 
 
-def _kept(error: UpstreamError) -> UpstreamError:
-    """The same error without the frames that it passed, which hold an answer of megabytes, and the dispatch itself."""
+def _without_frames(error: UpstreamError) -> UpstreamError:
+    """A copy of the error: the frames of the original keep an answer of megabytes, and the dispatch itself, alive."""
     return attrs.evolve(error)
 
 
 @attrs.define
 class _Dispatch:
-    """One dispatch from its first look-up to its end: look up, ask ``may_post``, send, and again."""
+    """The steps of one dispatch: look up, ask ``may_post``, send, and again until a run or an error is final."""
 
     order: Order
     finder: Finder
     deadline: float
     reached: Reached
     error: UpstreamError | None = None
-    #: A run that upstream answered with and that is not this order's.
+    #: A run that upstream answered with and that is not the order's.
     named: Run | None = None
 
-    async def run(self) -> Dispatched:
+    async def run(self) -> _Result:
         if self.reached is Reached.ANSWERED:
             return await self._claim()
         shown = Shown.NOT_ASKED
         again = True
         for attempt in count(1):
-            # Once anything was sent, whatever came of later attempts, each is preceded by a look-up.
+            # Once an attempt may have had an effect, each later one is preceded by a look-up.
             if self.reached or (attempt == 1 and self.order.caller_chose_ref):
                 first = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
                 found, shown = await self._look_up(min(first, self.deadline))
                 if isinstance(found, Found):
                     return self._found(found)
                 if isinstance(found, OtherModel) and not self.reached:
-                    raise DispatchFailed(other_model(found.model, LIST_PATH), uncertain=False, sent=False)
+                    raise other_model(found.model, LIST_PATH)
             again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.reached, shown):
                 raise self._failed(shown)
             try:
                 return await self._attempt(shown)
             except UpstreamError as error:
-                self.error = _kept(error)
+                self.error = _without_frames(error)
                 self.reached = max(self.reached, reached_by(error))
                 wait, again = self._plan_retry(attempt, error)
             if self.reached is Reached.ANSWERED:
@@ -200,16 +235,16 @@ class _Dispatch:
             await self.finder.clock.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, shown: Shown) -> Dispatched:
+    async def _attempt(self, shown: Shown) -> _Result:
         order, finder = self.order, self.finder
-        asked_at = finder.clock.wall()
+        sent_at = finder.clock.wall()
         run = await finder.client.create_run(
             order.bearer,
             order.model,
             order.body,
             idempotency_key=order.key,
             trace=order.trace,
-            # The rest of the budget is for finding out what became of it.
+            # The reserve is for looking the run up when this attempt's answer is lost.
             timeout=self._remaining() - LOOK_UP_RESERVE,
         )
         path = runs_path(order.model)
@@ -217,22 +252,22 @@ class _Dispatch:
             self.named = run
             reason = f"Runflow answered with another run ({run.id})"
             raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
-        # Nobody can have used a minted client_ref, nor one of which the list showed no run: stamps are not asked then,
-        # since clocks differ.
-        fresh = not order.caller_chose_ref or shown is Shown.NONE or run.age(asked_at) <= FOUND_AGE
+        # A minted client_ref, and one without a run in the list, cannot have been used before: the run is new. Only
+        # otherwise is its creation time compared, since clocks differ.
+        fresh = not order.caller_chose_ref or shown is Shown.NONE or run.age(sent_at) <= FOUND_AGE
         found = Found(run, read=True)
         if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
             read = await finder.read(order, run.id, self.deadline)
-            # An end that the answer shows is known, although the run cannot be read.
+            # A final state in the answer counts although the run cannot be read.
             found = read if read.read or not run.terminal else found
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
-            raise DispatchFailed(other_model(model, path), uncertain=False, sent=False)
+            raise other_model(model, path)
         made_from = order.input_digest if fresh else None
-        return Dispatched(found.run, found=not fresh, read=found.read, made_from=made_from)
+        return _Result(found.run, found=not fresh, read=found.read, made_from=made_from)
 
     def _plan_retry(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
-        """Seconds to wait before the look-up that follows an attempt, and whether another attempt may follow that."""
+        """(seconds before the look-up that follows a failed attempt, whether another attempt may follow the look-up)"""
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
@@ -241,40 +276,40 @@ class _Dispatch:
             wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
         return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
 
-    async def _claim(self) -> Dispatched:
-        """The run that upstream says exists: it may be in the making, by another replica, and be listed later."""
+    async def _claim(self) -> _Result:
+        """Look for the run that upstream has answered with: another replica may be making it, and lists lag."""
         deadline = min(self.deadline, self.finder.clock.monotonic() + CLAIM_PATIENCE)
-        other = None
+        other_run = None
         for look_up in count(1):
             found, shown = await self._look_up(deadline)
             if isinstance(found, Found):
                 return self._found(found)
-            other = found
+            other_run = found
             wait = BACKOFF.after(look_up, self.finder.random)
             if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
                 break
             await self.finder.clock.sleep(wait)
-        if other is not None and self.error is not None and meaning_of(self.error.status).exists:
-            raise DispatchFailed(other_model(other.model, LIST_PATH), uncertain=False, sent=False)
+        if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
+            raise other_model(other_run.model, LIST_PATH)
         raise self._failed(Shown.UNCLEAR)
 
     async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, Shown]:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
-            self.error = self.error or _kept(error)
+            self.error = self.error or _without_frames(error)
             return None, shown_by(error)
         return found, Shown.NONE
 
-    def _found(self, found: Found) -> Dispatched:
+    def _found(self, found: Found) -> _Result:
         made_from = None if self.order.caller_chose_ref else self.order.input_digest
-        return Dispatched(found.run, found=True, read=found.read, made_from=made_from)
+        return _Result(found.run, found=True, read=found.read, made_from=made_from)
 
     def _failed(self, shown: Shown) -> DispatchFailed:
         reason = "Runflow has answered with a run that its list does not show"
         cause = self.error or UpstreamError(Outcome.UNKNOWN, LIST_PATH, reason)
-        open_ = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
-        return DispatchFailed(cause, uncertain=open_, sent=bool(self.reached), named=self.named)
+        uncertain = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
+        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.reached), named=self.named)
 
     def _remaining(self) -> float:
         return self.deadline - self.finder.clock.monotonic()

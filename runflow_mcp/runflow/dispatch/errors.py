@@ -1,4 +1,4 @@
-"""What a dispatch that brought no run leaves known. Pure."""
+"""The failure of a dispatch, and what it leaves known. Pure."""
 
 import attrs
 
@@ -8,9 +8,10 @@ from runflow_mcp.runflow.runs.run import Run
 
 @attrs.define
 class DispatchFailed(Exception):
-    """No run could be started or found. ``uncertain``: one may exist all the same, under the order's client_ref.
+    """No run was started or found. ``uncertain``: there may be one nevertheless, under the order's client_ref.
 
-    ``sent``: an attempt of this process may have made it. ``named``: the run that upstream answered with.
+    ``sent``: an attempt of this process may have made it. ``named``: a run that upstream answered with and that is
+    not the order's.
     """
 
     cause: UpstreamError
@@ -19,7 +20,8 @@ class DispatchFailed(Exception):
     named: Run | None = None
 
 
-def other_model(model: str, path: str) -> UpstreamError:
-    """The refusal of a client_ref that belongs to a run of another model."""
+def other_model(model: str, path: str) -> DispatchFailed:
+    """The client_ref belongs to a run of another model. ``path``: of the request that showed it."""
     message = f"This client_ref belongs to a run of {model}; nothing was started."
-    return UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
+    cause = UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
+    return DispatchFailed(cause, uncertain=False, sent=False)

@@ -1,6 +1,6 @@
-"""The input of a run as bytes, and whether a run was made from another one.
+"""The input of a run as bytes, and whether an existing run was made from another input.
 
-Pure. Upstream may normalise what it keeps, so an input is called another one only where it plainly is.
+Pure. Upstream may normalise what it keeps, so two inputs count as different only where they plainly are.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from runflow_mcp.runflow.reading.fields import truth
 from runflow_mcp.runflow.runs.outputs import addresses
 from runflow_mcp.runflow.runs.run import Run
 
-#: A digest that upstream cut shorter than this says nothing.
+#: A digest that upstream cut shorter than this proves nothing.
 _MIN_DIGEST = 16
-#: A text that upstream cut shorter than this is another text.
+#: A text that upstream cut shorter than this counts as another text.
 _MIN_TEXT = 20
-#: Numbers that differ by less than this share of their size were rounded.
+#: Numbers that differ by less than this share of their size count as equal: upstream may have rounded.
 _ROUNDING = 1e-6
-#: References to media: upstream may copy the file, sign the address anew or replace it by one of its own.
+#: References to media: upstream may copy the file, sign its URL anew or replace it by a URL of its own.
 _MEDIA = re.compile(r"(?:https?://|runflow://|data:)", re.IGNORECASE)
-#: Curly quotes and long dashes, which editors and databases put in place of plain ones, and the other way round.
+#: Curly quotes and long dashes, which editors and databases exchange for plain ones, and invisible characters.
 _PUNCTUATION = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
@@ -37,10 +37,10 @@ _HTTP = re.compile(r"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
 
 @attrs.frozen
 class RunInput:
-    """What a call needs of a model's input, without the parsed objects: these take up to 20 times their JSON.
+    """The input for a model, without its parsed objects, which take up to 20 times their JSON.
 
-    ``json``: compact JSON, members in the caller's order. ``urls``: addresses in the input, which are no outputs
-    where a run repeats them.
+    ``json``: compact JSON, members in the caller's order. ``urls``: URLs in the input, which are not outputs where a
+    run repeats them.
     """
 
     json: bytes = attrs.field(repr=False)
@@ -57,13 +57,12 @@ def input_digest(run_input: JSONObject) -> str:
     return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def is_other_input(digest: str, asked: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
-    """Whether ``run`` was made from another input than the one that has this digest.
+def is_other_input(digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
+    """Whether ``run`` was made from another input than the call's, which has this digest.
 
-    ``asked``: parses that input, where it must be compared. ``made_from``: the digest of the input that this process
-    made the run from, where it did. A digest decides, except that an input which upstream shows and which says the
-    same in other words is the same. Without any digest, the input that upstream shows decides; what it does not show
-    is not another input.
+    ``parse``: returns the call's input, where it must be compared. ``made_from``: the digest of the input that this
+    process made the run from, where it did. Equal digests decide. Otherwise the input that upstream shows does, since
+    upstream may have normalised it; where it shows none, different digests decide, and no digest means no difference.
     """
     recorded = run.input_digest or made_from
     if recorded is not None and _is_digest(recorded, digest):
@@ -71,10 +70,10 @@ def is_other_input(digest: str, asked: Callable[[], JSONObject], run: Run, made_
     shown = run.input
     if not isinstance(shown, dict):
         return recorded is not None
-    ours = asked()
-    if recorded is not None and not shown.keys() <= ours.keys():
+    sent = parse()
+    if recorded is not None and not shown.keys() <= sent.keys():
         return True
-    return _differs(ours, shown)
+    return _differs(sent, shown)
 
 
 def _is_digest(recorded: str, digest: str) -> bool:
@@ -82,35 +81,37 @@ def _is_digest(recorded: str, digest: str) -> bool:
     return len(kept) >= _MIN_DIGEST and digest.startswith(kept)
 
 
-def _differs(asked: JSON, shown: JSON) -> bool:
-    """Whether two values plainly say different things; null and absent members say nothing."""
-    if isinstance(asked, dict) and isinstance(shown, dict):
-        return any(name in shown and _differs(value, shown[name]) for name, value in asked.items())
-    if isinstance(asked, list) and isinstance(shown, list):
-        return len(asked) != len(shown) or any(map(_differs, asked, shown))
-    if asked in (None, "") or shown in (None, "") or isinstance(asked, dict | list) or isinstance(shown, dict | list):
+def _differs(sent: JSON, shown: JSON) -> bool:
+    """Whether two values plainly differ; null, empty and absent ones are not compared."""
+    if isinstance(sent, dict) and isinstance(shown, dict):
+        return any(name in shown and _differs(value, shown[name]) for name, value in sent.items())
+    if isinstance(sent, list) and isinstance(shown, list):
+        return len(sent) != len(shown) or any(map(_differs, sent, shown))
+    if sent in (None, "") or shown in (None, "") or isinstance(sent, dict | list) or isinstance(shown, dict | list):
         return False
-    if isinstance(asked, bool) or isinstance(shown, bool):
-        truths = truth(asked), truth(shown)
+    if isinstance(sent, bool) or isinstance(shown, bool):
+        truths = truth(sent), truth(shown)
         if None not in truths:
             return truths[0] != truths[1]
-    numbers = _number(asked), _number(shown)
+    numbers = _number(sent), _number(shown)
     if numbers[0] is not None and numbers[1] is not None:
         return abs(numbers[0] - numbers[1]) > _ROUNDING * abs(numbers[0])
-    return _texts_differ(str(asked), str(shown))
+    return _texts_differ(str(sent), str(shown))
 
 
-def _texts_differ(asked: str, shown: str) -> bool:
-    if _MEDIA.match(asked.strip()) and _MEDIA.match(shown.strip()):
-        ours, theirs = _HTTP.match(asked.strip()), _HTTP.match(shown.strip())
+def _texts_differ(sent: str, shown: str) -> bool:
+    if _MEDIA.match(sent.strip()) and _MEDIA.match(shown.strip()):
+        sent_url, shown_url = _HTTP.match(sent.strip()), _HTTP.match(shown.strip())
         # Another host may hold upstream's own copy of the file; another query is another signature.
-        return bool(ours and theirs and ours[1].lower() == theirs[1].lower() and ours[2] != theirs[2])
-    folded = _folded(asked), _folded(shown)
+        return bool(
+            sent_url and shown_url and sent_url[1].lower() == shown_url[1].lower() and sent_url[2] != shown_url[2]
+        )
+    folded = _folded(sent), _folded(shown)
     return folded[0] != folded[1] and not (len(folded[1]) >= _MIN_TEXT and folded[0].startswith(folded[1]))
 
 
 def _folded(text: str) -> str:
-    """The text without what upstreams normalise: case, white space, escapes, Unicode's several spellings."""
+    """The text without what upstreams normalise: case, white space, escapes, Unicode forms."""
     text = html.unescape(text).translate(_PUNCTUATION)
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix("...")
 

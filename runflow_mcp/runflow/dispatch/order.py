@@ -1,4 +1,4 @@
-"""What is to be run, for whom, and what identifies it upstream. Pure."""
+"""What a call wants to run, what identifies that upstream, and what identifies the run in answers. Pure."""
 
 import hashlib
 import secrets
@@ -10,13 +10,34 @@ import orjson
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.runflow.dispatch.inputs import RunInput
+from runflow_mcp.runflow.reading.trimming import MAX_NAME
+from runflow_mcp.runflow.runs.run import Run
+
+
+@attrs.frozen
+class RunRef:
+    """How one call names its run in results and errors. ``model``, ``client_ref``: None where they are not known.
+
+    ``input_urls``: URLs in the call's input, which are not outputs where the run repeats them. ``input_ignored``: the
+    run was made from another input than the call's; only the dispatcher decides that.
+    """
+
+    model: str | None
+    client_ref: str | None
+    input_urls: tuple[str, ...] = attrs.field(default=(), repr=False)
+    input_ignored: bool = False
+
+    @classmethod
+    def of_run(cls, run: Run) -> "RunRef":
+        """For a call that gave the run's id alone: what upstream has kept."""
+        return cls((run.model or "")[:MAX_NAME] or None, (run.client_ref or "")[:MAX_NAME] or None)
 
 
 @attrs.frozen
 class Order:
-    """What to run, for whom. ``caller_chose_ref``: the caller chose the client_ref, so the run may exist.
+    """What to run, for whom. ``caller_chose_ref``: the client_ref is the caller's own, so its run may exist already.
 
-    ``body``: the request's, the only copy of the input. ``input_digest``: of the input in it.
+    ``body``: the request body, the only copy of the input. ``input_digest``, ``input_urls``: of the input in it.
     """
 
     bearer: Bearer
@@ -26,6 +47,7 @@ class Order:
     client_ref: str
     caller_chose_ref: bool
     trace: Mapping[str, str]
+    input_urls: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     @classmethod
     def make(
@@ -40,15 +62,20 @@ class Order:
         ref = client_ref or f"mcp-{secrets.token_hex(16)}"
         metadata = {"mcp_model": model, "mcp_input_sha256": run_input.digest}
         body = orjson.dumps({"input": orjson.Fragment(run_input.json), "client_ref": ref, "metadata": metadata})
-        # A copy, since the bytes that orjson returns keep the room that it wrote in: up to 70 times their length.
+        # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
         body = bytes(memoryview(body))
-        return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace)
+        return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace, run_input.urls)
 
     @property
     def key(self) -> str:
         """The Idempotency-Key: one for each caller, model and client_ref."""
         text = f"{self.bearer.digest}\n{self.model}\n{self.client_ref}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def run_ref(self) -> RunRef:
+        """How the call names its run until the dispatcher has found or made it."""
+        return RunRef(self.model, self.client_ref, self.input_urls)
 
     def input(self) -> JSONObject:
         """The input, parsed anew."""

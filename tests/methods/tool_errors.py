@@ -1,4 +1,4 @@
-"""What every tool error must look like, whatever it is about."""
+"""Helpers that check the shape of a tool error and return it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.serving import Answer
 def tool_error_of(
     answer: Answer, code: str, *, upstream_status: int | None = None, refused_without_code: bool = False
 ) -> Any:
-    """The error of an answer, once its envelope and its text have been found to be whole."""
+    """The error of an answer, once its members and its text have been checked."""
     error = answer.tool_error
     assert answer.status == 200
     assert set(answer.structured) == {"error"}
@@ -28,7 +28,7 @@ def tool_error_of(
 
 
 def run_error_of(answer: Answer, code: str, *, upstream_status: int | None = None) -> Any:
-    """The error of a ``generate`` that had a run: it names the run and its client_ref, and is spared its bulk."""
+    """The error of a ``generate`` that had a run, once checked: it names the run and leaves out its large members."""
     error = tool_error_of(answer, code, upstream_status=upstream_status)
     text, details = answer.result["content"][0]["text"], error["details"]
     assert details["run"]["id"] == details["run_id"]

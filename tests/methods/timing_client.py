@@ -1,4 +1,4 @@
-"""A client that notes when each piece of an answer arrives, as a proxy with an idle limit would."""
+"""A client that records when each piece of an answer arrives: what a proxy with an idle time-out sees."""
 
 from typing import Any
 

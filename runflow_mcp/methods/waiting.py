@@ -1,0 +1,168 @@
+"""One call's wait for its run: the dispatch, then polls with live progress, until the run or the wait ends.
+
+Retries of a dispatch are in ``runflow.dispatch``, the pace of polls in ``runflow.runs.polling``, messages in
+``run_errors``.
+"""
+
+import asyncio
+
+import attrs
+
+from runflow_mcp.errors import ToolError, ToolErrorCode
+from runflow_mcp.methods import run_errors
+from runflow_mcp.methods.context import RequestContext
+from runflow_mcp.methods.run_state import RunState, progress_message
+from runflow_mcp.protocol.progress import METHOD, Progress
+from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
+from runflow_mcp.runflow.api.shared_reads import SharedRead
+from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, Joined
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed
+from runflow_mcp.runflow.dispatch.order import RunRef
+from runflow_mcp.runflow.runs.polling import PollTimer
+from runflow_mcp.runflow.runs.run import Run
+
+#: Seconds of dispatching after which the stream is opened although there is no run yet: clients give up on a
+#: response whose headers do not come.
+OPEN_AFTER = 10.0
+
+
+@attrs.define
+class RunWait:
+    """The state of the wait. There may be thousands at a time, so nothing large is kept between two polls.
+
+    ``ref``: how the call names its run; provisional until the run has been read.
+    """
+
+    ctx: RequestContext
+    ref: RunRef
+    #: The call's share in the dispatch; None once the run has been read and compared with the call's order.
+    _joined: Joined | None
+    #: The run as it was last seen; None until the dispatch has brought one.
+    latest: RunState | None = None
+    _progress: Progress | None = attrs.field(init=False)
+
+    @_progress.default
+    def _make_progress(self) -> Progress | None:
+        return None if self.ctx.progress_token is None else Progress(self.ctx.progress_token)
+
+    @property
+    def deadline(self) -> float:
+        """The time limit of the call, on the clock's monotonic scale; it counts from the request's arrival."""
+        return self.ctx.arrived + self.ctx.services.config.poll_timeout_ms / 1000
+
+    async def until_started(self) -> Run:
+        """The run as soon as it exists. Raises ``ToolError`` when there is none."""
+        return (await self._dispatched()).run
+
+    async def until_ended(self) -> Run:
+        """The run once it has ended. Raises ``ToolError``, at the deadline ``polling_timeout``."""
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await self._open_if_slow()
+                dispatched = await self._dispatched()
+                self.latest = RunState.of(dispatched.run)
+                if dispatched.run.terminal:
+                    return dispatched.run
+                del dispatched
+                return await self._poll_until_ended()
+        except TimeoutError:
+            raise self.interrupted(ToolErrorCode.POLLING_TIMEOUT) from None
+
+    def interrupted(self, code: ToolErrorCode) -> ToolError:
+        """The error of a wait that is cut short."""
+        return run_errors.wait_interrupted(code, self.latest, self.ref)
+
+    def leave(self) -> None:
+        """Leave the dispatch, which goes on by itself, and let go of what it has brought."""
+        if self._joined is not None:
+            self._joined.leave()
+            self._joined = None
+
+    async def _open_if_slow(self) -> None:
+        if self._joined is not None:
+            done, _ = await asyncio.wait({self._joined.task}, timeout=OPEN_AFTER)
+            if not done:
+                await self.ctx.channel.open()
+
+    async def _dispatched(self) -> Dispatched:
+        if self._joined is None:
+            raise RuntimeError("this call has left its dispatch")
+        try:
+            dispatched = await self._joined
+        except DispatchFailed as failed:
+            raise run_errors.dispatch_error(failed, self.ref, self.ctx.services.catalog.current) from failed
+        self.ref = dispatched.ref
+        self.ctx.record.run_id = dispatched.run.id
+        if dispatched.read:
+            self.leave()
+        return dispatched
+
+    async def _poll_until_ended(self) -> Run:
+        services = self.ctx.services
+        clock = services.clock
+        await self.ctx.channel.open()
+        unread = self._joined is not None
+        timer = PollTimer.start(clock.monotonic(), self.deadline, services.random, at_once=unread)
+        await self._send_progress(client_ref=self.ref.client_ref)
+        with services.reads.of(self.ctx.bearer, self._state.id) as reads:
+            while True:
+                await clock.sleep(timer.delay(clock.monotonic()))
+                if (ended := await self._poll(reads, timer)) is not None:
+                    return ended
+
+    async def _poll(self, reads: SharedRead, timer: PollTimer) -> Run | None:
+        """Read the run once; None while it goes on, or when the poll failed and is to be repeated."""
+        clock = self.ctx.services.clock
+        sent_at = clock.monotonic()
+        try:
+            run = await self._read(reads)
+        except UpstreamError as error:
+            meaning = meaning_of(error.status)
+            if meaning.final and not (meaning.missing and timer.is_read_lag(sent_at)):
+                raise run_errors.poll_error(error, self.latest, self.ref) from error
+            timer.failed(clock.monotonic(), error.retry_after)
+            await self._send_progress()
+            return None
+        self.latest = RunState.of(run)
+        self._identify(run)
+        ended = run if run.terminal else None
+        del run  # a client that reads slowly may hold up the notification
+        timer.answered(clock.monotonic())
+        await self._send_progress(done=ended is not None)
+        return ended
+
+    async def _read(self, reads: SharedRead) -> Run:
+        if self._joined is None:
+            return await reads.read(self.ctx.trace)
+        # The first read of a run that was found: a shared one may be without the input, which is to be compared.
+        return await self.ctx.services.client.get_run(self.ctx.bearer, self._state.id, self.ctx.trace)
+
+    def _identify(self, run: Run) -> None:
+        """Learn what the run is to this call, when it has been read for the first time."""
+        if self._joined is None:
+            return
+        try:
+            self.ref = self._joined.identify(run)
+        except DispatchFailed as failed:
+            raise run_errors.dispatch_error(failed, self.ref, None) from failed
+        self.leave()
+
+    @property
+    def _state(self) -> RunState:
+        if self.latest is None:
+            raise RuntimeError("this call has no run yet")
+        return self.latest
+
+    async def _send_progress(self, *, client_ref: str | None = None, done: bool = False) -> None:
+        """``client_ref``: for the first notification, which names the run."""
+        if self._progress is None:
+            return
+        run = self._state
+        elapsed = self.ctx.services.clock.monotonic() - self.ctx.arrived
+        message = progress_message(run, elapsed)
+        if client_ref is not None:
+            message = f"{message} (run {run.id}, client_ref {client_ref})"
+        params = self._progress.advance(
+            completed=run.nodes_completed, total=run.nodes_total, elapsed=elapsed, done=done, message=message
+        )
+        await self.ctx.channel.notify(METHOD, params)

@@ -1,0 +1,78 @@
+"""The pace of polls: the schedule, failures, Retry-After, and the last poll before the time limit."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runflow_mcp.runflow.runs.polling import (
+    JITTER,
+    LAST_POLL_MARGIN,
+    MAX_BACKOFF,
+    READ_LAG,
+    PollTimer,
+    poll_delay,
+    task_interval,
+)
+
+LATE = 10_000.0
+
+
+def timer(*, deadline: float = LATE, at_once: bool = False) -> PollTimer:
+    return PollTimer.start(0.0, deadline, Random(0), at_once=at_once)
+
+
+@pytest.mark.parametrize(
+    ("waited", "delay"), [(0, 2), (29.9, 2), (30, 5), (119.9, 5), (120, 10), (86_400, 10)], ids=str
+)
+def test_the_schedule_is_two_then_five_then_ten_seconds(waited: float, delay: float) -> None:
+    assert poll_delay(waited) == delay
+    assert task_interval(waited) == max(5, delay)
+
+
+def test_the_first_poll_of_a_new_run_comes_after_two_seconds_and_of_an_unread_one_at_once() -> None:
+    assert timer().delay(0.0) == 2.0
+    assert timer(at_once=True).delay(0.0) == 0.0
+
+
+@given(waited=st.floats(0, 1000), failures=st.integers(0, 60))
+def test_a_delay_is_at_most_a_tenth_shorter_than_scheduled(waited: float, failures: int) -> None:
+    polls = timer()
+    polls.answered(waited)
+    for _ in range(failures):
+        polls.failed(waited, None)
+    longest = min(poll_delay(waited) * 2.0 ** max(failures - 1, 0), MAX_BACKOFF)
+    assert longest * (1 - JITTER) <= polls.delay(waited) <= longest
+
+
+def test_an_answer_ends_the_backoff() -> None:
+    polls = timer()
+    for _ in range(5):
+        polls.failed(1.0, None)
+    assert polls.delay(1.0) > 25
+    polls.answered(1.0)
+    assert polls.delay(1.0) <= 2
+
+
+@pytest.mark.parametrize(("retry_after", "least"), [(0.0, 1.8), (1.0, 1.8), (20.0, 20.0)])
+def test_retry_after_lengthens_a_delay_and_never_shortens_it(retry_after: float, least: float) -> None:
+    polls = timer()
+    polls.failed(1.0, retry_after)
+    assert least <= polls.delay(1.0) <= max(2.0, retry_after)
+
+
+@given(now=st.floats(0, 60), deadline=st.floats(0, 60))
+def test_the_last_poll_comes_just_before_the_time_limit(now: float, deadline: float) -> None:
+    polls = timer(deadline=deadline)
+    polls.failed(now, 20.0)
+    left = deadline - now
+    if left > 2 * LAST_POLL_MARGIN:
+        assert polls.delay(now) == pytest.approx(min(20.0, left - LAST_POLL_MARGIN))
+    else:
+        assert polls.delay(now) == 20.0, "it has been sent"
+
+
+def test_not_found_is_read_lag_for_ten_seconds() -> None:
+    assert timer().is_read_lag(READ_LAG)
+    assert not timer().is_read_lag(READ_LAG + 0.1)
