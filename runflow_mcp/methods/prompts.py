@@ -15,7 +15,7 @@ from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.runflow.catalog.entries import Model, Snapshot
 from runflow_mcp.runflow.catalog.model_inputs import Input
 

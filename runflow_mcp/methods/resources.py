@@ -6,7 +6,8 @@ anywhere.
 
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, ProtocolContext, with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
+from runflow_mcp.protocol.revisions import Era, ProtocolContext
 from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"

@@ -12,7 +12,8 @@ from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.methods.tools.list_models import list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, finalize_result
+from runflow_mcp.protocol.results import finalize_result
+from runflow_mcp.protocol.revisions import Era
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,8 @@ import orjson
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.protocol.features import Feature, knows
 from runflow_mcp.protocol.jsonrpc import Result
-from runflow_mcp.protocol.revisions import Revision
+from runflow_mcp.protocol.revisions import FEATURES, Revision
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.paths import run_path
 from runflow_mcp.runflow.catalog.entries import Snapshot
@@ -98,7 +97,7 @@ def final_result(run: Run, asked: Asked, revision: Revision) -> Result:
     if run.status == CANCELLED:
         raise _cancelled(run, asked)
     facts, outputs = _facts(run, asked)
-    links = outputs if knows(revision, Feature.RESOURCE_LINK) else []
+    links = outputs if FEATURES[revision].resource_links else []
     return _result(facts, [_link(position, output) for position, output in enumerate(links, 1)])
 
 

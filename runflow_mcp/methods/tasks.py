@@ -13,7 +13,8 @@ from runflow_mcp.methods import run_results
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_results import Asked
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import TASKS, ProtocolContext, require_extension
+from runflow_mcp.protocol.meta import TASKS
+from runflow_mcp.protocol.revisions import ProtocolContext, require_extension
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.runs.polling import poll_delay
 from runflow_mcp.runflow.runs.run import CANCELLED, Run

@@ -9,9 +9,11 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.methods.router import handle
 from runflow_mcp.protocol import jsonrpc
+from runflow_mcp.protocol.http_status import REJECTED, http_status
+from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Malformed, Message, ProtocolError, Request
 from runflow_mcp.protocol.progress import read_progress_token
-from runflow_mcp.protocol.revisions import Era, ProtocolContext, RoutingHeaders, classify, http_status
+from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.web.app_keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
 from runflow_mcp.web.middlewares.body import read_body, too_many_values
 from runflow_mcp.web.middlewares.rejections import oauth_style_error
@@ -37,11 +39,10 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         # Whatever else a caller calls a method must not fill the log.
         request[RPC_METHOD] = message.method if known else "unknown"
     if isinstance(message, Malformed):
-        return _error(message.error, message.id, Era.LEGACY)
-    try:
-        protocol = classify(message, _routing_headers(request))
-    except ProtocolError as error:
-        return _error(error, message.id if isinstance(message, Request) else None, Era.LEGACY)
+        return _error(message.error, message.id, http_status(message.error.code))
+    protocol = classify(message, _routing_headers(request))
+    if isinstance(protocol, ProtocolError):
+        return _error(protocol, message.id if isinstance(message, Request) else None, REJECTED)
     if isinstance(message, Batch):
         await request.app[LIMITS].count_batch(request[ADMISSION], len(message.messages))
         return await _answer_batch(message, request, protocol, arrived)
@@ -53,7 +54,7 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
             body = jsonrpc.render_result(message.id, await handle(request.app[METHODS], message, call))
         except ProtocolError as error:
             if not await reply.stop_keepalive():
-                return _error(error, message.id, protocol.era)
+                return _error(error, message.id, http_status(error.code, protocol))
             body = jsonrpc.render_error(message.id, error)
         return await reply.finish([body], body)
 
@@ -75,10 +76,8 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _error(error: ProtocolError, id_: jsonrpc.Id | None, era: Era) -> web.Response:
-    return web.Response(
-        status=http_status(error, era), body=jsonrpc.render_error(id_, error), content_type="application/json"
-    )
+def _error(error: ProtocolError, id_: jsonrpc.Id | None, status: int) -> web.Response:
+    return web.Response(status=status, body=jsonrpc.render_error(id_, error), content_type="application/json")
 
 
 def _call(
