@@ -54,6 +54,7 @@ IMPORTS: dict[str, set[str]] = {
         "settings",
         "errors",
         "credentials",
+        "observability",
         "protocol",
         "runflow/reading",
         "runflow/runs",

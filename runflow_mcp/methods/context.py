@@ -11,6 +11,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.methods.listeners import Subscriptions
+from runflow_mcp.observability.record import CallRecord
 from runflow_mcp.protocol.jsonrpc import Id
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.runflow.api.client import RunflowClient
@@ -66,5 +67,7 @@ class RequestContext:
     channel: ResponseChannel
     pending_answer: PendingAnswer
     services: Services
+    #: What the access line reports of this request; whoever learns a member fills it in.
+    record: CallRecord
     #: Where the client wants progress told, if it does.
     progress_token: Id | None = None

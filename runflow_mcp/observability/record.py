@@ -1,6 +1,9 @@
-"""What became known about one JSON-RPC call: filled in by whoever learns it, read once, by its access line. Pure."""
+"""What became known about one JSON-RPC call: filled in where it becomes known, read once, by its access line. Pure."""
 
 import attrs
+
+#: The members that an access line has only where they are known.
+_DETAILS = ("revision", "tool", "prompt", "model", "run_id", "client_ref")
 
 
 @attrs.define
@@ -16,3 +19,12 @@ class CallRecord:
     client_ref: str | None = None
     #: A tool error's code, ``jsonrpc_<code>``, or a rejection's code; None for a call that succeeded.
     error_code: str | None = None
+
+    def details(self) -> dict[str, str]:
+        """The members of ``_DETAILS`` that are known."""
+        return {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
+
+
+def jsonrpc_outcome(code: int) -> str:
+    """The ``error_code`` of a JSON-RPC error."""
+    return f"jsonrpc_{int(code)}"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.sandbox import Answer, Sandbox
-from runflow_mcp.web.reply import _event
+from runflow_mcp.web.sse import render_event
 from tests.protocol.laws import json_values, law
 from tests.serving import BOTH, INPUT, MODEL, Server
 
@@ -27,7 +27,7 @@ def data_lines(content: bytes) -> list[str]:
 @law
 @given(messages)
 def test_a_frame_has_one_data_line_and_the_message_in_it(message: Any) -> None:
-    frame = _event(orjson.dumps(message))
+    frame = render_event(orjson.dumps(message))
     event, data, *rest = frame.decode().splitlines()
     assert (event, rest) == ("event: message", [""])
     assert orjson.loads(data.removeprefix("data: ")) == message
@@ -38,7 +38,7 @@ def test_a_frame_has_one_data_line_and_the_message_in_it(message: Any) -> None:
 def test_json_within_json_stays_what_it_was(text: str) -> None:
     inner = orjson.dumps({"text": text})
     message = {"text": inner.decode(), "same": orjson.Fragment(inner)}
-    data = _event(orjson.dumps(message)).decode().splitlines()[1].removeprefix("data: ")
+    data = render_event(orjson.dumps(message)).decode().splitlines()[1].removeprefix("data: ")
     read = orjson.loads(data)
     assert orjson.loads(read["text"]) == read["same"] == {"text": text}
 
