@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp.sandbox import Delay, Route, Sandbox
 from tests.methods.seen import dispatches, polls
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
-from tests.web.refusals import protocol_error_of
+from tests.web.error_shapes import protocol_error_of
 
 BATCHING = {"MCP-Protocol-Version": "2025-03-26"}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.serving import KEY, Serve, Server
-from tests.web.refusals import protocol_error_of, rejection_of
+from tests.web.error_shapes import protocol_error_of, rejection_of
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 CAP = 262_144

@@ -1,14 +1,44 @@
-"""One connection for many requests: whatever was refused on it, the next request is answered."""
+"""A connection: the aiohttp internals that it is built on, and that it stays usable after a rejection."""
 
 import aiohttp
 import pytest
+from aiohttp import streams, web, web_protocol
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
 
 from runflow_mcp.sandbox import Answer, Route, Sandbox
+from runflow_mcp.web import connection
 from tests.serving import BOTH, Server
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 KEYED = {"Authorization": "Bearer rf_live_sandbox", "Content-Type": "application/json"}
 GENERATE = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate","arguments":%s}}'
+
+
+async def _unused(_request: web.BaseRequest) -> web.StreamResponse:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (RequestHandler, "_manager _loop _messages _request_count _current_request _waiter"),
+        (RequestHandler, "handle_error finish_response log_exception"),
+        (web_protocol, "_ErrInfo"),
+        (streams, "EMPTY_PAYLOAD"),
+        (lambda: web.Server(_unused), "_loop _kwargs"),
+        (web.AppRunner, "_make_server _shutdown_timeout"),
+        (lambda: BadHttpMessage("text"), "message"),
+        (lambda: StreamWriter(None, None), "output_size"),  # type: ignore[arg-type]
+    ],
+    ids=["RequestHandler", "its hooks", "web_protocol", "streams", "Server", "AppRunner", "BadHttpMessage", "writer"],
+)
+async def test_aiohttp_has_the_internals_that_the_docstring_lists(owner: object, names: str) -> None:
+    subject = owner() if callable(owner) and not isinstance(owner, type) else owner
+    for name in names.split():
+        assert hasattr(subject, name), f"this aiohttp ({aiohttp.__version__}) has no {name}"
+        assert name in str(connection.__doc__)
 
 
 class Counted:

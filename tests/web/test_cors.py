@@ -5,7 +5,7 @@ import pytest
 from runflow_mcp.sandbox import Answer as Scripted
 from runflow_mcp.sandbox import Route, Sandbox
 from tests.serving import BOTH, Answer, Serve, Server
-from tests.web.refusals import rejection_of
+from tests.web.error_shapes import rejection_of
 
 PAGE = "https://app.example.com"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.serving import Serve, Server
-from tests.web.refusals import rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 PUBLIC = "https://mcp.example.com"

@@ -22,7 +22,7 @@ from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import Reply
 from tests.serving import BOTH, Server, free_port
 from tests.virtual_time import VirtualClock
-from tests.web.refusals import protocol_error_of
+from tests.web.error_shapes import protocol_error_of
 
 NO_REQUESTS: list[Any] = [
     {},

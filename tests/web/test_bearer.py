@@ -4,7 +4,7 @@ import pytest
 
 from runflow_mcp.sandbox import Sandbox
 from tests.serving import Answer, Serve, Server
-from tests.web.refusals import rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
