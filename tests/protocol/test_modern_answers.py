@@ -21,7 +21,7 @@ def fault(answer: Answer) -> tuple[int, int]:
     return answer.status, answer.error["code"]
 
 
-async def test_a_result_is_typed_and_names_the_server(server: Server) -> None:
+async def test_a_result_has_a_type_and_names_the_server(server: Server) -> None:
     answer = await send(server, "tools/list")
     assert answer.status == 200
     assert answer.result["resultType"] == "complete"
@@ -33,7 +33,7 @@ async def test_a_result_is_typed_and_names_the_server(server: Server) -> None:
 @pytest.mark.parametrize(
     "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/list", "nonsense"]
 )
-async def test_a_method_that_is_gone_or_unknown_is_not_found(server: Server, method: str) -> None:
+async def test_a_removed_or_unknown_method_is_not_found(server: Server, method: str) -> None:
     assert fault(await send(server, method)) == (404, -32601)
 
 
@@ -45,7 +45,7 @@ async def test_headers_that_differ_from_the_body_are_a_bad_request(server: Serve
     assert fault(await send(server, "tools/list", version="2025-11-25")) == (400, -32020)
 
 
-async def test_a_version_that_nobody_speaks_is_a_bad_request(server: Server) -> None:
+async def test_an_unsupported_version_is_a_bad_request(server: Server) -> None:
     meta = META | {"io.modelcontextprotocol/protocolVersion": "2099-01-01"}
     answer = await send(server, "server/discover", meta, version="2099-01-01")
     assert fault(answer) == (400, -32022)

@@ -115,7 +115,7 @@ async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reade
 
 
 @pytest.mark.parametrize(("theirs", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
-async def test_a_customer_who_reads_steadily_gets_all_of_it_whatever_strangers_leave_unread(
+async def test_a_client_that_reads_steadily_gets_its_whole_answer_whatever_others_leave_unread(
     served: Served, theirs: int, pause: float
 ) -> None:
     served.unread.limit = 64 * MIB
@@ -134,7 +134,7 @@ async def test_a_customer_who_reads_steadily_gets_all_of_it_whatever_strangers_l
         assert largest <= served.unread.limit
 
 
-async def test_one_address_leaves_no_more_unread_than_its_share(served: Served) -> None:
+async def test_one_address_holds_no_more_unread_bytes_than_its_share(served: Served) -> None:
     served.unread.limit_per_address = 20 * MIB
     async with AsyncExitStack() as stack:
         neighbour = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
@@ -145,7 +145,7 @@ async def test_one_address_leaves_no_more_unread_than_its_share(served: Served) 
         assert await neighbour.read() > 14 * MIB
 
 
-async def test_of_those_who_do_not_read_the_address_that_holds_most_loses_its_oldest(served: Served) -> None:
+async def test_the_address_that_holds_most_loses_its_oldest_stalled_answer(served: Served) -> None:
     served.unread.limit = 40 * MIB
     async with AsyncExitStack() as stack:
         alone = await stack.enter_async_context(asking(served, "127.0.0.2", 10 * MIB))
@@ -161,7 +161,7 @@ async def test_of_those_who_do_not_read_the_address_that_holds_most_loses_its_ol
             assert await one.read() > 10 * MIB
 
 
-async def test_among_readers_the_slowest_makes_room(served: Served) -> None:
+async def test_without_a_stalled_client_the_slowest_reader_is_dropped(served: Served) -> None:
     async with AsyncExitStack() as stack:
         slow = await stack.enter_async_context(asking(served, "127.0.0.2", 12 * MIB))
         fast = await stack.enter_async_context(asking(served, "127.0.0.3", 12 * MIB))
@@ -175,7 +175,7 @@ async def test_among_readers_the_slowest_makes_room(served: Served) -> None:
     assert received[0] < 12 * MIB < received[1]
 
 
-async def test_a_client_that_stops_reading_halfway_counts_as_one_that_does_not_read(served: Served) -> None:
+async def test_a_client_that_stops_reading_halfway_counts_as_stalled(served: Served) -> None:
     served.unread.limit = 30 * MIB
     async with AsyncExitStack() as stack:
         lazy = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
@@ -190,5 +190,5 @@ async def test_a_client_that_stops_reading_halfway_counts_as_one_that_does_not_r
                 assert await reading > 14 * MIB
 
 
-def test_the_share_of_an_address_is_a_part_of_the_whole() -> None:
+def test_the_share_of_an_address_is_at_most_a_quarter() -> None:
     assert 4 * MAX_PER_ADDRESS <= MAX_UNREAD

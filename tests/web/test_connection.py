@@ -82,7 +82,7 @@ class Counted:
         ("POST", "/mcp", {**KEYED, "Accept": BOTH}, GENERATE % b'{"model":"sandbox/failing","input":{}}', 200),
     ],
 )
-async def test_the_connection_stays_usable(
+async def test_a_connection_stays_usable_after_any_answer(
     server: Server, *, method: str, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
     counted = Counted(server)
@@ -94,7 +94,7 @@ async def test_the_connection_stays_usable(
     assert counted.made == 1
 
 
-async def test_a_json_answer_after_line_feeds_leaves_it_usable(server: Server, sandbox: Sandbox) -> None:
+async def test_a_connection_stays_usable_after_a_json_answer_with_line_feeds(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
     counted = Counted(server)
     async with counted.server.session:
@@ -105,7 +105,7 @@ async def test_a_json_answer_after_line_feeds_leaves_it_usable(server: Server, s
 
 
 @pytest.mark.parametrize("size", [300_000, 1_000_000])
-async def test_after_a_body_over_the_cap_it_is_closed_and_the_refusal_still_seen(server: Server, size: int) -> None:
+async def test_a_body_over_the_cap_closes_the_connection_after_the_rejection_is_read(server: Server, size: int) -> None:
     counted = Counted(server)
     async with counted.server.session:
         answer = await counted.server.request("POST", "/mcp", headers=KEYED, data=b" " * size)

@@ -25,7 +25,7 @@ def readable(answer: Answer) -> bool:
     )
 
 
-async def test_a_preflight_allows_what_mcp_clients_send(server: Server) -> None:
+async def test_a_preflight_allows_the_headers_of_mcp_clients(server: Server) -> None:
     asked = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
@@ -45,13 +45,13 @@ async def test_a_preflight_needs_no_bearer_and_no_body(server: Server) -> None:
     assert answer.content == b""
 
 
-async def test_a_preflight_of_a_foreign_page_is_rejected(server: Server) -> None:
+async def test_a_preflight_from_a_foreign_origin_is_rejected(server: Server) -> None:
     answer = await server.request("OPTIONS", "/mcp", headers={"Origin": "https://evil.example"})
     rejection_of(answer, "origin_rejected")
     assert not any(name.startswith("Access-Control") for name in answer.headers)
 
 
-async def test_options_without_an_origin_tells_the_methods(server: Server) -> None:
+async def test_options_without_an_origin_lists_the_methods(server: Server) -> None:
     answer = await server.request("OPTIONS", "/mcp")
     assert answer.status in (200, 204)
     assert answer.headers["Allow"] == "POST, OPTIONS"
@@ -70,7 +70,7 @@ async def test_options_without_an_origin_tells_the_methods(server: Server) -> No
     ],
 )
 @pytest.mark.parametrize("bearer", [True, False])
-async def test_every_answer_to_an_allowed_page_can_be_read(
+async def test_an_allowed_page_can_read_every_answer(
     server: Server, *, method: str, path: str, body: bytes | None, bearer: bool
 ) -> None:
     headers = {"Origin": PAGE, **({"Authorization": "Bearer rf_live_sandbox"} if bearer else {})}
@@ -79,20 +79,20 @@ async def test_every_answer_to_an_allowed_page_can_be_read(
     assert readable(await server.request(method, path, headers=headers, data=body))
 
 
-async def test_a_stream_can_be_read_too(server: Server) -> None:
+async def test_an_allowed_page_can_read_a_stream(server: Server) -> None:
     answer = await server.generate(accept=BOTH, headers={"Origin": PAGE})
     assert answer.is_stream
     assert readable(answer)
 
 
-async def test_a_json_answer_that_took_long_can_be_read_too(server: Server, sandbox: Sandbox) -> None:
+async def test_an_allowed_page_can_read_a_json_answer_after_line_feeds(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Scripted(500), times=5)
     answer = await server.generate(headers={"Origin": PAGE})
     assert answer.content.startswith(b"\n")
     assert readable(answer)
 
 
-async def test_an_answer_to_no_page_says_nothing_of_cors(server: Server) -> None:
+async def test_a_request_without_an_origin_gets_no_cors_headers(server: Server) -> None:
     answer = await server.rpc("ping")
     assert not any(name.startswith("Access-Control") for name in answer.headers)
 

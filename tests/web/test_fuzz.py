@@ -118,7 +118,7 @@ async def everything_said(server: Server, clock: VirtualClock, pieces: list[byte
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_is_sent_each_answer_is_sound_and_the_connection_ends_in_time(
+async def test_any_bytes_on_a_socket_get_valid_answers_and_the_connection_ends(
     serve: Serve, clock: VirtualClock, seed: int
 ) -> None:
     server = await serve(**UNLIMITED, MCP_TRUSTED_PROXIES="127.0.0.1/32")
@@ -240,7 +240,7 @@ def assert_sound(answer: Answer, example: object) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(body=bodies, revision=revisions, streams=st.booleans())
-async def test_whatever_json_is_posted_the_answer_is_sound(
+async def test_any_json_in_a_body_gets_a_valid_answer(
     fuzzed: Server, body: object, revision: str | None, *, streams: bool
 ) -> None:
     headers = {} if revision is None else {"MCP-Protocol-Version": revision}
@@ -253,7 +253,7 @@ async def test_whatever_json_is_posted_the_answer_is_sound(
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_whatever_bytes_are_posted_the_answer_is_sound(fuzzed: Server, seed: int) -> None:
+async def test_any_bytes_in_a_body_get_a_valid_answer(fuzzed: Server, seed: int) -> None:
     random = Random(seed)
     whole = json.dumps(
         {

@@ -239,7 +239,7 @@ REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize(("data", "refusal"), REFUSED.values(), ids=REFUSED)
-async def test_a_refusal_has_the_promised_status_and_shape(
+async def test_a_rejection_has_the_promised_status_and_shape(
     server: Server, data: bytes, refusal: tuple[int, str]
 ) -> None:
     assert_rejected(await exchange(server, data), *refusal)
@@ -282,7 +282,7 @@ ACCEPTED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
-async def test_what_is_unusual_but_right_is_answered(server: Server, data: bytes) -> None:
+async def test_an_unusual_but_valid_request_is_answered(server: Server, data: bytes) -> None:
     port = str(urlsplit(server.origin).port).encode()
     answer = await exchange(server, data.replace(b"@PORT", port))
     assert (answer.status, answer.json) == (200, PONG)
@@ -300,7 +300,7 @@ async def test_the_public_host_is_accepted_with_and_without_its_port(serve: Serv
 
 
 @pytest.mark.parametrize("value", [b"evil.example.com", b"a:b:c", b"\xff\xfe", b"[", b"", b"a b", b'"'])
-async def test_with_any_host_allowed_no_host_is_a_fault(serve: Serve, value: bytes) -> None:
+async def test_with_any_host_allowed_every_host_passes(serve: Serve, value: bytes) -> None:
     server = await serve(MCP_ALLOWED_HOSTS="*")
     assert (await exchange(server, host(value))).status == 200
     assert_rejected(await exchange(server, message(b"Host: " + value, without=["Host", "Authorization"])), *MISSING)
@@ -309,7 +309,7 @@ async def test_with_any_host_allowed_no_host_is_a_fault(serve: Serve, value: byt
     assert (await exchange(server, absolute)).status == 200
 
 
-async def test_a_401_says_where_to_learn_more_and_how_to_send_the_key(server: Server) -> None:
+async def test_a_401_points_to_the_metadata_and_says_how_to_send_the_key(server: Server) -> None:
     answer = await exchange(server, message(without=["Authorization"]))
     metadata = f"{server.origin}/.well-known/oauth-protected-resource"
     assert answer.headers["WWW-Authenticate"] == (
@@ -321,7 +321,7 @@ async def test_a_401_says_where_to_learn_more_and_how_to_send_the_key(server: Se
     )
 
 
-async def test_pages_of_an_allowed_origin_can_read_refusals(server: Server) -> None:
+async def test_pages_of_an_allowed_origin_can_read_rejections(server: Server) -> None:
     answer = await exchange(server, message(b"Origin: http://@HOST", without=["Authorization"]))
     assert answer.status == 401
     assert answer.headers["Access-Control-Allow-Origin"] == server.origin
@@ -355,7 +355,7 @@ OUR_HOST = b"Host: @HOST"
     ],
     ids=["host", "origin", "path", "method", "media type", "length", "bearer", "bearer of a GET", "of a DELETE", "405"],
 )
-async def test_the_first_guard_that_objects_decides_and_the_body_is_not_awaited(
+async def test_the_first_guard_that_rejects_decides_without_waiting_for_the_body(
     server: Server, clock: VirtualClock, extra: list[bytes], line: bytes, refusal: tuple[int, str]
 ) -> None:
     answer = await exchange(server, message(*extra, line=line, without=ALL, body=b""))
@@ -366,7 +366,7 @@ async def test_the_first_guard_that_objects_decides_and_the_body_is_not_awaited(
         assert_plain_error(answer, refusal[0], "not_found" if refusal[0] == 404 else "method_not_allowed")
 
 
-async def test_a_full_window_comes_before_the_body_and_after_the_bearer(serve: Serve, clock: VirtualClock) -> None:
+async def test_the_windows_are_checked_after_the_bearer_and_before_the_body(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="1")
     await exchange(server, message())
     unsent = message(b"Content-Length: 40", without=["Content-Length"], body=b"")
@@ -376,7 +376,7 @@ async def test_a_full_window_comes_before_the_body_and_after_the_bearer(serve: S
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nope", b"\xff", b"[" * 5000], ids=["empty", "{", "nope", "ff", "deep"])
-async def test_json_that_cannot_be_read_is_a_parse_error_and_no_refusal(server: Server, body: bytes) -> None:
+async def test_json_that_cannot_be_parsed_is_a_parse_error_and_not_a_rejection(server: Server, body: bytes) -> None:
     answer = await exchange(server, message(body=body))
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
     assert answer.json["error"]["code"] == -32700
@@ -452,7 +452,7 @@ async def test_a_head_over_the_limit_is_a_431_and_the_connection_ends(
 
 
 @pytest.mark.parametrize("data", NO_REQUEST.values(), ids=NO_REQUEST)
-async def test_what_is_no_request_gets_a_json_400_and_the_connection_ends(
+async def test_bytes_that_are_not_http_get_a_json_400_and_the_connection_ends(
     server: Server, clock: VirtualClock, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(server) as wire:
@@ -464,9 +464,7 @@ async def test_what_is_no_request_gets_a_json_400_and_the_connection_ends(
     assert (await exchange(server, message())).status == 200
 
 
-async def test_a_broken_chunk_after_a_while_ends_the_request_that_is_being_read(
-    server: Server, clock: VirtualClock
-) -> None:
+async def test_a_broken_chunk_ends_the_request_whose_body_is_being_read(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         begun = message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(PING[:9]))
         await wire.send(at(server, begun))
@@ -502,7 +500,7 @@ async def test_a_broken_chunk_after_a_while_ends_the_request_that_is_being_read(
         (b"CONNECT @HOST HTTP/1.1", 404, "not_found"),
     ],
 )
-async def test_other_paths_and_methods_get_json_too(server: Server, line: bytes, status: int, error: str) -> None:
+async def test_other_paths_and_methods_get_json_errors(server: Server, line: bytes, status: int, error: str) -> None:
     answer = await exchange(server, message(line=line))
     assert_plain_error(answer, status, error)
     if status == 404:
@@ -546,7 +544,9 @@ async def test_an_answer_to_head_has_no_body(server: Server, line: bytes, status
     [message(), message(without=["Authorization"]), target(b"/nothing"), host(b"evil.example.com")],
     ids=["200", "401", "404", "403"],
 )
-async def test_an_answer_bears_the_id_of_its_request(server: Server, data: bytes, sent: bytes, *, kept: bool) -> None:
+async def test_an_answer_carries_the_id_of_its_request_byte_by_byte(
+    server: Server, data: bytes, sent: bytes, *, kept: bool
+) -> None:
     head, _, body = data.partition(b"\r\n\r\n")
     answer = await exchange(server, head + b"\r\nX-Request-Id: " + sent + b"\r\n\r\n" + body)
     assert (answer.headers["X-Request-Id"] == sent.decode()) == kept
@@ -560,7 +560,7 @@ def expecting(*extra: bytes, line: bytes = b"POST /mcp HTTP/1.1", without: Seque
     return message(b"Expect: 100-continue", *extra, line=line, without=without)[: -len(PING)]
 
 
-async def test_a_body_that_is_wanted_is_asked_for_and_answered(server: Server) -> None:
+async def test_an_expected_body_gets_100_continue_and_an_answer(server: Server) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, expecting()))
         assert (await wire.answer()).status == 100
@@ -580,13 +580,11 @@ async def test_a_body_that_is_wanted_is_asked_for_and_answered(server: Server) -
     ],
     ids=["too large", "no bearer", "host", "origin", "encoding"],
 )
-async def test_a_body_that_is_refused_unseen_is_not_asked_for(
-    server: Server, data: bytes, refusal: tuple[int, str]
-) -> None:
+async def test_a_rejected_request_gets_no_100_continue(server: Server, data: bytes, refusal: tuple[int, str]) -> None:
     assert_rejected(await exchange(server, data), *refusal)
 
 
-async def test_a_body_that_was_asked_for_and_does_not_come_is_a_timeout(server: Server) -> None:
+async def test_a_body_that_does_not_follow_100_continue_is_a_timeout(server: Server) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, expecting()))
         assert (await wire.answer()).status == 100
@@ -594,11 +592,11 @@ async def test_a_body_that_was_asked_for_and_does_not_come_is_a_timeout(server: 
         assert await wire.closed()
 
 
-async def test_a_body_that_came_at_once_is_not_asked_for(server: Server) -> None:
+async def test_a_body_that_came_with_its_head_gets_no_100_continue(server: Server) -> None:
     assert (await exchange(server, message(b"Expect: 100-continue"))).json == PONG
 
 
-async def test_http_1_0_knows_no_interim_answers(server: Server, clock: VirtualClock) -> None:
+async def test_http_1_0_gets_no_100_continue(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, expecting(line=b"POST /mcp HTTP/1.0")))
         await clock.sleep(1)
@@ -610,7 +608,7 @@ async def test_http_1_0_knows_no_interim_answers(server: Server, clock: VirtualC
     ("line", "status"),
     [(b"POST /mcp HTTP/1.1", 200), (b"GET /healthz HTTP/1.1", 200), (b"GET /nothing HTTP/1.1", 404)],
 )
-async def test_an_expectation_that_nobody_knows_is_answered_in_json(server: Server, line: bytes, status: int) -> None:
+async def test_an_unknown_expectation_is_answered_in_json(server: Server, line: bytes, status: int) -> None:
     answer = await exchange(server, message(b"Expect: the-unexpected", line=line))
     assert answer.status in (status, 400, 417)
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -622,7 +620,7 @@ async def test_an_expectation_that_nobody_knows_is_answered_in_json(server: Serv
 
 @pytest.mark.parametrize(("size", "status"), [(CAP - 1, 200), (CAP, 200), (CAP + 1, 413)])
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_the_cap_is_exact(server: Server, size: int, status: int, *, in_chunks: bool) -> None:
+async def test_the_body_cap_is_exact(server: Server, size: int, status: int, *, in_chunks: bool) -> None:
     body = PING + b" " * (size - len(PING))
     if in_chunks:
         pieces = [body[start : start + 50_000] for start in range(0, size, 50_000)]
@@ -641,7 +639,7 @@ async def test_the_cap_is_exact(server: Server, size: int, status: int, *, in_ch
             assert await wire.closed()
 
 
-async def test_the_cap_is_a_setting(serve: Serve) -> None:
+async def test_the_body_cap_is_a_setting(serve: Serve) -> None:
     server = await serve(MCP_MAX_BODY_BYTES="1024")
     assert (await exchange(server, message(body=PING + b" " * (1024 - len(PING))))).status == 200
     refused = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
@@ -650,9 +648,7 @@ async def test_the_cap_is_a_setting(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_nothing_past_the_cap_is_kept_however_much_comes(
-    server: Server, clock: VirtualClock, *, in_chunks: bool
-) -> None:
+async def test_nothing_past_the_body_cap_is_kept(server: Server, clock: VirtualClock, *, in_chunks: bool) -> None:
     piece = b" " * 65_536
     how = b"Transfer-Encoding: chunked" if in_chunks else b"Content-Length: 100000000"
     async with connect(server) as wire:
@@ -701,7 +697,7 @@ async def test_a_body_that_does_not_arrive_in_ten_seconds_is_a_timeout(
         dribbling.cancel()
 
 
-async def test_a_body_that_takes_its_time_but_arrives_is_answered(server: Server, clock: VirtualClock) -> None:
+async def test_a_slow_body_within_the_time_limit_is_answered(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, message()[:-30]))
         await clock.sleep(9)
@@ -710,7 +706,7 @@ async def test_a_body_that_takes_its_time_but_arrives_is_answered(server: Server
         assert await still_usable(server, wire)
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_an_error(
     server: Server, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for data in DRIBBLING.values():
@@ -725,7 +721,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
 # The head, and the connection
 
 
-async def test_a_connection_that_says_nothing_is_closed(server: Server, clock: VirtualClock) -> None:
+async def test_a_connection_without_a_request_is_closed(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         assert await wire.closed()
     assert 15 <= clock.monotonic() < 15 + SLACK
@@ -746,13 +742,13 @@ async def dribble_head(server: Server, wire: Wire, clock: VirtualClock) -> float
     return clock.monotonic() - began
 
 
-async def test_a_head_that_dribbles_is_cut_off_after_15_seconds(server: Server, clock: VirtualClock) -> None:
+async def test_a_head_that_takes_over_15_seconds_ends_the_connection(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         assert 15 <= await dribble_head(server, wire, clock) < 15 + SLACK
 
 
 @pytest.mark.parametrize("idle", [0, 14, 59])
-async def test_a_head_that_dribbles_on_a_used_connection_too(server: Server, clock: VirtualClock, idle: float) -> None:
+async def test_a_slow_head_on_a_used_connection_ends_it(server: Server, clock: VirtualClock, idle: float) -> None:
     async with connect(server) as wire:
         for _ in range(2):
             assert await still_usable(server, wire)
@@ -760,7 +756,7 @@ async def test_a_head_that_dribbles_on_a_used_connection_too(server: Server, clo
         assert 15 <= await dribble_head(server, wire, clock) < 15 + SLACK
 
 
-async def test_an_idle_connection_is_kept_for_longer_than_a_proxy_keeps_it(server: Server, clock: VirtualClock) -> None:
+async def test_an_idle_connection_is_kept_longer_than_proxies_keep_theirs(server: Server, clock: VirtualClock) -> None:
     async with connect(server) as wire:
         for _ in range(3):
             assert await still_usable(server, wire)
@@ -771,7 +767,7 @@ async def test_an_idle_connection_is_kept_for_longer_than_a_proxy_keeps_it(serve
         assert 75 <= clock.monotonic() - idle_since < 75 + SLACK
 
 
-async def test_a_slow_handler_is_not_taken_for_a_slow_head(server: Server, clock: VirtualClock) -> None:
+async def test_a_slow_handler_does_not_count_as_a_slow_head(server: Server, clock: VirtualClock) -> None:
     call: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -792,7 +788,7 @@ del KEEPS["tunnel"]  # what follows a CONNECT is no HTTP
 
 
 @pytest.mark.parametrize("data", KEEPS.values(), ids=KEEPS)
-async def test_a_refusal_does_not_cost_the_connection(server: Server, data: bytes) -> None:
+async def test_a_rejection_does_not_close_the_connection(server: Server, data: bytes) -> None:
     async with connect(server) as wire:
         for _ in range(2):
             await wire.send(at(server, data))
@@ -812,7 +808,7 @@ async def test_a_refusal_does_not_cost_the_connection(server: Server, data: byte
     ],
     ids=["parse error", "invalid request", "unknown method", "404", "405", "405 with a body"],
 )
-async def test_an_error_does_not_cost_the_connection(server: Server, line: bytes, body: bytes) -> None:
+async def test_a_protocol_error_does_not_close_the_connection(server: Server, line: bytes, body: bytes) -> None:
     async with connect(server) as wire:
         for _ in range(2):
             await wire.send(at(server, message(line=line, body=body)))
@@ -820,7 +816,7 @@ async def test_an_error_does_not_cost_the_connection(server: Server, line: bytes
         assert await still_usable(server, wire)
 
 
-async def test_requests_in_a_row_are_answered_in_a_row(server: Server) -> None:
+async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     requests = [message(body=PING.replace(b"1", b"%d" % number, 1)) for number in range(5)]
     requests.insert(2, message(without=["Authorization"]))
     async with connect(server) as wire:
@@ -831,7 +827,7 @@ async def test_requests_in_a_row_are_answered_in_a_row(server: Server) -> None:
         assert await still_usable(server, wire)
 
 
-async def test_http_1_0_gets_one_answer_with_a_length_and_then_the_end(server: Server) -> None:
+async def test_http_1_0_gets_one_answer_with_a_length_and_then_the_connection_ends(server: Server) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, message(line=b"POST /mcp HTTP/1.0")))
         answer = await wire.answer()
@@ -840,7 +836,7 @@ async def test_http_1_0_gets_one_answer_with_a_length_and_then_the_end(server: S
         assert await wire.closed()
 
 
-async def test_connection_close_is_respected(server: Server) -> None:
+async def test_connection_close_closes_the_connection(server: Server) -> None:
     async with connect(server) as wire:
         await wire.send(at(server, message(b"Connection: close")))
         assert (await wire.answer()).json == PONG
@@ -856,7 +852,7 @@ async def test_connection_close_is_respected(server: Server) -> None:
     [[b"Host: evil.example.com"], [b"Host: 10.0.0.9:8080"], [OUR_HOST, NULL], [b"Host: a:b:c", b"Origin: x"]],
     ids=["evil host", "address", "null origin", "odd"],
 )
-async def test_the_probes_answer_to_any_host_and_origin(server: Server, path: bytes, extra: list[bytes]) -> None:
+async def test_probes_answer_to_any_host_and_origin(server: Server, path: bytes, extra: list[bytes]) -> None:
     answer = await exchange(server, message(*extra, line=b"GET " + path + b" HTTP/1.1", without=ALL, body=b""))
     assert answer.status == 200
     assert answer.headers["X-Request-Id"]

@@ -47,7 +47,7 @@ def clean(written: Callable[[], str], caplog: pytest.LogCaptureFixture) -> str:
     return text
 
 
-async def test_an_ordinary_call_is_logged_by_fingerprint(
+async def test_a_call_is_logged_with_the_fingerprint_of_its_key(
     written: Callable[[], str], server: Server, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
@@ -57,7 +57,7 @@ async def test_an_ordinary_call_is_logged_by_fingerprint(
 
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
-async def test_nothing_that_becomes_of_a_run_shows_it(
+async def test_no_outcome_of_a_run_shows_the_key(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, model: str
 ) -> None:
     answer = await server.generate(model, key=KEY)
@@ -86,7 +86,7 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
         (Route.GET_RUN, Answer(200, orjson.dumps({"id": "r", "status": KEY}))),
     ],
 )
-async def test_an_upstream_that_echoes_it_is_masked(
+async def test_a_key_that_upstream_echoes_is_masked(
     written: Callable[[], str],
     server: Server,
     sandbox: Sandbox,
@@ -106,7 +106,7 @@ async def test_an_upstream_that_echoes_it_is_masked(
     "authorization",
     [f"Basic {KEY}", f"Bearer {KEY} x", f"Token {KEY}", KEY, f"Bearer rf_svc_{KEY}", f'Bearer "{KEY}"'],
 )
-async def test_a_refused_header_is_not_repeated(
+async def test_a_rejected_authorization_header_is_not_repeated(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, authorization: str
 ) -> None:
     answer = await server.post(b"{}", key=None, headers={"Authorization": authorization})
@@ -126,7 +126,7 @@ async def test_a_refused_header_is_not_repeated(
         ("GET", "/mcp", {"X-Api-Key": KEY, "Cookie": f"key={KEY}", "Referer": f"http://x/?{KEY}"}),
     ],
 )
-async def test_a_key_where_none_belongs_is_not_repeated(
+async def test_a_key_in_the_wrong_place_is_not_repeated(
     written: Callable[[], str],
     server: Server,
     caplog: pytest.LogCaptureFixture,
@@ -140,7 +140,7 @@ async def test_a_key_where_none_belongs_is_not_repeated(
     clean(written, caplog)
 
 
-async def test_a_method_of_the_callers_making_does_not_fill_the_log(
+async def test_an_invented_method_name_does_not_fill_the_log(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.rpc(f"tools/{KEY}{'x' * 100_000}", key=KEY)
@@ -155,7 +155,7 @@ class _Broken(Random):
         raise RuntimeError(f"between {a} and {b}")
 
 
-async def test_a_logged_traceback_does_not_show_it(
+async def test_a_logged_traceback_does_not_show_the_key(
     written: Callable[[], str], upstream: RunningSandbox, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_server(upstream.url, clock, _Broken(), {}) as server:

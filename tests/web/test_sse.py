@@ -26,7 +26,7 @@ def data_lines(content: bytes) -> list[str]:
 
 @law
 @given(messages)
-def test_a_frame_has_one_data_line_and_the_message_in_it(message: Any) -> None:
+def test_an_event_has_one_data_line_that_holds_the_message(message: Any) -> None:
     frame = render_event(orjson.dumps(message))
     event, data, *rest = frame.decode().splitlines()
     assert (event, rest) == ("event: message", [""])
@@ -35,7 +35,7 @@ def test_a_frame_has_one_data_line_and_the_message_in_it(message: Any) -> None:
 
 @law
 @given(separated)
-def test_json_within_json_stays_what_it_was(text: str) -> None:
+def test_json_inside_a_json_string_is_unchanged(text: str) -> None:
     inner = orjson.dumps({"text": text})
     message = {"text": inner.decode(), "same": orjson.Fragment(inner)}
     data = render_event(orjson.dumps(message)).decode().splitlines()[1].removeprefix("data: ")
@@ -43,7 +43,7 @@ def test_json_within_json_stays_what_it_was(text: str) -> None:
     assert orjson.loads(read["text"]) == read["same"] == {"text": text}
 
 
-async def test_a_result_with_line_separators_is_one_line(server: Server, sandbox: Sandbox) -> None:
+async def test_a_result_with_line_separators_is_one_data_line(server: Server, sandbox: Sandbox) -> None:
     started = {"id": "r-1", "status_code": SEPARATORS, "client_ref": "c"}
     ended = {**started, "status_code": "succeeded", "output": {SEPARATORS: SEPARATORS}}
     sandbox.faults.add("create", Answer(201, orjson.dumps(started)))
@@ -55,7 +55,7 @@ async def test_a_result_with_line_separators_is_one_line(server: Server, sandbox
     assert {told["progressToken"] for told in answer.progress} == {SEPARATORS}
 
 
-async def test_an_error_with_line_separators_is_one_line(server: Server, sandbox: Sandbox) -> None:
+async def test_an_error_with_line_separators_is_one_data_line(server: Server, sandbox: Sandbox) -> None:
     run = {"id": "r-1", "status_code": "running", "client_ref": "c"}
     sandbox.faults.add("create", Answer(201, orjson.dumps(run)))
     ended = {**run, "status_code": "failed", "failure_message": SEPARATORS}
@@ -67,7 +67,7 @@ async def test_an_error_with_line_separators_is_one_line(server: Server, sandbox
 
 
 @pytest.mark.parametrize("id_", [SEPARATORS, "\u2028", "\x85"], ids=["all", "U+2028", "U+0085"])
-async def test_a_batch_with_line_separators_in_its_ids_is_one_line_each(server: Server, id_: str) -> None:
+async def test_a_batch_with_line_separators_in_its_ids_is_one_data_line_per_entry(server: Server, id_: str) -> None:
     call = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}}
     batch = [
         {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": call},
