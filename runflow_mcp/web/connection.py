@@ -125,7 +125,7 @@ class Connection(RequestHandler):
         else:
             outcome = rejection.code.value
             response = rejection_response(rejection, request_id)
-        if cast("HTTPServer", self._manager).refusal_log.has_room():
+        if rejection is None or cast("HTTPServer", self._manager).refusal_log.has_room():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
         # These requests have no application whose signal would set the headers.
         response.headers["X-Request-Id"] = request_id
