@@ -67,7 +67,7 @@ class RequestContext:
     channel: ResponseChannel
     pending_answer: PendingAnswer
     services: Services
-    #: What the access line reports of this request; whoever learns a member fills it in.
+    #: What the access line reports of this request; methods fill in what they learn.
     record: CallRecord
     #: Where the client wants progress told, if it does.
     progress_token: Id | None = None

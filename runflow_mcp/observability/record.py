@@ -1,4 +1,4 @@
-"""What became known about one JSON-RPC call: filled in where it becomes known, read once, by its access line. Pure."""
+"""What the access line reports of one JSON-RPC call; each member is filled in where it becomes known. Pure."""
 
 import attrs
 

@@ -1,4 +1,4 @@
-"""Bytes into messages and back: every body is some message or some fault, and ids come back as they went in."""
+"""Bytes into messages and back: every body is a message or malformed, and ids are returned as they were sent."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 ids = st.integers(-(2**63), 2**64 - 1) | st.text(max_size=20)
-#: Objects that are nearly messages: every member there or not, right or wrong.
+#: Objects like messages, with each member present or missing, valid or not.
 nearly_messages = st.fixed_dictionaries(
     {},
     optional={
@@ -186,7 +186,7 @@ def test_a_parse_error_repeats_nothing_of_the_body() -> None:
     assert "rf_live" not in message.error.message
 
 
-# What is no message
+# Malformed messages
 
 INVALID: dict[str, object] = {
     "a string": "ping",
@@ -350,7 +350,7 @@ def test_a_notification_has_no_id() -> None:
 @law
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
 def test_a_rendered_message_is_one_line(result: dict[str, Any]) -> None:
-    """A server-sent event has room for one."""
+    """The data of a server-sent event is one line."""
     for rendered in (jsonrpc.render_result(1, result), jsonrpc.render_notification("x", result)):
         assert b"\n" not in rendered
         assert b"\r" not in rendered

@@ -1,4 +1,4 @@
-"""Error codes and HTTP statuses of the revisions up to 2025-11-25, asked of a running server."""
+"""Error codes and HTTP statuses of the revisions up to 2025-11-25, as a running server sends them."""
 
 from typing import Any
 
@@ -104,7 +104,7 @@ async def test_a_cancellation_is_accepted_and_ignored(server: Server) -> None:
 async def test_a_batch_is_answered_in_order(server: Server) -> None:
     answer = await server.post([PING, INITIALIZED, PING | {"id": "b"}, 5, request("nonsense")])
     assert answer.status == 200
-    assert [(one.get("id"), one.get("error", {}).get("code")) for one in answer.json] == [
+    assert [(response.get("id"), response.get("error", {}).get("code")) for response in answer.json] == [
         (1, None),
         ("b", None),
         (None, -32600),
@@ -114,7 +114,7 @@ async def test_a_batch_is_answered_in_order(server: Server) -> None:
 
 async def test_a_batch_of_fifty_is_answered(server: Server) -> None:
     answer = await server.post([PING | {"id": number} for number in range(50)])
-    assert [one["id"] for one in answer.json] == list(range(50))
+    assert [response["id"] for response in answer.json] == list(range(50))
 
 
 async def test_a_batch_of_notifications_gets_no_answer(server: Server) -> None:
@@ -125,7 +125,10 @@ async def test_a_batch_of_notifications_gets_no_answer(server: Server) -> None:
 async def test_initialize_is_rejected_in_a_batch_and_the_rest_is_answered(server: Server) -> None:
     initialize = request("initialize", protocolVersion="2025-03-26", capabilities={}, clientInfo={})
     answer = await server.post([initialize, PING])
-    assert [(one["id"], one.get("error", {}).get("code")) for one in answer.json] == [("r-1", -32600), (1, None)]
+    assert [(response["id"], response.get("error", {}).get("code")) for response in answer.json] == [
+        ("r-1", -32600),
+        (1, None),
+    ]
 
 
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
@@ -173,6 +176,6 @@ async def test_an_unknown_revision_in_the_header_is_a_bad_request(server: Server
 
 
 async def test_headers_of_the_modern_era_are_ignored_in_the_legacy_era(server: Server) -> None:
-    """A widely used relay sends them with every revision."""
+    """A widely used bridge sends them with every revision."""
     answer = await server.post(PING, headers={**protocol("2025-06-18"), "Mcp-Method": "tools/call", "Mcp-Name": "x"})
     assert (answer.status, answer.result) == (200, {})

@@ -1,4 +1,4 @@
-"""The Host and Origin allowlists: who may be asked for, and whose pages may ask."""
+"""The Host and Origin allowlists."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Answers that nobody reads, on real sockets: whose are dropped when there are too many, and whose never are."""
+"""Unread answers, on real sockets: which ones are dropped when there are too many, and which never are."""
 
 import asyncio
 import socket
@@ -23,8 +23,8 @@ from tests.serving import KEY, free_port
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
-#: What the kernels of both ends take of an answer, at most, although nobody reads.
-KERNELS = 8 * MIB
+#: Bytes of an answer that the kernels of both ends buffer at most, although nobody reads.
+KERNEL_BUFFERS = 8 * MIB
 
 
 async def big(request: Request, _call: RequestContext) -> Result:
@@ -35,7 +35,7 @@ async def big(request: Request, _call: RequestContext) -> Result:
 
 @attrs.frozen
 class Served:
-    """A server with one method, whose answer is as long as the caller likes."""
+    """A server with one method, whose answer is as long as the caller asks for."""
 
     port: int
     runner: Runner
@@ -70,14 +70,14 @@ async def served(clock: VirtualClock) -> AsyncIterator[Served]:
 
 @attrs.frozen
 class Reader:
-    """A client that has asked for an answer and reads what it likes of it."""
+    """A client that has sent a request and reads as much of the answer as the test says."""
 
     clock: VirtualClock
     stream: asyncio.StreamReader
     transport: asyncio.Transport
 
     async def read(self, *, pause: float = 0.0, most: int | None = None) -> int:
-        """Read the answer, or ``most`` bytes of it, piece by piece; how many came before its end or the cut."""
+        """Read the answer, or ``most`` bytes of it, in pieces; returns how many bytes arrived."""
         received = 0
         self.transport.resume_reading()  # once: from here on the stream itself pauses the transport when it is full
         while most is None or received < most:
@@ -94,7 +94,7 @@ class Reader:
 
 @asynccontextmanager
 async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reader]:
-    """A client at this address whose answer is on its way and who does not read by itself."""
+    """A client at this address that has sent a request and does not read until the test says so."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         sock.bind((address, 0))
@@ -114,21 +114,21 @@ async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reade
             writer.transport.abort()
 
 
-@pytest.mark.parametrize(("theirs", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
+@pytest.mark.parametrize(("unread", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
 async def test_a_client_that_reads_steadily_gets_its_whole_answer_whatever_others_leave_unread(
-    served: Served, theirs: int, pause: float
+    served: Served, unread: int, pause: float
 ) -> None:
     served.unread.limit = 64 * MIB
     async with AsyncExitStack() as stack:
         for number in range(20):
-            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", unread))
         await served.clock.sleep(1)
         customer = await stack.enter_async_context(asking(served, "127.0.0.200", 14 * MIB))
         reading = asyncio.create_task(customer.read(pause=pause))
         largest = 0
         for number in range(20, 60):
             await served.clock.sleep(0.2)
-            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", unread))
             largest = max(largest, served.held)
         assert await reading > 14 * MIB
         assert largest <= served.unread.limit
@@ -156,9 +156,9 @@ async def test_the_address_that_holds_most_loses_its_oldest_stalled_answer(serve
             await served.clock.sleep(1)
         last = await stack.enter_async_context(asking(served, "127.0.0.4", 10 * MIB))
         await served.clock.sleep(1)
-        assert await crowd[0].read() < KERNELS
-        for one in (alone, last, crowd[-1]):
-            assert await one.read() > 10 * MIB
+        assert await crowd[0].read() < KERNEL_BUFFERS
+        for reader in (alone, last, crowd[-1]):
+            assert await reader.read() > 10 * MIB
 
 
 async def test_without_a_stalled_client_the_slowest_reader_is_dropped(served: Served) -> None:
@@ -166,7 +166,7 @@ async def test_without_a_stalled_client_the_slowest_reader_is_dropped(served: Se
         slow = await stack.enter_async_context(asking(served, "127.0.0.2", 12 * MIB))
         fast = await stack.enter_async_context(asking(served, "127.0.0.3", 12 * MIB))
         await served.clock.sleep(0.5)
-        tasks = [asyncio.create_task(one.read(pause=pause)) for one, pause in ((slow, 0.8), (fast, 0.2))]
+        tasks = [asyncio.create_task(reader.read(pause=pause)) for reader, pause in ((slow, 0.8), (fast, 0.2))]
         await served.clock.sleep(2)
         served.unread.limit = served.held + 10 * MIB
         async with asking(served, "127.0.0.4", 14 * MIB) as newest:

@@ -1,4 +1,4 @@
-"""Arrays of messages, which 2025-03-26 alone allows."""
+"""Batches: arrays of messages, which only 2025-03-26 allows."""
 
 import asyncio
 from typing import Any
@@ -37,7 +37,7 @@ async def test_a_batch_is_answered_as_an_array_in_order(
     batch = [request("b"), NOTE, request(1, "tools/list"), RESPONSE, request("a")]
     answer = await server.post(batch, headers=headers, accept=accept)
     assert answer.status == 200
-    assert [one["id"] for one in answer.json] == ["b", 1, "a"]
+    assert [response["id"] for response in answer.json] == ["b", 1, "a"]
     assert answer.json[0] == {"jsonrpc": "2.0", "id": "b", "result": {}}
 
 
@@ -65,7 +65,7 @@ async def test_an_empty_batch_is_an_invalid_request(server: Server) -> None:
 
 async def test_a_batch_has_at_most_fifty_entries(server: Server) -> None:
     answer = await server.post([request(number) for number in range(50)])
-    assert [one["id"] for one in answer.json] == list(range(50))
+    assert [response["id"] for response in answer.json] == list(range(50))
     error = protocol_error_of(await server.post([request(number) for number in range(51)]), -32600, status=400)
     assert "50" in error["message"]
 
@@ -81,7 +81,7 @@ async def test_each_invalid_entry_gets_its_own_error(server: Server) -> None:
     bad = [1, {"jsonrpc": "2.0", "id": 7}, [], request(2, "nothing"), request(None), request(3)]
     answer = await server.post(bad)
     assert answer.status == 200
-    assert [(one.get("id"), one.get("error", {}).get("code")) for one in answer.json] == [
+    assert [(response.get("id"), response.get("error", {}).get("code")) for response in answer.json] == [
         (None, -32600),
         (7, -32600),
         (None, -32600),
@@ -89,7 +89,7 @@ async def test_each_invalid_entry_gets_its_own_error(server: Server) -> None:
         (None, -32600),
         (3, None),
     ]
-    assert not any("id" in one and one["id"] is None for one in answer.json)
+    assert not any("id" in response and response["id"] is None for response in answer.json)
 
 
 async def test_initialize_is_rejected_in_a_batch(server: Server) -> None:
@@ -101,7 +101,7 @@ async def test_initialize_is_rejected_in_a_batch(server: Server) -> None:
 
 async def test_a_generate_in_a_batch_is_answered_as_json(server: Server, sandbox: Sandbox) -> None:
     answer = await server.post([request(1), generate(2), NOTE, request(3)])
-    assert [one["id"] for one in answer.json] == [1, 2, 3]
+    assert [response["id"] for response in answer.json] == [1, 2, 3]
     assert answer.json[1]["result"]["structuredContent"]["status"] == "succeeded"
     assert len(sandbox.runs) == 1
 
@@ -114,7 +114,7 @@ async def test_a_generate_in_a_batch_is_answered_over_a_stream(server: Server) -
     assert set(found) == {1, 2, 3}
     assert found[1]["result"] == {}
     assert found[2]["result"]["structuredContent"]["status"] == "succeeded"
-    assert {told["progressToken"] for told in answer.progress} == {"t"}
+    assert {params["progressToken"] for params in answer.progress} == {"t"}
     assert all(isinstance(event, dict) for event in answer.events)
 
 
@@ -131,10 +131,10 @@ async def test_two_runs_in_a_batch_have_separate_progress(server: Server) -> Non
     assert found[3]["result"]["structuredContent"]["error"]["code"] == "model_not_found"
     assert len(answer.events) == 3 + len(answer.progress)
     for token, last in (("one", 1), ("two", 2)):
-        told = [event for event in answer.events if event.get("params", {}).get("progressToken") == token]
-        figures = [event["params"]["progress"] for event in told]
+        notifications = [event for event in answer.events if event.get("params", {}).get("progressToken") == token]
+        figures = [event["params"]["progress"] for event in notifications]
         assert figures == sorted(set(figures))
-        assert answer.events.index(told[-1]) < answer.events.index(found[last])
+        assert answer.events.index(notifications[-1]) < answer.events.index(found[last])
 
 
 async def test_a_response_of_a_batch_is_streamed_as_soon_as_it_is_ready(server: Server) -> None:
@@ -154,14 +154,14 @@ async def test_a_batch_that_waits_sends_line_feeds(server: Server, sandbox: Sand
     sandbox.faults.add(Route.GET_RUN, Delay(20))
     answer = await server.post([generate(1), request(2)])
     assert answer.content.startswith(b"\n[")
-    assert [one["id"] for one in answer.json] == [1, 2]
+    assert [response["id"] for response in answer.json] == [1, 2]
 
 
 async def test_the_same_run_twice_in_a_batch_is_one_run(server: Server, sandbox: Sandbox) -> None:
     entry = generate(1)
     entry["params"]["arguments"]["client_ref"] = "same"
     answer = await server.post([entry, {**entry, "id": 2}])
-    first, second = (one["result"]["structuredContent"] for one in answer.json)
+    first, second = (response["result"]["structuredContent"] for response in answer.json)
     assert first == second
     assert len(sandbox.runs) == 1
 
@@ -171,7 +171,7 @@ async def test_each_wait_of_a_batch_takes_a_slot(serve: Serve, sandbox: Sandbox,
     server = await serve(MCP_MAX_WAITS="4")  # one key has half of them
     answer = await server.post([generate(number) for number in range(3)], accept=accept)
     results = list(responses(answer).values()) if answer.is_stream else answer.json
-    errors = [one["result"]["structuredContent"].get("error", {}).get("code") for one in results]
+    errors = [response["result"]["structuredContent"].get("error", {}).get("code") for response in results]
     assert sorted(errors, key=str) == [None, None, "server_busy"]
     assert len(sandbox.runs) == 2
     assert server.services.inflight.slots_used == 0

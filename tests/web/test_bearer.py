@@ -1,4 +1,4 @@
-"""The bearer: what is taken for one, and the challenge that goes with a refusal."""
+"""The bearer: which Authorization headers are accepted, and the challenge that goes with a 401."""
 
 import pytest
 
@@ -137,4 +137,4 @@ async def test_other_methods_with_a_key_are_405(server: Server, method: str) -> 
 async def test_a_rejected_request_never_reaches_runflow(server: Server, sandbox: Sandbox) -> None:
     await server.generate(key=None)
     await server.generate(key="rf_svc_sandbox")
-    assert not any(one.path.startswith("/v1") for one in sandbox.requests)
+    assert not any(request.path.startswith("/v1") for request in sandbox.requests)

@@ -1,4 +1,4 @@
-"""The POST body: its type and size judged before it is read, its arrival timed."""
+"""The POST body: its media type, its size and the time that it may take."""
 
 import asyncio
 import gzip
@@ -177,7 +177,7 @@ def reserve(values: bytes) -> bytes:
 async def test_a_body_of_more_than_20_000_values_is_rejected_before_it_is_parsed(server: Server, value: bytes) -> None:
     each = value.count(b"[") + value.count(b"{") or 1
     each += value == b'{"\\"":"\\\\"}'
-    # The message, its three other members, the object and the list come on top.
+    # The message, its three other members, the params object and the list count too.
     fitting = (20_000 - 6) // each
     assert (await server.post(reserve(b",".join([value] * fitting)))).result == {}
     answer = await server.post(reserve(b",".join([value] * (fitting + 1 + 6))))

@@ -1,4 +1,4 @@
-"""Whom a request is counted for: the socket's peer, or what a trusted proxy says of it."""
+"""The address that a request is limited by: the socket's peer, or what a trusted proxy forwards."""
 
 import ipaddress
 import tracemalloc
@@ -83,7 +83,7 @@ def test_behind_a_trusted_proxy_the_right_most_untrusted_hop_is_the_client(forwa
     ["unknown", "_hidden", "", " ", "198.51.100", "198.51.100.256", "[::1", "evil.example.com", "\x00", "1.2.3.4.5"],
 )
 def test_hops_to_the_left_of_garbage_are_not_read(garbage: str) -> None:
-    """The proxy that wrote it is the last whose word makes sense; to the left anybody could have written."""
+    """What stands to the left of it could be from anybody."""
     expected = "::/64" if garbage == "[::1" else PROXY  # a bracket that is not closed is still an address
     trusted = networks(PROXY)
     assert client_address(PROXY, [f"203.0.113.1, {garbage}"], trusted) == expected
@@ -132,11 +132,11 @@ def test_no_peer_and_no_header_makes_the_parser_fail(peer: str, forwarded: list[
     assert client_address(PROXY, forwarded, TRUSTED)
 
 
-# Over HTTP: whether it is counted so, and what is logged
+# Over HTTP: the windows, and the warning
 
 
-async def spent_by(server: Server, *values: str) -> bool:
-    """Whether the window of requests without a key is full for who comes with this X-Forwarded-For."""
+async def is_limited(server: Server, *values: str) -> bool:
+    """Whether the window of requests without a key is full for this X-Forwarded-For; the request counts in it."""
     headers = [("Content-Type", "application/json"), *(("X-Forwarded-For", value) for value in values)]
     async with server.session.post(server.url, headers=headers) as response:
         return response.status == 429
@@ -145,20 +145,20 @@ async def spent_by(server: Server, *values: str) -> bool:
 async def forwarded_warnings(server: Server, *values: str, times: int = 1) -> list[structlog.typing.EventDict]:
     with structlog.testing.capture_logs() as logs:
         for _ in range(times):
-            await spent_by(server, *values)
+            await is_limited(server, *values)
     return [line for line in logs if line["event"] == "forwarded_for_ignored"]
 
 
 async def test_behind_a_trusted_proxy_every_client_has_a_window_of_its_own(serve: Serve) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32", MCP_RATE_LIMIT_PRE_AUTH_PER_IP="1")
     for client in ("198.51.100.1", "198.51.100.2", "2001:db8:0:1::1", "2001:db8:0:2::1"):
-        assert not await spent_by(server, client)
-        assert await spent_by(server, client)
-    assert await spent_by(server, "2001:db8:0:1:ffff::9")  # the same /64
-    assert await spent_by(server, "::ffff:198.51.100.1")
-    assert await spent_by(server, "8.8.8.8, 198.51.100.1:5000")
-    assert await spent_by(server, "8.8.8.8", "198.51.100.1")
-    assert not await spent_by(server, "198.51.100.1, 8.8.8.8")
+        assert not await is_limited(server, client)
+        assert await is_limited(server, client)
+    assert await is_limited(server, "2001:db8:0:1:ffff::9")  # the same /64
+    assert await is_limited(server, "::ffff:198.51.100.1")
+    assert await is_limited(server, "8.8.8.8, 198.51.100.1:5000")
+    assert await is_limited(server, "8.8.8.8", "198.51.100.1")
+    assert not await is_limited(server, "198.51.100.1, 8.8.8.8")
 
 
 async def test_forwarded_addresses_from_an_untrusted_peer_are_ignored_with_one_warning(serve: Serve) -> None:
@@ -168,7 +168,7 @@ async def test_forwarded_addresses_from_an_untrusted_peer_are_ignored_with_one_w
     assert "MCP_TRUSTED_PROXIES" in warnings[0]["fix"]
     assert "198.51.100.1" not in str(warnings)
     assert await forwarded_warnings(server, "198.51.100.2") == []
-    assert await spent_by(server, "198.51.100.3")
+    assert await is_limited(server, "198.51.100.3")
 
 
 async def test_a_peer_outside_the_trusted_ranges_causes_one_warning(serve: Serve) -> None:
@@ -184,7 +184,7 @@ async def test_a_trusted_peer_never_causes_a_warning(serve: Serve, forwarded: st
 
 
 async def test_long_forwarded_headers_are_not_cached(serve: Serve) -> None:
-    """Anybody can send them, trusted or not, as soon as a proxy is configured."""
+    """Anybody can send them, through a trusted proxy or not."""
     server = await serve(MCP_TRUSTED_PROXIES="10.0.0.0/8")
     await server.request("GET", "/healthz")
     tracemalloc.start()

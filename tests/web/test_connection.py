@@ -41,8 +41,8 @@ async def test_aiohttp_has_the_internals_that_the_docstring_lists(owner: object,
         assert name in str(connection.__doc__)
 
 
-class Counted:
-    """A session on one connection that counts how often it had to be made."""
+class CountingSession:
+    """A session with at most one connection, which counts how many connections it makes."""
 
     def __init__(self, server: Server) -> None:
         self.made = 0
@@ -85,30 +85,30 @@ class Counted:
 async def test_a_connection_stays_usable_after_any_answer(
     server: Server, *, method: str, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
-    counted = Counted(server)
-    async with counted.server.session:
+    session = CountingSession(server)
+    async with session.server.session:
         for _ in range(3):
-            answer = await counted.server.request(method, path, headers=headers, data=body)
+            answer = await session.server.request(method, path, headers=headers, data=body)
             assert answer.status == status
-            assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 1
+            assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 1
 
 
 async def test_a_connection_stays_usable_after_a_json_answer_with_line_feeds(server: Server, sandbox: Sandbox) -> None:
     sandbox.faults.add(Route.GET_RUN, Answer(500), times=6)
-    counted = Counted(server)
-    async with counted.server.session:
-        answer = await counted.server.generate()
+    session = CountingSession(server)
+    async with session.server.session:
+        answer = await session.server.generate()
         assert answer.content.startswith(b"\n")
-        assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 1
+        assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 1
 
 
 @pytest.mark.parametrize("size", [300_000, 1_000_000])
 async def test_a_body_over_the_cap_closes_the_connection_after_the_rejection_is_read(server: Server, size: int) -> None:
-    counted = Counted(server)
-    async with counted.server.session:
-        answer = await counted.server.request("POST", "/mcp", headers=KEYED, data=b" " * size)
+    session = CountingSession(server)
+    async with session.server.session:
+        answer = await session.server.request("POST", "/mcp", headers=KEYED, data=b" " * size)
         assert answer.status == 413
-        assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 2
+        assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 2

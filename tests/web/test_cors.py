@@ -1,4 +1,4 @@
-"""CORS: preflights for allowed origins, and what their pages may read."""
+"""CORS: preflights of allowed origins, and the responses that their pages may read."""
 
 import pytest
 
@@ -16,7 +16,7 @@ async def server(serve: Serve) -> Server:
 
 
 def readable(answer: Answer) -> bool:
-    """Whether a page of the allowed origin may read the answer and its telling headers."""
+    """Whether a page of the allowed origin may read the response and the exposed headers."""
     exposed = {name.strip().lower() for name in answer.headers.get("Access-Control-Expose-Headers", "").split(",")}
     return (
         answer.headers.get("Access-Control-Allow-Origin") == PAGE
@@ -100,5 +100,5 @@ async def test_a_request_without_an_origin_gets_no_cors_headers(server: Server) 
 async def test_a_preflight_of_the_endpoint_with_a_slash_is_the_same(server: Server) -> None:
     first, second = [await server.request("OPTIONS", path, headers={"Origin": PAGE}) for path in ("/mcp", "/mcp/")]
     assert (first.status, second.status) == (204, 204)
-    cors = [{name: value for name, value in one.headers.items() if "Control" in name} for one in (first, second)]
+    cors = [{name: value for name, value in answer.headers.items() if "Control" in name} for answer in (first, second)]
     assert cors[0] == cors[1]

@@ -1,4 +1,4 @@
-"""The three windows as clients meet them: how many requests, of whom, and how long to wait."""
+"""The rate limits over HTTP: how many requests of whom, and how long a rejected client waits."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.virtual_time import VirtualClock
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-#: Found by trying for a minute: two keys whose digests begin with the same 48 bits.
+#: Two keys whose digests begin with the same 48 bits; such a pair is found within a minute.
 TWINS = ("rf_live_twin_20222583", "rf_live_twin_25124979")
 BEHIND_A_PROXY = {"MCP_TRUSTED_PROXIES": "127.0.0.1/32"}
 
@@ -31,7 +31,7 @@ async def statuses(server: Server, times: int, **options: Any) -> Counter[int]:
 
 
 def wait_of(answer: Answer, who: str) -> int:
-    """Check a 429 in every part, and return the seconds that it names."""
+    """The ``retry_after_seconds`` of a 429, after every part of it has been checked."""
     assert answer.status == 429
     assert answer.headers["Content-Type"].startswith("application/json")
     seconds = int(answer.headers["Retry-After"])
@@ -118,7 +118,7 @@ async def test_a_request_rejected_before_the_bearer_guard_counts_in_no_window(
 async def test_two_keys_with_one_fingerprint_have_windows_of_their_own(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_KEY="3")
     bearers = [Bearer(key) for key in TWINS]
-    assert len({one.fingerprint for one in bearers}) == 1
+    assert len({bearer.fingerprint for bearer in bearers}) == 1
     assert await statuses(server, 4, key=TWINS[0]) == {200: 3, 429: 1}
     assert await statuses(server, 4, key=TWINS[1]) == {200: 3, 429: 1}
 
@@ -139,7 +139,7 @@ async def test_a_key_has_600_requests_whatever_its_addresses(serve: Serve, clock
         assert await statuses(server, 100, address=f"198.51.100.{number}") == {200: 100}
     wait = wait_of(await ping(server, address="198.51.100.99"), "requests with this API key")
     assert wait == 60
-    # Another key still has the rest of its address.
+    # Another key can still use what is left of its address.
     assert await statuses(server, 21, address="198.51.100.0", key="rf_live_another") == {200: 20, 429: 1}
     await clock.sleep(wait)
     assert (await ping(server, address="198.51.100.99")).status == 200
@@ -298,7 +298,7 @@ async def test_a_full_window_rejects_before_the_body_is_read(serve: Serve) -> No
     assert (await server.post(b" " * 300_000)).status == 413  # its declared length comes first
 
 
-# The endpoint with a slash at its end
+# The endpoint with a trailing slash
 
 
 async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve) -> None:
@@ -307,8 +307,8 @@ async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve
     body = orjson.dumps(PING)
     paths = ("/mcp", "/mcp/", "/mcp/", "/mcp", "/mcp/")
     answers = [await server.request("POST", path, headers=keyed, data=body) for path in paths]
-    assert [one.status for one in answers] == [200, 200, 200, 429, 429]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
     assert [(await server.request("POST", path, data=body)).status for path in ("/mcp/", "/mcp")] == [415, 415]
     unkeyed = {"Content-Type": "application/json"}
     answers = [await server.request("POST", path, headers=unkeyed, data=body) for path in ("/mcp/", "/mcp")]
-    assert [one.status for one in answers] == [401, 429]
+    assert [answer.status for answer in answers] == [401, 429]

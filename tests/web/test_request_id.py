@@ -1,4 +1,4 @@
-"""The headers of every answer: its request id, and what keeps proxies from holding a stream back."""
+"""The request id in every response, and the headers that keep proxies from buffering a stream."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP: which message gets which status, and how its id comes back."""
+"""JSON-RPC over HTTP: the status and the id of each answer, and errors inside methods."""
 
 import gc
 import tracemalloc
@@ -24,7 +24,7 @@ from tests.serving import BOTH, Server, free_port
 from tests.virtual_time import VirtualClock
 from tests.web.error_shapes import protocol_error_of
 
-NO_REQUESTS: list[Any] = [
+INVALID_MESSAGES: list[Any] = [
     {},
     None,
     1,
@@ -40,13 +40,13 @@ NO_REQUESTS: list[Any] = [
 BAD_IDS: list[Any] = [None, True, 1.5, [], {}]
 
 
-@pytest.mark.parametrize("body", NO_REQUESTS, ids=str)
+@pytest.mark.parametrize("body", INVALID_MESSAGES, ids=str)
 async def test_an_invalid_message_is_an_invalid_request(server: Server, body: Any) -> None:
     answer = await server.post(body)
     assert answer.status == 400
     assert answer.error["code"] == -32600
-    known = isinstance(body, dict) and "id" in body
-    assert answer.json.get("id", "absent") == (1 if known else "absent")
+    has_id = isinstance(body, dict) and "id" in body
+    assert answer.json.get("id", "absent") == (1 if has_id else "absent")
 
 
 @pytest.mark.parametrize("id_", BAD_IDS, ids=repr)
@@ -131,7 +131,7 @@ async def _broken(_arguments: JSONObject, _call: RequestContext) -> Result:
 
 
 async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
-    """As the client's connection breaks in the moment that its stream is opened, before anybody was told."""
+    """A tool during whose call the connection breaks as its stream opens, before the handler is cancelled."""
     assert isinstance(call.channel, Reply)
     transport = call.channel._request.transport  # noqa: SLF001 - no client can hit this moment
     assert transport is not None
@@ -143,7 +143,7 @@ async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
 
 @asynccontextmanager
 async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Server]:
-    """A server whose one tool is this."""
+    """A server with one tool, ``own``."""
     port = free_port()
     config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
     table = method_table(Tool({"name": "own"}, run))
@@ -205,7 +205,7 @@ async def test_an_exception_in_a_method_is_an_internal_error_without_details(
         ("ping", {"_meta": {"progressToken": "x" * 250_000}}),
         ("ping", {"_meta": {"traceparent": "x" * 250_000}}),
     ],
-    ids=lambda one: str(one)[:40],
+    ids=lambda value: str(value)[:40],
 )
 @pytest.mark.parametrize("id_", [1, "i" * 1024])
 async def test_no_error_is_over_8_kilobytes_whatever_was_sent(
@@ -231,7 +231,7 @@ async def test_an_unknown_version_header_is_answered_with_the_supported_ones(ser
 
 
 async def test_invalid_arguments_leave_no_memory_for_the_garbage_collector(server: Server) -> None:
-    """Reference cycles that hold a request are memory until the next full collection, which may come too late."""
+    """A reference cycle would hold the request until the next full collection, which may come too late."""
     arguments = {f"name{number}": number for number in range(5_000)}
     await server.call("generate", **arguments)
     gc.collect()

@@ -1,4 +1,4 @@
-"""A key goes upstream and nowhere else: not into a log line, whatever happens, nor into an answer."""
+"""An API key goes upstream and nowhere else: neither into a log line nor into an answer."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ SHOWN = hashlib.sha256(KEY.encode()).hexdigest()[:12]
 
 @pytest.fixture(params=["json", "console"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """What the product's own log configuration writes, down to the debug level."""
+    """The text that the product's own log configuration has written, down to the debug level."""
     config = Config.from_mapping({"MCP_LOG_FORMAT": request.param, "MCP_LOG_LEVEL": "debug"})
     before = structlog.get_config()
     path = tmp_path / "log"
     with path.open("wb") as file, logs.configured(config, file.fileno(), terminal=False, colors=False) as sink:
-        # Loggers must not remember this file beyond the test.
+        # Loggers must not keep this file beyond the test.
         structlog.configure(**{**structlog.get_config(), "cache_logger_on_first_use": False})
 
         def text() -> str:
@@ -40,7 +40,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
 
 
 def clean(written: Callable[[], str], caplog: pytest.LogCaptureFixture) -> str:
-    """The log so far, once it has been found free of the key."""
+    """The log so far, after checking that the key is not in it."""
     text = written()
     assert "MARKED" not in text
     assert "MARKED" not in caplog.text
@@ -53,7 +53,7 @@ async def test_a_call_is_logged_with_the_fingerprint_of_its_key(
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert SHOWN in clean(written, caplog)
-    assert {one.key for one in asked(sandbox)} == {fingerprint(KEY)}
+    assert {request.key for request in asked(sandbox)} == {fingerprint(KEY)}
 
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
@@ -71,7 +71,7 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
 
 
 @pytest.mark.parametrize(
-    ("route", "fault"),
+    ("route", "response"),
     [
         (Route.CREATE, Answer(400, ECHO, {"Retry-After": KEY})),
         (Route.CREATE, Answer(400, ESCAPED)),
@@ -93,9 +93,9 @@ async def test_a_key_that_upstream_echoes_is_masked(
     caplog: pytest.LogCaptureFixture,
     *,
     route: Route,
-    fault: Answer | Reset,
+    response: Answer | Reset,
 ) -> None:
-    sandbox.faults.add(route, fault, times=3)
+    sandbox.faults.add(route, response, times=3)
     answer = await server.generate(key=KEY, client_ref="echo", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert b"marked" not in answer.content
@@ -149,7 +149,7 @@ async def test_an_invented_method_name_does_not_fill_the_log(
 
 
 class _Broken(Random):
-    """A source of chance that fails, as anything of our own may."""
+    """A random generator that fails, as an example of an unexpected exception."""
 
     def uniform(self, a: float, b: float) -> float:
         raise RuntimeError(f"between {a} and {b}")

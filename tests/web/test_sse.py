@@ -1,4 +1,4 @@
-"""A frame of an event stream is one line to every client, whatever stands in its message."""
+"""Every event has one data line for every client, whatever its message contains."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from runflow_mcp.web.sse import render_event
 from tests.protocol.laws import json_values, law
 from tests.serving import BOTH, INPUT, MODEL, Server
 
-#: All that ``str.splitlines`` ends a line at, in one text.
+#: Every character at which ``str.splitlines`` ends a line, in one string.
 SEPARATORS = "a\nb\rc\vd\fe\x1cf\x1dg\x1eh\x85i\u2028j\u2029k\\u2028\\\u2028\u2027\u202a\x84"
 
 separated = st.text(st.sampled_from(SEPARATORS + '"\\\u00e9\U0001d11e'))
@@ -20,7 +20,7 @@ messages = json_values | separated | st.dictionaries(separated, separated) | st.
 
 
 def data_lines(content: bytes) -> list[str]:
-    """The data lines as a client sees them that splits lines as Python does."""
+    """The data lines as a client sees them that splits lines as ``str.splitlines`` does."""
     return [line for line in content.decode().splitlines() if line.startswith("data: ")]
 
 
@@ -52,7 +52,7 @@ async def test_a_result_with_line_separators_is_one_data_line(server: Server, sa
     lines = data_lines(answer.content)
     assert [orjson.loads(line.removeprefix("data: ")) for line in lines] == answer.events
     assert answer.structured["output"] == {SEPARATORS: SEPARATORS}
-    assert {told["progressToken"] for told in answer.progress} == {SEPARATORS}
+    assert {params["progressToken"] for params in answer.progress} == {SEPARATORS}
 
 
 async def test_an_error_with_line_separators_is_one_data_line(server: Server, sandbox: Sandbox) -> None:

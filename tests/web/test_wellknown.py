@@ -66,8 +66,8 @@ async def test_an_unknown_path_is_a_404_that_tells_people_what_to_do(server: Ser
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json["error"]
-    said = answer.json["error_description"]
-    assert "no OAuth flow" in said
-    assert "Authorization: Bearer <key>" in said
-    assert "POST /mcp" in said
+    description = answer.json["error_description"]
+    assert "no OAuth flow" in description
+    assert "Authorization: Bearer <key>" in description
+    assert "POST /mcp" in description
     assert answer.headers["X-Request-Id"]
