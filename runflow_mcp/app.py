@@ -24,12 +24,12 @@ from runflow_mcp.runflow.catalog.catalog import Catalog
 from runflow_mcp.runflow.catalog.skill import Skill
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, METHODS, REFUSAL_LOG, SERVICES, UNREAD_BUDGET
+from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, METHODS, SERVICES, UNADMITTED_LOG, UNREAD_BUDGET
 from runflow_mcp.web.backpressure import UnreadBudget
 from runflow_mcp.web.middlewares import cors, stack
-from runflow_mcp.web.refusal_log import RefusalLog
 from runflow_mcp.web.request_id import add_request_id
 from runflow_mcp.web.routes import add_routes
+from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 
 def create_app(
@@ -47,8 +47,8 @@ def create_app(
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)
     app[UNREAD_BUDGET] = UnreadBudget()
-    app[REFUSAL_LOG] = RefusalLog()
-    app.on_cleanup.append(_report_refusals)
+    app[UNADMITTED_LOG] = UnadmittedLog()
+    app.on_cleanup.append(_report_unlogged)
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
@@ -59,8 +59,8 @@ def create_app(
     return app
 
 
-async def _report_refusals(app: web.Application) -> None:
-    app[REFUSAL_LOG].report()
+async def _report_unlogged(app: web.Application) -> None:
+    app[UNADMITTED_LOG].report()
 
 
 def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -9,13 +9,13 @@ from runflow_mcp.observability.record import CallRecord
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Admission, Limits
 from runflow_mcp.web.backpressure import UnreadBudget
-from runflow_mcp.web.refusal_log import RefusalLog
+from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
 METHODS = web.AppKey("methods", MethodTable)
 UNREAD_BUDGET = web.AppKey("unread", UnreadBudget)
-REFUSAL_LOG = web.AppKey("refusal_log", RefusalLog)
+UNADMITTED_LOG = web.AppKey("unadmitted_log", UnadmittedLog)
 #: Where the log goes; None where no command has configured it.
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")
 

@@ -55,4 +55,4 @@ def too_large(cap: int) -> Rejection:
 
 
 async def defer_100_continue(_request: web.Request) -> None:
-    """Send no ``100 Continue`` yet: a guard may refuse the body unseen. ``read_json_body`` sends it."""
+    """Send no ``100 Continue`` yet: a guard may reject the request unread. ``read_json_body`` sends it."""

@@ -27,10 +27,10 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
-from runflow_mcp.web.app_keys import REFUSAL_LOG
-from runflow_mcp.web.refusal_log import RefusalLog
+from runflow_mcp.web.app_keys import UNADMITTED_LOG
 from runflow_mcp.web.request_id import SERVER, make_request_id
 from runflow_mcp.web.responses import internal_error_response, rejection_response
+from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 log = structlog.get_logger(__name__)
 
@@ -101,21 +101,21 @@ class Connection(RequestHandler):
             raise ConnectionError("a response has been started already")
         if status == HTTPStatus.BAD_REQUEST and _is_head_too_large(exc):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        return self._refuse(status, type(exc).__name__)
+        return self._reject(status, type(exc).__name__)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Replace the plain text with which aiohttp refuses an unknown ``Expect``, before any middleware sees it."""
         if isinstance(resp, web.HTTPException):
-            resp = self._refuse(HTTPStatus.BAD_REQUEST, type(resp).__name__)
+            resp = self._reject(HTTPStatus.BAD_REQUEST, type(resp).__name__)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """An error inside aiohttp, without its text, which may quote what was sent."""
         log.error("connection_error", error=type(exc_info).__name__)
 
-    def _refuse(self, status: int, error: str) -> web.Response:
+    def _reject(self, status: int, error: str) -> web.Response:
         """The response to what no middleware has seen, and its access line; ``error``: the class of aiohttp's error."""
         request_id = make_request_id()
         rejection = _REJECTIONS.get(HTTPStatus(status))
@@ -125,7 +125,7 @@ class Connection(RequestHandler):
         else:
             outcome = rejection.code.value
             response = rejection_response(rejection, request_id)
-        if rejection is None or cast("HTTPServer", self._manager).refusal_log.has_room():
+        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.has_room():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
         # These requests have no application whose signal would set the headers.
         response.headers["X-Request-Id"] = request_id
@@ -162,7 +162,7 @@ class HTTPServer(web.Server):
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
     #: Bounds the access lines of what did not reach the application.
-    refusal_log: RefusalLog
+    unadmitted_log: UnadmittedLog
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -210,5 +210,5 @@ class Runner(web.AppRunner):
             loop=asyncio.get_running_loop(),
             **made._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
         )
-        server.refusal_log = self.app[REFUSAL_LOG]
+        server.unadmitted_log = self.app[UNADMITTED_LOG]
         return server

@@ -12,7 +12,7 @@ def json_response(body: bytes, status: int = 200) -> web.Response:
 
 
 def rejection_response(rejection: Rejection, request_id: str) -> web.Response:
-    """A request that was refused before its handler ran."""
+    """A request that was rejected before its handler ran."""
     response = json_response(rejection.envelope(request_id), rejection.status)
     if rejection.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(rejection.retry_after_seconds)
@@ -20,7 +20,7 @@ def rejection_response(rejection: Rejection, request_id: str) -> web.Response:
 
 
 def protocol_error_response(error: ProtocolError, id_: Id | None, status: int) -> web.Response:
-    """A message that was refused before its method ran."""
+    """A message that was rejected before its method ran."""
     return json_response(render_error(id_, error), status)
 
 

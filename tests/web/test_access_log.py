@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from runflow_mcp.web.refusal_log import MAX_LINES
+from runflow_mcp.web.unadmitted_log import MAX_LINES
 from tests.serving import KEY, Answer, Serve, Server
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

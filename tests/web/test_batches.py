@@ -94,8 +94,8 @@ async def test_each_invalid_entry_gets_its_own_error(server: Server) -> None:
 
 async def test_initialize_is_rejected_in_a_batch(server: Server) -> None:
     answer = await server.post([request(1, "initialize", protocolVersion="2025-03-26"), request(2)])
-    refused, answered = answer.json
-    assert (refused["id"], refused["error"]["code"]) == (1, -32600)
+    rejected, answered = answer.json
+    assert (rejected["id"], rejected["error"]["code"]) == (1, -32600)
     assert answered["result"] == {}
 
 

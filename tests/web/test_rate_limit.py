@@ -56,10 +56,10 @@ async def test_the_thirty_first_request_without_a_key_is_429_instead_of_401(
     server: Server, clock: VirtualClock
 ) -> None:
     assert await statuses(server, 30, key=None) == {401: 30}
-    refused = await ping(server, key=None)
-    wait = wait_of(refused, "without an acceptable API key from your address")
+    rejected = await ping(server, key=None)
+    wait = wait_of(rejected, "without an acceptable API key from your address")
     assert wait == 60
-    assert "WWW-Authenticate" not in refused.headers
+    assert "WWW-Authenticate" not in rejected.headers
     await clock.sleep(wait)
     assert (await ping(server, key=None)).status == 401
 
@@ -284,9 +284,9 @@ async def test_the_limits_and_the_window_are_settings(serve: Serve, clock: Virtu
     assert await statuses(server, 2, key=None) == {401: 1, 429: 1}
     assert await statuses(server, 3, address="198.51.100.1") == {200: 2, 429: 1}
     assert await statuses(server, 2, address="198.51.100.2") == {200: 1, 429: 1}
-    refused = await ping(server, address="198.51.100.3")
-    assert wait_of(refused, "with this API key") == 2
-    assert "the limit for 1.5 s" in refused.json["error"]["message"]
+    rejected = await ping(server, address="198.51.100.3")
+    assert wait_of(rejected, "with this API key") == 2
+    assert "the limit for 1.5 s" in rejected.json["error"]["message"]
     await clock.sleep(1.5)
     assert (await ping(server, address="198.51.100.3")).status == 200
 

@@ -556,9 +556,9 @@ async def test_the_body_cap_is_exact(server: Server, size: int, status: int, *, 
 async def test_the_body_cap_is_a_setting(serve: Serve) -> None:
     server = await serve(MCP_MAX_BODY_BYTES="1024")
     assert (await exchange(server, message(body=PING + b" " * (1024 - len(PING))))).status == 200
-    refused = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
-    assert_rejected(refused, *LARGE)
-    assert "1024" in refused.json["error"]["message"]
+    rejected = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
+    assert_rejected(rejected, *LARGE)
+    assert "1024" in rejected.json["error"]["message"]
 
 
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])

@@ -16,9 +16,9 @@ from runflow_mcp.web.app_keys import (
     BATCH_RECORDS,
     BEARER,
     RECORD,
-    REFUSAL_LOG,
     REQUEST_ID,
     SERVICES,
+    UNADMITTED_LOG,
 )
 from runflow_mcp.web.guards import log_path_of
 from runflow_mcp.web.request_id import choose_request_id
@@ -45,7 +45,7 @@ def access_log(config: Config) -> Middleware:
             return response
         finally:
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            if ADMISSION in request or request.app[REFUSAL_LOG].has_room():
+            if ADMISSION in request or request.app[UNADMITTED_LOG].has_room():
                 ms = round((clock.monotonic() - began) * 1000, 1)
                 for call in request.get(BATCH_RECORDS) or (record,):
                     _write_line(request, call, status, ms)

@@ -38,7 +38,7 @@ def client_address_guard(config: Config) -> Middleware:
         forwarded = tuple(request.headers.getall("X-Forwarded-For", ()))
         if forwarded and not is_proxy(peer):
             if not warned:
-                # All users behind an unlisted proxy share one window, and are refused together.
+                # All users behind an unlisted proxy share one window, and are rejected together.
                 warned = True
                 fix = "if it is your proxy, list it in MCP_TRUSTED_PROXIES"
                 log.warning("forwarded_for_ignored", peer=peer, fix=fix)

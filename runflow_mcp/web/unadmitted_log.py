@@ -16,7 +16,7 @@ SECOND = 1.0
 
 
 @attrs.define
-class RefusalLog:
+class UnadmittedLog:
     """Decides which of these lines are written, and counts the others."""
 
     _until: float = float("-inf")
