@@ -51,6 +51,8 @@ NAME_PARAM: Mapping[str, str] = {
 CLIENT_CAPABILITIES = ("elicitation", "roots", "sampling")
 #: Around a header value that is base64 of UTF-8 (2026-07-28, "Request Metadata").
 _ENCODED_PREFIX, _ENCODED_SUFFIX = "=?base64?", "?="
+#: revision → the context of every message that declares nothing, so that an ordinary request makes none.
+_WITHOUT_CAPABILITIES = {revision: ProtocolContext(revision) for revision in Revision}
 
 
 @attrs.frozen
@@ -70,7 +72,7 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolConte
         if _has_modern_meta(message) or (version in MODERN_REVISIONS and not is_initialize):
             return _classify_modern(message, headers)
         if is_initialize:
-            return ProtocolContext(Revision(version) if version in LEGACY_REVISIONS else DEFAULT_REVISION)
+            return _WITHOUT_CAPABILITIES[Revision(version) if version in LEGACY_REVISIONS else DEFAULT_REVISION]
     if version is not None and version not in SUPPORTED:
         return _unsupported_version(version)
     revision = DEFAULT_REVISION if version is None else Revision(version)
@@ -78,7 +80,7 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolConte
         return ProtocolError(
             ErrorCode.INVALID_REQUEST, "This revision takes one message per request; arrays ended with 2025-03-26."
         )
-    return ProtocolContext(revision)
+    return _WITHOUT_CAPABILITIES[revision]
 
 
 def _version(headers: RoutingHeaders) -> str | None:

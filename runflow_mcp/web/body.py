@@ -13,7 +13,11 @@ BODY_TIMEOUT = 10.0
 
 async def read_json_body(request: web.Request, cap: int) -> bytes:
     """The whole body. Raises ``Rejection`` past the cap, past the time limit, and for too many JSON values."""
-    body = await _read_body(request, cap)
+    content = request.content
+    if content.is_eof() and (request.content_length or cap + 1) <= cap:
+        body = content.read_nowait()
+    else:
+        body = await _read_to_end(request, cap)
     if has_too_many_values(body):
         raise Rejection(
             RejectionCode.BODY_TOO_LARGE,
@@ -23,13 +27,11 @@ async def read_json_body(request: web.Request, cap: int) -> bytes:
     return body
 
 
-async def _read_body(request: web.Request, cap: int) -> bytes:
+async def _read_to_end(request: web.Request, cap: int) -> bytes:
     content = request.content
     if "Expect" in request.headers and request.version >= HttpVersion11 and not content.is_eof():
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    if content.is_eof() and (request.content_length or cap + 1) <= cap:
-        return content.read_nowait()
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):

@@ -4,6 +4,7 @@ What a method does lies in ``methods``; what may call it was settled by the midd
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import TypeGuard, assert_never
 
 import attrs
@@ -46,6 +47,7 @@ from runflow_mcp.web.responses import oauth_style_error, protocol_error_response
 _TRACE_HEADERS = ("traceparent", "tracestate")
 #: W3C limits tracestate to 512 characters; a longer value is not trace context.
 _MAX_TRACE = 512
+_NO_TRACE: Mapping[str, str] = {}
 _ACCEPTED = 202
 
 
@@ -185,11 +187,11 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _trace(message: Request, request: web.Request) -> dict[str, str]:
+def _trace(message: Request, request: web.Request) -> Mapping[str, str]:
     """The trace context to send upstream: from ``_meta``, else from the headers."""
     meta = read_meta(message.params)
     source = meta if "traceparent" in meta else request.headers
-    return {name: value for name in _TRACE_HEADERS if _is_trace(value := source.get(name))}
+    return {name: value for name in _TRACE_HEADERS if _is_trace(value := source.get(name))} or _NO_TRACE
 
 
 def _is_trace(value: object) -> TypeGuard[str]:

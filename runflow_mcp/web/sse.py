@@ -5,6 +5,7 @@ Frames follow the specification's transport page: ``event: message``, one JSON t
 """
 
 import re
+from functools import lru_cache
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -13,6 +14,8 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 KEEPALIVE_COMMENT = b": keepalive\n\n"
+#: Clients send few different Accept headers. Entries, and characters of one; callers choose the length.
+_CACHED, _CACHED_LENGTH = 256, 256
 _ZERO_WEIGHT = re.compile(r"q\s*=\s*(?:0+\.?0*|\.0+)")
 #: U+0085, U+2028 and U+2029 in UTF-8. Some clients end a line there, as Python's ``str.splitlines`` does, and never
 #: see the rest of the event. orjson escapes every other character that could end one.
@@ -20,11 +23,15 @@ _LINE_SEPARATORS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
 def accepts_sse(accept: list[str]) -> bool:
-    """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON.
+    """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON."""
+    text = ",".join(accept)
+    return (_lists_sse if len(text) <= _CACHED_LENGTH else _lists_sse.__wrapped__)(text)
 
-    A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
-    """
-    for media_range in ",".join(accept).lower().split(","):
+
+@lru_cache(maxsize=_CACHED)
+def _lists_sse(accept: str) -> bool:
+    # A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
+    for media_range in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in media_range.split(";"))
         if kind == "text/event-stream" and not any(_ZERO_WEIGHT.fullmatch(part) for part in parameters):
             return True
