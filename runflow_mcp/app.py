@@ -26,13 +26,12 @@ from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.skill import Skill
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web import health, rpc, wellknown
-from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, MCP_ROUTES, METHODS, REFUSAL_LOG, SERVICES, UNREAD_BUDGET
+from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, METHODS, SERVICES, UNADMITTED_LOG, UNREAD_BUDGET
 from runflow_mcp.web.backpressure import UnreadBudget
 from runflow_mcp.web.middlewares import cors, stack
-from runflow_mcp.web.middlewares.access_log import add_request_id
-from runflow_mcp.web.middlewares.body import defer_100_continue
-from runflow_mcp.web.refusal_log import RefusalLog
+from runflow_mcp.web.request_id import add_request_id
+from runflow_mcp.web.routes import add_routes
+from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 
 def create_app(
@@ -52,25 +51,20 @@ def create_app(
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)
     app[UNREAD_BUDGET] = UnreadBudget()
-    app[REFUSAL_LOG] = RefusalLog()
-    app.on_cleanup.append(_report_refusals)
+    app[UNADMITTED_LOG] = UnadmittedLog()
+    app.on_cleanup.append(_report_unlogged)
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random(), metrics or NoMetrics()))
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(cors.add_cors_headers)
-    for name, path in MCP_ROUTES.items():
-        app.router.add_route("*", path, rpc.endpoint, name=name, expect_handler=defer_100_continue)
-    app.router.add_get(health.HEALTHZ, health.healthz)
-    app.router.add_get(health.READYZ, health.readyz)
-    for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one
-        app.router.add_get(f"{wellknown.PATH}{path}", wellknown.protected_resource)
+    add_routes(app)
     return app
 
 
-async def _report_refusals(app: web.Application) -> None:
-    app[REFUSAL_LOG].report()
+async def _report_unlogged(app: web.Application) -> None:
+    app[UNADMITTED_LOG].report()
 
 
 def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:

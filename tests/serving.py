@@ -17,7 +17,7 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
-from runflow_mcp.protocol.revisions import NAME_PARAM
+from runflow_mcp.protocol.inbound import NAME_PARAM
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runflow_mcp.settings.config import Config, ConfigError, likely_typos
 from runflow_mcp.settings.parsers import mask_url_password
-from runflow_mcp.web.middlewares.hosts import expand_hosts
+from runflow_mcp.web.allowlists import expand_hosts
 from tests.protocol.laws import law
 
 SKILL_URL = "https://www.runflow.io/.well-known/agent-skills/runflow/SKILL.md"

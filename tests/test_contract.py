@@ -29,9 +29,9 @@ from runflow_mcp.runflow.runs.polling import POLL_SCHEDULE, READ_LAG
 from runflow_mcp.sandbox.credentials import DISPATCH_ERRORS, REVOKED_KEY
 from runflow_mcp.sandbox.scenarios import MAGIC_MODELS, UNAVAILABLE_MODEL
 from runflow_mcp.settings.config import Config
+from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.health import STARTING
-from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
-from runflow_mcp.web.reply import KEEPALIVE
+from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -181,7 +181,7 @@ def test_the_readme_has_the_arguments_of_list_models() -> None:
 @pytest.mark.parametrize(
     ("figure", "promised"),
     [
-        (KEEPALIVE, 15),
+        (KEEPALIVE_INTERVAL, 15),
         (OPEN_AFTER, 10),
         (READ_LAG, 10),
         (BODY_TIMEOUT, 10),

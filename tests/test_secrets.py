@@ -30,7 +30,7 @@ from runflow_mcp.web.app_keys import METHODS
 from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, ScriptedSandbox, Truncate
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
-from tests.web.test_raw_sockets import connect, exchange, message
+from tests.web.raw_connection import connect, exchange, message
 
 MARK = "MARKED0123456789"
 KEY = f"rf_live_{MARK}"

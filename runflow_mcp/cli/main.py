@@ -201,7 +201,7 @@ async def _serve_telling(sink: Sink, allowed_files: int, config: Config, text: s
         interactive = sys.stdout.isatty()
         await serve(config, sink=sink, open_files=allowed_files, welcome=text, tell=tell, interactive=interactive)
     finally:
-        output.close(logs.FLUSH)
+        output.close(logs.FLUSH_TIMEOUT)
 
 
 def _program() -> list[str]:

@@ -11,7 +11,9 @@ from runflow_mcp import __version__
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import SUPPORTED, TASKS, negotiate, with_cache_hints
+from runflow_mcp.protocol.meta import TASKS
+from runflow_mcp.protocol.results import with_cache_hints
+from runflow_mcp.protocol.revisions import SUPPORTED, negotiate
 from runflow_mcp.runflow.catalog.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {

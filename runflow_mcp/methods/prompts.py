@@ -17,7 +17,7 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.prompt_text import describe_input, render_prompt
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.runflow.catalog.entries import Model, Snapshot
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,8 @@ reach addresses inside its own network.
 
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, ProtocolContext, with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
+from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"
@@ -27,6 +28,5 @@ async def read(request: Request, ctx: RequestContext) -> Result:
 
 
 def _not_found(uri: str, protocol: ProtocolContext) -> ProtocolError:
-    code = ErrorCode.INVALID_PARAMS if protocol.era is Era.MODERN else ErrorCode.RESOURCE_NOT_FOUND
     message = "This resource does not exist; only http and https links of results can be read."
-    return ProtocolError(code, message, {"uri": uri[:MAX_SHOWN_URI]})
+    return ProtocolError(protocol.features.resource_not_found, message, {"uri": uri[:MAX_SHOWN_URI]})

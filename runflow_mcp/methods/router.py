@@ -16,8 +16,9 @@ from runflow_mcp.methods.context import RequestContext, server_stopping
 from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
-from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import Era, finalize_result
+from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result, internal_error
+from runflow_mcp.protocol.results import finalize_result
+from runflow_mcp.protocol.revisions import Era
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +85,7 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
         raise
     except Exception as error:
         log.exception("method_failed", method=request.method, request_id=ctx.request_id)
-        message = f"An internal error occurred; the server's log has it under {ctx.request_id}."
-        raise ProtocolError(ErrorCode.INTERNAL_ERROR, message) from error
+        raise internal_error(ctx.request_id) from error
     return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
 
 

@@ -7,9 +7,8 @@ import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.run_errors import INPUT_IGNORED, run_cancelled, run_failed
-from runflow_mcp.protocol.features import Feature, knows
 from runflow_mcp.protocol.jsonrpc import Result
-from runflow_mcp.protocol.revisions import Revision
+from runflow_mcp.protocol.revisions import FEATURES, Revision
 from runflow_mcp.runflow.api.paths import run_path
 from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.reading.trimming import MAX_SIZE, MAX_TEXT, trimmed
@@ -35,7 +34,7 @@ def final_result(run: Run, ref: RunRef, revision: Revision) -> Result:
     if run.status == CANCELLED:
         raise run_cancelled(run, ref)
     facts, outputs = _facts(run, ref)
-    links = outputs if knows(revision, Feature.RESOURCE_LINK) else []
+    links = outputs if FEATURES[revision].resource_links else []
     return _result(facts, [_link(position, output) for position, output in enumerate(links, 1)])
 
 

@@ -5,7 +5,7 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.prompts import prompt_book
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import META_SUBSCRIPTION
+from runflow_mcp.protocol.meta import META_SUBSCRIPTION
 from runflow_mcp.runflow.catalog.entries import Snapshot
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"

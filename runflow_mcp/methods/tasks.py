@@ -16,7 +16,8 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_errors import INPUT_IGNORED
 from runflow_mcp.methods.run_state import progress_message
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import TASKS, ProtocolContext, require_extension
+from runflow_mcp.protocol.meta import TASKS
+from runflow_mcp.protocol.revisions import ProtocolContext, require_extension
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.runflow.dispatch.order import RunRef

@@ -1,1 +1,1 @@
-"""What the operator sees of a running server."""
+"""What the operator sees of a running server: log lines and metrics."""

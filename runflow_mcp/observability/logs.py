@@ -1,4 +1,4 @@
-"""How log lines are made. Configured once, by the command line; modules only ask structlog for a logger."""
+"""The configuration of logging, applied once by the command line; every other module only gets a logger."""
 
 import json
 import logging
@@ -13,15 +13,15 @@ from structlog.typing import Processor
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
 
-#: Seconds that the last lines get to be written when the process stops.
-FLUSH = 0.5
+#: Seconds in which the last lines are written when the process stops.
+FLUSH_TIMEOUT = 0.5
 
 
 @contextmanager
 def configured(config: Config, descriptor: int | None, *, terminal: bool, colors: bool) -> Iterator[Sink]:
-    """Set the level and format of everything that is logged; yields where it goes, and flushes that at the end.
+    """Set the level and format of all log lines; yields the sink that they go to, and closes it at the end.
 
-    ``descriptor``: the file descriptor to write to, None when there is none. ``terminal``: a person reads it.
+    ``descriptor``: the file descriptor to write to, None for none. ``terminal``: a person reads it.
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
@@ -58,7 +58,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
         logging.captureWarnings(False)  # noqa: FBT003
         root.removeHandler(handler)
         root.setLevel(before)
-        sink.close(FLUSH)
+        sink.close(FLUSH_TIMEOUT)
 
 
 def _console(*, colors: bool) -> list[Processor]:
@@ -68,18 +68,18 @@ def _console(*, colors: bool) -> list[Processor]:
 
 
 def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialized)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialize)]
 
 
-def _serialized(line: Any, **_options: Any) -> bytes:
-    """A line as JSON, whatever is in it: a value that orjson refuses must not fail the request that logs it."""
+def _serialize(line: Any, **_options: Any) -> bytes:
+    """A line as JSON; a value that orjson refuses must not fail the request that logs it."""
     try:
         return orjson.dumps(line, default=repr)
-    except TypeError:  # lone surrogates, integers over 64 bits, names that are no text
+    except TypeError:  # lone surrogates, integers over 64 bits, names that are not strings
         pass
     try:
         return json.dumps(line, default=repr, skipkeys=True).encode()
-    except (TypeError, ValueError, RecursionError):  # a value that holds itself
+    except (TypeError, ValueError, RecursionError):  # a value that contains itself
         return orjson.dumps({"event": "log_line_not_serializable", "line": ascii(line.get("event"))})
 
 
@@ -88,7 +88,7 @@ def _line(rendered: bytes | str) -> bytes:
 
 
 class _Logger:
-    """The end of structlog's chain."""
+    """The logger at the end of structlog's chain of processors."""
 
     def __init__(self, sink: Sink) -> None:
         self._write = sink.write

@@ -1,6 +1,6 @@
-"""The seam for metrics: what is counted, and an implementation that counts nothing. Pure.
+"""The interface of metrics, and an implementation that records nothing. Pure.
 
-A metric is one method here and one call where the thing happens. An exporter implements ``Metrics`` and is given to
+A metric is one method here and one call where the event happens. An exporter implements ``Metrics`` and is given to
 ``create_app``.
 """
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Metrics(Protocol):
-    """What happens in this process, as numbers with labels of few values."""
+    """Records events of this process; every label has few values."""
 
     def upstream_request(self, operation: str, outcome: str, seconds: float) -> None:
         """One request to Runflow has ended.
@@ -22,7 +22,7 @@ class Metrics(Protocol):
 
 
 class NoMetrics:
-    """Counts nothing."""
+    """Records nothing."""
 
     def upstream_request(self, operation: str, outcome: str, seconds: float) -> None:
         pass

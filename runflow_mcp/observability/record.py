@@ -1,6 +1,12 @@
-"""What became known about one JSON-RPC call: filled in by whoever learns it, read once, by its access line. Pure."""
+"""What the access line reports of one JSON-RPC call; each member is filled in where it becomes known. Pure."""
 
 import attrs
+
+#: The members that an access line has only where they are known.
+_DETAILS = ("revision", "tool", "prompt", "model", "run_id", "client_ref")
+
+#: What stands for a value that holds an API key.
+MASKED = "***"
 
 
 @attrs.define
@@ -16,3 +22,16 @@ class CallRecord:
     client_ref: str | None = None
     #: A tool error's code, ``jsonrpc_<code>``, or a rejection's code; None for a call that succeeded.
     error_code: str | None = None
+
+    def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str]:
+        """The members of ``_DETAILS`` that are known. A caller may have put an API key into one: it is masked."""
+        found = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
+        for name, value in found.items():
+            if any(prefix in value for prefix in key_prefixes):
+                found[name] = MASKED
+        return found
+
+
+def jsonrpc_outcome(code: int) -> str:
+    """The ``error_code`` of a JSON-RPC error."""
+    return f"jsonrpc_{int(code)}"

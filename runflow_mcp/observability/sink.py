@@ -1,7 +1,7 @@
-"""Where log lines go: a bounded queue, and one thread that writes it to a file descriptor.
+"""Writes log lines: a bounded queue, and one thread that writes it to a file descriptor.
 
-Whoever logs never waits for the descriptor and never sees it fail. A full disk, a pipe whose reader has gone or
-stands still, and a closed descriptor cost log lines and nothing else. Knows nothing of how a line is made.
+Code that logs never waits for the descriptor and never sees it fail: a full disk, a pipe whose reader is gone or
+stalled, and a closed descriptor only cost log lines. Knows nothing of how a line is rendered.
 """
 
 import os
@@ -14,19 +14,19 @@ from itertools import accumulate
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.json_types import JSON
 
-#: What is kept while nothing can be written; beyond either bound, new lines are dropped and counted. At
-#: 300 bytes a line that is near 14,000 lines: some seconds of a busy server.
+#: Lines and bytes that are queued while nothing can be written; beyond either, new lines are dropped and counted.
+#: At 300 bytes a line that is about 14,000 lines: some seconds of a busy server.
 MAX_LINES = 20_000
 MAX_BYTES = 4 * 1024 * 1024
-#: Seconds in which lines gather after a write, so that the thread wakes once for many of them and not once for each.
-GATHER = 0.02
-#: Seconds between two attempts while writing fails. A line that fails twice is dropped, so that the count in the
-#: probe tells what is lost, and what is written later is not old.
-RETRY = 0.5
-#: Seconds that one write may take before the sink counts as failing: the reader of a pipe stands still.
-STALLED = 1.0
-#: Bytes of one write. A pipe takes a large one in parts, and only the whole call returns.
-CHUNK = 64 * 1024
+#: Seconds of pause after a write, so that the thread wakes once for many lines and not once for each.
+GATHER_TIME = 0.02
+#: Seconds between two attempts while writing fails. Lines that fail twice are dropped, so that the probe counts
+#: them as lost and lines written later are not old.
+RETRY_INTERVAL = 0.5
+#: Seconds that one write may take before the sink counts as failing, because the reader of a pipe has stalled.
+STALL_TIME = 1.0
+#: Bytes of one write. A pipe accepts a larger one in parts, and the call returns only after the last part.
+CHUNK_SIZE = 64 * 1024
 
 
 def no_notice(_dropped: int) -> bytes:
@@ -34,15 +34,15 @@ def no_notice(_dropped: int) -> bytes:
 
 
 class Sink:
-    """Writes lines to a copy of ``descriptor`` in the order in which they came; None: there is nowhere to write.
+    """Writes lines, in order, to a copy of ``descriptor``; with None they are dropped.
 
-    ``notice`` renders the line that reports how many lines were dropped, once writing works again.
+    ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
     """
 
     def __init__(
         self, descriptor: int | None, *, notice: Callable[[int], bytes] = no_notice, clock: Clock | None = None
     ) -> None:
-        # A copy: were the number closed and given to a socket, log lines would go to a client.
+        # A copy: if the number were closed and reused for a socket, log lines would go to a client.
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._notice = notice
         self._clock = clock or SystemClock()
@@ -53,13 +53,13 @@ class Sink:
         self._closing = threading.Event()
         self._dropped = self._unreported = 0
         self._failed = False
-        self._torn = False  # the last thing written is a part of a line
+        self._torn = False  # the last write ended inside a line
         self._writing_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Queue one line, its end included. Never blocks and never raises; safe from any thread."""
+        """Queue one line with its line feed. Never blocks, never raises, and may be called from any thread."""
         with self._changed:
             if self._descriptor is None or self._count >= MAX_LINES or self._size + len(line) > MAX_BYTES:
                 self._dropped += 1
@@ -73,20 +73,20 @@ class Sink:
                 self._changed.notify_all()
 
     def state(self) -> dict[str, JSON]:
-        """For the readiness probe."""
+        """The state for the readiness probe."""
         with self._changed:
             since = self._writing_since
-            stalled = since is not None and self._clock.monotonic() - since > STALLED
+            stalled = since is not None and self._clock.monotonic() - since > STALL_TIME
             failing = self._failed or stalled or self._unreported > 0
             return {"state": "failing" if failing else "ok", "dropped": self._dropped, "queued": self._count}
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything queued is written, for so long at most; whether it is."""
+        """Wait at most so many seconds until everything queued is written; returns whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._count, seconds)
 
     def close(self, seconds: float) -> None:
-        """Write what is queued, for so long at most, and end the thread; one that is blocked ends with the process."""
+        """Write what is queued, within so many seconds, and end the thread; a blocked one ends with the process."""
         self.flush(seconds)
         self._closing.set()
         with self._changed:
@@ -109,13 +109,13 @@ class Sink:
                     self._size += len(notice)
                 self._changed.notify_all()
             self._report_when_it_works()
-            # Not before the write: the first line after a pause is written at once.
-            self._closing.wait(GATHER)
+            # After the write and not before it: the first line after a pause is written at once.
+            self._closing.wait(GATHER_TIME)
         if self._descriptor is not None:
             os.close(self._descriptor)
 
     def _report_when_it_works(self) -> None:
-        """While nothing else is to be written, find out with the report itself when writing works again."""
+        """While no line is queued, find out whether writing works again by writing the report itself."""
         while self._failed and self._unreported and not self._lines and not self._closing.is_set():
             count = self._unreported
             if self._deliver([self._notice(count)]):
@@ -123,13 +123,13 @@ class Sink:
                     self._unreported -= count
 
     def _deliver(self, batch: list[bytes]) -> int:
-        """How many of the lines were written, in full; after two failures in a row the rest is given up."""
-        # After half a line the next one begins on a new one.
+        """Write lines; returns how many were written completely. After two failures in a row the rest is given up."""
+        # After an incomplete line, begin a new one.
         data = memoryview(b"".join((b"\n" if self._torn else b"", *batch)))
         ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
         written, failures = 0, int(self._failed)
         while written < len(data) and failures <= 1:
-            done = self._write(data[written : written + CHUNK])
+            done = self._write(data[written : written + CHUNK_SIZE])
             written += done
             failures = 0 if done else failures + 1
             if self._closing.is_set() and not done:
@@ -140,7 +140,7 @@ class Sink:
         return delivered
 
     def _next(self) -> list[bytes]:
-        """Every line that waits; none when the sink closes."""
+        """Wait for lines and return all that are queued; none when the sink closes."""
         with self._changed:
             while not self._lines and not self._closing.is_set():
                 self._asleep = True
@@ -149,7 +149,7 @@ class Sink:
             return batch
 
     def _write(self, data: memoryview) -> int:
-        """The number of bytes written, after a pause where it is 0."""
+        """Write once; returns the number of bytes written, after a pause where it is 0."""
         if self._descriptor is None:
             return len(data)
         with self._changed:
@@ -157,7 +157,7 @@ class Sink:
         try:
             written = os.write(self._descriptor, data)
         except BlockingIOError:  # another process made the pipe non-blocking, and it is full
-            select.select([], [self._descriptor], [], RETRY)
+            select.select([], [self._descriptor], [], RETRY_INTERVAL)
             return 0
         except OSError:
             written = 0
@@ -165,5 +165,5 @@ class Sink:
             self._writing_since = None
             self._failed = not written
         if not written:
-            self._closing.wait(RETRY)
+            self._closing.wait(RETRY_INTERVAL)
         return written

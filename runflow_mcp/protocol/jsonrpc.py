@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0: bytes into one typed message or one typed fault, and results and errors into bytes.
+"""JSON-RPC 2.0: bytes into one typed message or one typed error, and results and errors into bytes.
 
 Pure; the shapes are those of https://www.jsonrpc.org/specification as MCP narrows them (ids are strings or
 integers, params are objects). Knows nothing of methods, revisions or HTTP.
@@ -16,7 +16,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 
 Id = str | int
 
-#: What a call answers: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
+#: The result of a method: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
 Result = Mapping[str, JSON]
 
 #: Entries of one batch; each counts in the windows of the rate limits.
@@ -37,33 +37,35 @@ class ErrorCode(IntEnum):
     HEADER_MISMATCH = -32020
     MISSING_REQUIRED_CLIENT_CAPABILITY = -32021
     UNSUPPORTED_PROTOCOL_VERSION = -32022
-    #: Outside the range that JSON-RPC reserves: the HTTP status, as in the refusals before a handler runs.
+    #: Outside the range that JSON-RPC reserves: the HTTP status, as in the rejections before a handler runs.
     TOO_MANY_REQUESTS = 429
 
 
 @attrs.define
 class ProtocolError(Exception):
-    """An answer with a JSON-RPC error; ``message`` is meant for people, ``data`` for programs.
-
-    ``refused``: the message was not fit to be handled at all, whatever its code says.
-    """
+    """A JSON-RPC error; ``message`` is meant for people, ``data`` for programs."""
 
     code: ErrorCode
     message: str
     data: JSON = None
-    refused: bool = False
+
+
+def internal_error(request_id: str) -> ProtocolError:
+    """The error that reports an unexpected exception and shows nothing of it."""
+    message = f"An internal error occurred; the operator's log has it under {request_id}."
+    return ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
 @attrs.define
 class Request:
-    """A call that wants an answer under its ``id``."""
+    """A call, to be answered under its ``id``."""
 
     id: Id
     method: str
     params: JSONObject
 
     def take_params(self) -> JSONObject:
-        """Hand the params over, once: a call that waits must not keep them, they may take 20 times their bytes."""
+        """Return the params and forget them: in memory they take up to 20 times their bytes, too much for a wait."""
         params, self.params = self.params, {}
         return params
 
@@ -78,12 +80,12 @@ class Notification:
 
 @attrs.frozen
 class Response:
-    """A client's answer to a server's request. This server asks nothing, so it is taken and dropped."""
+    """A client's answer to a server's request. This server sends no requests, so it is accepted and dropped."""
 
 
 @attrs.frozen
 class Malformed:
-    """Something that is no message; ``id`` where one could be read."""
+    """Anything that is not a valid message; ``id`` where one could be read."""
 
     error: ProtocolError
     id: Id | None = None
@@ -112,7 +114,7 @@ def parse(body: bytes) -> Message | Batch:
     if not isinstance(value, list):
         return _message(value)
     if not value:
-        return _invalid("An empty batch has nothing to answer; send at least one request.")
+        return _invalid("The batch is empty; send at least one request.")
     if len(value) > MAX_BATCH:
         return _invalid(f"The batch has {len(value)} entries; send at most {MAX_BATCH}.")
     return Batch(tuple(_message(entry) for entry in value))
@@ -123,7 +125,7 @@ def _invalid(message: str, id_: Id | None = None) -> Malformed:
 
 
 def is_id(value: JSON) -> bool:
-    """Whether a value can be a request id; booleans are integers to Python, but not here."""
+    """Whether a value can be a request id. Booleans cannot, although Python counts them as integers."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "replace")) <= MAX_ID_BYTES
     return isinstance(value, int) and not isinstance(value, bool)
@@ -133,22 +135,22 @@ def _message(value: JSON) -> Message:
     if not isinstance(value, dict):
         return _invalid("A message is a JSON object with jsonrpc, id, method and params.")
     id_ = value.get("id")
-    known_id = id_ if is_id(id_) else None
+    valid_id = id_ if is_id(id_) else None
     if value.get("jsonrpc") != "2.0":
-        return _invalid('The member "jsonrpc" must be the string "2.0".', known_id)
+        return _invalid('The member "jsonrpc" must be the string "2.0".', valid_id)
     method = value.get("method")
     if method is None and ("result" in value or "error" in value):
         return Response()
     if not isinstance(method, str):
-        return _invalid('The member "method" must be a string.', known_id)
+        return _invalid('The member "method" must be a string.', valid_id)
     params = value.get("params")
     if "id" not in value:
         return Notification(method, params if isinstance(params, dict) else {})
-    if known_id is None:
+    if valid_id is None:
         return _invalid(f'The member "id" must be an integer, or a string of at most {MAX_ID_BYTES} bytes.')
     if params is not None and not isinstance(params, dict):
-        return Malformed(ProtocolError(ErrorCode.INVALID_PARAMS, 'The member "params" must be an object.'), known_id)
-    return Request(known_id, method, params or {})
+        return Malformed(ProtocolError(ErrorCode.INVALID_PARAMS, 'The member "params" must be an object.'), valid_id)
+    return Request(valid_id, method, params or {})
 
 
 def render_result(id_: Id, result: Result) -> bytes:
@@ -169,5 +171,5 @@ def render_error(id_: Id | None, error: ProtocolError) -> bytes:
 
 
 def render_notification(method: str, params: JSONObject) -> bytes:
-    """A message from the server that wants no answer."""
+    """A notification from the server."""
     return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})

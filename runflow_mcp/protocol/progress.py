@@ -1,6 +1,6 @@
-"""Progress of one run as MCP wants it told: strictly increasing, never past the total, in one unit.
+"""The progress of one run in the form that MCP requires: strictly increasing, never past the total, in one unit.
 
-Pure arithmetic over what the upstream reports; time comes in as a figure.
+Pure: arithmetic over what the upstream reports; the elapsed time is an argument.
 """
 
 import math
@@ -10,19 +10,19 @@ import attrs
 from runflow_mcp.bounds import MAX_ID_BYTES
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, is_id
+from runflow_mcp.protocol.meta import read_meta
 
 METHOD = "notifications/progress"
-#: Seconds after which the moving fraction of the current step stands at one half.
+#: Seconds after which the fraction that stands for the current step is one half.
 HALF_STEP_SECONDS = 20.0
 
 
 def read_progress_token(params: JSONObject) -> Id | None:
-    """The progress token of a request's params, if it asks for progress. 0 is a token.
+    """The progress token in a request's params; None when it asks for no progress. 0 is a token.
 
     Raises ``ProtocolError`` for a string that is too long to be repeated in every notification.
     """
-    meta = params.get("_meta")
-    token = meta.get("progressToken") if isinstance(meta, dict) else None
+    token = read_meta(params).get("progressToken")
     if is_id(token):
         return token
     if isinstance(token, str):
@@ -32,7 +32,7 @@ def read_progress_token(params: JSONObject) -> Id | None:
 
 @attrs.define
 class Progress:
-    """The progress of one call: counts completed steps plus a fraction below one that grows with time."""
+    """The progress of one call, in steps: those completed, plus a fraction below one that grows with time."""
 
     token: Id
     _last: float = -math.inf
@@ -44,12 +44,12 @@ class Progress:
     ) -> dict[str, JSON]:
         """The params of the next notification.
 
-        ``completed`` and ``total`` are steps as upstream counts them, either may be unknown; ``elapsed`` is
-        seconds; ``done`` says that every step is done.
+        ``completed`` and ``total``: steps as upstream counts them, None where unknown. ``elapsed``: seconds.
+        ``done``: every step is done.
         """
         self._completed = max(self._completed, completed or 0)
         if total is not None and total > 0:
-            # A total at or below what was told already would break "never past the total".
+            # A total at or below what was sent already would break "never past the total".
             self._total = total if total > self._last else math.floor(self._last) + 1
         fraction = elapsed / (elapsed + HALF_STEP_SECONDS) if elapsed > 0 else 0.0
         steps = float(self._completed)
@@ -57,7 +57,7 @@ class Progress:
             steps = min(steps, self._total - 1.0)
         value = float(self._total) if done and self._total is not None else steps + fraction
         self._last = max(value, math.nextafter(self._last, math.inf))
-        told: dict[str, JSON] = {"progressToken": self.token, "progress": self._last, "message": message}
+        params: dict[str, JSON] = {"progressToken": self.token, "progress": self._last, "message": message}
         if self._total is not None:
-            told["total"] = self._total
-        return told
+            params["total"] = self._total
+        return params

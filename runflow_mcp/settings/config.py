@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from runflow_mcp.addresses import IPNetwork
 from runflow_mcp.settings import egress, store_url
 from runflow_mcp.settings import parsers as values
 from runflow_mcp.settings.egress import Egress, Proxy
-from runflow_mcp.settings.parsers import IPNetwork
 
 
 class ConfigError(Exception):

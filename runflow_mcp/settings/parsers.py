@@ -8,14 +8,12 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+from runflow_mcp.addresses import IPNetwork, fold_address, parse_network
 
 #: ``:1`` to ``:65535``.
 _PORT = r"(?::(?!0+\b)(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)" + _PORT)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)" + _PORT)
-#: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
-_MAPPED_PREFIX = 96
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _API_VERSION = "v1"
 #: Runflow's own hosts have nothing but the API: any path there was pasted by mistake.
@@ -41,8 +39,7 @@ def host(value: str) -> str:
         if bare != value or not name or not all(_LABEL.fullmatch(label) for label in name.split(".")):
             raise ValueError(expected) from None
         return name
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(fold_address(address))
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -157,16 +154,9 @@ def prefixes(value: str) -> tuple[str, ...]:
 
 def networks(value: str) -> tuple[IPNetwork, ...]:
     try:
-        return tuple(_folded(ipaddress.ip_network(item, strict=False)) for item in _items(value))
+        return tuple(map(parse_network, _items(value)))
     except ValueError:
         raise ValueError("a comma list of CIDR ranges such as 10.0.0.0/8,::1/128") from None
-
-
-def _folded(network: IPNetwork) -> IPNetwork:
-    """IPv4 written inside IPv6 as plain IPv4, as client addresses are."""
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    beyond = network.prefixlen - _MAPPED_PREFIX
-    return network if mapped is None or beyond < 0 else ipaddress.IPv4Network((mapped, beyond))
 
 
 def mask_url_password(value: str) -> str:

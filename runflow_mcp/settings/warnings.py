@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from runflow_mcp.addresses import IPNetwork
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.parsers import IPNetwork, shown
+from runflow_mcp.settings.parsers import shown
 
 #: Shorter than nearly every run takes: such a number was meant as seconds.
 SHORT_WAIT_MS = 10_000

@@ -1,4 +1,4 @@
-"""Answers that clients have not read yet, and bounds on how much of them is held in memory."""
+"""Bounds the memory of answers that clients have not read yet, by dropping the clients that read least."""
 
 import asyncio
 from collections import Counter
@@ -9,117 +9,116 @@ import attrs
 
 MIB = 1024 * 1024
 #: Bytes of answers held for clients that read slowly or not at all. Most answers are kilobytes; a run with
-#: media in its output makes one of megabytes, which any caller can ask for again and again.
+#: media in its output makes one of megabytes, which any caller can request again and again.
 MAX_UNREAD = 256 * MIB
-#: One address's share of them: four of the largest answers at once, and four addresses to fill everything.
+#: One address's share of them: four of the largest answers at once. Four addresses can fill the whole.
 MAX_PER_ADDRESS = 64 * MIB
-#: Seconds without a byte read after which a client counts as not reading. On a slow line the kernel takes more of
-#: an answer about once a second.
-STALLED = 2.0
-#: Seconds in which the kernels of both ends take what they have room for, whether or not the client reads.
-FILLING = 0.1
-#: Seconds before which nothing is said of a client.
-TOO_EARLY = 0.5
+#: Seconds without a byte read after which a client counts as stalled. On a slow line the kernel takes more of an
+#: answer about once a second.
+STALL_TIME = 2.0
+#: Seconds in which the kernels of both ends fill their buffers, whether or not the client reads.
+KERNEL_FILL_TIME = 0.1
+#: Seconds before which a client is not judged.
+MIN_AGE = 0.5
 
 
 @attrs.define(eq=False)
-class Answer:
+class UnreadAnswer:
     """One answer that is being written."""
 
     transport: asyncio.Transport
     address: str
     size: int
     began: float
-    #: Bytes that were left once the kernels had filled their buffers; what goes after that, the client has read.
-    _first_left: int | None = None
-    _left: int = 0
-    _read_at: float = float("-inf")
+    #: Bytes held once the kernels' buffers were full: from then on, fewer bytes held means that the client reads.
+    _held_at_start: int | None = None
+    _held_before: int = 0
+    _last_read: float = float("-inf")
 
     @property
     def held(self) -> int:
         """Bytes in memory now."""
         return min(self.size, self.transport.get_write_buffer_size())
 
-    def filled(self) -> None:
-        """From now on, fewer bytes held means that the client reads."""
-        self._first_left = self._left = self.held
+    def start_measuring(self) -> None:
+        self._held_at_start = self._held_before = self.held
 
-    def look(self, now: float) -> None:
-        """Note whether the client has read since the last look."""
-        if self._first_left is not None and self.held < self._left:
-            self._left, self._read_at = self.held, now
+    def measure(self, now: float) -> None:
+        """Note whether the client has read since the last measurement."""
+        if self._held_at_start is not None and self.held < self._held_before:
+            self._held_before, self._last_read = self.held, now
 
-    def stalled(self, now: float) -> bool:
-        return now - self.began >= TOO_EARLY and now - self._read_at >= STALLED
+    def is_stalled(self, now: float) -> bool:
+        return now - self.began >= MIN_AGE and now - self._last_read >= STALL_TIME
 
-    def rate(self, now: float) -> float:
-        """Bytes a second that the client has read so far."""
-        return ((self._first_left or 0) - self._left) / max(now - self.began, TOO_EARLY)
+    def read_rate(self, now: float) -> float:
+        """Bytes per second that the client has read so far."""
+        return ((self._held_at_start or 0) - self._held_before) / max(now - self.began, MIN_AGE)
 
 
 @attrs.define
 class UnreadBudget:
-    """The answers that are being written, at most one a connection, oldest first."""
+    """The answers that are being written, at most one per connection, oldest first."""
 
     limit: int = MAX_UNREAD
     limit_per_address: int = MAX_PER_ADDRESS
-    _answers: dict[asyncio.Transport, Answer] = attrs.field(factory=dict, repr=False)
+    _answers: dict[asyncio.Transport, UnreadAnswer] = attrs.field(factory=dict, repr=False)
 
     @contextmanager
     def reserve(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
-        """While an answer of so many bytes is written to a client; ``transport`` None when it has left already.
+        """Account for an answer of ``size`` bytes while it is written; ``transport`` is None if its client has left.
 
-        When all together are too much, or those of one address, connections of clients that do not read are
-        dropped; a run whose answer was lost is found again by its client_ref.
+        Where all answers, or those of one address, would exceed their limit, connections are dropped. A run whose
+        answer was lost is found again by its client_ref.
         """
         if transport is None:
             yield
             return
         loop = asyncio.get_running_loop()
-        answer = self._answers[transport] = Answer(transport, address, size, loop.time())
+        answer = self._answers[transport] = UnreadAnswer(transport, address, size, loop.time())
         self._make_room(answer)
-        filling = loop.call_later(FILLING, answer.filled)
+        timer = loop.call_later(KERNEL_FILL_TIME, answer.start_measuring)
         try:
             yield  # the answer is handed to the transport before anything else runs
         finally:
-            filling.cancel()
+            timer.cancel()
             self._release(answer)
 
-    def _make_room(self, newest: Answer) -> None:
+    def _make_room(self, newest: UnreadAnswer) -> None:
         now = newest.began
-        others = [one for one in self._answers.values() if one is not newest]
-        for one in others:
-            one.look(now)
-        same = [one for one in others if one.address == newest.address]
-        self._drop_until(newest.size + _held(same) - self.limit_per_address, same, now)
-        rest = [one for one in others if one.transport in self._answers]
-        self._drop_until(newest.size + _held(rest) - self.limit, rest, now)
+        older = [answer for answer in self._answers.values() if answer is not newest]
+        for answer in older:
+            answer.measure(now)
+        same_address = [answer for answer in older if answer.address == newest.address]
+        self._drop_until_free(newest.size + _total_held(same_address) - self.limit_per_address, same_address, now)
+        remaining = [answer for answer in older if answer.transport in self._answers]
+        self._drop_until_free(newest.size + _total_held(remaining) - self.limit, remaining, now)
 
-    def _drop_until(self, excess: int, answers: list[Answer], now: float) -> None:
+    def _drop_until_free(self, excess: int, answers: list[UnreadAnswer], now: float) -> None:
         """Drop answers until ``excess`` bytes are free, or none is left."""
         while excess > 0 and answers:
-            dropped = _victim(answers, now)
+            dropped = _select_victim(answers, now)
             answers.remove(dropped)
             excess -= dropped.held
             self._release(dropped)
             dropped.transport.abort()
 
-    def _release(self, answer: Answer) -> None:
+    def _release(self, answer: UnreadAnswer) -> None:
         if self._answers.get(answer.transport) is answer:
             del self._answers[answer.transport]
 
 
-def _held(answers: Iterable[Answer]) -> int:
-    return sum(one.held for one in answers)
+def _total_held(answers: Iterable[UnreadAnswer]) -> int:
+    return sum(answer.held for answer in answers)
 
 
-def _victim(answers: list[Answer], now: float) -> Answer:
-    """Of the clients that do not read the oldest at the address that holds most; else the slowest reader."""
-    stalled = [one for one in answers if one.stalled(now)]
+def _select_victim(answers: list[UnreadAnswer], now: float) -> UnreadAnswer:
+    """The oldest stalled answer of the address whose stalled answers hold most; without any, the slowest reader."""
+    stalled = [answer for answer in answers if answer.is_stalled(now)]
     if not stalled:
-        return min(answers, key=lambda one: one.rate(now))
+        return min(answers, key=lambda answer: answer.read_rate(now))
     by_address: Counter[str] = Counter()
-    for one in stalled:
-        by_address[one.address] += one.held
+    for answer in stalled:
+        by_address[answer.address] += answer.held
     [(heaviest, _)] = by_address.most_common(1)
-    return next(one for one in stalled if one.address == heaviest)
+    return next(answer for answer in stalled if answer.address == heaviest)

@@ -1,60 +1,29 @@
-"""The address that a request is limited by: the socket's peer, or what a trusted proxy in between says.
+"""The client's address: the socket's peer, or the right-most untrusted hop that a trusted proxy forwards.
 
-Pure. Only the right-most untrusted hop counts: everything left of it is the caller's own invention.
+Pure. Entries of X-Forwarded-For to the left of that hop are whatever the client chose to send.
 """
 
-import ipaddress
 from collections.abc import Sequence
 
-from runflow_mcp.settings.parsers import IPNetwork
+from runflow_mcp.addresses import IPNetwork, is_in, parse_address, rate_limit_key
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-#: One household or machine commonly has a whole /64 of IPv6.
-IPV6_PREFIX = 64
-#: A chain of proxies is short; what is longer is a caller playing.
+#: Hops that are read, from the right. Real chains of proxies are shorter; a longer one is made up.
 MAX_HOPS = 32
 UNKNOWN = "unknown"
 
 
-def parse_address(text: str) -> Address | None:
-    """An address with or without port, brackets or zone; IPv4 inside IPv6 is folded. None for anything else."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:
-    """What to limit by. ``peer``: the socket's; ``forwarded``: every X-Forwarded-For value, in order."""
+    """The key to limit by. ``peer``: the socket's address; ``forwarded``: every X-Forwarded-For value, in order."""
     address = parse_address(peer)
     if address is None:
         return UNKNOWN
-    if forwarded and is_trusted(address, trusted):
+    if forwarded and is_in(address, trusted):
         hops = ",".join(forwarded).split(",")
         for hop in reversed(hops[-MAX_HOPS:]):
             parsed = parse_address(hop)
             if parsed is None:
-                break  # the proxy on the right is the last one whose word makes sense
+                break  # the address to its right is the last one that is certain
             address = parsed
-            if not is_trusted(parsed, trusted):
+            if not is_in(parsed, trusted):
                 break
     return rate_limit_key(address)
-
-
-def is_trusted(address: Address, trusted: Sequence[IPNetwork]) -> bool:
-    return any(address in network for network in trusted)
-
-
-def rate_limit_key(address: Address) -> str:
-    """IPv6 by its /64, IPv4 by itself."""
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
-    return str(address)

@@ -1,7 +1,16 @@
-"""The connection under aiohttp's application: its own refusals in our shape, and no half-sent request for ever.
+"""Connections below aiohttp's application: aiohttp's own errors in this server's shape, and a time limit for heads.
 
-aiohttp answers what it cannot parse by itself, in plain text and with the offending bytes in a traceback;
-both are replaced here. The hooks are ``RequestHandler.handle_error`` and ``Server.__call__``.
+aiohttp answers what it cannot parse by itself, in plain text and with the offending bytes in a traceback; both are
+replaced here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
+
+- ``RequestHandler``: ``_manager``, ``_loop``, ``_messages``, ``_request_count``, ``_current_request``, ``_waiter``, and
+  that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
+- ``web_protocol._ErrInfo`` as the message that stands for a request that could not be parsed, and
+  ``streams.EMPTY_PAYLOAD`` as its body;
+- ``Server``: ``_loop``, ``_kwargs``; that ``__call__`` makes the connections;
+- ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
+- ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
+- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
 """
 
 import asyncio
@@ -16,24 +25,26 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, render_error
-from runflow_mcp.web.app_keys import REFUSAL_LOG
-from runflow_mcp.web.middlewares.access_log import SERVER, make_request_id
-from runflow_mcp.web.refusal_log import RefusalLog
+from runflow_mcp.observability.record import jsonrpc_outcome
+from runflow_mcp.protocol.jsonrpc import ErrorCode
+from runflow_mcp.web.app_keys import UNADMITTED_LOG
+from runflow_mcp.web.request_id import SERVER, make_request_id
+from runflow_mcp.web.responses import internal_error_response, rejection_response
+from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for a request head to arrive, from the first byte or from the connection's start.
+#: Seconds for a request head to arrive, counted from its first byte or from the start of the connection.
 HEAD_TIMEOUT = 15.0
-#: Seconds in which the rest of a refused body is read and thrown away, so that the refusal is seen.
-LINGERING = 2.0
-#: A proxy must be the one that closes an idle connection, or it sends a request into a closing one; nginx
+#: Seconds for which the rest of a rejected body is read and dropped, so that the client sees the rejection.
+LINGERING_TIME = 2.0
+#: Seconds. A proxy must be the one to close an idle connection, or it sends a request into a closing one; nginx
 #: keeps its upstream connections for 60 s.
 KEEPALIVE_TIMEOUT = 75.0
-#: What aiohttp says of a head with more lines than it reads.
+#: aiohttp's message for a head with more lines than it reads.
 _TOO_MANY_LINES = "Too many headers received"
-#: Seconds; aiohttp takes 0 for ever.
-AT_ONCE = 0.01
+#: Seconds, in effect none; to aiohttp 0 means no limit.
+NO_TIME = 0.01
 
 
 class Connection(RequestHandler):
@@ -57,16 +68,16 @@ class Connection(RequestHandler):
             self._stop_head_timer()
             self._check_newest(self._messages[-1][0])
         elif data and self._head_timer is None and self._waiter is not None:
-            # Between two requests: these bytes begin a head that is not complete yet.
+            # Between two requests: these bytes begin a head, which is not complete yet.
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     def _check_newest(self, newest: object) -> None:
         if isinstance(newest, _ErrInfo):
             if self._current_request is not None:
-                # What cannot be parsed is the rest of a body that is being read: it will not come.
-                self._current_request.content.set_exception(web.RequestPayloadError("the body broke off"))
+                # These bytes were to be the rest of a body that is being read, which is now known to be incomplete.
+                self._current_request.content.set_exception(web.RequestPayloadError("the body is incomplete"))
         elif newest.version < HttpVersion10:  # type: ignore[attr-defined]
-            # A request line without a version; aiohttp would carry it out.
+            # A request line without a version, which aiohttp would accept.
             self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 
     def _stop_head_timer(self) -> None:
@@ -83,65 +94,62 @@ class Connection(RequestHandler):
         request: web.BaseRequest,
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes what was sent, a key perhaps
+        message: str | None = None,  # noqa: ARG002 - aiohttp's text quotes what was sent, perhaps an API key
     ) -> web.StreamResponse:
-        """Answer what never reached the application, or fell out of it."""
+        """Answer a request that did not reach the application, or an exception that left it."""
         if request.writer.output_size > 0:
-            raise ConnectionError("a response is under way already")
+            raise ConnectionError("a response has been started already")
         if status == HTTPStatus.BAD_REQUEST and _is_head_too_large(exc):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        if cast("HTTPServer", self._manager).refusals.has_room():
-            log.info("request", status=int(status), error=type(exc).__name__)
-        return _refusal(status)
+        return self._reject(status, type(exc).__name__)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """aiohttp refuses an unknown ``Expect`` before any middleware sees it, in plain text: put right here."""
+        """Replace the plain text with which aiohttp refuses an unknown ``Expect``, before any middleware sees it."""
         if isinstance(resp, web.HTTPException):
-            resp = _refusal(HTTPStatus.BAD_REQUEST)
+            resp = self._reject(HTTPStatus.BAD_REQUEST, type(resp).__name__)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
-        """A fault of aiohttp's own; its text may quote what was sent."""
-        log.error("connection_fault", error=type(exc_info).__name__)
+        """An error inside aiohttp, without its text, which may quote what was sent."""
+        log.error("connection_error", error=type(exc_info).__name__)
+
+    def _reject(self, status: int, error: str) -> web.Response:
+        """The response to what no middleware has seen, and its access line; ``error``: the class of aiohttp's error."""
+        request_id = make_request_id()
+        rejection = _REJECTIONS.get(HTTPStatus(status))
+        if rejection is None:
+            outcome = jsonrpc_outcome(ErrorCode.INTERNAL_ERROR)
+            response = internal_error_response(request_id, status)
+        else:
+            outcome = rejection.code.value
+            response = rejection_response(rejection, request_id)
+        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.has_room():
+            log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
+        # These requests have no application whose signal would set the headers.
+        response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = SERVER
+        response.force_close()
+        return response
 
 
 def _is_head_too_large(error: BaseException | None) -> bool:
-    """Whether aiohttp gave up a request for the length or number of its lines; for the number it has no type."""
+    """Whether the lines of the head are too long or too many; for the number aiohttp has no exception type."""
     return isinstance(error, LineTooLong) or (isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_LINES)
 
 
 _REJECTIONS = {
     HTTPStatus.BAD_REQUEST: Rejection(
         RejectionCode.BAD_REQUEST,
-        "This is no well-formed HTTP/1.1 request. Check the request line, the header lines and how the "
-        "body's length is given.",
+        "Malformed HTTP/1.1 request. Check the request line, the header lines and how the length of the body is given.",
     ),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Rejection(
         RejectionCode.HEAD_TOO_LARGE,
-        "The request line or the headers are too large: each line may have about 8,000 bytes and there may be "
-        "128 headers. Send fewer or shorter ones; a key or cookie that was pasted twice is a usual cause.",
+        "The request line or the headers are too large: a line may have about 8,000 bytes, and a request 128 "
+        "headers. Send fewer or shorter ones; a common cause is a key or cookie that was pasted twice.",
     ),
 }
-
-
-def _refusal(status: int) -> web.Response:
-    request_id = make_request_id()
-    if rejection := _REJECTIONS.get(HTTPStatus(status)):
-        body = rejection.envelope(request_id)
-    else:
-        body = render_error(
-            None, ProtocolError(ErrorCode.INTERNAL_ERROR, f"An internal error happened here: {request_id}.")
-        )
-    response = web.Response(
-        status=status,
-        body=body,
-        content_type="application/json",
-        headers={"X-Request-Id": request_id, "Server": SERVER},
-    )
-    response.force_close()
-    return response
 
 
 def _ignore(_descriptor: int) -> None:
@@ -149,39 +157,40 @@ def _ignore(_descriptor: int) -> None:
 
 
 class HTTPServer(web.Server):
-    """Makes our connections in place of aiohttp's, and reports the file descriptor of each to ``on_descriptor``."""
+    """Makes ``Connection`` objects, and reports the file descriptor of each to ``on_descriptor``."""
 
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
-    #: Bounds the log lines of what never reached the application.
-    refusals: RefusalLog
+    #: Bounds the access lines of what did not reach the application.
+    unadmitted_log: UnadmittedLog
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
-    """An application runner with everything that serving and tests must agree on."""
+    """aiohttp's application runner with the settings that the server and its tests share."""
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
         super().__init__(
             app,
-            # A client that goes away ends its handler: polling stops, the run goes on upstream.
+            # When a client goes away its handler is cancelled: polling stops, the run goes on upstream.
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
-            lingering_time=LINGERING,
+            lingering_time=LINGERING_TIME,
             shutdown_timeout=shutdown_timeout,
-            # A compressed body is refused by its header; it must not be inflated before that.
+            # A compressed body is rejected by its header; it must not be inflated before that.
             auto_decompress=False,
         )
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes of answers that clients have not taken yet."""
+        """Bytes of answers that clients have not read yet."""
         connections = self.server.connections if self.server else ()
-        # uvloop's transports have the method and none of asyncio's classes.
-        return sum(one.transport.get_write_buffer_size() for one in connections if one.transport is not None)
+        # Not by class: uvloop's transports have the method, but none of asyncio's classes.
+        transports = (connection.transport for connection in connections)
+        return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
         """Call ``watch`` with the file descriptor of each new connection; after ``setup``."""
@@ -189,17 +198,17 @@ class Runner(web.AppRunner):
             self.server.on_descriptor = watch
 
     def abandon_handlers(self) -> None:
-        """Give handlers that are still at work no time to end when this is cleaned up."""
-        self._shutdown_timeout = AT_ONCE
+        """Do not wait in ``cleanup`` for handlers that are still running."""
+        self._shutdown_timeout = NO_TIME
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        listener = HTTPServer(
+        server = HTTPServer(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
-            **made._kwargs,  # noqa: SLF001 - what the runner was given, as aiohttp sorted it
+            **made._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
         )
-        listener.refusals = self.app[REFUSAL_LOG]
-        return listener
+        server.unadmitted_log = self.app[UNADMITTED_LOG]
+        return server

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for machines that ask by address: no bearer, no host check, no limits."""
+"""Liveness and readiness, for load balancers and orchestrators: no bearer, no allowlists, no rate limits."""
 
 import orjson
 from aiohttp import web
@@ -6,20 +6,20 @@ from aiohttp import web
 from runflow_mcp import __version__
 from runflow_mcp.json_types import JSON
 from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, SERVICES
+from runflow_mcp.web.responses import json_response
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
-PROBES = frozenset({HEALTHZ, READYZ})
-#: Seconds after start within which readiness waits for the first attempt at the catalog.
+#: Seconds after the start within which readiness waits for the first attempt to fetch the catalog.
 STARTING = 5.0
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """The process answers; says nothing of the upstream."""
-    return _json(200, {"status": "ok", "version": __version__})
+    """Whether the process answers. Asks nothing upstream."""
+    return json_response(orjson.dumps({"status": "ok", "version": __version__}))
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Whether this replica should get traffic. A missing catalog alone is no reason against it."""
+    """Whether this replica should get traffic. A missing catalog is no reason against it: generate needs none."""
     services = request.app[SERVICES]
     catalog = services.catalog
     reasons = []
@@ -46,10 +46,6 @@ async def readyz(request: web.Request) -> web.Response:
         "waits": services.inflight.slots_used,
     }
     sink = request.app[LOG_SINK]
-    if sink is not None:  # a log that cannot be written is no reason against it either
+    if sink is not None:  # nor is a log that cannot be written
         body["log"] = sink.state()
-    return _json(503 if reasons else 200, body)
-
-
-def _json(status: int, body: JSON) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+    return json_response(orjson.dumps(body), 503 if reasons else 200)

@@ -1,69 +1,181 @@
-"""The one JSON-RPC route: body in, dispatch, answer out. Guards have run before it; meaning lies behind it."""
+"""The JSON-RPC endpoint: one POST in, one response out, for a request alone or for a batch.
+
+What a method does lies in ``methods``; what may call it was settled by the middlewares.
+"""
 
 import asyncio
+from collections.abc import Mapping
+from typing import TypeGuard, assert_never
 
+import attrs
 from aiohttp import web
 
-from runflow_mcp.bounds import has_too_many_values
+from runflow_mcp.methods import router
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import PendingAnswer
-from runflow_mcp.methods.router import handle
+from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
 from runflow_mcp.protocol import jsonrpc
-from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Malformed, Message, ProtocolError, Request
+from runflow_mcp.protocol.http_status import REJECTED, http_status
+from runflow_mcp.protocol.inbound import RoutingHeaders, classify
+from runflow_mcp.protocol.jsonrpc import (
+    Batch,
+    ErrorCode,
+    Malformed,
+    Message,
+    Notification,
+    ProtocolError,
+    Request,
+    Response,
+)
+from runflow_mcp.protocol.meta import read_meta
 from runflow_mcp.protocol.progress import read_progress_token
-from runflow_mcp.protocol.revisions import Era, ProtocolContext, RoutingHeaders, classify, http_status
-from runflow_mcp.web.app_keys import ADMISSION, BEARER, LIMITS, METHODS, REQUEST_ID, RPC_METHOD, SERVICES
-from runflow_mcp.web.middlewares.body import read_body, too_many_values
-from runflow_mcp.web.middlewares.rejections import oauth_style_error
+from runflow_mcp.protocol.revisions import ProtocolContext
+from runflow_mcp.web.app_keys import (
+    ADMISSION,
+    BATCH_RECORDS,
+    BEARER,
+    LIMITS,
+    METHODS,
+    RECORD,
+    REQUEST_ID,
+    SERVICES,
+)
+from runflow_mcp.web.body import read_json_body
 from runflow_mcp.web.reply import Reply
+from runflow_mcp.web.responses import oauth_style_error, protocol_error_response
 
-_ALLOWED = "POST, OPTIONS"
 _TRACE_HEADERS = ("traceparent", "tracestate")
-#: W3C limits tracestate to 512 characters; what is longer is not trace context.
+#: W3C limits tracestate to 512 characters; a longer value is not trace context.
 _MAX_TRACE = 512
+_NO_TRACE: Mapping[str, str] = {}
+_ACCEPTED = 202
 
 
-async def endpoint(request: web.Request) -> web.StreamResponse:
+@attrs.frozen
+class Exchange:
+    """One POST that is being answered: what its request, or the entries of its batch, have in common."""
+
+    http: web.Request
+    protocol: ProtocolContext
+    reply: Reply
+    #: ``Clock.monotonic`` at arrival.
+    arrived: float
+
+    async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
+        """The response to a request, and its HTTP status should it be the first thing that is sent."""
+        try:
+            result = await router.handle(self.http.app[METHODS], message, self._context(message, record))
+            return jsonrpc.render_result(message.id, result), 200
+        except ProtocolError as error:
+            record.error_code = jsonrpc_outcome(error.code)
+            return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
+
+    async def answer_entry(self, message: Message, record: CallRecord) -> bytes | None:
+        """The response to an entry of a batch; None where it gets none."""
+        match message:
+            case Request(method="initialize"):
+                error = ProtocolError(ErrorCode.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
+                return _rejected_entry(error, message.id, record)
+            case Request():
+                body, _status = await self.answer(message, record)
+                return body
+            case Malformed():
+                return _rejected_entry(message.error, message.id, record)
+            case Notification() | Response():
+                return None
+            case _:
+                assert_never(message)
+
+    def _context(self, message: Request, record: CallRecord) -> RequestContext:
+        return RequestContext(
+            request_id=self.http[REQUEST_ID],
+            bearer=self.http[BEARER],
+            protocol=self.protocol,
+            arrived=self.arrived,
+            trace=_trace(message, self.http),
+            channel=self.reply,
+            pending_answer=self.reply.pending_answer,
+            services=self.http.app[SERVICES],
+            record=record,
+            progress_token=read_progress_token(message.params),
+        )
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    """The handler of the endpoint, for every HTTP method."""
+    record = request[RECORD]
     if request.method != "POST":
         # Stateless: there is no stream to listen to and no session to delete.
-        response = oauth_style_error(405, "method_not_allowed", "Send JSON-RPC messages with POST.")
-        response.headers["Allow"] = _ALLOWED
-        return response
+        record.error_code = "method_not_allowed"
+        description = "Send JSON-RPC messages with POST."
+        return oauth_style_error(405, record.error_code, description, allow="POST, OPTIONS")
     services = request.app[SERVICES]
     arrived = services.clock.monotonic()
-    message = await _read(request, services.config.max_body_bytes)
-    if isinstance(message, Request):
-        known = message.method in request.app[METHODS]
-        # Whatever else a caller calls a method must not fill the log.
-        request[RPC_METHOD] = message.method if known else "unknown"
+    # The bytes are not kept while the message is answered.
+    message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
+    record.method = _method_of(message, request.app[METHODS])
     if isinstance(message, Malformed):
-        return _error(message.error, message.id, Era.LEGACY)
-    try:
-        protocol = classify(message, _routing_headers(request))
-    except ProtocolError as error:
-        return _error(error, message.id if isinstance(message, Request) else None, Era.LEGACY)
-    if isinstance(message, Batch):
-        await request.app[LIMITS].count_batch(request[ADMISSION], len(message.messages))
-        return await _answer_batch(message, request, protocol, arrived)
-    if not isinstance(message, Request):
-        return web.Response(status=202)
+        record.error_code = jsonrpc_outcome(message.error.code)
+        return protocol_error_response(message.error, message.id, http_status(message.error.code))
+    protocol = classify(message, _routing_headers(request))
+    if isinstance(protocol, ProtocolError):
+        record.error_code = jsonrpc_outcome(protocol.code)
+        return protocol_error_response(protocol, message.id if isinstance(message, Request) else None, REJECTED)
+    record.revision = protocol.revision.value
     with Reply(request, PendingAnswer(services.inflight)) as reply:
-        try:
-            call = _call(message, request, reply, protocol, arrived)
-            body = jsonrpc.render_result(message.id, await handle(request.app[METHODS], message, call))
-        except ProtocolError as error:
-            if not await reply.stop_keepalive():
-                return _error(error, message.id, protocol.era)
-            body = jsonrpc.render_error(message.id, error)
-        return await reply.finish([body], body)
+        exchange = Exchange(request, protocol, reply, arrived)
+        match message:
+            case Request():
+                body, status = await exchange.answer(message, record)
+                return await reply.finish([body], body, status)
+            case Batch():
+                await request.app[LIMITS].count_batch(request[ADMISSION], len(message.messages))
+                return await _answer_batch(message, exchange)
+            case Notification() | Response():
+                return web.Response(status=_ACCEPTED)
+            case _:
+                assert_never(message)
 
 
-async def _read(request: web.Request, cap: int) -> Message | Batch:
-    """The message in the body, whose bytes are not kept while it is answered."""
-    body = await read_body(request, cap)
-    if has_too_many_values(body):
-        raise too_many_values()
-    return jsonrpc.parse(body)
+async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
+    """An array of responses; or, once a wait has started a stream, one event for each as soon as it is ready."""
+    reply, table = exchange.reply, exchange.http.app[METHODS]
+    records = [CallRecord(_method_of(message, table), exchange.protocol.revision.value) for message in batch.messages]
+    exchange.http[BATCH_RECORDS] = records
+    ready: list[bytes] = []
+    sent = 0
+
+    async def answer(message: Message, record: CallRecord) -> bytes | None:
+        nonlocal sent
+        response = await exchange.answer_entry(message, record)
+        if response is not None:
+            ready.append(response)
+            while reply.streaming and sent < len(ready):
+                sent += 1
+                await reply.send(ready[sent - 1])
+        return response
+
+    tasks = [asyncio.ensure_future(answer(*entry)) for entry in zip(batch.messages, records, strict=True)]
+    try:
+        responses = [response for response in await asyncio.gather(*tasks) if response is not None]
+        if not responses:
+            return web.Response(status=_ACCEPTED)
+        return await reply.finish(ready[sent:], b"[" + b",".join(responses) + b"]")
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRecord) -> bytes:
+    record.error_code = jsonrpc_outcome(error.code)
+    return jsonrpc.render_error(id_, error)
+
+
+def _method_of(message: Message | Batch, table: router.MethodTable) -> str | None:
+    """The method for the access line; a name that is not in the table could be anything, of any length."""
+    if not isinstance(message, Request):
+        return None
+    return message.method if message.method in table else "unknown"
 
 
 def _routing_headers(request: web.Request) -> RoutingHeaders:
@@ -75,81 +187,12 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _error(error: ProtocolError, id_: jsonrpc.Id | None, era: Era) -> web.Response:
-    return web.Response(
-        status=http_status(error, era), body=jsonrpc.render_error(id_, error), content_type="application/json"
-    )
+def _trace(message: Request, request: web.Request) -> Mapping[str, str]:
+    """The trace context to send upstream: from ``_meta``, else from the headers."""
+    meta = read_meta(message.params)
+    source = meta if "traceparent" in meta else request.headers
+    return {name: value for name in _TRACE_HEADERS if _is_trace(value := source.get(name))} or _NO_TRACE
 
 
-def _call(
-    message: Request, request: web.Request, reply: Reply, protocol: ProtocolContext, arrived: float
-) -> RequestContext:
-    return RequestContext(
-        request_id=request[REQUEST_ID],
-        bearer=request[BEARER],
-        protocol=protocol,
-        arrived=arrived,
-        trace=_trace(message, request),
-        channel=reply,
-        pending_answer=reply.pending_answer,
-        services=request.app[SERVICES],
-        progress_token=read_progress_token(message.params),
-    )
-
-
-def _trace(message: Request, request: web.Request) -> dict[str, str]:
-    """The trace context to send on: the request's own, in ``_meta`` or else in the headers."""
-    meta = message.params.get("_meta")
-    source = meta if isinstance(meta, dict) and "traceparent" in meta else request.headers
-    found = {name: source.get(name) for name in _TRACE_HEADERS}
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, str) and len(value) <= _MAX_TRACE and value.isascii() and value.isprintable()
-    }
-
-
-async def _answer_batch(
-    batch: Batch, request: web.Request, protocol: ProtocolContext, arrived: float
-) -> web.StreamResponse:
-    """An array of responses; or, once a wait has opened a stream, one event for each as it is ready."""
-    with Reply(request, PendingAnswer(request.app[SERVICES].inflight)) as reply:
-        ready: list[bytes] = []
-        sent = 0
-
-        async def answer(message: Message) -> bytes | None:
-            nonlocal sent
-            response = await _entry(message, request, reply, protocol, arrived)
-            if response is not None:
-                ready.append(response)
-                while reply.streaming and sent < len(ready):
-                    sent += 1
-                    await reply.send(ready[sent - 1])
-            return response
-
-        tasks = [asyncio.ensure_future(answer(message)) for message in batch.messages]
-        try:
-            responses = [one for one in await asyncio.gather(*tasks) if one is not None]
-            if not responses:
-                return web.Response(status=202)
-            return await reply.finish(ready[sent:], b"[" + b",".join(responses) + b"]")
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _entry(
-    message: Message, request: web.Request, reply: Reply, protocol: ProtocolContext, arrived: float
-) -> bytes | None:
-    if isinstance(message, Malformed):
-        return jsonrpc.render_error(message.id, message.error)
-    if not isinstance(message, Request):
-        return None
-    if message.method == "initialize":
-        error = ProtocolError(ErrorCode.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
-        return jsonrpc.render_error(message.id, error)
-    try:
-        call = _call(message, request, reply, protocol, arrived)
-        return jsonrpc.render_result(message.id, await handle(request.app[METHODS], message, call))
-    except ProtocolError as error:
-        return jsonrpc.render_error(message.id, error)
+def _is_trace(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _MAX_TRACE and value.isascii() and value.isprintable()

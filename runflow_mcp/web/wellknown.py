@@ -1,6 +1,6 @@
 """The protected-resource document (RFC 9728) and the challenge that points to it.
 
-A stub on purpose: there is no authorization server, the key is the caller's own and is sent as a bearer.
+It names no authorization server on purpose: the key is the caller's own and is sent as a bearer.
 """
 
 import orjson
@@ -8,13 +8,14 @@ from aiohttp import web
 
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
+from runflow_mcp.web.responses import json_response
 
 PATH = "/.well-known/oauth-protected-resource"
 DOCUMENTATION = "https://docs.runflow.io"
 
 
 def public_origin(config: Config, request: web.BaseRequest) -> str:
-    """Where clients reach this server: as configured, else the Host they used, which has been allowed."""
+    """The origin that clients use: the configured one, else the Host of the request, which the allowlist admitted."""
     return config.public_url or f"http://{request.host}"
 
 
@@ -32,4 +33,4 @@ async def protected_resource(request: web.Request) -> web.Response:
         "resource_name": "Runflow",
         "resource_documentation": DOCUMENTATION,
     }
-    return web.Response(body=orjson.dumps(document), content_type="application/json")
+    return json_response(orjson.dumps(document))

@@ -9,7 +9,7 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.router import Handler
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
 from tests.conformance.interviews import Answers, Interview, elicit
 
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="

@@ -7,7 +7,8 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.protocol.jsonrpc import Result
-from runflow_mcp.protocol.revisions import TASKS, require_extension
+from runflow_mcp.protocol.meta import TASKS
+from runflow_mcp.protocol.revisions import require_extension
 from tests.conformance.asking import NAME, asks
 from tests.conformance.documents import text
 from tests.conformance.interviews import Answers, Interview

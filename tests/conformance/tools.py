@@ -8,9 +8,11 @@ from multidict import CIMultiDictProxy
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.registry import Tool
-from runflow_mcp.protocol.jsonrpc import Request, Result
+from runflow_mcp.protocol.inbound import RoutingHeaders, classify
+from runflow_mcp.protocol.jsonrpc import ProtocolError, Request, Result
+from runflow_mcp.protocol.meta import META_CAPABILITIES, META_VERSION
 from runflow_mcp.protocol.progress import METHOD
-from runflow_mcp.protocol.revisions import META_CAPABILITIES, META_VERSION, Era, RoutingHeaders, classify
+from runflow_mcp.protocol.revisions import Era
 from tests.conformance.documents import PNG, WAV, embedded, text
 from tests.conformance.interviews import lacks
 
@@ -72,7 +74,9 @@ async def _with_header(arguments: JSONObject, call: RequestContext) -> Result:
         version, method = call.protocol.revision, "tools/call"
         params = {"name": region, "_meta": {META_VERSION: version, META_CAPABILITIES: {}}}
         sent = tuple(HEADERS.get().getall("Mcp-Param-Region", ()))
-        classify(Request(0, method, params), RoutingHeaders((version,), (method,), sent))
+        judged = classify(Request(0, method, params), RoutingHeaders((version,), (method,), sent))
+        if isinstance(judged, ProtocolError):
+            raise judged
     return {"content": [text(f"The region is {region}.")]}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.client_address import client_address
-from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
 from tests.deploy.conftest import PING, Client, call, events, order
 from tests.deploy.stack import HOST, Stack, eventually
 from tests.serving import INPUT

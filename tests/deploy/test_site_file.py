@@ -7,10 +7,10 @@ import pytest
 
 from runflow_mcp.errors import HTTP_STATUS, Rejection, RejectionCode
 from runflow_mcp.settings.config import Config
+from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.connection import HEAD_TIMEOUT, KEEPALIVE_TIMEOUT
 from runflow_mcp.web.health import READYZ
-from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
-from runflow_mcp.web.reply import KEEPALIVE
+from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
 from tests.deploy.files import SITE, Directive, read_nginx, seconds, size
 
 DEFAULTS = Config()
@@ -56,7 +56,7 @@ def test_only_the_endpoint_may_be_silent_for_long(server: Directive) -> None:
     assert endpoint.one("proxy_buffering") == server.one("gzip") == "off"
     others = [one for one in server.all("location") if one.value != "~ ^/mcp/?$"]
     assert not any(one.values("proxy_read_timeout") or one.values("proxy_buffering") for one in others)
-    assert KEEPALIVE < seconds(server.one("proxy_read_timeout")) <= 60
+    assert KEEPALIVE_INTERVAL < seconds(server.one("proxy_read_timeout")) <= 60
 
 
 def test_a_sent_post_is_never_repeated(server: Directive) -> None:

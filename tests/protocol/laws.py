@@ -1,4 +1,4 @@
-"""How the property tests run: without a stopwatch, and the same way at every run of the CI."""
+"""The settings of the property tests: no time limit per example, and the same examples in every run of the CI."""
 
 import os
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 law = settings(max_examples=100, deadline=None, derandomize="CI" in os.environ)
 
-#: Any JSON value, as it comes out of a parser.
+#: Any JSON value, as a parser returns it.
 json_values = st.recursive(
     st.none()
     | st.booleans()

@@ -1,4 +1,4 @@
-"""Bytes into messages and back: every body is some message or some fault, and ids come back as they went in."""
+"""Bytes into messages and back: every body is a message or malformed, and ids are returned as they were sent."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 ids = st.integers(-(2**63), 2**64 - 1) | st.text(max_size=20)
-#: Objects that are nearly messages: every member there or not, right or wrong.
+#: Objects like messages, with each member present or missing, valid or not.
 nearly_messages = st.fixed_dictionaries(
     {},
     optional={
@@ -77,7 +77,7 @@ def test_no_bytes_make_the_parser_fail(body: bytes) -> None:
 
 @law
 @given(nearly_messages | json_values | st.lists(nearly_messages | json_values, max_size=5))
-def test_every_json_is_a_message_a_batch_or_a_fault(value: object) -> None:
+def test_every_json_value_is_a_message_a_batch_or_malformed(value: object) -> None:
     message = read(value)
     if isinstance(message, Batch):
         assert isinstance(value, list)
@@ -106,7 +106,7 @@ def test_a_message_is_classified_by_its_members_alone(value: dict[str, Any]) -> 
 
 @law
 @given(ids, st.text(min_size=1, max_size=20))
-def test_an_id_comes_back_with_its_type(id_: str | int, method: str) -> None:
+def test_an_id_is_returned_with_its_type(id_: str | int, method: str) -> None:
     request = read({"jsonrpc": "2.0", "id": id_, "method": method})
     assert request == Request(id_, method, {})
     assert isinstance(request, Request)
@@ -146,7 +146,7 @@ def test_an_id_comes_back_with_its_type(id_: str | int, method: str) -> None:
     ],
     ids=repr,
 )
-def test_a_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_a_parse_error(body: bytes) -> None:
     message = parse(body)
     assert isinstance(message, Malformed)
     assert (message.error.code, message.id) == (ErrorCode.PARSE_ERROR, None)
@@ -164,19 +164,17 @@ def test_a_body_that_is_no_json_is_a_parse_error(body: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
-def test_half_characters_and_a_byte_order_mark_are_read_as_from_upstream(
-    text: bytes, read_as: str, mark: bytes
-) -> None:
+def test_lone_surrogates_and_a_byte_order_mark_are_accepted(text: bytes, read_as: str, mark: bytes) -> None:
     message = parse(mark + b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"text":%s}}' % text)
     assert message == Request(1, "ping", {"text": read_as})
 
 
-def test_a_byte_order_mark_may_stand_before_a_batch() -> None:
+def test_a_byte_order_mark_before_a_batch_is_accepted() -> None:
     batch = parse(b"\xef\xbb\xbf" + orjson.dumps([PING, PING]))
     assert isinstance(batch, Batch)
 
 
-def test_bytes_that_are_not_utf_8_are_named_as_such() -> None:
+def test_a_body_that_is_not_utf_8_is_reported_as_such() -> None:
     message = parse('{"text":"café"}'.encode("latin-1"))
     assert isinstance(message, Malformed)
     assert "UTF-8" in message.error.message
@@ -188,7 +186,7 @@ def test_a_parse_error_repeats_nothing_of_the_body() -> None:
     assert "rf_live" not in message.error.message
 
 
-# What is no message
+# Malformed messages
 
 INVALID: dict[str, object] = {
     "a string": "ping",
@@ -212,20 +210,20 @@ INVALID: dict[str, object] = {
 
 
 @pytest.mark.parametrize("value", INVALID.values(), ids=INVALID)
-def test_what_is_no_message_is_an_invalid_request(value: object) -> None:
+def test_an_invalid_message_is_an_invalid_request(value: object) -> None:
     message = read(value)
     assert isinstance(message, Malformed)
     assert message.error.code == ErrorCode.INVALID_REQUEST
 
 
-def test_an_id_beyond_64_bits_is_no_id() -> None:
+def test_an_integer_beyond_64_bits_is_not_an_id() -> None:
     message = parse(b'{"jsonrpc":"2.0","id":123456789012345678901234567890,"method":"ping"}')
     assert isinstance(message, Malformed)
     assert message.error.code == ErrorCode.INVALID_REQUEST
 
 
 @pytest.mark.parametrize("id_", ["x" * 1024, "é" * 512])
-def test_an_id_of_one_kilobyte_is_an_id(id_: str) -> None:
+def test_an_id_may_be_one_kilobyte_long(id_: str) -> None:
     assert read(PING | {"id": id_}) == Request(id_, "ping", {})
 
 
@@ -245,7 +243,7 @@ def test_an_error_text_is_at_most_8_kilobytes() -> None:
 
 
 @pytest.mark.parametrize("id_", [7, 0, -1, "7", ""])
-def test_a_fault_names_the_id_where_one_could_be_read(id_: str | int) -> None:
+def test_an_error_names_the_id_where_one_could_be_read(id_: str | int) -> None:
     message = read({"jsonrpc": "1.0", "id": id_, "method": "ping"})
     assert isinstance(message, Malformed)
     assert message.id == id_
@@ -253,7 +251,7 @@ def test_a_fault_names_the_id_where_one_could_be_read(id_: str | int) -> None:
 
 
 @pytest.mark.parametrize("params", [[], [1], "x", 0, 1, False, True])
-def test_params_that_are_no_object_are_invalid_params(params: object) -> None:
+def test_params_that_are_not_an_object_are_invalid_params(params: object) -> None:
     message = read(PING | {"params": params})
     assert isinstance(message, Malformed)
     assert (message.error.code, message.id) == (ErrorCode.INVALID_PARAMS, 1)
@@ -287,7 +285,7 @@ def test_a_notification_with_odd_params_gets_no_answer_either(params: object) ->
         {"jsonrpc": "2.0", "error": {"code": -1, "message": "x"}},
     ],
 )
-def test_a_clients_response_is_taken_and_dropped(value: object) -> None:
+def test_a_response_from_a_client_is_accepted_and_dropped(value: object) -> None:
     assert read(value) == Response()
 
 
@@ -311,7 +309,7 @@ def test_a_batch_has_at_most_50_entries() -> None:
     assert "50" in over.error.message
 
 
-def test_a_mixed_batch_keeps_its_order_and_judges_each_entry() -> None:
+def test_a_mixed_batch_keeps_its_order_and_parses_each_entry() -> None:
     batch = read([PING, INITIALIZED, 5, [PING], {"jsonrpc": "2.0", "id": 2, "result": 1}, PING | {"id": "b"}])
     assert isinstance(batch, Batch)
     kinds = [type(entry) for entry in batch.messages]
@@ -322,14 +320,14 @@ def test_a_mixed_batch_keeps_its_order_and_judges_each_entry() -> None:
 # Rendering
 
 
-def test_a_result_is_rendered_as_it_is() -> None:
+def test_a_result_is_rendered_unchanged() -> None:
     assert jsonrpc.render_result(1, {"a": [1, None]}) == b'{"jsonrpc":"2.0","id":1,"result":{"a":[1,null]}}'
     ready = orjson.Fragment(b'{"b":2}')
     assert jsonrpc.render_result("", {"a": ready}) == b'{"jsonrpc":"2.0","id":"","result":{"a":{"b":2}}}'
 
 
 @pytest.mark.parametrize("id_", [0, "", "0", 1])
-def test_an_id_that_looks_like_nothing_is_still_an_id(id_: str | int) -> None:
+def test_a_falsy_id_is_an_id(id_: str | int) -> None:
     assert orjson.loads(jsonrpc.render_error(id_, ProtocolError(ErrorCode.INVALID_PARAMS, "x")))["id"] == id_
 
 
@@ -351,8 +349,8 @@ def test_a_notification_has_no_id() -> None:
 
 @law
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
-def test_a_message_is_one_line(result: dict[str, Any]) -> None:
-    """A server-sent event has room for one."""
+def test_a_rendered_message_is_one_line(result: dict[str, Any]) -> None:
+    """The data of a server-sent event is one line."""
     for rendered in (jsonrpc.render_result(1, result), jsonrpc.render_notification("x", result)):
         assert b"\n" not in rendered
         assert b"\r" not in rendered

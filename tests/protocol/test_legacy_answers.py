@@ -1,4 +1,4 @@
-"""Error codes and HTTP statuses of the revisions up to 2025-11-25, asked of a running server."""
+"""Error codes and HTTP statuses of the revisions up to 2025-11-25, as a running server sends them."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ ERRORS: dict[str, tuple[object, int, int, object]] = {
 
 
 @pytest.mark.parametrize(("sent", "status", "code", "id_"), ERRORS.values(), ids=ERRORS)
-async def test_an_error_has_its_code_its_status_and_the_id(
+async def test_an_error_has_its_code_its_status_and_the_id_of_its_request(
     server: Server, sent: object, status: int, code: int, id_: object
 ) -> None:
     answer = await server.post(sent)
@@ -84,7 +84,9 @@ async def test_arguments_that_do_not_fit_are_a_tool_error_in_every_revision(serv
 
 @pytest.mark.parametrize("message", [INITIALIZED, {"jsonrpc": "2.0", "id": 7, "result": {}}], ids=["note", "response"])
 @pytest.mark.parametrize("revision", LEGACY_REVISIONS)
-async def test_what_wants_no_answer_is_accepted_without_one(server: Server, message: object, revision: str) -> None:
+async def test_notifications_and_responses_are_accepted_without_an_answer(
+    server: Server, message: object, revision: str
+) -> None:
     answer = await server.post(message, headers=protocol(revision))
     assert (answer.status, answer.content) == (202, b"")
 
@@ -102,7 +104,7 @@ async def test_a_cancellation_is_accepted_and_ignored(server: Server) -> None:
 async def test_a_batch_is_answered_in_order(server: Server) -> None:
     answer = await server.post([PING, INITIALIZED, PING | {"id": "b"}, 5, request("nonsense")])
     assert answer.status == 200
-    assert [(one.get("id"), one.get("error", {}).get("code")) for one in answer.json] == [
+    assert [(response.get("id"), response.get("error", {}).get("code")) for response in answer.json] == [
         (1, None),
         ("b", None),
         (None, -32600),
@@ -112,7 +114,7 @@ async def test_a_batch_is_answered_in_order(server: Server) -> None:
 
 async def test_a_batch_of_fifty_is_answered(server: Server) -> None:
     answer = await server.post([PING | {"id": number} for number in range(50)])
-    assert [one["id"] for one in answer.json] == list(range(50))
+    assert [response["id"] for response in answer.json] == list(range(50))
 
 
 async def test_a_batch_of_notifications_gets_no_answer(server: Server) -> None:
@@ -120,15 +122,18 @@ async def test_a_batch_of_notifications_gets_no_answer(server: Server) -> None:
     assert (answer.status, answer.content) == (202, b"")
 
 
-async def test_initialize_is_refused_in_a_batch_and_the_rest_is_answered(server: Server) -> None:
+async def test_initialize_is_rejected_in_a_batch_and_the_rest_is_answered(server: Server) -> None:
     initialize = request("initialize", protocolVersion="2025-03-26", capabilities={}, clientInfo={})
     answer = await server.post([initialize, PING])
-    assert [(one["id"], one.get("error", {}).get("code")) for one in answer.json] == [("r-1", -32600), (1, None)]
+    assert [(response["id"], response.get("error", {}).get("code")) for response in answer.json] == [
+        ("r-1", -32600),
+        (1, None),
+    ]
 
 
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
 @pytest.mark.parametrize("batch", [[PING], [INITIALIZED], []], ids=["ping", "note", "empty"])
-async def test_later_revisions_take_no_batch(server: Server, revision: str, batch: object) -> None:
+async def test_later_revisions_reject_a_batch(server: Server, revision: str, batch: object) -> None:
     answer = await server.post(batch, headers=protocol(revision))
     assert (answer.status, answer.error["code"]) == (400, -32600)
     assert "id" not in answer.json
@@ -138,7 +143,7 @@ async def test_later_revisions_take_no_batch(server: Server, revision: str, batc
 
 
 @pytest.mark.parametrize("revision", LEGACY_REVISIONS)
-async def test_initialize_agrees_on_a_known_revision(server: Server, revision: str) -> None:
+async def test_initialize_agrees_on_a_supported_revision(server: Server, revision: str) -> None:
     answer = await server.rpc("initialize", {"protocolVersion": revision, "capabilities": {}, "clientInfo": {}})
     assert answer.result["protocolVersion"] == revision
     assert {"capabilities", "serverInfo"} <= set(answer.result)
@@ -170,7 +175,7 @@ async def test_an_unknown_revision_in_the_header_is_a_bad_request(server: Server
     assert answer.error["code"] in (-32600, -32602, -32022)
 
 
-async def test_headers_of_the_next_era_do_not_matter_in_this_one(server: Server) -> None:
-    """A widely used relay sends them with every revision."""
+async def test_headers_of_the_modern_era_are_ignored_in_the_legacy_era(server: Server) -> None:
+    """A widely used bridge sends them with every revision."""
     answer = await server.post(PING, headers={**protocol("2025-06-18"), "Mcp-Method": "tools/call", "Mcp-Name": "x"})
     assert (answer.status, answer.result) == (200, {})

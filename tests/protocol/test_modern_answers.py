@@ -1,4 +1,4 @@
-"""Error codes and HTTP statuses of 2026-07-28, asked of a running server."""
+"""Error codes and HTTP statuses of 2026-07-28, as a running server sends them."""
 
 import pytest
 
@@ -16,12 +16,12 @@ async def send(server: Server, method: str, meta: object = META, *, version: str
     return await server.post(body, headers={"MCP-Protocol-Version": version, "Mcp-Method": method})
 
 
-def fault(answer: Answer) -> tuple[int, int]:
+def status_and_code(answer: Answer) -> tuple[int, int]:
     assert answer.json["id"] == 7
     return answer.status, answer.error["code"]
 
 
-async def test_a_result_is_typed_and_names_the_server(server: Server) -> None:
+async def test_a_result_has_a_type_and_names_the_server(server: Server) -> None:
     answer = await send(server, "tools/list")
     assert answer.status == 200
     assert answer.result["resultType"] == "complete"
@@ -33,22 +33,22 @@ async def test_a_result_is_typed_and_names_the_server(server: Server) -> None:
 @pytest.mark.parametrize(
     "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/list", "nonsense"]
 )
-async def test_a_method_that_is_gone_or_unknown_is_not_found(server: Server, method: str) -> None:
-    assert fault(await send(server, method)) == (404, -32601)
+async def test_a_removed_or_unknown_method_is_not_found(server: Server, method: str) -> None:
+    assert status_and_code(await send(server, method)) == (404, -32601)
 
 
 async def test_a_request_without_its_meta_is_a_bad_request(server: Server) -> None:
-    assert fault(await send(server, "tools/list", {})) == (400, -32602)
+    assert status_and_code(await send(server, "tools/list", {})) == (400, -32602)
 
 
 async def test_headers_that_differ_from_the_body_are_a_bad_request(server: Server) -> None:
-    assert fault(await send(server, "tools/list", version="2025-11-25")) == (400, -32020)
+    assert status_and_code(await send(server, "tools/list", version="2025-11-25")) == (400, -32020)
 
 
-async def test_a_version_that_nobody_speaks_is_a_bad_request(server: Server) -> None:
+async def test_an_unsupported_version_is_a_bad_request(server: Server) -> None:
     meta = META | {"io.modelcontextprotocol/protocolVersion": "2099-01-01"}
     answer = await send(server, "server/discover", meta, version="2099-01-01")
-    assert fault(answer) == (400, -32022)
+    assert status_and_code(answer) == (400, -32022)
     discovered = await send(server, "server/discover")
     assert set(answer.error["data"]["supported"]) <= set(discovered.result["supportedVersions"])
 

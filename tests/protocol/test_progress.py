@@ -1,4 +1,4 @@
-"""Progress as clients must be told it: strictly increasing, never past the total, under the client's own token."""
+"""Progress as MCP requires it: strictly increasing, never past the total, with the client's own token."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ DAY = 86_400.0
 
 @attrs.frozen
 class Report:
-    """What one poll brings; ``later``: seconds since the one before."""
+    """What one poll returns; ``later``: seconds since the previous poll."""
 
     completed: int | None
     total: int | None
@@ -31,11 +31,11 @@ reports = st.lists(
 )
 
 
-def tell(course: list[Report], *, done: bool) -> list[dict[str, Any]]:
-    progress, elapsed, told = Progress("t"), 0.0, []
+def notifications(course: list[Report], *, done: bool) -> list[dict[str, Any]]:
+    progress, elapsed, sent = Progress("t"), 0.0, []
     for number, report in enumerate(course, 1):
         elapsed = min(elapsed + report.later, DAY)
-        told.append(
+        sent.append(
             progress.advance(
                 completed=report.completed,
                 total=report.total,
@@ -44,14 +44,14 @@ def tell(course: list[Report], *, done: bool) -> list[dict[str, Any]]:
                 message="running",
             )
         )
-    return told
+    return sent
 
 
 @law
 @given(reports, st.booleans())
 def test_progress_strictly_increases_and_never_passes_its_total(course: list[Report], done: bool) -> None:  # noqa: FBT001
     last = float("-inf")
-    for params in tell(course, done=done):
+    for params in notifications(course, done=done):
         assert params["progress"] > last
         assert params["progress"] <= params.get("total", float("inf"))
         assert params["progress"] >= 0
@@ -60,48 +60,48 @@ def test_progress_strictly_increases_and_never_passes_its_total(course: list[Rep
 
 @law
 @given(reports)
-def test_a_total_once_told_is_told_ever_after(course: list[Report]) -> None:
-    known = ["total" in params for params in tell(course, done=False)]
-    assert known == sorted(known)
+def test_once_sent_a_total_is_in_every_later_notification(course: list[Report]) -> None:
+    has_total = ["total" in params for params in notifications(course, done=False)]
+    assert has_total == sorted(has_total)
 
 
 @law
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=20), st.floats(0.1, 60))
-def test_an_orderly_run_is_told_in_completed_steps_and_a_fraction(completed: list[int], later: float) -> None:
+def test_progress_is_the_completed_steps_and_a_fraction(completed: list[int], later: float) -> None:
     course = [Report(count, 7, later) for count in sorted(completed)]
-    for report, params in zip(course, tell(course, done=False), strict=True):
+    for report, params in zip(course, notifications(course, done=False), strict=True):
         assert params["total"] == 7
         assert min(report.completed or 0, 6) <= params["progress"] <= min((report.completed or 0) + 1, 7)
 
 
-def test_the_end_is_the_total() -> None:
+def test_the_last_progress_equals_the_total() -> None:
     course = [Report(None, None, 0), Report(0, 3, 2), Report(2, 3, 2), Report(3, 3, 2)]
-    told = tell(course, done=True)
-    assert "total" not in told[0]
-    assert (told[-1]["progress"], told[-1]["total"]) == (3, 3)
-    assert all(params["progress"] < 3 for params in told[:-1])
+    sent = notifications(course, done=True)
+    assert "total" not in sent[0]
+    assert (sent[-1]["progress"], sent[-1]["total"]) == (3, 3)
+    assert all(params["progress"] < 3 for params in sent[:-1])
 
 
 def test_progress_moves_while_upstream_reports_nothing() -> None:
-    told = tell([Report(None, None, 10)] * 60, done=True)
-    assert all(0 < params["progress"] < 1 for params in told)
-    assert all("total" not in params for params in told)
+    sent = notifications([Report(None, None, 10)] * 60, done=True)
+    assert all(0 < params["progress"] < 1 for params in sent)
+    assert all("total" not in params for params in sent)
 
 
-def test_a_step_that_is_taken_back_is_not_shown() -> None:
-    told = tell([Report(3, 5, 5), Report(1, 5, 5), Report(None, None, 5)], done=False)
-    assert [params["progress"] >= 3 for params in told] == [True, True, True]
+def test_progress_does_not_go_back_when_upstream_reports_fewer_steps() -> None:
+    sent = notifications([Report(3, 5, 5), Report(1, 5, 5), Report(None, None, 5)], done=False)
+    assert [params["progress"] >= 3 for params in sent] == [True, True, True]
 
 
 @pytest.mark.parametrize("total", [1, 2, 5])
-def test_a_total_that_shrinks_below_what_was_told_does_not_break_the_order(total: int) -> None:
-    told = tell([Report(5, 10, 1), Report(5, total, 1), Report(5, total, 1)], done=True)
-    assert all(params["progress"] <= params["total"] for params in told)
+def test_a_total_that_shrinks_below_the_progress_keeps_it_in_order(total: int) -> None:
+    sent = notifications([Report(5, 10, 1), Report(5, total, 1), Report(5, total, 1)], done=True)
+    assert all(params["progress"] <= params["total"] for params in sent)
 
 
 @pytest.mark.parametrize("total", [0, None])
-def test_no_steps_are_no_total(total: int | None) -> None:
-    assert "total" not in tell([Report(0, total, 1)], done=False)[0]
+def test_zero_steps_are_not_a_total(total: int | None) -> None:
+    assert "total" not in notifications([Report(0, total, 1)], done=False)[0]
 
 
 @pytest.mark.parametrize("token", [0, "", "t", -1, 2**53])
@@ -122,7 +122,7 @@ def test_a_string_or_an_integer_is_a_token(token: str | int) -> None:
 
 
 @pytest.mark.parametrize("token", ["x" * 1025, "é" * 513, "x" * 250_000])
-def test_a_token_that_is_too_long_to_be_repeated_is_refused(token: str) -> None:
+def test_a_token_over_one_kilobyte_is_rejected(token: str) -> None:
     assert read_progress_token({"_meta": {"progressToken": "x" * 1024}}) == "x" * 1024
     with pytest.raises(ProtocolError) as caught:
         read_progress_token({"_meta": {"progressToken": token}})
@@ -131,17 +131,17 @@ def test_a_token_that_is_too_long_to_be_repeated_is_refused(token: str) -> None:
 
 
 @pytest.mark.parametrize("token", [None, True, False, 0.0, 1.5, [], {}, ["a"]])
-def test_anything_else_is_no_token(token: object) -> None:
+def test_a_value_of_another_type_is_not_a_token(token: object) -> None:
     assert read_progress_token({"_meta": {"progressToken": token}}) is None
 
 
 @pytest.mark.parametrize("params", [{}, {"_meta": None}, {"_meta": {}}, {"_meta": []}, {"_meta": "progressToken"}])
-def test_without_a_token_no_progress_is_wanted(params: dict[str, Any]) -> None:
+def test_without_a_token_no_progress_is_requested(params: dict[str, Any]) -> None:
     assert read_progress_token(params) is None
 
 
 @law
 @given(json_values)
-def test_no_meta_makes_the_reader_fail(meta: object) -> None:
+def test_no_meta_makes_the_token_reader_fail(meta: object) -> None:
     token = read_progress_token({"_meta": meta})
     assert token is None or isinstance(token, str | int)

@@ -1,13 +1,14 @@
-"""Which requests leave a line in the log: all that an admitted key stands behind, and of the others the first few."""
+"""The access lines: what each says, and which requests leave one."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import pytest
 import structlog
 
-from runflow_mcp.web.refusal_log import MAX_LINES
+from runflow_mcp.web.unadmitted_log import MAX_LINES
 from tests.serving import KEY, Answer, Serve, Server
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -43,18 +44,154 @@ async def probe(server: Server) -> Answer:
     return await server.request("GET", "/healthz")
 
 
-async def no_request(server: Server) -> None:
-    """Bytes that are not HTTP; aiohttp refuses them before the application sees anything."""
+async def not_http(server: Server) -> bytes:
+    """Bytes that aiohttp refuses before the application sees anything."""
     address = urlsplit(server.origin)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(b"nonsense\r\n\r\n")
-    await reader.read()
+    response = await reader.read()
     writer.close()
+    return response
+
+
+MODERN = "2026-07-28"
+META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+async def lines_of(request: Awaitable[object]) -> list[structlog.typing.EventDict]:
+    with structlog.testing.capture_logs() as logs:
+        await request
+    return [line for line in logs if line["event"] == "request"]
+
+
+async def test_the_line_of_a_call_names_its_method_revision_and_outcome(serve: Serve) -> None:
+    server = await serve()
+    headers = {"MCP-Protocol-Version": "2025-11-25", "X-Request-Id": "seen"}
+    [line] = await lines_of(server.post(PING, headers=headers))
+    assert line.pop("ms") >= 0
+    assert line == {
+        "event": "request",
+        "log_level": "info",
+        "request_id": "seen",
+        "http_method": "POST",
+        "route": "/mcp",
+        "status": 200,
+        "rpc": "ping",
+        "outcome": "ok",
+        "key": hashlib.sha256(KEY.encode()).hexdigest()[:12],
+        "address": "127.0.0.1",
+        "revision": "2025-11-25",
+    }
+
+
+async def test_the_line_of_a_modern_call_names_its_revision(serve: Serve) -> None:
+    server = await serve()
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"}
+    [line] = await lines_of(server.post(body, headers=headers))
+    assert (line["revision"], line["outcome"]) == (MODERN, "ok")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "rpc", "outcome"),
+    [
+        (b"{", {}, None, "jsonrpc_-32700"),
+        ([], {}, None, "jsonrpc_-32600"),
+        ({**PING, "id": None}, {}, None, "jsonrpc_-32600"),
+        ({**PING, "method": "x" * 1000}, {}, "unknown", "jsonrpc_-32601"),
+        ({**PING, "method": "tools/call"}, {}, "tools/call", "jsonrpc_-32602"),
+        (PING, {"MCP-Protocol-Version": "1999-01-01"}, "ping", "jsonrpc_-32022"),
+        (PING, {"Host": "evil.example.com"}, None, "host_rejected"),
+        (PING, {"Origin": "null"}, None, "origin_rejected"),
+        (PING, {"Content-Type": "text/plain"}, None, "unsupported_media_type"),
+        (PING, {"Authorization": "Basic x"}, None, "malformed_authorization"),
+        (b" " * 300_000, {}, None, "body_too_large"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_the_line_of_a_request_that_failed_has_the_code_of_its_error(
+    serve: Serve, body: object, headers: dict[str, str], rpc: str | None, outcome: str
+) -> None:
+    server = await serve()
+    [line] = await lines_of(server.post(body, headers=headers))
+    assert (line["rpc"], line["outcome"]) == (rpc, outcome)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "outcome"),
+    [
+        ("GET", "/healthz", "/healthz", "ok"),
+        ("POST", "/healthz", "/healthz", "method_not_allowed"),
+        ("OPTIONS", "/mcp/", "/mcp", "ok"),
+        ("GET", "/mcp", "/mcp", "missing_authorization"),
+        ("GET", f"/{KEY}", None, "not_found"),
+    ],
+)
+async def test_the_line_names_the_path_as_routed(
+    serve: Serve, method: str, path: str, route: str | None, outcome: str
+) -> None:
+    server = await serve()
+    [line] = await lines_of(server.request(method, path))
+    assert (line["route"], line["outcome"]) == (route, outcome)
+
+
+async def test_a_rate_limited_request_has_its_code_in_its_line(server: Server) -> None:
+    [line] = await lines_of(invented_key(server))
+    assert (line["status"], line["outcome"]) == (429, "rate_limited")
+
+
+async def test_each_entry_of_a_batch_leaves_a_line_with_the_same_request_id(serve: Serve) -> None:
+    server = await serve()
+    note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    batch = [PING, {**PING, "id": 2, "method": "nothing"}, 5, note, {**PING, "id": 3, "method": "initialize"}]
+    lines = await lines_of(server.post(batch, headers={"X-Request-Id": "batch"}))
+    assert [(line["rpc"], line["outcome"]) for line in lines] == [
+        ("ping", "ok"),
+        ("unknown", "jsonrpc_-32601"),
+        (None, "jsonrpc_-32600"),
+        (None, "ok"),
+        ("initialize", "jsonrpc_-32600"),
+    ]
+    assert {line["request_id"] for line in lines} == {"batch"}
+    assert {line["revision"] for line in lines} == {"2025-03-26"}
+
+
+async def test_a_batch_that_the_rate_limits_reject_leaves_one_line(serve: Serve) -> None:
+    server = await serve(MCP_RATE_LIMIT_PER_KEY="2")
+    [line] = await lines_of(server.post([PING, PING, PING]))
+    assert line["outcome"] == "rate_limited"
+
+
+async def test_a_request_whose_client_left_leaves_a_line_that_says_so(serve: Serve) -> None:
+    server = await serve()
+    clock = server.services.clock
+
+    async def leave() -> None:
+        call = asyncio.create_task(server.generate("sandbox/slow"))
+        await clock.sleep(5)
+        call.cancel()
+        await asyncio.wait([call])
+        await clock.sleep(0.1)
+
+    [line] = await lines_of(leave())
+    assert (line["status"], line["outcome"]) == (499, "client_gone")
+
+
+async def test_what_is_not_http_leaves_a_line_with_the_request_id_that_was_sent(serve: Serve) -> None:
+    server = await serve()
+    with structlog.testing.capture_logs() as logs:
+        response = await not_http(server)
+    [line] = [line for line in logs if line["event"] == "request"]
+    assert (line["status"], line["outcome"]) == (400, "bad_request")
+    assert f"X-Request-Id: {line['request_id']}\r\n".encode() in response
+
+
+# Which requests leave a line
 
 
 @pytest.fixture
 async def server(serve: Serve) -> Server:
-    # A full window from the start for the one who invents keys; the others are not limited by it.
+    # The window of authenticated requests is full from the start: invented_key is always rejected.
     made = await serve(MCP_RATE_LIMIT_PER_IP="1")
     await made.post(PING)
     return made
@@ -62,10 +199,10 @@ async def server(serve: Serve) -> Server:
 
 @pytest.mark.parametrize(
     "send",
-    [unknown_path, foreign_host, foreign_origin, no_key, invented_key, preflight, probe, no_request],
+    [unknown_path, foreign_host, foreign_origin, no_key, invented_key, preflight, probe, not_http],
     ids=lambda send: send.__name__,
 )
-async def test_of_requests_without_an_admitted_key_fifty_a_second_are_logged_and_the_rest_counted(
+async def test_unadmitted_requests_are_logged_up_to_fifty_a_second_and_the_rest_counted(
     server: Server, send: Send
 ) -> None:
     clock = server.services.clock
@@ -82,7 +219,7 @@ async def test_of_requests_without_an_admitted_key_fifty_a_second_are_logged_and
     assert [line["event"] for line in logs[MAX_LINES + 1 :]] == ["request"]
 
 
-async def test_fifty_and_no_more_leave_no_count(server: Server) -> None:
+async def test_fifty_unadmitted_requests_a_second_leave_no_count(server: Server) -> None:
     await server.services.clock.sleep(1)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -92,7 +229,7 @@ async def test_fifty_and_no_more_leave_no_count(server: Server) -> None:
     assert [line["event"] for line in logs] == ["request"] * (3 * MAX_LINES)
 
 
-async def test_requests_with_an_admitted_key_always_have_their_line(serve: Serve) -> None:
+async def test_requests_with_an_admitted_key_always_leave_a_line(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="1000")
     with structlog.testing.capture_logs() as logs:
         for _ in range(MAX_LINES + 20):
@@ -102,7 +239,7 @@ async def test_requests_with_an_admitted_key_always_have_their_line(serve: Serve
     assert logged == {answer.headers["X-Request-Id"] for answer in answers}
 
 
-async def test_a_stop_reports_what_was_left_out(serve: Serve) -> None:
+async def test_a_shutdown_reports_how_many_lines_were_left_out(serve: Serve) -> None:
     server = await serve()
     with structlog.testing.capture_logs() as logs:
         for _ in range(MAX_LINES + 7):

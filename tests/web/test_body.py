@@ -1,4 +1,4 @@
-"""The POST body: its type and size judged before it is read, its arrival timed."""
+"""The POST body: its media type, its size and the time that it may take."""
 
 import asyncio
 import gzip
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.serving import KEY, Serve, Server
-from tests.web.refusals import protocol_error_of, rejection_of
+from tests.web.error_shapes import protocol_error_of, rejection_of
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 CAP = 262_144
@@ -21,7 +21,7 @@ def ping_of(size: int) -> bytes:
     "media_type",
     ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;charset=UTF-8"],
 )
-async def test_json_is_read(server: Server, media_type: str) -> None:
+async def test_a_json_body_is_read(server: Server, media_type: str) -> None:
     assert (await server.post(PING, headers={"Content-Type": media_type})).result == {}
 
 
@@ -39,11 +39,11 @@ async def test_json_is_read(server: Server, media_type: str) -> None:
         "",
     ],
 )
-async def test_any_other_type_is_refused(server: Server, media_type: str) -> None:
+async def test_any_other_media_type_is_rejected(server: Server, media_type: str) -> None:
     rejection_of(await server.post(PING, headers={"Content-Type": media_type}), "unsupported_media_type")
 
 
-async def test_no_type_at_all_is_let_pass(server: Server) -> None:
+async def test_a_body_without_a_media_type_is_read(server: Server) -> None:
     async with server.session.post(
         server.url, data=PING, headers={"Authorization": f"Bearer {KEY}"}, skip_auto_headers=["Content-Type"]
     ) as response:
@@ -52,13 +52,13 @@ async def test_no_type_at_all_is_let_pass(server: Server) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x", "identity, gzip", "gzip, identity"])
-async def test_a_content_encoding_is_refused(server: Server, encoding: str) -> None:
+async def test_a_content_encoding_is_rejected(server: Server, encoding: str) -> None:
     body = gzip.compress(PING) if encoding == "gzip" else PING
     rejection_of(await server.post(body, headers={"Content-Encoding": encoding}), "unsupported_media_type")
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity", " identity ", "", "identity,identity"])
-async def test_an_encoding_that_changes_nothing_passes(server: Server, encoding: str) -> None:
+async def test_the_identity_encoding_passes(server: Server, encoding: str) -> None:
     assert (await server.post(PING, headers={"Content-Encoding": encoding})).result == {}
 
 
@@ -66,14 +66,14 @@ async def test_a_body_as_large_as_the_cap_is_read(server: Server) -> None:
     assert (await server.post(ping_of(CAP))).result == {}
 
 
-async def test_a_body_over_the_cap_is_refused_by_its_length(server: Server) -> None:
+async def test_a_body_over_the_cap_is_rejected_by_its_length(server: Server) -> None:
     answer = await server.post(ping_of(CAP + 1))
     error = rejection_of(answer, "body_too_large")
     assert str(CAP) in error["message"]
     assert answer.headers["Connection"] == "close"
 
 
-async def test_the_cap_can_be_set(serve: Serve) -> None:
+async def test_the_body_cap_can_be_set(serve: Serve) -> None:
     server = await serve(MCP_MAX_BODY_BYTES="2000")
     assert (await server.post(ping_of(2000))).result == {}
     rejection_of(await server.post(ping_of(2001)), "body_too_large")
@@ -103,14 +103,14 @@ async def test_a_chunked_body_as_large_as_the_cap_is_read(server: Server) -> Non
     assert status == 200
 
 
-async def test_a_chunked_body_over_the_cap_is_refused_while_it_comes(server: Server) -> None:
+async def test_a_chunked_body_over_the_cap_is_rejected_while_it_arrives(server: Server) -> None:
     status, connection, content = await post_chunks(server, chunks(PING, *[b" " * 1000] * 263))
     assert status == 413
     assert connection == "close"
     assert b"body_too_large" in content
 
 
-async def test_an_endless_body_is_not_waited_for(server: Server) -> None:
+async def test_an_endless_body_is_cut_off_at_the_cap(server: Server) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 65_536
@@ -122,7 +122,7 @@ async def test_an_endless_body_is_not_waited_for(server: Server) -> None:
 
 
 @pytest.mark.parametrize("pause", [60.0, 4.0], ids=["silence", "trickle"])
-async def test_a_body_that_does_not_arrive_in_ten_seconds_is_given_up(server: Server, pause: float) -> None:
+async def test_a_body_that_does_not_arrive_in_ten_seconds_is_rejected(server: Server, pause: float) -> None:
     began = server.services.clock.monotonic()
     status, connection, content = await post_chunks(server, chunks(*[b" "] * 30, pause=pause))
     assert status == 408
@@ -136,7 +136,7 @@ async def test_a_body_that_arrives_in_nine_seconds_is_read(server: Server) -> No
     assert status == 200
 
 
-async def test_without_a_bearer_the_body_is_not_waited_for(server: Server) -> None:
+async def test_a_request_without_a_bearer_is_rejected_before_its_body_arrives(server: Server) -> None:
     began = server.services.clock.monotonic()
     status, _, content = await post_chunks(server, chunks(PING[:20], PING[20:], pause=5), key=None)
     assert status == 401
@@ -162,7 +162,7 @@ async def test_without_a_bearer_the_body_is_not_waited_for(server: Server) -> No
     ],
     ids=lambda body: repr(body[:12]),
 )
-async def test_what_is_no_json_is_a_parse_error(server: Server, body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_a_parse_error(server: Server, body: bytes) -> None:
     protocol_error_of(await server.post(body), -32700, status=400)
 
 
@@ -174,10 +174,10 @@ def reserve(values: bytes) -> bytes:
 @pytest.mark.parametrize(
     "value", [b"{}", b"[]", b"0", b'""', b'"x"', b"null", b"[[]]", b'{"a":{}}', b" { } ", b'{"\\"":"\\\\"}'], ids=repr
 )
-async def test_a_body_of_more_than_20_000_values_is_refused_before_it_is_read(server: Server, value: bytes) -> None:
+async def test_a_body_of_more_than_20_000_values_is_rejected_before_it_is_parsed(server: Server, value: bytes) -> None:
     each = value.count(b"[") + value.count(b"{") or 1
     each += value == b'{"\\"":"\\\\"}'
-    # The message, its three other members, the object and the list come on top.
+    # The message, its three other members, the params object and the list count too.
     fitting = (20_000 - 6) // each
     assert (await server.post(reserve(b",".join([value] * fitting)))).result == {}
     answer = await server.post(reserve(b",".join([value] * (fitting + 1 + 6))))
@@ -187,10 +187,10 @@ async def test_a_body_of_more_than_20_000_values_is_refused_before_it_is_read(se
 
 
 @pytest.mark.parametrize("text", [b",", b"{", b"[", b"{},", b'\\",', b"\\\\", b"[],"], ids=repr)
-async def test_a_text_is_one_value_whatever_it_says(server: Server, text: bytes) -> None:
+async def test_a_string_is_one_value_whatever_it_contains(server: Server, text: bytes) -> None:
     assert (await server.post(reserve(b'"' + text * (200_000 // len(text)) + b'"'))).result == {}
 
 
-async def test_a_batch_of_many_values_is_refused_as_a_whole(server: Server) -> None:
+async def test_a_batch_of_too_many_values_is_rejected_as_a_whole(server: Server) -> None:
     entry = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[' + b"{}," * 500 + b"{}]}}"
     rejection_of(await server.post(b"[" + b",".join([entry] * 45) + b"]"), "body_too_large")

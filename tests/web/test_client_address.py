@@ -1,4 +1,4 @@
-"""Whom a request is counted for: the socket's peer, or what a trusted proxy says of it."""
+"""The address that a request is limited by: the socket's peer, or what a trusted proxy forwards."""
 
 import ipaddress
 import tracemalloc
@@ -74,9 +74,7 @@ TRUSTED = networks("10.0.0.0/8,fd00::/8,::1")
         "a chain of proxies",
     ],
 )
-def test_behind_a_trusted_proxy_the_right_most_hop_that_is_not_trusted_counts(
-    forwarded: list[str], address: str
-) -> None:
+def test_behind_a_trusted_proxy_the_right_most_untrusted_hop_is_the_client(forwarded: list[str], address: str) -> None:
     assert client_address(PROXY, forwarded, TRUSTED) == address
 
 
@@ -84,8 +82,8 @@ def test_behind_a_trusted_proxy_the_right_most_hop_that_is_not_trusted_counts(
     "garbage",
     ["unknown", "_hidden", "", " ", "198.51.100", "198.51.100.256", "[::1", "evil.example.com", "\x00", "1.2.3.4.5"],
 )
-def test_garbage_hides_what_is_left_of_it(garbage: str) -> None:
-    """The proxy that wrote it is the last whose word makes sense; to the left anybody could have written."""
+def test_hops_to_the_left_of_garbage_are_not_read(garbage: str) -> None:
+    """What stands to the left of it could be from anybody."""
     expected = "::/64" if garbage == "[::1" else PROXY  # a bracket that is not closed is still an address
     trusted = networks(PROXY)
     assert client_address(PROXY, [f"203.0.113.1, {garbage}"], trusted) == expected
@@ -104,14 +102,14 @@ def test_garbage_hides_what_is_left_of_it(garbage: str) -> None:
     ],
     ids=["IPv4", "IPv4 in IPv6", "IPv6", "zone", "none", "unix socket"],
 )
-def test_a_peer_that_is_not_trusted_is_the_client_whatever_it_forwards(peer: str, address: str) -> None:
+def test_an_untrusted_peer_is_the_client_whatever_it_forwards(peer: str, address: str) -> None:
     assert client_address(peer, [], TRUSTED) == address
     assert client_address(peer, ["203.0.113.1"], TRUSTED) == address
     assert client_address(peer, ["203.0.113.1"], ()) == address
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "::1", "fd00::1%eth0"])
-def test_a_trusted_peer_is_known_in_every_spelling(peer: str) -> None:
+def test_a_trusted_peer_is_recognized_in_every_notation(peer: str) -> None:
     assert client_address(peer, [CLIENT], TRUSTED) == CLIENT
 
 
@@ -120,9 +118,7 @@ def test_a_trusted_peer_is_known_in_every_spelling(peer: str) -> None:
     client=st.ip_addresses().map(str),
     hops=st.lists(st.sampled_from([INNER, "10.255.255.255:80", "[fd00::1]:443", "::1"]), max_size=5),
 )
-def test_nothing_that_a_client_sends_itself_changes_whom_it_counts_for(
-    left: list[str], client: str, hops: list[str]
-) -> None:
+def test_nothing_that_a_client_forwards_changes_its_own_address(left: list[str], client: str, hops: list[str]) -> None:
     if any(ipaddress.ip_address(client) in network for network in TRUSTED):
         return
     honest = client_address(PROXY, [", ".join([client, *hops])], TRUSTED)
@@ -131,16 +127,16 @@ def test_nothing_that_a_client_sends_itself_changes_whom_it_counts_for(
 
 
 @given(peer=st.text(max_size=40), forwarded=st.lists(st.text(max_size=60), max_size=5))
-def test_nothing_at_all_is_a_fault(peer: str, forwarded: list[str]) -> None:
+def test_no_peer_and_no_header_makes_the_parser_fail(peer: str, forwarded: list[str]) -> None:
     assert client_address(peer, forwarded, TRUSTED)
     assert client_address(PROXY, forwarded, TRUSTED)
 
 
-# Over HTTP: whether it is counted so, and what is logged
+# Over HTTP: the windows, and the warning
 
 
-async def spent_by(server: Server, *values: str) -> bool:
-    """Whether the window of requests without a key is full for who comes with this X-Forwarded-For."""
+async def is_limited(server: Server, *values: str) -> bool:
+    """Whether the window of requests without a key is full for this X-Forwarded-For; the request counts in it."""
     headers = [("Content-Type", "application/json"), *(("X-Forwarded-For", value) for value in values)]
     async with server.session.post(server.url, headers=headers) as response:
         return response.status == 429
@@ -149,46 +145,46 @@ async def spent_by(server: Server, *values: str) -> bool:
 async def forwarded_warnings(server: Server, *values: str, times: int = 1) -> list[structlog.typing.EventDict]:
     with structlog.testing.capture_logs() as logs:
         for _ in range(times):
-            await spent_by(server, *values)
+            await is_limited(server, *values)
     return [line for line in logs if line["event"] == "forwarded_for_ignored"]
 
 
 async def test_behind_a_trusted_proxy_every_client_has_a_window_of_its_own(serve: Serve) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32", MCP_RATE_LIMIT_PRE_AUTH_PER_IP="1")
     for client in ("198.51.100.1", "198.51.100.2", "2001:db8:0:1::1", "2001:db8:0:2::1"):
-        assert not await spent_by(server, client)
-        assert await spent_by(server, client)
-    assert await spent_by(server, "2001:db8:0:1:ffff::9")  # the same /64
-    assert await spent_by(server, "::ffff:198.51.100.1")
-    assert await spent_by(server, "8.8.8.8, 198.51.100.1:5000")
-    assert await spent_by(server, "8.8.8.8", "198.51.100.1")
-    assert not await spent_by(server, "198.51.100.1, 8.8.8.8")
+        assert not await is_limited(server, client)
+        assert await is_limited(server, client)
+    assert await is_limited(server, "2001:db8:0:1:ffff::9")  # the same /64
+    assert await is_limited(server, "::ffff:198.51.100.1")
+    assert await is_limited(server, "8.8.8.8, 198.51.100.1:5000")
+    assert await is_limited(server, "8.8.8.8", "198.51.100.1")
+    assert not await is_limited(server, "198.51.100.1, 8.8.8.8")
 
 
-async def test_from_a_peer_that_is_not_trusted_it_is_ignored_and_warned_about_once(serve: Serve) -> None:
+async def test_forwarded_addresses_from_an_untrusted_peer_are_ignored_with_one_warning(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PRE_AUTH_PER_IP="3")
     warnings = await forwarded_warnings(server, "198.51.100.1", times=2)
     assert [(line["log_level"], line["peer"]) for line in warnings] == [("warning", "127.0.0.1")]
     assert "MCP_TRUSTED_PROXIES" in warnings[0]["fix"]
     assert "198.51.100.1" not in str(warnings)
     assert await forwarded_warnings(server, "198.51.100.2") == []
-    assert await spent_by(server, "198.51.100.3")
+    assert await is_limited(server, "198.51.100.3")
 
 
-async def test_a_peer_outside_the_trusted_ranges_is_warned_about(serve: Serve) -> None:
+async def test_a_peer_outside_the_trusted_ranges_causes_one_warning(serve: Serve) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="10.0.0.0/8")
     assert len(await forwarded_warnings(server, "198.51.100.1", times=3)) == 1
 
 
 @pytest.mark.parametrize("forwarded", ["127.0.0.1", "unknown", "198.51.100.1"])
-async def test_a_trusted_peer_is_never_warned_about_whatever_it_forwards(serve: Serve, forwarded: str) -> None:
+async def test_a_trusted_peer_never_causes_a_warning(serve: Serve, forwarded: str) -> None:
     """The proxy's own health checks forward its own address."""
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32")
     assert await forwarded_warnings(server, forwarded) == []
 
 
-async def test_long_headers_of_forwarded_addresses_are_not_kept(serve: Serve) -> None:
-    """Anybody can send them, trusted or not, as soon as a proxy is configured."""
+async def test_long_forwarded_headers_are_not_cached(serve: Serve) -> None:
+    """Anybody can send them, through a trusted proxy or not."""
     server = await serve(MCP_TRUSTED_PROXIES="10.0.0.0/8")
     await server.request("GET", "/healthz")
     tracemalloc.start()

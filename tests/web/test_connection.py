@@ -1,8 +1,13 @@
-"""One connection for many requests: whatever was refused on it, the next request is answered."""
+"""A connection: the aiohttp internals that it is built on, and that it stays usable after a rejection."""
 
 import aiohttp
 import pytest
+from aiohttp import streams, web, web_protocol
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
 
+from runflow_mcp.web import connection
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, Server
 
@@ -11,8 +16,33 @@ KEYED = {"Authorization": "Bearer rf_live_sandbox", "Content-Type": "application
 GENERATE = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate","arguments":%s}}'
 
 
-class Counted:
-    """A session on one connection that counts how often it had to be made."""
+async def _unused(_request: web.BaseRequest) -> web.StreamResponse:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (RequestHandler, "_manager _loop _messages _request_count _current_request _waiter"),
+        (RequestHandler, "handle_error finish_response log_exception"),
+        (web_protocol, "_ErrInfo"),
+        (streams, "EMPTY_PAYLOAD"),
+        (lambda: web.Server(_unused), "_loop _kwargs"),
+        (web.AppRunner, "_make_server _shutdown_timeout"),
+        (lambda: BadHttpMessage("text"), "message"),
+        (lambda: StreamWriter(None, None), "output_size"),  # type: ignore[arg-type]
+    ],
+    ids=["RequestHandler", "its hooks", "web_protocol", "streams", "Server", "AppRunner", "BadHttpMessage", "writer"],
+)
+async def test_aiohttp_has_the_internals_that_the_docstring_lists(owner: object, names: str) -> None:
+    subject = owner() if callable(owner) and not isinstance(owner, type) else owner
+    for name in names.split():
+        assert hasattr(subject, name), f"this aiohttp ({aiohttp.__version__}) has no {name}"
+        assert name in str(connection.__doc__)
+
+
+class CountingSession:
+    """A session with at most one connection, which counts how many connections it makes."""
 
     def __init__(self, server: Server) -> None:
         self.made = 0
@@ -52,33 +82,35 @@ class Counted:
         ("POST", "/mcp", {**KEYED, "Accept": BOTH}, GENERATE % b'{"model":"sandbox/failing","input":{}}', 200),
     ],
 )
-async def test_the_connection_stays_usable(
+async def test_a_connection_stays_usable_after_any_answer(
     server: Server, *, method: str, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
-    counted = Counted(server)
-    async with counted.server.session:
+    session = CountingSession(server)
+    async with session.server.session:
         for _ in range(3):
-            answer = await counted.server.request(method, path, headers=headers, data=body)
+            answer = await session.server.request(method, path, headers=headers, data=body)
             assert answer.status == status
-            assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 1
+            assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 1
 
 
-async def test_a_json_answer_after_line_feeds_leaves_it_usable(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_connection_stays_usable_after_a_json_answer_with_line_feeds(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(500), times=6)
-    counted = Counted(server)
-    async with counted.server.session:
-        answer = await counted.server.generate()
+    session = CountingSession(server)
+    async with session.server.session:
+        answer = await session.server.generate()
         assert answer.content.startswith(b"\n")
-        assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 1
+        assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 1
 
 
 @pytest.mark.parametrize("size", [300_000, 1_000_000])
-async def test_after_a_body_over_the_cap_it_is_closed_and_the_refusal_still_seen(server: Server, size: int) -> None:
-    counted = Counted(server)
-    async with counted.server.session:
-        answer = await counted.server.request("POST", "/mcp", headers=KEYED, data=b" " * size)
+async def test_a_body_over_the_cap_closes_the_connection_after_the_rejection_is_read(server: Server, size: int) -> None:
+    session = CountingSession(server)
+    async with session.server.session:
+        answer = await session.server.request("POST", "/mcp", headers=KEYED, data=b" " * size)
         assert answer.status == 413
-        assert (await counted.server.rpc("ping")).result == {}
-    assert counted.made == 2
+        assert (await session.server.rpc("ping")).result == {}
+    assert session.made == 2

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.serving import BOTH, KEY, MODEL, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
-from tests.web.test_raw_sockets import PING, at, connect, message
+from tests.web.raw_connection import PING, at, connect, message
 
-#: Virtual seconds within which every connection is answered or closed: the keep-alive time, and a wait's ceiling.
+#: Virtual seconds within which every connection is answered or closed: above the keep-alive time and the longest wait.
 PATIENCE = 700.0
 UNLIMITED = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
 INTERNAL_ERROR = -32603
@@ -79,7 +79,7 @@ _BODIES = [b"", PING, b"{", b"5\r\nhello\r\n0\r\n\r\n", b"28\r\n" + PING + b"\r\
 
 
 def some_request(random: Random) -> bytes:
-    """A request that is right, odd or broken, and sometimes damaged in a few of its bytes."""
+    """A valid, unusual or broken request, sometimes damaged in a few of its bytes."""
     if random.random() < 0.5:
         data = message(*random.sample(_HEADERS, random.randint(0, 3)), line=random.choice(_LINES))
     else:
@@ -102,23 +102,23 @@ def some_request(random: Random) -> bytes:
     return data
 
 
-async def everything_said(server: Server, clock: VirtualClock, pieces: list[bytes]) -> bytes:
-    """All that comes back for these bytes, sent with pauses between them, until the connection ends."""
-    async with connect(server) as wire, asyncio.timeout(PATIENCE):
-        said = b""
+async def everything_received(server: Server, clock: VirtualClock, pieces: list[bytes]) -> bytes:
+    """All bytes that come back for these pieces, sent with pauses between them, until the connection ends."""
+    async with connect(server) as connection, asyncio.timeout(PATIENCE):
+        received = b""
         try:
             for piece in pieces:
-                await wire.send(at(server, piece))
+                await connection.send(at(server, piece))
                 await clock.sleep(0.01)
-            while data := await wire.reader.read(65_536):
-                said += data
+            while data := await connection.reader.read(65_536):
+                received += data
         except ConnectionError:
             pass
-        return said
+        return received
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_is_sent_each_answer_is_sound_and_the_connection_ends_in_time(
+async def test_any_bytes_on_a_socket_get_valid_answers_and_the_connection_ends(
     serve: Serve, clock: VirtualClock, seed: int
 ) -> None:
     server = await serve(**UNLIMITED, MCP_TRUSTED_PROXIES="127.0.0.1/32")
@@ -127,15 +127,15 @@ async def test_whatever_is_sent_each_answer_is_sound_and_the_connection_ends_in_
         data = some_request(random)
         cuts = sorted(random.choices(range(len(data) + 1), k=random.choice([0, 0, 1, 3])))
         pieces = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-        said = await everything_said(server, clock, pieces)
-        example = f"seed {seed}, example {number}: {pieces!r}: {said!r}"
-        assert said.startswith(b"HTTP/1.") or not said, example
-        statuses = [int(status) for status in _STATUS.findall(said)]
+        received = await everything_received(server, clock, pieces)
+        example = f"seed {seed}, example {number}: {pieces!r}: {received!r}"
+        assert received.startswith(b"HTTP/1.") or not received, example
+        statuses = [int(status) for status in _STATUS.findall(received)]
         assert max(statuses, default=0) < 500, example
-        assert b"text/plain" not in said, example
-        assert b"text/html" not in said, example
-        assert said.count(b"X-Request-Id: ") == len(statuses) - statuses.count(100), example
-        # The server is as well as before.
+        assert b"text/plain" not in received, example
+        assert b"text/html" not in received, example
+        assert received.count(b"X-Request-Id: ") == len(statuses) - statuses.count(100), example
+        # The server still works.
         assert (await server.post(PING)).status == 200, example
 
 
@@ -164,7 +164,7 @@ values = st.recursive(
 
 
 def either(*right: Any) -> st.SearchStrategy[Any]:
-    """One of the values that fit, mostly, or any other."""
+    """Mostly one of the valid values, else any."""
     return st.one_of(st.sampled_from(right), st.sampled_from(right), values)
 
 
@@ -220,17 +220,17 @@ bodies = st.one_of(messages, messages, st.lists(messages, max_size=4), values)
 revisions = st.sampled_from([None, None, "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28", "1999-01-01", ""])
 
 
-def assert_sound(answer: Answer, example: object) -> None:
-    """An answer that a client can read, and no fault of ours in it."""
+def assert_valid(answer: Answer, example: object) -> None:
+    """A valid response without an internal error."""
     assert answer.status < 500, example
     assert answer.headers["X-Request-Id"], example
     if answer.status == 202:
         assert answer.content == b"", example
         return
-    said = answer.events if answer.is_stream else answer.json
-    for one in said if isinstance(said, list) else [said]:
-        assert one["jsonrpc"] == "2.0", example
-        assert one.get("error", {}).get("code") != INTERNAL_ERROR, example
+    messages = answer.events if answer.is_stream else answer.json
+    for response in messages if isinstance(messages, list) else [messages]:
+        assert response["jsonrpc"] == "2.0", example
+        assert response.get("error", {}).get("code") != INTERNAL_ERROR, example
 
 
 @settings(
@@ -240,7 +240,7 @@ def assert_sound(answer: Answer, example: object) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(body=bodies, revision=revisions, streams=st.booleans())
-async def test_whatever_json_is_posted_the_answer_is_sound(
+async def test_any_json_in_a_body_gets_a_valid_answer(
     fuzzed: Server, body: object, revision: str | None, *, streams: bool
 ) -> None:
     headers = {} if revision is None else {"MCP-Protocol-Version": revision}
@@ -248,12 +248,12 @@ async def test_whatever_json_is_posted_the_answer_is_sound(
     with structlog.testing.capture_logs() as logs:
         async with asyncio.timeout(PATIENCE):
             answer = await fuzzed.post(data, accept=BOTH if streams else None, headers=headers)
-    assert_sound(answer, data)
+    assert_valid(answer, data)
     assert [line["event"] for line in logs if line["log_level"] in ("error", "critical")] == [], data
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_whatever_bytes_are_posted_the_answer_is_sound(fuzzed: Server, seed: int) -> None:
+async def test_any_bytes_in_a_body_get_a_valid_answer(fuzzed: Server, seed: int) -> None:
     random = Random(seed)
     whole = json.dumps(
         {
@@ -273,10 +273,10 @@ async def test_whatever_bytes_are_posted_the_answer_is_sound(fuzzed: Server, see
         for _ in range(random.randint(1, 3)):
             place = random.randrange(len(data))
             data[place : place + random.choice([0, 0, 1, 10])] = random.choice(pieces)
-        assert_sound(await fuzzed.post(bytes(data)), (seed, number, bytes(data)))
+        assert_valid(await fuzzed.post(bytes(data)), (seed, number, bytes(data)))
 
 
 @pytest.fixture
 async def fuzzed(serve: Serve) -> Server:
-    """A server without limits that count; runs are slow to it, but not to the test."""
+    """A server without rate limits in effect."""
     return await serve(**UNLIMITED)

@@ -10,7 +10,7 @@ from tests.serving import Serve, Server
 
 
 @pytest.mark.parametrize("headers", [{}, {"Host": "10.0.0.1"}, {"Origin": "http://evil.example"}], ids=str)
-async def test_healthz_answers_whoever_asks(server: Server, headers: dict[str, str]) -> None:
+async def test_healthz_answers_any_host_and_any_caller(server: Server, headers: dict[str, str]) -> None:
     answer = await server.request("GET", "/healthz", headers=headers)
     assert answer.status == 200
     assert answer.json == {"status": "ok", "version": __version__}
@@ -31,7 +31,7 @@ async def test_probes_are_not_limited(server: Server, path: str) -> None:
     assert {answer.status for answer in answers} == {200}
 
 
-async def test_readyz_is_ready_once_the_catalog_has_come(server: Server) -> None:
+async def test_readyz_is_ready_once_the_catalog_has_arrived(server: Server) -> None:
     await server.services.clock.sleep(1)
     answer = await server.request("GET", "/readyz", headers={"Host": "10.0.0.1"})
     assert answer.status == 200
@@ -41,7 +41,7 @@ async def test_readyz_is_ready_once_the_catalog_has_come(server: Server) -> None
     assert answer.json["limits"]["store"] == "memory"
 
 
-async def test_readyz_waits_five_seconds_for_the_catalog_and_no_longer(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_readyz_waits_at_most_five_seconds_for_the_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Hang(20), times=None)
     server = await serve()
     starting = await server.request("GET", "/readyz")
@@ -55,7 +55,7 @@ async def test_readyz_waits_five_seconds_for_the_catalog_and_no_longer(serve: Se
     assert ready.json["catalog"] == {"state": "missing"}
 
 
-async def test_a_catalog_that_cannot_be_had_is_no_reason_against_it(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_missing_catalog_does_not_make_a_server_unready(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Respond(500), times=None)
     server = await serve()
     await server.services.clock.sleep(0.1)
@@ -65,7 +65,7 @@ async def test_a_catalog_that_cannot_be_had_is_no_reason_against_it(serve: Serve
     assert (await server.generate()).structured["status"] == "succeeded"
 
 
-async def test_a_stale_catalog_is_said_to_be_stale(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_readyz_reports_a_stale_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="10000")
     await server.services.clock.sleep(1)
     sandbox.script.add(Route.CATALOG, Respond(500), times=None)
@@ -76,7 +76,7 @@ async def test_a_stale_catalog_is_said_to_be_stale(serve: Serve, sandbox: Script
     assert answer.json["catalog"]["stale_seconds"] >= 19
 
 
-async def test_while_draining_it_lives_and_is_not_ready(server: Server) -> None:
+async def test_a_draining_server_is_alive_but_not_ready(server: Server) -> None:
     await server.services.clock.sleep(1)
     server.services.inflight.drain(asyncio.get_running_loop().time() + 8)
     answer = await server.request("GET", "/readyz")

@@ -1,116 +1,30 @@
-"""Every refusal of the HTTP edge, byte by byte: what clients send that no HTTP library would."""
+"""Requests that no HTTP library would send, written byte by byte, and how each is answered or rejected."""
 
 import asyncio
-import contextlib
 import logging
 import tracemalloc
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
 import orjson
 import pytest
-from multidict import CIMultiDict
 
-from tests.serving import KEY, Answer, Serve, Server
+from tests.serving import Answer, Serve, Server
 from tests.virtual_time import VirtualClock
+from tests.web.error_shapes import rejection_of
+from tests.web.raw_connection import PING, RawConnection, at, chunked, connect, exchange, message
 
-PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 PONG = {"jsonrpc": "2.0", "id": 1, "result": {}}
 CAP = 262_144
 MIB = 1024 * 1024
-#: Seconds after the promised ones in which something is still punctual.
+#: Seconds by which something may come later than promised.
 SLACK = 0.5
 
 
-@attrs.frozen
-class Wire:
-    """One connection, driven by hand."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def answer(self, *, bodyless: bool = False) -> Answer:
-        """The next HTTP answer on this connection. ``bodyless``: it is one to HEAD."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status_line, *lines = head.rstrip("\r\n").split("\r\n")
-        headers: CIMultiDict[str] = CIMultiDict()
-        for line in lines:
-            name, _, value = line.partition(": ")
-            headers.add(name, value)
-        version, status_code, *_ = status_line.split()
-        assert version in ("HTTP/1.0", "HTTP/1.1")
-        status = int(status_code)
-        length = 0 if bodyless or status < 200 else int(headers.get("Content-Length", "0"))
-        return Answer(status, headers, await self.reader.readexactly(length))
-
-    async def closed(self) -> bool:
-        """Whether the server ends the connection, with nothing more to say."""
-        try:
-            return await self.reader.read(1) == b""
-        except ConnectionError:
-            return True
-
-
-@asynccontextmanager
-async def connect(server: Server) -> AsyncIterator[Wire]:
-    address = urlsplit(server.origin)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    try:
-        yield Wire(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-def at(server: Server, data: bytes) -> bytes:
-    """The bytes with ``@HOST`` as the server's own host and port."""
-    return data.replace(b"@HOST", urlsplit(server.origin).netloc.encode())
-
-
-def message(
-    *extra: bytes, line: bytes = b"POST /mcp HTTP/1.1", without: Sequence[str] = (), body: bytes = PING
-) -> bytes:
-    """A request that is right but for what the test changes; ``without``: its ordinary headers left out."""
-    headers = {
-        "Host": "@HOST",
-        "Authorization": f"Bearer {KEY}",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-    }
-    kept = [f"{name}: {value}".encode() for name, value in headers.items() if name not in without]
-    return b"\r\n".join([line, *kept, *extra, b"", body])
-
-
-def chunked(*chunks: bytes) -> bytes:
-    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-
-
-async def exchange(server: Server, data: bytes, *, bodyless: bool = False) -> Answer:
-    """The answer to these bytes on a connection of their own."""
-    async with connect(server) as wire:
-        await wire.send(at(server, data))
-        return await wire.answer(bodyless=bodyless)
-
-
 def assert_rejected(answer: Answer, status: int, code: str) -> None:
-    """Check a refusal in every part."""
-    assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (status, "application/json")
-    error = answer.json["error"]
-    assert answer.json == {"jsonrpc": "2.0", "id": None, "error": error}
-    assert list(answer.json) == ["jsonrpc", "id", "error"]
-    assert (error["code"], error["data"]["code"]) == (status, code)
-    assert error["data"]["request_id"] == answer.headers["X-Request-Id"]
-    assert error["message"].endswith((".", "<key>"))
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
-    assert ("Retry-After" in answer.headers) == (status == 429)
+    rejection_of(answer, code)
+    assert answer.status == status
 
 
 def assert_plain_error(answer: Answer, status: int, error: str) -> None:
@@ -120,12 +34,12 @@ def assert_plain_error(answer: Answer, status: int, error: str) -> None:
     assert answer.headers["X-Request-Id"]
 
 
-async def still_usable(server: Server, wire: Wire) -> bool:
-    await wire.send(at(server, message()))
-    return bool((await wire.answer()).json == PONG)
+async def still_usable(server: Server, connection: RawConnection) -> bool:
+    await connection.send(at(server, message()))
+    return bool((await connection.answer()).json == PONG)
 
 
-# The table of refusals
+# The table of rejections
 
 HOST, ORIGIN, MEDIA = (403, "host_rejected"), (403, "origin_rejected"), (415, "unsupported_media_type")
 MISSING, MALFORMED, BAD = (401, "missing_authorization"), (401, "malformed_authorization"), (400, "bad_request")
@@ -152,7 +66,7 @@ def authorization(*values: bytes) -> bytes:
     return message(*(b"Authorization: " + value for value in values), without=["Authorization"])
 
 
-REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
+REJECTED: dict[str, tuple[bytes, tuple[int, str]]] = {
     "evil host": (host(b"evil.example.com"), HOST),
     "evil host, our port": (host(b"evil.example.com:8080"), HOST),
     "no port": (host(b"127.0.0.1"), HOST),
@@ -164,8 +78,8 @@ REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
     "two hosts in one header": (host(b"@HOST, evil.example.com"), HOST),
     "empty host": (host(b""), HOST),
     "wildcard host": (host(b"*"), HOST),
-    "host that is no host": (host(b"a:b:c"), HOST),
-    "host that is no text": (host(b"\xff\xfe"), HOST),
+    "a host that is not a host name": (host(b"a:b:c"), HOST),
+    "a host that is not text": (host(b"\xff\xfe"), HOST),
     "host with a path": (host(b"@HOST/mcp"), HOST),
     "no host": (message(without=["Host"]), BAD),
     "no host in HTTP/1.0": (message(line=b"POST /mcp HTTP/1.0", without=["Host"]), BAD),
@@ -238,11 +152,11 @@ REFUSED: dict[str, tuple[bytes, tuple[int, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("data", "refusal"), REFUSED.values(), ids=REFUSED)
-async def test_a_refusal_has_the_promised_status_and_shape(
-    server: Server, data: bytes, refusal: tuple[int, str]
+@pytest.mark.parametrize(("data", "rejection"), REJECTED.values(), ids=REJECTED)
+async def test_a_rejection_has_the_promised_status_and_shape(
+    server: Server, data: bytes, rejection: tuple[int, str]
 ) -> None:
-    assert_rejected(await exchange(server, data), *refusal)
+    assert_rejected(await exchange(server, data), *rejection)
 
 
 ACCEPTED: dict[str, bytes] = {
@@ -282,7 +196,7 @@ ACCEPTED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
-async def test_what_is_unusual_but_right_is_answered(server: Server, data: bytes) -> None:
+async def test_an_unusual_but_valid_request_is_answered(server: Server, data: bytes) -> None:
     port = str(urlsplit(server.origin).port).encode()
     answer = await exchange(server, data.replace(b"@PORT", port))
     assert (answer.status, answer.json) == (200, PONG)
@@ -300,7 +214,7 @@ async def test_the_public_host_is_accepted_with_and_without_its_port(serve: Serv
 
 
 @pytest.mark.parametrize("value", [b"evil.example.com", b"a:b:c", b"\xff\xfe", b"[", b"", b"a b", b'"'])
-async def test_with_any_host_allowed_no_host_is_a_fault(serve: Serve, value: bytes) -> None:
+async def test_with_any_host_allowed_every_host_passes(serve: Serve, value: bytes) -> None:
     server = await serve(MCP_ALLOWED_HOSTS="*")
     assert (await exchange(server, host(value))).status == 200
     assert_rejected(await exchange(server, message(b"Host: " + value, without=["Host", "Authorization"])), *MISSING)
@@ -309,7 +223,7 @@ async def test_with_any_host_allowed_no_host_is_a_fault(serve: Serve, value: byt
     assert (await exchange(server, absolute)).status == 200
 
 
-async def test_a_401_says_where_to_learn_more_and_how_to_send_the_key(server: Server) -> None:
+async def test_a_401_points_to_the_metadata_and_says_how_to_send_the_key(server: Server) -> None:
     answer = await exchange(server, message(without=["Authorization"]))
     metadata = f"{server.origin}/.well-known/oauth-protected-resource"
     assert answer.headers["WWW-Authenticate"] == (
@@ -321,7 +235,7 @@ async def test_a_401_says_where_to_learn_more_and_how_to_send_the_key(server: Se
     )
 
 
-async def test_pages_of_an_allowed_origin_can_read_refusals(server: Server) -> None:
+async def test_pages_of_an_allowed_origin_can_read_rejections(server: Server) -> None:
     answer = await exchange(server, message(b"Origin: http://@HOST", without=["Authorization"]))
     assert answer.status == 401
     assert answer.headers["Access-Control-Allow-Origin"] == server.origin
@@ -340,7 +254,7 @@ OUR_HOST = b"Host: @HOST"
 
 
 @pytest.mark.parametrize(
-    ("extra", "line", "refusal"),
+    ("extra", "line", "rejection"),
     [
         ([EVIL_HOST, NULL, TEXT, TOO_LONG, SHORT_KEY], b"POST /nothing HTTP/1.1", HOST),
         ([OUR_HOST, NULL, TEXT, TOO_LONG, SHORT_KEY], b"POST /nothing HTTP/1.1", ORIGIN),
@@ -355,18 +269,18 @@ OUR_HOST = b"Host: @HOST"
     ],
     ids=["host", "origin", "path", "method", "media type", "length", "bearer", "bearer of a GET", "of a DELETE", "405"],
 )
-async def test_the_first_guard_that_objects_decides_and_the_body_is_not_awaited(
-    server: Server, clock: VirtualClock, extra: list[bytes], line: bytes, refusal: tuple[int, str]
+async def test_the_first_guard_that_rejects_decides_without_waiting_for_the_body(
+    server: Server, clock: VirtualClock, extra: list[bytes], line: bytes, rejection: tuple[int, str]
 ) -> None:
     answer = await exchange(server, message(*extra, line=line, without=ALL, body=b""))
     assert clock.monotonic() == 0
-    if refusal[1]:
-        assert_rejected(answer, *refusal)
+    if rejection[1]:
+        assert_rejected(answer, *rejection)
     else:
-        assert_plain_error(answer, refusal[0], "not_found" if refusal[0] == 404 else "method_not_allowed")
+        assert_plain_error(answer, rejection[0], "not_found" if rejection[0] == 404 else "method_not_allowed")
 
 
-async def test_a_full_window_comes_before_the_body_and_after_the_bearer(serve: Serve, clock: VirtualClock) -> None:
+async def test_the_windows_are_checked_after_the_bearer_and_before_the_body(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="1")
     await exchange(server, message())
     unsent = message(b"Content-Length: 40", without=["Content-Length"], body=b"")
@@ -376,7 +290,7 @@ async def test_a_full_window_comes_before_the_body_and_after_the_bearer(serve: S
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nope", b"\xff", b"[" * 5000], ids=["empty", "{", "nope", "ff", "deep"])
-async def test_json_that_cannot_be_read_is_a_parse_error_and_no_refusal(server: Server, body: bytes) -> None:
+async def test_json_that_cannot_be_parsed_is_a_parse_error_and_not_a_rejection(server: Server, body: bytes) -> None:
     answer = await exchange(server, message(body=body))
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
     assert answer.json["error"]["code"] == -32700
@@ -384,7 +298,7 @@ async def test_json_that_cannot_be_read_is_a_parse_error_and_no_refusal(server: 
     assert answer.headers["X-Request-Id"]
 
 
-# What is no HTTP request
+# Bytes that are not an HTTP request
 
 NO_REQUEST: dict[str, bytes] = {
     "TLS": bytes.fromhex("16030102000100010001fc030300") + b"\r\n\r\n",
@@ -440,41 +354,39 @@ TOO_LARGE: dict[str, bytes] = {
 async def test_a_head_over_the_limit_is_a_431_and_the_connection_ends(
     server: Server, clock: VirtualClock, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, data))
-        answer = await wire.answer()
+    async with connect(server) as connection:
+        await connection.send(at(server, data))
+        answer = await connection.answer()
         assert_rejected(answer, 431, "head_too_large")
         assert "aaa" not in answer.json["error"]["message"]
-        assert await wire.closed()
+        assert await connection.closed()
     assert clock.monotonic() < SLACK
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert (await exchange(server, message())).status == 200
 
 
 @pytest.mark.parametrize("data", NO_REQUEST.values(), ids=NO_REQUEST)
-async def test_what_is_no_request_gets_a_json_400_and_the_connection_ends(
+async def test_bytes_that_are_not_http_get_a_json_400_and_the_connection_ends(
     server: Server, clock: VirtualClock, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, data))
-        assert_rejected(await wire.answer(), *BAD)
-        assert await wire.closed()
+    async with connect(server) as connection:
+        await connection.send(at(server, data))
+        assert_rejected(await connection.answer(), *BAD)
+        assert await connection.closed()
     assert clock.monotonic() < SLACK
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert (await exchange(server, message())).status == 200
 
 
-async def test_a_broken_chunk_after_a_while_ends_the_request_that_is_being_read(
-    server: Server, clock: VirtualClock
-) -> None:
-    async with connect(server) as wire:
+async def test_a_broken_chunk_ends_the_request_whose_body_is_being_read(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
         begun = message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(PING[:9]))
-        await wire.send(at(server, begun))
+        await connection.send(at(server, begun))
         await clock.sleep(1)
-        await wire.send(b"zz\r\n")
-        answer = await wire.answer()
+        await connection.send(b"zz\r\n")
+        answer = await connection.answer()
         assert_rejected(answer, *BAD)
-        assert await wire.closed()
+        assert await connection.closed()
     assert (await exchange(server, message())).status == 200
 
 
@@ -502,7 +414,7 @@ async def test_a_broken_chunk_after_a_while_ends_the_request_that_is_being_read(
         (b"CONNECT @HOST HTTP/1.1", 404, "not_found"),
     ],
 )
-async def test_other_paths_and_methods_get_json_too(server: Server, line: bytes, status: int, error: str) -> None:
+async def test_other_paths_and_methods_get_json_errors(server: Server, line: bytes, status: int, error: str) -> None:
     answer = await exchange(server, message(line=line))
     assert_plain_error(answer, status, error)
     if status == 404:
@@ -520,12 +432,12 @@ async def test_other_paths_and_methods_get_json_too(server: Server, line: bytes,
     [(b"HEAD /mcp HTTP/1.1", 405), (b"HEAD /healthz HTTP/1.1", 200), (b"HEAD /nothing HTTP/1.1", 404)],
 )
 async def test_an_answer_to_head_has_no_body(server: Server, line: bytes, status: int) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, message(line=line)))
-        answer = await wire.answer(bodyless=True)
+    async with connect(server) as connection:
+        await connection.send(at(server, message(line=line)))
+        answer = await connection.answer(bodyless=True)
         assert answer.status == status
         assert answer.headers["X-Request-Id"]
-        assert await still_usable(server, wire)
+        assert await still_usable(server, connection)
 
 
 @pytest.mark.parametrize(
@@ -546,7 +458,9 @@ async def test_an_answer_to_head_has_no_body(server: Server, line: bytes, status
     [message(), message(without=["Authorization"]), target(b"/nothing"), host(b"evil.example.com")],
     ids=["200", "401", "404", "403"],
 )
-async def test_an_answer_bears_the_id_of_its_request(server: Server, data: bytes, sent: bytes, *, kept: bool) -> None:
+async def test_an_answer_carries_the_id_of_its_request_byte_by_byte(
+    server: Server, data: bytes, sent: bytes, *, kept: bool
+) -> None:
     head, _, body = data.partition(b"\r\n\r\n")
     answer = await exchange(server, head + b"\r\nX-Request-Id: " + sent + b"\r\n\r\n" + body)
     assert (answer.headers["X-Request-Id"] == sent.decode()) == kept
@@ -560,17 +474,17 @@ def expecting(*extra: bytes, line: bytes = b"POST /mcp HTTP/1.1", without: Seque
     return message(b"Expect: 100-continue", *extra, line=line, without=without)[: -len(PING)]
 
 
-async def test_a_body_that_is_wanted_is_asked_for_and_answered(server: Server) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, expecting()))
-        assert (await wire.answer()).status == 100
-        await wire.send(PING)
-        assert (await wire.answer()).json == PONG
-        assert await still_usable(server, wire)
+async def test_an_expected_body_gets_100_continue_and_an_answer(server: Server) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, expecting()))
+        assert (await connection.answer()).status == 100
+        await connection.send(PING)
+        assert (await connection.answer()).json == PONG
+        assert await still_usable(server, connection)
 
 
 @pytest.mark.parametrize(
-    ("data", "refusal"),
+    ("data", "rejection"),
     [
         (expecting(b"Content-Length: 262145", without=["Content-Length"]), LARGE),
         (expecting(without=["Authorization"]), MISSING),
@@ -580,37 +494,35 @@ async def test_a_body_that_is_wanted_is_asked_for_and_answered(server: Server) -
     ],
     ids=["too large", "no bearer", "host", "origin", "encoding"],
 )
-async def test_a_body_that_is_refused_unseen_is_not_asked_for(
-    server: Server, data: bytes, refusal: tuple[int, str]
-) -> None:
-    assert_rejected(await exchange(server, data), *refusal)
+async def test_a_rejected_request_gets_no_100_continue(server: Server, data: bytes, rejection: tuple[int, str]) -> None:
+    assert_rejected(await exchange(server, data), *rejection)
 
 
-async def test_a_body_that_was_asked_for_and_does_not_come_is_a_timeout(server: Server) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, expecting()))
-        assert (await wire.answer()).status == 100
-        assert_rejected(await wire.answer(), 408, "body_timeout")
-        assert await wire.closed()
+async def test_a_body_that_does_not_follow_100_continue_is_a_timeout(server: Server) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, expecting()))
+        assert (await connection.answer()).status == 100
+        assert_rejected(await connection.answer(), 408, "body_timeout")
+        assert await connection.closed()
 
 
-async def test_a_body_that_came_at_once_is_not_asked_for(server: Server) -> None:
+async def test_a_body_that_came_with_its_head_gets_no_100_continue(server: Server) -> None:
     assert (await exchange(server, message(b"Expect: 100-continue"))).json == PONG
 
 
-async def test_http_1_0_knows_no_interim_answers(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, expecting(line=b"POST /mcp HTTP/1.0")))
+async def test_http_1_0_gets_no_100_continue(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, expecting(line=b"POST /mcp HTTP/1.0")))
         await clock.sleep(1)
-        await wire.send(PING)
-        assert (await wire.answer()).json == PONG
+        await connection.send(PING)
+        assert (await connection.answer()).json == PONG
 
 
 @pytest.mark.parametrize(
     ("line", "status"),
     [(b"POST /mcp HTTP/1.1", 200), (b"GET /healthz HTTP/1.1", 200), (b"GET /nothing HTTP/1.1", 404)],
 )
-async def test_an_expectation_that_nobody_knows_is_answered_in_json(server: Server, line: bytes, status: int) -> None:
+async def test_an_unknown_expectation_is_answered_in_json(server: Server, line: bytes, status: int) -> None:
     answer = await exchange(server, message(b"Expect: the-unexpected", line=line))
     assert answer.status in (status, 400, 417)
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -622,54 +534,52 @@ async def test_an_expectation_that_nobody_knows_is_answered_in_json(server: Serv
 
 @pytest.mark.parametrize(("size", "status"), [(CAP - 1, 200), (CAP, 200), (CAP + 1, 413)])
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_the_cap_is_exact(server: Server, size: int, status: int, *, in_chunks: bool) -> None:
+async def test_the_body_cap_is_exact(server: Server, size: int, status: int, *, in_chunks: bool) -> None:
     body = PING + b" " * (size - len(PING))
     if in_chunks:
         pieces = [body[start : start + 50_000] for start in range(0, size, 50_000)]
         data = message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(*pieces, b""))
     else:
         data = message(body=body)
-    async with connect(server) as wire:
-        await wire.send(at(server, data))
-        answer = await wire.answer()
+    async with connect(server) as connection:
+        await connection.send(at(server, data))
+        answer = await connection.answer()
         assert answer.status == status
         if status == 200:
-            assert await still_usable(server, wire)
+            assert await still_usable(server, connection)
         else:
             assert_rejected(answer, *LARGE)
             assert answer.headers["Connection"] == "close"
-            assert await wire.closed()
+            assert await connection.closed()
 
 
-async def test_the_cap_is_a_setting(serve: Serve) -> None:
+async def test_the_body_cap_is_a_setting(serve: Serve) -> None:
     server = await serve(MCP_MAX_BODY_BYTES="1024")
     assert (await exchange(server, message(body=PING + b" " * (1024 - len(PING))))).status == 200
-    refused = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
-    assert_rejected(refused, *LARGE)
-    assert "1024" in refused.json["error"]["message"]
+    rejected = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
+    assert_rejected(rejected, *LARGE)
+    assert "1024" in rejected.json["error"]["message"]
 
 
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_nothing_past_the_cap_is_kept_however_much_comes(
-    server: Server, clock: VirtualClock, *, in_chunks: bool
-) -> None:
+async def test_nothing_past_the_body_cap_is_kept(server: Server, clock: VirtualClock, *, in_chunks: bool) -> None:
     piece = b" " * 65_536
     how = b"Transfer-Encoding: chunked" if in_chunks else b"Content-Length: 100000000"
-    async with connect(server) as wire:
-        await wire.send(at(server, message(how, without=["Content-Length"], body=b"")))
+    async with connect(server) as connection:
+        await connection.send(at(server, message(how, without=["Content-Length"], body=b"")))
         tracemalloc.start()
         try:
             sent = chunked(piece) if in_chunks else piece
             for _ in range(256):  # 16 MiB
-                await wire.send(sent)
+                await connection.send(sent)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert peak < 2 * MIB
-        assert_rejected(await wire.answer(), *LARGE)
-        told = clock.monotonic()
-        assert await wire.closed()
-        assert clock.monotonic() - told < 2 + SLACK
+        assert_rejected(await connection.answer(), *LARGE)
+        rejected_at = clock.monotonic()
+        assert await connection.closed()
+        assert clock.monotonic() - rejected_at < 2 + SLACK
 
 
 DRIBBLING = {
@@ -683,39 +593,39 @@ DRIBBLING = {
 async def test_a_body_that_does_not_arrive_in_ten_seconds_is_a_timeout(
     server: Server, clock: VirtualClock, data: bytes, pause: float
 ) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, data))
+    async with connect(server) as connection:
+        await connection.send(at(server, data))
 
         async def dribble() -> None:
             for _ in range(60):
                 await clock.sleep(pause)
-                wire.writer.write(b" ")
+                connection.writer.write(b" ")
 
         dribbling = asyncio.create_task(dribble())
-        answer = await wire.answer()
+        answer = await connection.answer()
         assert_rejected(answer, 408, "body_timeout")
         assert 10 <= clock.monotonic() < 10 + SLACK
         assert answer.headers["Connection"] == "close"
-        assert await wire.closed()
+        assert await connection.closed()
         assert clock.monotonic() < 12 + SLACK
         dribbling.cancel()
 
 
-async def test_a_body_that_takes_its_time_but_arrives_is_answered(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, message()[:-30]))
+async def test_a_slow_body_within_the_time_limit_is_answered(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, message()[:-30]))
         await clock.sleep(9)
-        await wire.send(PING[-30:])
-        assert (await wire.answer()).json == PONG
-        assert await still_usable(server, wire)
+        await connection.send(PING[-30:])
+        assert (await connection.answer()).json == PONG
+        assert await still_usable(server, connection)
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_an_error(
     server: Server, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for data in DRIBBLING.values():
-        async with connect(server) as wire:
-            await wire.send(at(server, data))
+        async with connect(server) as connection:
+            await connection.send(at(server, data))
             await clock.sleep(1)
     await clock.sleep(20)
     assert (await exchange(server, message())).status == 200
@@ -725,79 +635,79 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
 # The head, and the connection
 
 
-async def test_a_connection_that_says_nothing_is_closed(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as wire:
-        assert await wire.closed()
+async def test_a_connection_without_a_request_is_closed(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
+        assert await connection.closed()
     assert 15 <= clock.monotonic() < 15 + SLACK
 
 
-async def dribble_head(server: Server, wire: Wire, clock: VirtualClock) -> float:
-    """Send a head, one byte a second; the seconds until the connection was closed."""
+async def dribble_head(server: Server, connection: RawConnection, clock: VirtualClock) -> float:
+    """Send a head, one byte per second; the seconds until the connection was closed."""
     began = clock.monotonic()
 
     async def dribble() -> None:
         for byte in at(server, message()):
-            wire.writer.write(bytes([byte]))
+            connection.writer.write(bytes([byte]))
             await clock.sleep(1)
 
     dribbling = asyncio.create_task(dribble())
-    assert await wire.closed()
+    assert await connection.closed()
     dribbling.cancel()
     return clock.monotonic() - began
 
 
-async def test_a_head_that_dribbles_is_cut_off_after_15_seconds(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as wire:
-        assert 15 <= await dribble_head(server, wire, clock) < 15 + SLACK
+async def test_a_head_that_takes_over_15_seconds_ends_the_connection(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
+        assert 15 <= await dribble_head(server, connection, clock) < 15 + SLACK
 
 
 @pytest.mark.parametrize("idle", [0, 14, 59])
-async def test_a_head_that_dribbles_on_a_used_connection_too(server: Server, clock: VirtualClock, idle: float) -> None:
-    async with connect(server) as wire:
+async def test_a_slow_head_on_a_used_connection_ends_it(server: Server, clock: VirtualClock, idle: float) -> None:
+    async with connect(server) as connection:
         for _ in range(2):
-            assert await still_usable(server, wire)
+            assert await still_usable(server, connection)
         await clock.sleep(idle)
-        assert 15 <= await dribble_head(server, wire, clock) < 15 + SLACK
+        assert 15 <= await dribble_head(server, connection, clock) < 15 + SLACK
 
 
-async def test_an_idle_connection_is_kept_for_longer_than_a_proxy_keeps_it(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as wire:
+async def test_an_idle_connection_is_kept_longer_than_proxies_keep_theirs(server: Server, clock: VirtualClock) -> None:
+    async with connect(server) as connection:
         for _ in range(3):
-            assert await still_usable(server, wire)
+            assert await still_usable(server, connection)
             await clock.sleep(70)
-        assert await still_usable(server, wire)
+        assert await still_usable(server, connection)
         idle_since = clock.monotonic()
-        assert await wire.closed()
+        assert await connection.closed()
         assert 75 <= clock.monotonic() - idle_since < 75 + SLACK
 
 
-async def test_a_slow_handler_is_not_taken_for_a_slow_head(server: Server, clock: VirtualClock) -> None:
+async def test_a_slow_handler_does_not_count_as_a_slow_head(server: Server, clock: VirtualClock) -> None:
     call: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
         "method": "tools/call",
         "params": {"name": "generate", "arguments": {"model": "sandbox/slow", "input": {}}},
     }
-    async with connect(server) as wire:
-        await wire.send(at(server, message(b"Accept: text/event-stream", body=orjson.dumps(call))))
+    async with connect(server) as connection:
+        await connection.send(at(server, message(b"Accept: text/event-stream", body=orjson.dumps(call))))
         await clock.sleep(60)
-        head = await wire.reader.readuntil(b"\r\n\r\n")
+        head = await connection.reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in head
         assert b"text/event-stream" in head
-        assert (await wire.reader.read(65_536)).count(b": keepalive") == 3
+        assert (await connection.reader.read(65_536)).count(b": keepalive") == 3
 
 
-KEEPS = {name: data for name, (data, (status, _)) in REFUSED.items() if status in (401, 403, 415)}
-del KEEPS["tunnel"]  # what follows a CONNECT is no HTTP
+KEEPS = {name: data for name, (data, (status, _)) in REJECTED.items() if status in (401, 403, 415)}
+del KEEPS["tunnel"]  # what follows a CONNECT is not HTTP
 
 
 @pytest.mark.parametrize("data", KEEPS.values(), ids=KEEPS)
-async def test_a_refusal_does_not_cost_the_connection(server: Server, data: bytes) -> None:
-    async with connect(server) as wire:
+async def test_a_rejection_does_not_close_the_connection(server: Server, data: bytes) -> None:
+    async with connect(server) as connection:
         for _ in range(2):
-            await wire.send(at(server, data))
-            assert (await wire.answer()).status in (401, 403, 415)
-        assert await still_usable(server, wire)
+            await connection.send(at(server, data))
+            assert (await connection.answer()).status in (401, 403, 415)
+        assert await still_usable(server, connection)
 
 
 @pytest.mark.parametrize(
@@ -812,39 +722,39 @@ async def test_a_refusal_does_not_cost_the_connection(server: Server, data: byte
     ],
     ids=["parse error", "invalid request", "unknown method", "404", "405", "405 with a body"],
 )
-async def test_an_error_does_not_cost_the_connection(server: Server, line: bytes, body: bytes) -> None:
-    async with connect(server) as wire:
+async def test_a_protocol_error_does_not_close_the_connection(server: Server, line: bytes, body: bytes) -> None:
+    async with connect(server) as connection:
         for _ in range(2):
-            await wire.send(at(server, message(line=line, body=body)))
-            assert (await wire.answer()).headers["X-Request-Id"]
-        assert await still_usable(server, wire)
+            await connection.send(at(server, message(line=line, body=body)))
+            assert (await connection.answer()).headers["X-Request-Id"]
+        assert await still_usable(server, connection)
 
 
-async def test_requests_in_a_row_are_answered_in_a_row(server: Server) -> None:
+async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     requests = [message(body=PING.replace(b"1", b"%d" % number, 1)) for number in range(5)]
     requests.insert(2, message(without=["Authorization"]))
-    async with connect(server) as wire:
-        await wire.send(at(server, b"".join(requests)))
-        answers = [await wire.answer() for _ in requests]
+    async with connect(server) as connection:
+        await connection.send(at(server, b"".join(requests)))
+        answers = [await connection.answer() for _ in requests]
         assert [answer.status for answer in answers] == [200, 200, 401, 200, 200, 200]
         assert [answers[place].json["id"] for place in (0, 1, 3, 4, 5)] == [0, 1, 2, 3, 4]
-        assert await still_usable(server, wire)
+        assert await still_usable(server, connection)
 
 
-async def test_http_1_0_gets_one_answer_with_a_length_and_then_the_end(server: Server) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, message(line=b"POST /mcp HTTP/1.0")))
-        answer = await wire.answer()
+async def test_http_1_0_gets_one_answer_with_a_length_and_then_the_connection_ends(server: Server) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, message(line=b"POST /mcp HTTP/1.0")))
+        answer = await connection.answer()
         assert answer.json == PONG
         assert "Transfer-Encoding" not in answer.headers
-        assert await wire.closed()
+        assert await connection.closed()
 
 
-async def test_connection_close_is_respected(server: Server) -> None:
-    async with connect(server) as wire:
-        await wire.send(at(server, message(b"Connection: close")))
-        assert (await wire.answer()).json == PONG
-        assert await wire.closed()
+async def test_connection_close_closes_the_connection(server: Server) -> None:
+    async with connect(server) as connection:
+        await connection.send(at(server, message(b"Connection: close")))
+        assert (await connection.answer()).json == PONG
+        assert await connection.closed()
 
 
 # The probes
@@ -856,7 +766,7 @@ async def test_connection_close_is_respected(server: Server) -> None:
     [[b"Host: evil.example.com"], [b"Host: 10.0.0.9:8080"], [OUR_HOST, NULL], [b"Host: a:b:c", b"Origin: x"]],
     ids=["evil host", "address", "null origin", "odd"],
 )
-async def test_the_probes_answer_to_any_host_and_origin(server: Server, path: bytes, extra: list[bytes]) -> None:
+async def test_probes_answer_to_any_host_and_origin(server: Server, path: bytes, extra: list[bytes]) -> None:
     answer = await exchange(server, message(*extra, line=b"GET " + path + b" HTTP/1.1", without=ALL, body=b""))
     assert answer.status == 200
     assert answer.headers["X-Request-Id"]

@@ -1,4 +1,4 @@
-"""A key goes upstream and nowhere else: not into a log line, whatever happens, nor into an answer."""
+"""An API key goes upstream and nowhere else: neither into a log line nor into an answer."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ SHOWN = hashlib.sha256(KEY.encode()).hexdigest()[:12]
 
 @pytest.fixture(params=["json", "console"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """What the product's own log configuration writes, down to the debug level."""
+    """The text that the product's own log configuration has written, down to the debug level."""
     config = Config.from_mapping({"MCP_LOG_FORMAT": request.param, "MCP_LOG_LEVEL": "debug"})
     before = structlog.get_config()
     path = tmp_path / "log"
     with path.open("wb") as file, logs.configured(config, file.fileno(), terminal=False, colors=False) as sink:
-        # Loggers must not remember this file beyond the test.
+        # Loggers must not keep this file beyond the test.
         structlog.configure(**{**structlog.get_config(), "cache_logger_on_first_use": False})
 
         def text() -> str:
@@ -41,24 +41,24 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
 
 
 def clean(written: Callable[[], str], caplog: pytest.LogCaptureFixture) -> str:
-    """The log so far, once it has been found free of the key."""
+    """The log so far, after checking that the key is not in it."""
     text = written()
     assert "MARKED" not in text
     assert "MARKED" not in caplog.text
     return text
 
 
-async def test_an_ordinary_call_is_logged_by_fingerprint(
+async def test_a_call_is_logged_with_the_fingerprint_of_its_key(
     written: Callable[[], str], server: Server, sandbox: ScriptedSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert SHOWN in clean(written, caplog)
-    assert {one.key for one in asked(sandbox)} == {fingerprint(KEY)}
+    assert {request.key for request in asked(sandbox)} == {fingerprint(KEY)}
 
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
-async def test_nothing_that_becomes_of_a_run_shows_it(
+async def test_no_outcome_of_a_run_shows_the_key(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, model: str
 ) -> None:
     answer = await server.generate(model, key=KEY)
@@ -72,7 +72,7 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
 
 
 @pytest.mark.parametrize(
-    ("route", "action"),
+    ("route", "response"),
     [
         (Route.CREATE, Respond(400, ECHO, {"Retry-After": KEY})),
         (Route.CREATE, Respond(400, ESCAPED)),
@@ -87,16 +87,16 @@ RUN = orjson.dumps({"id": "r", "status_code": "succeeded", "output": {"url": f"h
         (Route.GET_RUN, Respond(200, orjson.dumps({"id": "r", "status": KEY}))),
     ],
 )
-async def test_an_upstream_that_echoes_it_is_masked(
+async def test_a_key_that_upstream_echoes_is_masked(
     written: Callable[[], str],
     server: Server,
     sandbox: ScriptedSandbox,
     caplog: pytest.LogCaptureFixture,
     *,
     route: Route,
-    action: Respond | Reset,
+    response: Respond | Reset,
 ) -> None:
-    sandbox.script.add(route, action, times=3)
+    sandbox.script.add(route, response, times=3)
     answer = await server.generate(key=KEY, client_ref="echo", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert b"marked" not in answer.content
@@ -107,7 +107,7 @@ async def test_an_upstream_that_echoes_it_is_masked(
     "authorization",
     [f"Basic {KEY}", f"Bearer {KEY} x", f"Token {KEY}", KEY, f"Bearer rf_svc_{KEY}", f'Bearer "{KEY}"'],
 )
-async def test_a_refused_header_is_not_repeated(
+async def test_a_rejected_authorization_header_is_not_repeated(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture, authorization: str
 ) -> None:
     answer = await server.post(b"{}", key=None, headers={"Authorization": authorization})
@@ -127,7 +127,7 @@ async def test_a_refused_header_is_not_repeated(
         ("GET", "/mcp", {"X-Api-Key": KEY, "Cookie": f"key={KEY}", "Referer": f"http://x/?{KEY}"}),
     ],
 )
-async def test_a_key_where_none_belongs_is_not_repeated(
+async def test_a_key_in_the_wrong_place_is_not_repeated(
     written: Callable[[], str],
     server: Server,
     caplog: pytest.LogCaptureFixture,
@@ -141,7 +141,7 @@ async def test_a_key_where_none_belongs_is_not_repeated(
     clean(written, caplog)
 
 
-async def test_a_method_of_the_callers_making_does_not_fill_the_log(
+async def test_an_invented_method_name_does_not_fill_the_log(
     written: Callable[[], str], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.rpc(f"tools/{KEY}{'x' * 100_000}", key=KEY)
@@ -150,13 +150,13 @@ async def test_a_method_of_the_callers_making_does_not_fill_the_log(
 
 
 class _Broken(Random):
-    """A source of chance that fails, as anything of our own may."""
+    """A random generator that fails, as an example of an unexpected exception."""
 
     def uniform(self, a: float, b: float) -> float:
         raise RuntimeError(f"between {a} and {b}")
 
 
-async def test_a_logged_traceback_does_not_show_it(
+async def test_a_logged_traceback_does_not_show_the_key(
     written: Callable[[], str], upstream: RunningSandbox, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_server(upstream.url, clock, _Broken(), {}) as server:

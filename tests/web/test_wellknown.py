@@ -9,7 +9,7 @@ PATHS += [f"{PATHS[-1]}/"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_document_names_the_resource_as_it_was_asked(server: Server, path: str) -> None:
+async def test_the_protected_resource_document_names_the_host_that_was_used(server: Server, path: str) -> None:
     answer = await server.request("GET", path)
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -21,20 +21,20 @@ async def test_the_document_names_the_resource_as_it_was_asked(server: Server, p
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_document_names_the_public_url(serve: Serve, path: str) -> None:
+async def test_the_protected_resource_document_names_the_public_url(serve: Serve, path: str) -> None:
     server = await serve(MCP_PUBLIC_URL="https://mcp.example.com")
     assert (await server.request("GET", path)).json["resource"] == "https://mcp.example.com/mcp"
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_document_names_the_allowed_host_that_was_used(server: Server, path: str) -> None:
+async def test_the_protected_resource_document_names_an_allowed_host(server: Server, path: str) -> None:
     host = f"localhost:{server.services.config.port}"
     answer = await server.request("GET", path, headers={"Host": host})
     assert answer.json["resource"] == f"http://{host}/mcp"
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_other_methods_on_the_document_are_405(server: Server, path: str) -> None:
+async def test_other_methods_on_the_protected_resource_document_are_405(server: Server, path: str) -> None:
     answer = await server.request("POST", path)
     assert answer.status == 405
     assert "GET" in answer.headers["Allow"]
@@ -61,13 +61,13 @@ async def test_other_methods_on_the_document_are_405(server: Server, path: str) 
         ("GET", "/mcp%00"),
     ],
 )
-async def test_anything_else_is_a_404_that_tells_a_person_what_to_do(server: Server, method: str, path: str) -> None:
+async def test_an_unknown_path_is_a_404_that_tells_people_what_to_do(server: Server, method: str, path: str) -> None:
     answer = await server.request(method, path)
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json["error"]
-    said = answer.json["error_description"]
-    assert "no OAuth flow" in said
-    assert "Authorization: Bearer <key>" in said
-    assert "POST /mcp" in said
+    description = answer.json["error_description"]
+    assert "no OAuth flow" in description
+    assert "Authorization: Bearer <key>" in description
+    assert "POST /mcp" in description
     assert answer.headers["X-Request-Id"]

@@ -13,7 +13,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.revisions import with_cache_hints
+from runflow_mcp.protocol.results import with_cache_hints
 
 #: The tools change with a new version of the server only.
 TOOLS_TTL_MS = 3_600_000

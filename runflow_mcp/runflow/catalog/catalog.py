@@ -13,6 +13,7 @@ import structlog
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.responses import LARGE_BODY
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.runflow.catalog.documents import Source, refresh_forever
 from runflow_mcp.runflow.catalog.entries import CatalogUnreadable, Snapshot, parse_catalog
@@ -97,7 +98,10 @@ class Catalog:
         try:
             document = await self.source.fetch(self._etag)
             if document is not None:
-                snapshot = await asyncio.to_thread(parse_catalog, document.body)
+                large = len(document.body) > LARGE_BODY  # seconds of work; in a thread the event loop keeps its turns
+                snapshot = (
+                    await asyncio.to_thread(parse_catalog, document.body) if large else parse_catalog(document.body)
+                )
                 before, self.current = self.current, self._accepted(snapshot)
                 self._etag = document.etag
                 self.on_replaced(before, self.current)

@@ -1,4 +1,4 @@
-"""Who the request is from, for the limits and the log."""
+"""Finds the address that a request is limited and logged by."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,13 +7,14 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from runflow_mcp.addresses import is_in, parse_address
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import ADDRESS
-from runflow_mcp.web.client_address import client_address, is_trusted, parse_address
+from runflow_mcp.web.client_address import client_address
 
 log = structlog.get_logger(__name__)
 
-#: Callers come again and again; parsing their address costs more than finding it.
+#: Parsing an address costs more than finding it here. Entries, and characters of X-Forwarded-For in one entry.
 _CACHED, _CACHED_LENGTH = 4096, 256
 
 
@@ -28,7 +29,7 @@ def client_address_guard(config: Config) -> Middleware:
     @lru_cache(maxsize=_CACHED)
     def is_proxy(peer: str) -> bool:
         address = parse_address(peer)
-        return address is not None and is_trusted(address, trusted)
+        return address is not None and is_in(address, trusted)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,12 +38,12 @@ def client_address_guard(config: Config) -> Middleware:
         forwarded = tuple(request.headers.getall("X-Forwarded-For", ()))
         if forwarded and not is_proxy(peer):
             if not warned:
-                # All users behind an unlisted proxy share one window, and would be refused together.
+                # All users behind an unlisted proxy share one window, and are rejected together.
                 warned = True
                 fix = "if it is your proxy, list it in MCP_TRUSTED_PROXIES"
                 log.warning("forwarded_for_ignored", peer=peer, fix=fix)
             forwarded = ()
-        # What is kept must not be as long as a caller likes.
+        # A caller chooses the length of the header, so long ones are not cached.
         short = sum(map(len, forwarded)) <= _CACHED_LENGTH
         request[ADDRESS] = (resolve if short else resolve.__wrapped__)(peer, forwarded)
         return await handler(request)

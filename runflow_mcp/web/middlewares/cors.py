@@ -1,4 +1,4 @@
-"""CORS for browser clients from allowed origins: preflights, and the headers that let pages read answers."""
+"""CORS for browser clients of allowed origins: preflights, and the headers that let pages read responses."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -10,14 +10,15 @@ _ALLOW_HEADERS = (
     "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, "
     "Last-Event-ID, X-Request-Id, traceparent, tracestate"
 )
-#: Response headers that a page may read beside the ordinary ones.
+#: Response headers that a page may read beside the ones it always may.
 _EXPOSE_HEADERS = "WWW-Authenticate, Retry-After, X-Request-Id"
-#: Browsers ask again after this many seconds (two hours is the most that one of them grants).
+#: Seconds for which a browser may remember a preflight (Chrome caps it at two hours).
 _MAX_AGE = "7200"
 
 
 @web.middleware
 async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer OPTIONS on every path that exists."""
     unknown_path = isinstance(request.match_info.http_exception, web.HTTPNotFound)
     if request.method != "OPTIONS" or unknown_path:
         return await handler(request)

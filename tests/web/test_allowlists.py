@@ -1,9 +1,9 @@
-"""The Host and Origin allowlists: who may be asked for, and whose pages may ask."""
+"""The Host and Origin allowlists."""
 
 import pytest
 
 from tests.serving import Serve, Server
-from tests.web.refusals import rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 PUBLIC = "https://mcp.example.com"
@@ -14,7 +14,7 @@ async def host(server: Server, value: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "LocalHost"])
-async def test_the_loopback_names_with_the_port_are_hosts(server: Server, name: str) -> None:
+async def test_the_loopback_names_with_the_port_are_allowed_hosts(server: Server, name: str) -> None:
     assert await host(server, f"{name}:{server.services.config.port}") == 200
 
 
@@ -63,13 +63,15 @@ async def test_any_other_host_is_rejected(server: Server, value: str) -> None:
         ("*", "anything.example:99", 200),
     ],
 )
-async def test_a_list_of_ones_own_replaces_the_default(serve: Serve, allowed: str, value: str, status: int) -> None:
+async def test_a_configured_list_of_hosts_replaces_the_default(
+    serve: Serve, allowed: str, value: str, status: int
+) -> None:
     server = await serve(MCP_ALLOWED_HOSTS=allowed)
     assert await host(server, value.replace("{port}", str(server.services.config.port))) == status
 
 
 @pytest.mark.parametrize("allowed", ["", "other.example"], ids=["default", "own list"])
-async def test_the_public_urls_host_is_always_in(serve: Serve, allowed: str) -> None:
+async def test_the_host_of_the_public_url_is_always_allowed(serve: Serve, allowed: str) -> None:
     server = await serve(MCP_PUBLIC_URL=PUBLIC, MCP_ALLOWED_HOSTS=allowed)
     assert await host(server, "mcp.example.com") == 200
     assert await host(server, "mcp.example.com:443") == 200
@@ -85,7 +87,7 @@ async def origin(server: Server, value: str) -> int:
 
 
 @pytest.mark.parametrize("value", ["http://localhost:{port}", "https://127.0.0.1:{port}", "HTTP://LOCALHOST:{port}"])
-async def test_the_origins_of_the_allowed_hosts_pass(server: Server, value: str) -> None:
+async def test_the_origins_of_the_allowed_hosts_are_allowed(server: Server, value: str) -> None:
     assert await origin(server, value.replace("{port}", str(server.services.config.port))) == 200
 
 
@@ -144,37 +146,39 @@ async def test_any_other_origin_is_rejected(server: Server, value: str) -> None:
         ("*", "null", 403),
     ],
 )
-async def test_a_list_of_origins_of_ones_own(serve: Serve, allowed: str, value: str, status: int) -> None:
+async def test_a_configured_list_of_origins_replaces_the_default(
+    serve: Serve, allowed: str, value: str, status: int
+) -> None:
     server = await serve(MCP_ALLOWED_ORIGINS=allowed)
     assert await origin(server, value.replace("{port}", str(server.services.config.port))) == status
 
 
 @pytest.mark.parametrize("value", ["", " "])
-async def test_an_empty_origin_passes_as_none_does(server: Server, value: str) -> None:
+async def test_an_empty_origin_counts_as_none(server: Server, value: str) -> None:
     answer = await server.post(PING, headers={"Origin": value})
     assert answer.status == 200
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 @pytest.mark.parametrize("value", ["chrome-extension://abc", "app://x", "null"])
-async def test_a_rejected_origin_is_told_what_to_add_and_is_not_repeated(server: Server, value: str) -> None:
+async def test_an_origin_rejection_says_what_to_add_and_does_not_repeat_the_origin(server: Server, value: str) -> None:
     error = rejection_of(await server.post(PING, headers={"Origin": value}), "origin_rejected")
     assert "MCP_ALLOWED_ORIGINS" in error["message"]
     assert value == "null" or value not in error["message"]
 
 
 @pytest.mark.parametrize("value", ["https://mcp.example.com", "http://mcp.example.com", "https://mcp.example.com:443"])
-async def test_the_public_urls_origin_passes(serve: Serve, value: str) -> None:
+async def test_the_origin_of_the_public_url_is_allowed(serve: Serve, value: str) -> None:
     assert await origin(await serve(MCP_PUBLIC_URL=PUBLIC), value) == 200
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/.well-known/oauth-protected-resource", "/nowhere"])
-async def test_the_allowlists_guard_every_path_but_the_probes(server: Server, path: str) -> None:
+async def test_the_allowlists_guard_every_path_except_the_probes(server: Server, path: str) -> None:
     rejection_of(await server.request("GET", path, headers={"Host": "evil.example"}), "host_rejected")
     rejection_of(await server.request("GET", path, headers={"Origin": "http://evil.example"}), "origin_rejected")
 
 
-async def test_the_host_is_judged_before_the_origin_and_both_before_the_rest(server: Server) -> None:
+async def test_the_guards_reject_in_the_order_host_origin_body_bearer(server: Server) -> None:
     evil = {"Host": "evil.example", "Origin": "null", "Content-Type": "text/plain"}
     rejection_of(await server.post(b"x", key=None, headers=evil), "host_rejected")
     del evil["Host"]

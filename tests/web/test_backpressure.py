@@ -1,4 +1,4 @@
-"""Answers that nobody reads, on real sockets: whose are dropped when there are too many, and whose never are."""
+"""Unread answers, on real sockets: which ones are dropped when there are too many, and which never are."""
 
 import asyncio
 import socket
@@ -23,8 +23,8 @@ from tests.serving import KEY, free_port
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
-#: What the kernels of both ends take of an answer, at most, although nobody reads.
-KERNELS = 8 * MIB
+#: Bytes of an answer that the kernels of both ends buffer at most, although nobody reads.
+KERNEL_BUFFERS = 8 * MIB
 
 
 async def big(request: Request, _call: RequestContext) -> Result:
@@ -35,7 +35,7 @@ async def big(request: Request, _call: RequestContext) -> Result:
 
 @attrs.frozen
 class Served:
-    """A server with one method, whose answer is as long as the caller likes."""
+    """A server with one method, whose answer is as long as the caller asks for."""
 
     port: int
     runner: Runner
@@ -68,14 +68,14 @@ async def served(clock: VirtualClock) -> AsyncIterator[Served]:
 
 @attrs.frozen
 class Reader:
-    """A client that has asked for an answer and reads what it likes of it."""
+    """A client that has sent a request and reads as much of the answer as the test says."""
 
     clock: VirtualClock
     stream: asyncio.StreamReader
     transport: asyncio.Transport
 
     async def read(self, *, pause: float = 0.0, most: int | None = None) -> int:
-        """Read the answer, or ``most`` bytes of it, piece by piece; how many came before its end or the cut."""
+        """Read the answer, or ``most`` bytes of it, in pieces; returns how many bytes arrived."""
         received = 0
         self.transport.resume_reading()  # once: from here on the stream itself pauses the transport when it is full
         while most is None or received < most:
@@ -92,7 +92,7 @@ class Reader:
 
 @asynccontextmanager
 async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reader]:
-    """A client at this address whose answer is on its way and who does not read by itself."""
+    """A client at this address that has sent a request and does not read until the test says so."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         sock.bind((address, 0))
@@ -112,27 +112,27 @@ async def asking(served: Served, address: str, size: int) -> AsyncIterator[Reade
             writer.transport.abort()
 
 
-@pytest.mark.parametrize(("theirs", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
-async def test_a_customer_who_reads_steadily_gets_all_of_it_whatever_strangers_leave_unread(
-    served: Served, theirs: int, pause: float
+@pytest.mark.parametrize(("unread", "pause"), [(14 * MIB, 0.25), (3 * MIB, 0.25), (3 * MIB, 0.02)])
+async def test_a_client_that_reads_steadily_gets_its_whole_answer_whatever_others_leave_unread(
+    served: Served, unread: int, pause: float
 ) -> None:
     served.unread.limit = 64 * MIB
     async with AsyncExitStack() as stack:
         for number in range(20):
-            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", unread))
         await served.clock.sleep(1)
         customer = await stack.enter_async_context(asking(served, "127.0.0.200", 14 * MIB))
         reading = asyncio.create_task(customer.read(pause=pause))
         largest = 0
         for number in range(20, 60):
             await served.clock.sleep(0.2)
-            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", theirs))
+            await stack.enter_async_context(asking(served, f"127.0.0.{2 + number}", unread))
             largest = max(largest, served.held)
         assert await reading > 14 * MIB
         assert largest <= served.unread.limit
 
 
-async def test_one_address_leaves_no_more_unread_than_its_share(served: Served) -> None:
+async def test_one_address_holds_no_more_unread_bytes_than_its_share(served: Served) -> None:
     served.unread.limit_per_address = 20 * MIB
     async with AsyncExitStack() as stack:
         neighbour = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
@@ -143,7 +143,7 @@ async def test_one_address_leaves_no_more_unread_than_its_share(served: Served) 
         assert await neighbour.read() > 14 * MIB
 
 
-async def test_of_those_who_do_not_read_the_address_that_holds_most_loses_its_oldest(served: Served) -> None:
+async def test_the_address_that_holds_most_loses_its_oldest_stalled_answer(served: Served) -> None:
     served.unread.limit = 40 * MIB
     async with AsyncExitStack() as stack:
         alone = await stack.enter_async_context(asking(served, "127.0.0.2", 10 * MIB))
@@ -154,17 +154,17 @@ async def test_of_those_who_do_not_read_the_address_that_holds_most_loses_its_ol
             await served.clock.sleep(1)
         last = await stack.enter_async_context(asking(served, "127.0.0.4", 10 * MIB))
         await served.clock.sleep(1)
-        assert await crowd[0].read() < KERNELS
-        for one in (alone, last, crowd[-1]):
-            assert await one.read() > 10 * MIB
+        assert await crowd[0].read() < KERNEL_BUFFERS
+        for reader in (alone, last, crowd[-1]):
+            assert await reader.read() > 10 * MIB
 
 
-async def test_among_readers_the_slowest_makes_room(served: Served) -> None:
+async def test_without_a_stalled_client_the_slowest_reader_is_dropped(served: Served) -> None:
     async with AsyncExitStack() as stack:
         slow = await stack.enter_async_context(asking(served, "127.0.0.2", 12 * MIB))
         fast = await stack.enter_async_context(asking(served, "127.0.0.3", 12 * MIB))
         await served.clock.sleep(0.5)
-        tasks = [asyncio.create_task(one.read(pause=pause)) for one, pause in ((slow, 0.8), (fast, 0.2))]
+        tasks = [asyncio.create_task(reader.read(pause=pause)) for reader, pause in ((slow, 0.8), (fast, 0.2))]
         await served.clock.sleep(2)
         served.unread.limit = served.held + 10 * MIB
         async with asking(served, "127.0.0.4", 14 * MIB) as newest:
@@ -173,7 +173,7 @@ async def test_among_readers_the_slowest_makes_room(served: Served) -> None:
     assert received[0] < 12 * MIB < received[1]
 
 
-async def test_a_client_that_stops_reading_halfway_counts_as_one_that_does_not_read(served: Served) -> None:
+async def test_a_client_that_stops_reading_halfway_counts_as_stalled(served: Served) -> None:
     served.unread.limit = 30 * MIB
     async with AsyncExitStack() as stack:
         lazy = await stack.enter_async_context(asking(served, "127.0.0.2", 14 * MIB))
@@ -188,5 +188,5 @@ async def test_a_client_that_stops_reading_halfway_counts_as_one_that_does_not_r
                 assert await reading > 14 * MIB
 
 
-def test_the_share_of_an_address_is_a_part_of_the_whole() -> None:
+def test_the_share_of_an_address_is_at_most_a_quarter() -> None:
     assert 4 * MAX_PER_ADDRESS <= MAX_UNREAD

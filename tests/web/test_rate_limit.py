@@ -1,4 +1,4 @@
-"""The three windows as clients meet them: how many requests, of whom, and how long to wait."""
+"""The rate limits over HTTP: how many requests of whom, and how long a rejected client waits."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.virtual_time import VirtualClock
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-#: Found by trying for a minute: two keys whose digests begin with the same 48 bits.
+#: Two keys whose digests begin with the same 48 bits; such a pair is found within a minute.
 TWINS = ("rf_live_twin_20222583", "rf_live_twin_25124979")
 BEHIND_A_PROXY = {"MCP_TRUSTED_PROXIES": "127.0.0.1/32"}
 
@@ -31,7 +31,7 @@ async def statuses(server: Server, times: int, **options: Any) -> Counter[int]:
 
 
 def wait_of(answer: Answer, who: str) -> int:
-    """Check a 429 in every part, and return the seconds that it names."""
+    """The ``retry_after_seconds`` of a 429, after every part of it has been checked."""
     assert answer.status == 429
     assert answer.headers["Content-Type"].startswith("application/json")
     seconds = int(answer.headers["Retry-After"])
@@ -56,10 +56,10 @@ async def test_the_thirty_first_request_without_a_key_is_429_instead_of_401(
     server: Server, clock: VirtualClock
 ) -> None:
     assert await statuses(server, 30, key=None) == {401: 30}
-    refused = await ping(server, key=None)
-    wait = wait_of(refused, "without an acceptable API key from your address")
+    rejected = await ping(server, key=None)
+    wait = wait_of(rejected, "without an acceptable API key from your address")
     assert wait == 60
-    assert "WWW-Authenticate" not in refused.headers
+    assert "WWW-Authenticate" not in rejected.headers
     await clock.sleep(wait)
     assert (await ping(server, key=None)).status == 401
 
@@ -76,7 +76,7 @@ async def test_the_thirty_first_request_without_a_key_is_429_instead_of_401(
     ],
     ids=["POST", "GET", "DELETE", "too short", "another kind of key", "another scheme"],
 )
-async def test_everything_without_an_acceptable_key_counts_in_one_window(
+async def test_all_requests_without_an_acceptable_key_count_in_one_window(
     server: Server, method: str, headers: dict[str, str]
 ) -> None:
     assert await statuses(server, 29, key=None) == {401: 29}
@@ -86,7 +86,7 @@ async def test_everything_without_an_acceptable_key_counts_in_one_window(
     wait_of(await ping(server, key=None), "without an acceptable API key")
 
 
-async def test_requests_with_a_key_never_count_there_and_are_not_stopped_by_it(server: Server) -> None:
+async def test_requests_with_a_key_do_not_count_in_the_window_of_those_without(server: Server) -> None:
     assert await statuses(server, 60) == {200: 60}
     assert await statuses(server, 40, key=None) == {401: 30, 429: 10}
     assert await statuses(server, 60) == {200: 60}
@@ -102,7 +102,7 @@ async def test_requests_with_a_key_never_count_there_and_are_not_stopped_by_it(s
     ],
     ids=["host", "origin", "media type", "encoding"],
 )
-async def test_what_is_refused_before_the_bearer_counts_nowhere(
+async def test_a_request_rejected_before_the_bearer_guard_counts_in_no_window(
     server: Server, headers: dict[str, str], status: int
 ) -> None:
     for key in (None, KEY):
@@ -118,12 +118,12 @@ async def test_what_is_refused_before_the_bearer_counts_nowhere(
 async def test_two_keys_with_one_fingerprint_have_windows_of_their_own(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_KEY="3")
     bearers = [Bearer(key) for key in TWINS]
-    assert len({one.fingerprint for one in bearers}) == 1
+    assert len({bearer.fingerprint for bearer in bearers}) == 1
     assert await statuses(server, 4, key=TWINS[0]) == {200: 3, 429: 1}
     assert await statuses(server, 4, key=TWINS[1]) == {200: 3, 429: 1}
 
 
-async def test_an_address_has_120_requests_whatever_the_keys(serve: Serve, clock: VirtualClock) -> None:
+async def test_an_address_has_120_requests_whatever_its_keys(serve: Serve, clock: VirtualClock) -> None:
     server = await serve()
     counted = Counter([(await ping(server, key=f"rf_live_{number}_key")).status for number in range(120)])
     assert counted == {200: 120}
@@ -133,19 +133,19 @@ async def test_an_address_has_120_requests_whatever_the_keys(serve: Serve, clock
     assert (await ping(server)).status == 200
 
 
-async def test_a_key_has_600_requests_whatever_the_addresses(serve: Serve, clock: VirtualClock) -> None:
+async def test_a_key_has_600_requests_whatever_its_addresses(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(**BEHIND_A_PROXY)
     for number in range(6):
         assert await statuses(server, 100, address=f"198.51.100.{number}") == {200: 100}
     wait = wait_of(await ping(server, address="198.51.100.99"), "requests with this API key")
     assert wait == 60
-    # Another key still has the rest of its address.
+    # Another key can still use what is left of its address.
     assert await statuses(server, 21, address="198.51.100.0", key="rf_live_another") == {200: 20, 429: 1}
     await clock.sleep(wait)
     assert (await ping(server, address="198.51.100.99")).status == 200
 
 
-async def test_the_window_slides(serve: Serve, clock: VirtualClock) -> None:
+async def test_a_window_slides(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="4")
     assert await statuses(server, 2) == {200: 2}
     await clock.sleep(30)
@@ -157,7 +157,7 @@ async def test_the_window_slides(serve: Serve, clock: VirtualClock) -> None:
     assert wait_of(await ping(server), "from your address") == 30
 
 
-async def test_refused_requests_do_not_count_again(serve: Serve, clock: VirtualClock) -> None:
+async def test_rejected_requests_do_not_count_again(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="3", MCP_RATE_LIMIT_PRE_AUTH_PER_IP="3")
     await statuses(server, 3)
     await statuses(server, 3, key=None)
@@ -170,7 +170,7 @@ async def test_refused_requests_do_not_count_again(serve: Serve, clock: VirtualC
     assert await statuses(server, 4, key=None) == {401: 3, 429: 1}
 
 
-async def test_a_refusal_by_key_leaves_the_address_its_requests(serve: Serve) -> None:
+async def test_a_rejection_by_key_does_not_count_for_the_address(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="5", MCP_RATE_LIMIT_PER_KEY="2")
     assert await statuses(server, 6) == {200: 2, 429: 4}
     assert await statuses(server, 2, key="rf_live_another") == {200: 2}
@@ -179,7 +179,9 @@ async def test_a_refusal_by_key_leaves_the_address_its_requests(serve: Serve) ->
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pauses=st.lists(st.sampled_from([0.0, 0.3, 1.0, 2.5, 5.0]), min_size=5, max_size=25))
-async def test_over_http_too_the_wait_is_truthful(serve: Serve, clock: VirtualClock, pauses: list[float]) -> None:
+async def test_after_retry_after_seconds_a_request_is_admitted(
+    serve: Serve, clock: VirtualClock, pauses: list[float]
+) -> None:
     server = await serve(MCP_RATE_LIMIT_WINDOW_MS="5000", MCP_RATE_LIMIT_PER_IP="3")
     brute = BruteForce(3, 5_000_000)
     for pause in pauses:
@@ -199,21 +201,21 @@ async def test_over_http_too_the_wait_is_truthful(serve: Serve, clock: VirtualCl
 # Batches
 
 
-async def test_every_entry_of_a_batch_counts(serve: Serve) -> None:
+async def test_every_entry_of_a_batch_counts_in_the_windows(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="10", MCP_RATE_LIMIT_PER_KEY="10")
     answer = await server.post([{**PING, "id": number} for number in range(6)])
     assert (answer.status, len(answer.json)) == (200, 6)
     assert await statuses(server, 5) == {200: 4, 429: 1}
 
 
-async def test_entries_that_get_no_answer_count_too(serve: Serve) -> None:
+async def test_batch_entries_without_an_answer_count_in_the_windows(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="10")
     assert (await server.post([NOTE] * 4 + [PING, {"not": "a message"}])).status == 200
     assert (await server.post([NOTE] * 3)).status == 202
     assert await statuses(server, 2) == {200: 1, 429: 1}
 
 
-async def test_a_refused_batch_counts_nothing(serve: Serve, clock: VirtualClock) -> None:
+async def test_a_batch_that_the_limits_reject_counts_in_no_window(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="10", MCP_RATE_LIMIT_PER_KEY="50")
     assert await statuses(server, 6) == {200: 6}
     await clock.sleep(10)
@@ -230,7 +232,7 @@ async def test_a_refused_batch_counts_nothing(serve: Serve, clock: VirtualClock)
 
 
 @pytest.mark.parametrize("entries", [51, 120])
-async def test_a_batch_that_is_refused_as_such_counts_as_one_request(serve: Serve, entries: int) -> None:
+async def test_an_invalid_batch_counts_as_one_request(serve: Serve, entries: int) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="2")
     assert (await server.post([PING] * entries)).status == 400
     assert await statuses(server, 2) == {200: 1, 429: 1}
@@ -257,7 +259,7 @@ async def test_an_array_in_a_revision_without_batches_counts_as_one_request(serv
         ("OPTIONS", "/mcp", 204),
     ],
 )
-async def test_beside_the_endpoint_nothing_is_limited_and_nothing_counts(
+async def test_requests_to_other_paths_are_not_limited_and_do_not_count(
     server: Server, method: str, path: str, status: int
 ) -> None:
     await statuses(server, 31, key=None)
@@ -271,7 +273,7 @@ async def test_beside_the_endpoint_nothing_is_limited_and_nothing_counts(
 # Settings
 
 
-async def test_limits_and_window_are_settings(serve: Serve, clock: VirtualClock) -> None:
+async def test_the_limits_and_the_window_are_settings(serve: Serve, clock: VirtualClock) -> None:
     server = await serve(
         **BEHIND_A_PROXY,
         MCP_RATE_LIMIT_WINDOW_MS="1500",
@@ -282,21 +284,21 @@ async def test_limits_and_window_are_settings(serve: Serve, clock: VirtualClock)
     assert await statuses(server, 2, key=None) == {401: 1, 429: 1}
     assert await statuses(server, 3, address="198.51.100.1") == {200: 2, 429: 1}
     assert await statuses(server, 2, address="198.51.100.2") == {200: 1, 429: 1}
-    refused = await ping(server, address="198.51.100.3")
-    assert wait_of(refused, "with this API key") == 2
-    assert "the limit for 1.5 s" in refused.json["error"]["message"]
+    rejected = await ping(server, address="198.51.100.3")
+    assert wait_of(rejected, "with this API key") == 2
+    assert "the limit for 1.5 s" in rejected.json["error"]["message"]
     await clock.sleep(1.5)
     assert (await ping(server, address="198.51.100.3")).status == 200
 
 
-async def test_a_full_window_refuses_before_the_body_is_read(serve: Serve) -> None:
+async def test_a_full_window_rejects_before_the_body_is_read(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_IP="1")
     assert (await ping(server)).status == 200
     assert (await server.post(b"{")).status == 429
     assert (await server.post(b" " * 300_000)).status == 413  # its declared length comes first
 
 
-# The endpoint with a slash at its end
+# The endpoint with a trailing slash
 
 
 async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve) -> None:
@@ -305,8 +307,8 @@ async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve
     body = orjson.dumps(PING)
     paths = ("/mcp", "/mcp/", "/mcp/", "/mcp", "/mcp/")
     answers = [await server.request("POST", path, headers=keyed, data=body) for path in paths]
-    assert [one.status for one in answers] == [200, 200, 200, 429, 429]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
     assert [(await server.request("POST", path, data=body)).status for path in ("/mcp/", "/mcp")] == [415, 415]
     unkeyed = {"Content-Type": "application/json"}
     answers = [await server.request("POST", path, headers=unkeyed, data=body) for path in ("/mcp/", "/mcp")]
-    assert [one.status for one in answers] == [401, 429]
+    assert [answer.status for answer in answers] == [401, 429]

@@ -1,4 +1,4 @@
-"""What every refused request must look like, whatever it was refused for."""
+"""The shape that every rejection and every protocol error without an id must have."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from tests.serving import Answer
 
 
 def rejection_of(answer: Answer, code: str) -> Any:
-    """The error of a transport-level rejection, once its envelope has been found to be whole."""
+    """The error of a rejection, after every part of its envelope and its headers has been checked."""
     status = HTTP_STATUS[RejectionCode(code)]
     assert answer.status == status
     assert answer.headers["Content-Type"].startswith("application/json")
-    assert set(answer.json) == {"jsonrpc", "id", "error"}
+    assert list(answer.json) == ["jsonrpc", "id", "error"]
     assert answer.json["jsonrpc"] == "2.0"
     assert answer.json["id"] is None
     error = answer.json["error"]
@@ -20,11 +20,14 @@ def rejection_of(answer: Answer, code: str) -> Any:
     assert error["data"]["code"] == code
     assert error["data"]["request_id"] == answer.headers["X-Request-Id"]
     assert len(error["message"]) > 20
+    assert error["message"].endswith((".", "<key>"))
+    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert ("Retry-After" in answer.headers) == (status == 429)
     return error
 
 
 def protocol_error_of(answer: Answer, code: int, *, status: int) -> Any:
-    """The JSON-RPC error of an answer that knows no id, and so has none."""
+    """The JSON-RPC error of an answer to a message whose id is unknown."""
     assert answer.status == status
     assert answer.headers["Content-Type"].startswith("application/json")
     assert set(answer.json) == {"jsonrpc", "error"}

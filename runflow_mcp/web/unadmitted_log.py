@@ -1,4 +1,4 @@
-"""The log lines of requests that no accepted key stands behind: the first of each second, then their number.
+"""Bounds the access lines of requests that were not admitted under a key: the first of each second, then a count.
 
 Anybody can send such requests, as fast as the network allows; without a bound they would fill the disk.
 """
@@ -16,15 +16,15 @@ SECOND = 1.0
 
 
 @attrs.define
-class RefusalLog:
-    """Decides which of these lines are written."""
+class UnadmittedLog:
+    """Decides which of these lines are written, and counts the others."""
 
     _until: float = float("-inf")
     _lines: int = 0
     _left_out: int = 0
 
     def has_room(self) -> bool:
-        """Whether one more line may be written; counted either way."""
+        """Whether one more line may be written; call it once per line."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if now >= self._until:
@@ -39,7 +39,7 @@ class RefusalLog:
         return False
 
     def report(self) -> None:
-        """Write how many lines were left out, if any were."""
+        """Log how many lines were left out, if any were."""
         if self._left_out:
             log.warning("refusals_not_logged", count=self._left_out)
             self._left_out = 0

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP: which message gets which status, and how its id comes back."""
+"""JSON-RPC over HTTP: the status and the id of each answer, and errors inside methods."""
 
 import gc
 import tracemalloc
@@ -22,9 +22,9 @@ from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import Reply
 from tests.serving import BOTH, Server, free_port
 from tests.virtual_time import VirtualClock
-from tests.web.refusals import protocol_error_of
+from tests.web.error_shapes import protocol_error_of
 
-NO_REQUESTS: list[Any] = [
+INVALID_MESSAGES: list[Any] = [
     {},
     None,
     1,
@@ -40,30 +40,30 @@ NO_REQUESTS: list[Any] = [
 BAD_IDS: list[Any] = [None, True, 1.5, [], {}]
 
 
-@pytest.mark.parametrize("body", NO_REQUESTS, ids=str)
-async def test_what_is_no_message_is_an_invalid_request(server: Server, body: Any) -> None:
+@pytest.mark.parametrize("body", INVALID_MESSAGES, ids=str)
+async def test_an_invalid_message_is_an_invalid_request(server: Server, body: Any) -> None:
     answer = await server.post(body)
     assert answer.status == 400
     assert answer.error["code"] == -32600
-    known = isinstance(body, dict) and "id" in body
-    assert answer.json.get("id", "absent") == (1 if known else "absent")
+    has_id = isinstance(body, dict) and "id" in body
+    assert answer.json.get("id", "absent") == (1 if has_id else "absent")
 
 
 @pytest.mark.parametrize("id_", BAD_IDS, ids=repr)
-async def test_an_id_is_a_text_or_an_integer(server: Server, id_: object) -> None:
+async def test_an_id_that_is_not_a_string_or_an_integer_is_an_invalid_request(server: Server, id_: object) -> None:
     answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": "ping"})
     protocol_error_of(answer, -32600, status=400)
 
 
 @pytest.mark.parametrize("id_", [1, 0, -7, "1", "", "a b ü", 2**63 - 1], ids=repr)
-async def test_an_id_comes_back_as_it_was_sent(server: Server, id_: object) -> None:
+async def test_an_id_is_returned_as_it_was_sent(server: Server, id_: object) -> None:
     answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": "ping"})
     assert answer.json == {"jsonrpc": "2.0", "id": id_, "result": {}}
     assert type(answer.json["id"]) is type(id_)
 
 
 @pytest.mark.parametrize("method", ["nothing", "", "tools", "resources/list", "logging/setLevel"])
-async def test_an_unknown_method_is_an_answer(server: Server, method: str) -> None:
+async def test_an_unknown_method_is_a_protocol_error_at_200(server: Server, method: str) -> None:
     answer = await server.rpc(method)
     assert answer.status == 200
     assert answer.error["code"] == -32601
@@ -71,7 +71,7 @@ async def test_an_unknown_method_is_an_answer(server: Server, method: str) -> No
 
 
 @pytest.mark.parametrize("params", [[], "x", 1, True], ids=repr)
-async def test_params_that_are_no_object_are_invalid_params(server: Server, params: object) -> None:
+async def test_params_that_are_not_an_object_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.post({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": params})
     assert answer.status == 200
     assert answer.error["code"] == -32602
@@ -90,21 +90,21 @@ async def test_params_that_are_no_object_are_invalid_params(server: Server, para
     ],
     ids=["initialized", "cancelled", "unknown", "no id", "result", "error"],
 )
-async def test_what_wants_no_answer_is_accepted(server: Server, message: object) -> None:
+async def test_notifications_and_responses_are_accepted_with_202(server: Server, message: object) -> None:
     answer = await server.post(message)
     assert answer.status == 202
     assert answer.content == b""
 
 
 @pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25"])
-async def test_the_revisions_that_are_spoken(server: Server, revision: str) -> None:
+async def test_the_legacy_revisions_are_supported(server: Server, revision: str) -> None:
     answer = await server.rpc("tools/list", headers={"MCP-Protocol-Version": revision})
     assert len(answer.result["tools"]) == 2
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "1999-01-01", "latest", "2025-06-18,2025-11-25"])
 @pytest.mark.parametrize("method", ["tools/list", "tools/call", "notifications/initialized"])
-async def test_a_revision_that_is_not_spoken_is_refused(server: Server, revision: str, method: str) -> None:
+async def test_an_unsupported_revision_is_rejected(server: Server, revision: str, method: str) -> None:
     message = {"jsonrpc": "2.0", "id": 1, "method": method}
     if method.startswith("notifications/"):
         del message["id"]
@@ -114,7 +114,7 @@ async def test_a_revision_that_is_not_spoken_is_refused(server: Server, revision
     assert answer.error["message"]
 
 
-async def test_initialize_is_not_judged_by_the_header(server: Server) -> None:
+async def test_initialize_does_not_depend_on_the_version_header(server: Server) -> None:
     params = {"protocolVersion": "2025-06-18"}
     answer = await server.rpc("initialize", params, headers={"MCP-Protocol-Version": "2024-11-05"})
     assert answer.result["protocolVersion"] == "2025-06-18"
@@ -131,7 +131,7 @@ async def _broken(_arguments: JSONObject, _call: RequestContext) -> Result:
 
 
 async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
-    """As the client's connection breaks in the moment that its stream is opened, before anybody was told."""
+    """A tool during whose call the connection breaks as its stream opens, before the handler is cancelled."""
     assert isinstance(call.channel, Reply)
     transport = call.channel._request.transport  # noqa: SLF001 - no client can hit this moment
     assert transport is not None
@@ -143,7 +143,7 @@ async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
 
 @asynccontextmanager
 async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Server]:
-    """A server whose one tool is this."""
+    """A server with one tool, ``own``."""
     port = free_port()
     config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
     table = method_table(Tool({"name": "own"}, run))
@@ -158,7 +158,7 @@ async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: Virtua
 
 
 @pytest.mark.parametrize("accept", [BOTH, "application/json"])
-async def test_a_client_that_goes_as_its_stream_opens_is_nothing_to_log_as_an_error(
+async def test_a_client_that_leaves_while_its_stream_opens_is_not_logged_as_an_error(
     upstream: RunningSandbox, clock: VirtualClock, capsys: pytest.CaptureFixture[str], accept: str
 ) -> None:
     async with serving_tool(_gone, upstream, clock) as server:
@@ -171,7 +171,7 @@ async def test_a_client_that_goes_as_its_stream_opens_is_nothing_to_log_as_an_er
     assert "[error" not in logged
 
 
-async def test_a_fault_of_a_method_is_an_internal_error_that_shows_nothing(
+async def test_an_exception_in_a_method_is_an_internal_error_without_details(
     upstream: RunningSandbox, clock: VirtualClock
 ) -> None:
     async with serving_tool(_broken, upstream, clock) as server:
@@ -205,10 +205,10 @@ async def test_a_fault_of_a_method_is_an_internal_error_that_shows_nothing(
         ("ping", {"_meta": {"progressToken": "x" * 250_000}}),
         ("ping", {"_meta": {"traceparent": "x" * 250_000}}),
     ],
-    ids=lambda one: str(one)[:40],
+    ids=lambda value: str(value)[:40],
 )
 @pytest.mark.parametrize("id_", [1, "i" * 1024])
-async def test_no_error_says_more_than_8_kilobytes_whatever_was_sent(
+async def test_no_error_is_over_8_kilobytes_whatever_was_sent(
     server: Server, method: str, params: dict[str, object], id_: str | int
 ) -> None:
     answer = await server.post({"jsonrpc": "2.0", "id": id_, "method": method, "params": params})
@@ -221,7 +221,7 @@ async def test_no_error_says_more_than_8_kilobytes_whatever_was_sent(
 
 
 @pytest.mark.parametrize("version", ["x" * 8_000, "2099-01-01"])
-async def test_an_unknown_version_header_is_answered_with_the_known_ones(server: Server, version: str) -> None:
+async def test_an_unknown_version_header_is_answered_with_the_supported_ones(server: Server, version: str) -> None:
     for body in ({"jsonrpc": "2.0", "id": 7, "method": "tools/list"}, {"jsonrpc": "2.0", "id": 7, "method": "ping"}):
         answer = await server.post(body, headers={"MCP-Protocol-Version": version})
         assert (answer.status, answer.error["code"], answer.json["id"]) == (400, -32022, 7)
@@ -230,8 +230,8 @@ async def test_an_unknown_version_header_is_answered_with_the_known_ones(server:
         assert len(answer.content) < 1000
 
 
-async def test_refused_arguments_hold_no_memory_until_a_collection(server: Server) -> None:
-    """Reference cycles that hold a request are memory until the next full collection, which may come too late."""
+async def test_invalid_arguments_leave_no_memory_for_the_garbage_collector(server: Server) -> None:
+    """A reference cycle would hold the request until the next full collection, which may come too late."""
     arguments = {f"name{number}": number for number in range(5_000)}
     await server.call("generate", **arguments)
     gc.collect()

@@ -1,10 +1,10 @@
-"""The bearer: what is taken for one, and the challenge that goes with a refusal."""
+"""The bearer: which Authorization headers are accepted, and the challenge that goes with a 401."""
 
 import pytest
 
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Answer, Serve, Server
-from tests.web.refusals import rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
@@ -41,7 +41,7 @@ async def test_no_key_is_a_401_that_says_what_to_send(server: Server) -> None:
         "Bearer rf_live_!#$%&'()*+,-./:;<=>?@[]^_`{|}~",
     ],
 )
-async def test_a_key_of_an_accepted_kind_passes(server: Server, authorization: str) -> None:
+async def test_a_key_with_an_accepted_prefix_passes(server: Server, authorization: str) -> None:
     assert (await send(server, authorization)).result == {}
 
 
@@ -72,7 +72,7 @@ async def test_a_key_of_an_accepted_kind_passes(server: Server, authorization: s
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
-async def test_anything_else_is_malformed(server: Server, authorization: str, method: str) -> None:
+async def test_any_other_authorization_is_malformed(server: Server, authorization: str, method: str) -> None:
     answer = await send(server, authorization, method)
     rejection_of(answer, "malformed_authorization")
     assert answer.headers["WWW-Authenticate"] == challenge(server.origin)
@@ -90,12 +90,12 @@ async def test_two_authorization_headers_are_malformed(server: Server) -> None:
     ("key", "status"),
     [("rf_live_x", 200), ("rf_test_x", 200), ("rf_test", 401), ("rf_testx_1", 401), ("rf_svc_x", 401)],
 )
-async def test_the_accepted_kinds_can_be_set(serve: Serve, key: str, status: int) -> None:
+async def test_the_accepted_prefixes_can_be_set(serve: Serve, key: str, status: int) -> None:
     server = await serve(MCP_ACCEPTED_KEY_PREFIXES="rf_live, rf_test")
     assert (await server.post(PING, key=key)).status == status
 
 
-async def test_the_hint_names_the_accepted_kinds(serve: Serve) -> None:
+async def test_the_hint_names_the_accepted_prefixes(serve: Serve) -> None:
     server = await serve(MCP_ACCEPTED_KEY_PREFIXES="rf_test,rf_live")
     error = rejection_of(await server.post(PING, key=None), "missing_authorization")
     assert "rf_test_ or rf_live_" in error["message"]
@@ -113,28 +113,28 @@ async def test_the_challenge_names_the_host_that_was_used(server: Server) -> Non
     assert answer.headers["WWW-Authenticate"] == challenge(f"http://{host}")
 
 
-async def test_a_key_in_the_query_is_none(server: Server) -> None:
+async def test_a_key_in_the_query_is_not_accepted(server: Server) -> None:
     answer = await server.request("POST", "/mcp?api_key=rf_live_sandbox", data=b"{}")
     assert answer.status in (401, 415)
     assert (await server.request("GET", "/mcp?api_key=rf_live_sandbox")).status == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_without_a_key_the_other_methods_show_the_hint(server: Server, method: str) -> None:
+async def test_other_methods_without_a_key_get_the_same_401(server: Server, method: str) -> None:
     answer = await server.request(method, "/mcp")
     rejection_of(answer, "missing_authorization")
     assert answer.headers["WWW-Authenticate"] == challenge(server.origin)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
-async def test_with_a_key_the_other_methods_are_405(server: Server, method: str) -> None:
+async def test_other_methods_with_a_key_are_405(server: Server, method: str) -> None:
     answer = await send(server, "Bearer rf_live_sandbox", method)
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST, OPTIONS"
     assert "POST" in answer.json["error_description"]
 
 
-async def test_a_refused_request_never_reaches_runflow(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_rejected_request_never_reaches_runflow(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(key=None)
     await server.generate(key="rf_svc_sandbox")
-    assert not any(one.path.startswith("/v1") for one in sandbox.requests)
+    assert not any(request.path.startswith("/v1") for request in sandbox.requests)

@@ -1,0 +1,59 @@
+"""IP addresses and networks: parsing them, and the key that a client's requests are counted under.
+
+Pure. IPv4 addresses written inside IPv6 (``::ffff:192.0.2.1``) are folded to plain IPv4 everywhere, so that an
+address compares equal however it was written.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: One household or machine commonly has a whole /64 of IPv6.
+IPV6_PREFIX = 64
+#: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
+_MAPPED_PREFIX = 96
+
+
+def parse_address(text: str) -> IPAddress | None:
+    """An address with or without port, brackets or zone; None for anything else."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return fold_address(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def parse_network(text: str) -> IPNetwork:
+    """A network in CIDR notation, or a single address. Raises ``ValueError``."""
+    return fold_network(ipaddress.ip_network(text, strict=False))
+
+
+def fold_address(address: IPAddress) -> IPAddress:
+    """The IPv4 address inside an IPv4-mapped IPv6 address; any other address unchanged."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def fold_network(network: IPNetwork) -> IPNetwork:
+    """The IPv4 network inside an IPv4-mapped IPv6 network; any other network unchanged."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    prefix = network.prefixlen - _MAPPED_PREFIX
+    return network if mapped is None or prefix < 0 else ipaddress.IPv4Network((mapped, prefix))
+
+
+def is_in(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    """Whether one of the networks contains the address."""
+    return any(address in network for network in networks)
+
+
+def rate_limit_key(address: IPAddress) -> str:
+    """What requests from an address are counted under: IPv6 by its /64, IPv4 by itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+    return str(address)

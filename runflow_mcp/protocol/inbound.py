@@ -1,0 +1,181 @@
+"""Which revision the message of a POST uses, judged by its body and three headers.
+
+Pure; knows nothing of methods. ``classify`` climbs these rungs and returns at the first that applies:
+
+1. A request whose ``_meta`` has a protocol version or client capabilities is modern, ``initialize`` included: only
+   modern clients write those.
+2. A request whose version header names a modern revision is modern, so that a client that forgot ``_meta`` learns
+   what is missing. ``initialize`` is excepted: clients that try the newest revision first send it with that header.
+3. ``initialize`` is legacy. Its body names the revision, so an unknown one in the header does not matter.
+4. Without a version header, any other message uses ``DEFAULT_REVISION``, as the specification has it.
+5. A supported version in the header is the revision. Notifications and responses are modern by this rung alone.
+6. Any other version is -32022, whose data lists what is supported.
+
+Then a batch is -32600 in every revision but those with batching. ``Mcp-Method`` and ``Mcp-Name`` mark nothing: a
+widely used bridge sends them on legacy requests too. A modern request is checked further, in this order: its
+``_meta`` is complete (-32602; the headers are compared with it), the headers repeat the body (-32020), the revision
+is supported (-32022). An unknown method and wrong params are judged later, by the method.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+import attrs
+
+from runflow_mcp.bounds import quote
+from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Message, ProtocolError, Request
+from runflow_mcp.protocol.meta import META_CAPABILITIES, META_VERSION, read_meta
+from runflow_mcp.protocol.revisions import (
+    DEFAULT_REVISION,
+    FEATURES,
+    LEGACY_REVISIONS,
+    MODERN_REVISIONS,
+    SUPPORTED,
+    Features,
+    ProtocolContext,
+    Revision,
+)
+
+#: The param that the Mcp-Name header repeats, by method.
+NAME_PARAM: Mapping[str, str] = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+#: What a client may declare beside extensions. This server's own methods need none of it; other tables' may.
+CLIENT_CAPABILITIES = ("elicitation", "roots", "sampling")
+#: Around a header value that is base64 of UTF-8 (2026-07-28, "Request Metadata").
+_ENCODED_PREFIX, _ENCODED_SUFFIX = "=?base64?", "?="
+#: revision → the context of every message that declares nothing, so that an ordinary request makes none.
+_WITHOUT_CAPABILITIES = {revision: ProtocolContext(revision) for revision in Revision}
+
+
+@attrs.frozen
+class RoutingHeaders:
+    """The values of MCP-Protocol-Version, Mcp-Method and Mcp-Name: each that was sent, in order."""
+
+    version: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+
+
+def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
+    """The revision of a POST, or the error to answer it with (``http_status.REJECTED``)."""
+    version = _version(headers)
+    if isinstance(message, Request):
+        is_initialize = message.method == "initialize"
+        if _has_modern_meta(message) or (version in MODERN_REVISIONS and not is_initialize):
+            return _classify_modern(message, headers)
+        if is_initialize:
+            return _WITHOUT_CAPABILITIES[Revision(version) if version in LEGACY_REVISIONS else DEFAULT_REVISION]
+    if version is not None and version not in SUPPORTED:
+        return _unsupported_version(version)
+    revision = DEFAULT_REVISION if version is None else Revision(version)
+    if isinstance(message, Batch) and not FEATURES[revision].batching:
+        return ProtocolError(
+            ErrorCode.INVALID_REQUEST, "This revision takes one message per request; arrays ended with 2025-03-26."
+        )
+    return _WITHOUT_CAPABILITIES[revision]
+
+
+def _version(headers: RoutingHeaders) -> str | None:
+    """The version header; sent more than once, it is a value that no revision has."""
+    return ", ".join(map(_trimmed, headers.version)) if headers.version else None
+
+
+def _has_modern_meta(request: Request) -> bool:
+    meta = read_meta(request.params)
+    return META_VERSION in meta or META_CAPABILITIES in meta
+
+
+def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
+    meta = read_meta(request.params)
+    version, capabilities = meta.get(META_VERSION), meta.get(META_CAPABILITIES)
+    if not isinstance(version, str) or not isinstance(capabilities, dict):
+        header = _version(headers)
+        if header is not None and header not in SUPPORTED:
+            # A client of an unknown revision must learn which ones are supported; its ``_meta`` may have other rules.
+            return _unsupported_version(header)
+        return ProtocolError(
+            ErrorCode.INVALID_PARAMS,
+            f"The request's params._meta needs {META_VERSION} (a string) and {META_CAPABILITIES} (an object).",
+        )
+    mismatch = _header_mismatch(request, headers, version)
+    if mismatch is not None:
+        return mismatch
+    if version not in MODERN_REVISIONS:
+        return _unsupported_version(version)
+    revision = Revision(version)
+    return ProtocolContext(revision, _known_capabilities(capabilities, FEATURES[revision]))
+
+
+def _known_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
+    """The capabilities that mean anything here, each as an empty object: a call that waits keeps them."""
+    known: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
+    extensions = capabilities.get("extensions")
+    if isinstance(extensions, dict):
+        known["extensions"] = {name: {} for name in features.extensions if isinstance(extensions.get(name), dict)}
+    return known
+
+
+def _header_mismatch(request: Request, headers: RoutingHeaders, version: str) -> ProtocolError | None:
+    """The error for the first header that does not repeat the body."""
+    pairs: list[tuple[str, tuple[str | None, ...], str]] = [
+        ("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), version),
+        ("Mcp-Method", tuple(map(_trimmed, headers.method)), request.method),
+    ]
+    param = NAME_PARAM.get(request.method)
+    name = request.params.get(param) if param else None
+    if isinstance(name, str):  # a name of another type is a wrong param
+        pairs.append(("Mcp-Name", tuple(map(_decoded, headers.name)), name))
+    for header, values, expected in pairs:
+        problem = _header_problem(values, expected)
+        if problem:
+            message = f"The header {header} {problem}; send it with the body's own value."
+            return ProtocolError(ErrorCode.HEADER_MISMATCH, message)
+    return None
+
+
+def _header_problem(values: tuple[str | None, ...], expected: str) -> str:
+    if not values:
+        return "is missing"
+    if len(values) > 1:
+        return "was sent more than once"
+    if values[0] is None:
+        return "is malformed"
+    return "" if values[0] == expected else "differs from the body"
+
+
+def _trimmed(value: str) -> str:
+    """A header value without the white space around it (RFC 9110, 5.5)."""
+    return value.strip(" \t")
+
+
+def _decoded(value: str) -> str | None:
+    """A header value, decoded if it is marked as base64; None where that fails."""
+    text = _trimmed(value)
+    encoded = text.removeprefix(_ENCODED_PREFIX)
+    if encoded == text or not encoded.endswith(_ENCODED_SUFFIX):
+        return text
+    try:
+        return base64.b64decode(encoded.removesuffix(_ENCODED_SUFFIX), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _unsupported_version(version: str) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
+        f"This server does not support the protocol version of this request. It supports {', '.join(SUPPORTED)}.",
+        {"supported": list(SUPPORTED), "requested": _quoted_version(version)},
+    )
+
+
+def _quoted_version(version: str) -> str:
+    """An unsupported version, shortened; empty where it may be an API key in the wrong header."""
+    return "" if "_" in version and any(map(str.isalpha, version)) else quote(version)

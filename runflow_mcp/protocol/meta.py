@@ -1,0 +1,21 @@
+"""The names that MCP prefixes with its own domain: members of ``_meta`` and extensions. Pure."""
+
+from runflow_mcp.json_types import JSONObject
+
+_PREFIX = "io.modelcontextprotocol/"
+
+# Members of a request's ``params._meta`` (2026-07-28, "Request Metadata").
+META_VERSION = f"{_PREFIX}protocolVersion"
+META_CAPABILITIES = f"{_PREFIX}clientCapabilities"
+# Members of a result's or a notification's ``_meta``.
+META_SERVER_INFO = f"{_PREFIX}serverInfo"
+META_SUBSCRIPTION = f"{_PREFIX}subscriptionId"
+
+#: The extension whose calls return a task instead of a result.
+TASKS = f"{_PREFIX}tasks"
+
+
+def read_meta(params: JSONObject) -> JSONObject:
+    """The ``_meta`` of a request's params; empty where it is missing or not an object."""
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}

@@ -1,0 +1,60 @@
+"""Reads the body of a POST: no further than the cap, and no longer than the time limit."""
+
+import asyncio
+
+from aiohttp import HttpVersion11, web
+
+from runflow_mcp.bounds import MAX_VALUES, has_too_many_values
+from runflow_mcp.errors import Rejection, RejectionCode
+
+#: Seconds for the whole body to arrive.
+BODY_TIMEOUT = 10.0
+
+
+async def read_json_body(request: web.Request, cap: int) -> bytes:
+    """The whole body. Raises ``Rejection`` past the cap, past the time limit, and for too many JSON values."""
+    content = request.content
+    if content.is_eof() and (request.content_length or cap + 1) <= cap:
+        body = content.read_nowait()
+    else:
+        body = await _read_to_end(request, cap)
+    if has_too_many_values(body):
+        raise Rejection(
+            RejectionCode.BODY_TOO_LARGE,
+            f"The body holds more than {MAX_VALUES:,} JSON values (objects, arrays, strings, numbers). Send less at "
+            "once; data for a model belongs at a URL.",
+        )
+    return body
+
+
+async def _read_to_end(request: web.Request, cap: int) -> bytes:
+    content = request.content
+    if "Expect" in request.headers and request.version >= HttpVersion11 and not content.is_eof():
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in content.iter_any():
+                body += chunk
+                if len(body) > cap:
+                    raise too_large(cap)
+    except web.RequestPayloadError:
+        message = "The body is incomplete: its length or its chunks are not what the head announced."
+        raise Rejection(RejectionCode.BAD_REQUEST, message) from None
+    except TimeoutError:
+        message = f"The body did not arrive within {BODY_TIMEOUT:.0f} s; send it again without pauses."
+        raise Rejection(RejectionCode.BODY_TIMEOUT, message) from None
+    return bytes(body)
+
+
+def too_large(cap: int) -> Rejection:
+    return Rejection(
+        RejectionCode.BODY_TOO_LARGE,
+        f"The body is over {cap} bytes. Send media as URLs instead of inline data, "
+        "or have the operator raise MCP_MAX_BODY_BYTES.",
+    )
+
+
+async def defer_100_continue(_request: web.Request) -> None:
+    """Send no ``100 Continue`` yet: a guard may reject the request unread. ``read_json_body`` sends it."""

@@ -1,0 +1,37 @@
+"""The shapes of every response that is not the answer of a method: each is rendered here and nowhere else."""
+
+import orjson
+from aiohttp import web
+
+from runflow_mcp.errors import Rejection
+from runflow_mcp.protocol.jsonrpc import Id, ProtocolError, internal_error, render_error
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def rejection_response(rejection: Rejection, request_id: str) -> web.Response:
+    """A request that was rejected before its handler ran."""
+    response = json_response(rejection.envelope(request_id), rejection.status)
+    if rejection.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(rejection.retry_after_seconds)
+    return response
+
+
+def protocol_error_response(error: ProtocolError, id_: Id | None, status: int) -> web.Response:
+    """A message that was rejected before its method ran."""
+    return json_response(render_error(id_, error), status)
+
+
+def internal_error_response(request_id: str, status: int = 500) -> web.Response:
+    """An unexpected exception outside a method; nothing of it is shown."""
+    return protocol_error_response(internal_error(request_id), None, status)
+
+
+def oauth_style_error(status: int, error: str, description: str, *, allow: str | None = None) -> web.Response:
+    """An error outside JSON-RPC, in the shape that OAuth clients show to people. ``allow``: the Allow header."""
+    response = json_response(orjson.dumps({"error": error, "error_description": description}), status)
+    if allow is not None:
+        response.headers["Allow"] = allow
+    return response

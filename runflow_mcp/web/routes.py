@@ -1,0 +1,41 @@
+"""The routes: path → handler and guards."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from runflow_mcp.web import health, rpc, wellknown
+from runflow_mcp.web.body import defer_100_continue
+from runflow_mcp.web.guards import GuardedResource, Guards
+
+#: The path of the JSON-RPC endpoint. A slash at the end makes no difference.
+MCP_PATH = "/mcp"
+
+ENDPOINT = Guards(json_body=True, bearer=True)
+#: Load balancers ask by address, without a key.
+PROBE = Guards(allowlists=False)
+DOCUMENT = Guards()
+_READING = ("GET", "HEAD")
+
+
+def add_routes(app: web.Application) -> None:
+    for path in (MCP_PATH, f"{MCP_PATH}/"):
+        endpoint = GuardedResource(path, ENDPOINT, log_path=MCP_PATH)
+        endpoint.add_route("*", rpc.handle, expect_handler=defer_100_continue)
+        app.router.register_resource(endpoint)
+        # RFC 9728, 3.1: the path of the resource stands after the well-known one.
+        _add_get(app, f"{wellknown.PATH}{path}", wellknown.protected_resource, DOCUMENT)
+    _add_get(app, wellknown.PATH, wellknown.protected_resource, DOCUMENT)
+    _add_get(app, health.HEALTHZ, health.healthz, PROBE)
+    _add_get(app, health.READYZ, health.readyz, PROBE)
+
+
+def _add_get(app: web.Application, path: str, handler: Handler, guards: Guards) -> None:
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        if request.method not in _READING:
+            raise web.HTTPMethodNotAllowed(request.method, _READING)
+        return await handler(request)
+
+    # One route for every method: an unmatched one would belong to no resource, and have no guards of its own.
+    resource = GuardedResource(path, guards)
+    resource.add_route("*", dispatch)
+    app.router.register_resource(resource)

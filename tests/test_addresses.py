@@ -1,0 +1,52 @@
+"""IP addresses and networks: every notation of one address is the same value."""
+
+import pytest
+
+from runflow_mcp.addresses import is_in, parse_address, parse_network, rate_limit_key
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        (" 192.0.2.1:80 ", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("[::ffff:c000:201]:443", "192.0.2.1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("localhost", "None"),
+        ("192.0.2.256", "None"),
+        ("", "None"),
+    ],
+)
+def test_an_address_is_parsed_in_every_notation(text: str, address: str) -> None:
+    assert str(parse_address(text)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10.0.0.1/8", "10.0.0.0/8"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.0.0.0/90", "::ffc0:0:0/90"),
+        ("fd00::/8", "fd00::/8"),
+    ],
+)
+def test_an_ipv4_network_inside_ipv6_is_an_ipv4_network(text: str, network: str) -> None:
+    assert str(parse_network(text)) == network
+
+
+def test_a_mapped_address_is_in_the_ipv4_network() -> None:
+    address = parse_address("::ffff:10.1.2.3")
+    assert address is not None
+    assert is_in(address, [parse_network("10.0.0.0/8")])
+    assert not is_in(address, [parse_network("::/8")])
+
+
+@pytest.mark.parametrize(("text", "key"), [("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64")])
+def test_ipv6_addresses_are_limited_by_their_64_bit_prefix(text: str, key: str) -> None:
+    address = parse_address(text)
+    assert address is not None
+    assert rate_limit_key(address) == key

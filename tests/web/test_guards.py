@@ -1,0 +1,79 @@
+"""The guards of a resource are an attribute of it, and the middlewares stand in the order that is promised."""
+
+import ast
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import runflow_mcp.web
+from runflow_mcp.app import create_app
+from runflow_mcp.sandbox import RunningSandbox
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.connection import Runner
+from runflow_mcp.web.guards import GuardedResource, Guards
+from runflow_mcp.web.middlewares import stack
+from runflow_mcp.web.routes import ENDPOINT
+from tests.serving import KEY, free_port
+from tests.virtual_time import VirtualClock
+
+BASE = sorted(Path(runflow_mcp.web.__file__).parent.glob("*.py"))
+
+
+async def _upload(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json"}, 401),
+        ({"Authorization": f"Bearer {KEY}", "Host": "evil.example"}, 403),
+        ({"Authorization": f"Bearer {KEY}", "Origin": "null"}, 403),
+        ({"Authorization": f"Bearer {KEY}", "Content-Type": "text/plain"}, 415),
+        ({"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}, 200),
+    ],
+)
+async def test_a_new_resource_has_the_guards_that_it_is_given(
+    upstream: RunningSandbox, clock: VirtualClock, headers: dict[str, str], status: int
+) -> None:
+    port = free_port()
+    config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
+    app = create_app(config, clock=clock)
+    resource = GuardedResource("/upload", ENDPOINT)
+    resource.add_route("POST", _upload)
+    app.router.register_resource(resource)
+    runner = Runner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    url = f"http://127.0.0.1:{port}/upload"
+    async with aiohttp.ClientSession() as session, session.post(url, data=b"{}", headers=headers) as response:
+        assert response.status == status
+    await runner.cleanup()
+
+
+def test_a_resource_is_guarded_by_the_allowlists_unless_it_says_otherwise() -> None:
+    assert Guards() == Guards(allowlists=True, json_body=False, bearer=False)
+
+
+def test_the_stack_has_each_concern_once_in_the_promised_order() -> None:
+    modules = [middleware.__module__.rpartition(".")[2] for middleware in stack(Config.from_mapping({}))]
+    assert modules == [
+        "client_address",
+        "access_log",
+        "rejections",
+        "host",
+        "origin",
+        "cors",
+        "body",
+        "rate_limit",
+        "bearer",
+        "rate_limit",
+    ]
+
+
+@pytest.mark.parametrize("path", BASE, ids=lambda path: path.stem)
+def test_no_module_beside_the_middlewares_imports_from_them(path: Path) -> None:
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert not [node.module for node in imports if str(node.module).startswith("runflow_mcp.web.middlewares")]
