@@ -98,15 +98,14 @@ def _store(config: Config, clock: Clock) -> Store:
 async def _evict_expired(store: Store, config: Config, clock: Clock) -> None:
     """Give the memory of passed windows back although no request comes."""
     while True:
-        await clock.sleep(config.rate_limit_window_ms / 1000)
+        await clock.sleep(config.rate_limit_window)
         store.evict_expired()
 
 
 def _services(config: Config, clock: Clock, random: Random) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         session = open_session(config.max_waits, config.egress)
-        timeout = config.upstream_timeout_ms / 1000
-        ttl = config.catalog_ttl_ms / 1000
+        timeout, ttl = config.upstream_timeout, config.catalog_ttl
         trials = KeyTrials(app[LIMITS])
         client = RunflowClient(session, config.api_url, timeout, clock, trials)
         subscriptions = Subscriptions()

@@ -120,7 +120,7 @@ async def drain(
     """Let every call end and its answer be read, within the grace time or until told to stop at once."""
     services = app[SERVICES]
     services.subscriptions.drain()
-    grace = config.shutdown_grace_ms / 1000
+    grace = config.shutdown_grace
     waits = services.inflight.slots_used
     log.info("draining", waits=waits, grace_seconds=grace)
     if waits:

@@ -69,7 +69,7 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
         "capabilities": MODERN_CAPABILITIES,
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
-    return with_cache_hints(result, ctx.protocol, ctx.services.config.catalog_ttl_ms)
+    return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))
 
 
 def _instructions(skill: SkillText) -> orjson.Fragment:

@@ -144,13 +144,18 @@ class Limits:
         if verdict.wait:
             seconds = -(-verdict.wait // MICROSECONDS)
             who = _WHO[verdict.scope or hits[0].scope]
-            window = self.config.rate_limit_window_ms / 1000
+            window = self.config.rate_limit_window
             message = (
                 f"Too many {who}: the limit for {window:g} s is reached. Wait {seconds} s, then try again; "
                 "a run that is under way is not affected."
             )
             raise Rejection(RejectionCode.RATE_LIMITED, message, seconds)
         return verdict
+
+
+def window_length(config: Config) -> int:
+    """The length of every window, in microseconds."""
+    return round(config.rate_limit_window * MICROSECONDS)
 
 
 def limit_of(scope: Scope, config: Config) -> int:

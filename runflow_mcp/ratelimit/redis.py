@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
-from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of
+from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of, window_length
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.places import Places
 from runflow_mcp.settings.config import Config
@@ -86,7 +86,7 @@ class RedisStore:
         if probing:
             self._away_until = now + RETRY  # this request asks; the ones beside it do not wait with it
         windows = [number for hit in hits for number in (limit_of(hit.scope, self.config), int(hit.counted))]
-        answer = await self._run(self._admit, hits, [self.config.rate_limit_window_ms * 1000, cost, *windows])
+        answer = await self._run(self._admit, hits, [window_length(self.config), cost, *windows])
         if answer is None:
             return await self._locally(hits, cost)
         wait, which, stamp = answer

@@ -29,7 +29,9 @@ class ConfigError(Exception):
 def setting(name: str, default: str, kind: str, parse: Callable[[str], Any], help_: str, *, empty: bool = False) -> Any:
     """A field of ``Config``. ``empty``: the empty text is a value of its own, not the default."""
     metadata = {"name": name, "default": default, "kind": kind, "parse": parse, "help": help_, "empty": empty}
-    return attrs.field(default=parse(default), metadata=metadata, repr=partial(values.shown, kind=kind))
+    # A repr has the fields' names, and those of durations count seconds.
+    shown: Any = True if kind == "ms" else partial(values.shown, kind=kind)
+    return attrs.field(default=parse(default), metadata=metadata, repr=shown)
 
 
 _DAY_MS = 86_400_000
@@ -37,7 +39,7 @@ _DAY_MS = 86_400_000
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """The settings, checked. Durations are milliseconds, as in their names."""
+    """The settings, checked. Durations are seconds here; their settings are in milliseconds, as the names say."""
 
     host: str = setting(
         "MCP_HOST", "127.0.0.1", "text", values.host, "Address to listen on; :: is every address, IPv4 ones too."
@@ -78,11 +80,11 @@ class Config:
         values.prefixes,
         "Kinds of API key to accept: a key is <prefix>_<something>.",
     )
-    poll_timeout_ms: int = setting(
-        "MCP_POLL_TIMEOUT_MS", "600000", "ms", values.integer(1, _DAY_MS), "Ceiling of one waiting generate."
+    poll_timeout: float = setting(
+        "MCP_POLL_TIMEOUT_MS", "600000", "ms", values.milliseconds(1, _DAY_MS), "Ceiling of one waiting generate."
     )
-    rate_limit_window_ms: int = setting(
-        "MCP_RATE_LIMIT_WINDOW_MS", "60000", "ms", values.integer(1000, _DAY_MS), "Length of the sliding windows."
+    rate_limit_window: float = setting(
+        "MCP_RATE_LIMIT_WINDOW_MS", "60000", "ms", values.milliseconds(1000, _DAY_MS), "Length of the sliding windows."
     )
     rate_limit_pre_auth_per_ip: int = setting(
         "MCP_RATE_LIMIT_PRE_AUTH_PER_IP",
@@ -130,14 +132,14 @@ class Config:
         values.integer(1, 100_000),
         "Of these with one key, at most half of MCP_MAX_WAITS; past it a waiting call is server_busy.",
     )
-    catalog_ttl_ms: int = setting(
-        "MCP_CATALOG_TTL_MS", "300000", "ms", values.integer(100, _DAY_MS), "How long a catalog snapshot is fresh."
+    catalog_ttl: float = setting(
+        "MCP_CATALOG_TTL_MS", "300000", "ms", values.milliseconds(100, _DAY_MS), "How long a catalog snapshot is fresh."
     )
-    shutdown_grace_ms: int = setting(
+    shutdown_grace: float = setting(
         "MCP_SHUTDOWN_GRACE_MS",
         "10000",
         "ms",
-        values.integer(0, 3_600_000),
+        values.milliseconds(0, 3_600_000),
         "Time that waiting calls get to end after SIGTERM.",
     )
     log_level: str = setting(
@@ -168,8 +170,8 @@ class Config:
         "The agent skill; empty: the bundled one alone.",
         empty=True,
     )
-    upstream_timeout_ms: int = setting(
-        "RUNFLOW_TIMEOUT_MS", "30000", "ms", values.integer(100, 600_000), "Time for one upstream request."
+    upstream_timeout: float = setting(
+        "RUNFLOW_TIMEOUT_MS", "30000", "ms", values.milliseconds(100, 600_000), "Time for one upstream request."
     )
 
     https_proxy: Proxy | None = setting(  # noqa: RUF009 - makes a field, as for the others

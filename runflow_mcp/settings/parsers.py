@@ -58,6 +58,12 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def milliseconds(low: int, high: int) -> Callable[[str], float]:
+    """A duration: whole milliseconds from ``low`` to ``high``, as seconds."""
+    whole = integer(low, high)
+    return lambda value: whole(value) / 1000
+
+
 def choice(*allowed: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value.lower() not in allowed:
@@ -205,5 +211,7 @@ def shown(value: object, kind: str) -> str:
     """The value of a setting as it may be shown."""
     if value is None:
         return ""
+    if kind == "ms" and isinstance(value, float):
+        return str(round(value * 1000))
     text = ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
     return masked(text, kind)

@@ -9,15 +9,15 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.settings.parsers import IPNetwork, shown
 
 #: Shorter than nearly every run takes: such a number was meant as seconds.
-SHORT_WAIT_MS = 10_000
+SHORT_WAIT = 10.0
 #: Short enough that a limit stops nobody, and that the figure was probably meant as seconds.
-SHORT_WINDOW_MS = 5_000
+SHORT_WINDOW = 5.0
 #: More often than this the catalog is fetched again and again although it changes weekly at most.
-SHORT_TTL_MS = 10_000
+SHORT_TTL = 10.0
 #: Shorter than an answer of Runflow's takes on a slow day.
-SHORT_UPSTREAM_MS = 1_000
+SHORT_UPSTREAM = 1.0
 #: Time in which answers that are ready can still be written.
-SHORT_GRACE_MS = 1_000
+SHORT_GRACE = 1.0
 #: The widest networks in which everybody may be a proxy of one's own: 10.0.0.0/8, and one allocation of IPv6.
 WIDEST_IPV4, WIDEST_IPV6 = 8, 16
 PRIVATE_IPV6 = ipaddress.IPv6Network("fc00::/7")
@@ -70,43 +70,43 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
     for name, value, least, why, fix in (
         (
             "MCP_POLL_TIMEOUT_MS",
-            config.poll_timeout_ms,
-            SHORT_WAIT_MS,
+            config.poll_timeout,
+            SHORT_WAIT,
             "the value is milliseconds, and most runs take longer: nearly every generate ends as polling_timeout",
             "600000 is ten minutes",
         ),
         (
             "MCP_RATE_LIMIT_WINDOW_MS",
-            config.rate_limit_window_ms,
-            SHORT_WINDOW_MS,
+            config.rate_limit_window,
+            SHORT_WINDOW,
             "the value is milliseconds: a limit is full for moments only and stops nobody",
             "60000 is a minute",
         ),
         (
             "MCP_CATALOG_TTL_MS",
-            config.catalog_ttl_ms,
-            SHORT_TTL_MS,
+            config.catalog_ttl,
+            SHORT_TTL,
             "the value is milliseconds: the catalog is fetched again every few moments",
             "300000 is five minutes",
         ),
         (
             "RUNFLOW_TIMEOUT_MS",
-            config.upstream_timeout_ms,
-            SHORT_UPSTREAM_MS,
+            config.upstream_timeout,
+            SHORT_UPSTREAM,
             "the value is milliseconds: answers of Runflow that are only slow count as lost",
             "30000 is half a minute",
         ),
         (
             "MCP_SHUTDOWN_GRACE_MS",
-            config.shutdown_grace_ms,
-            SHORT_GRACE_MS,
+            config.shutdown_grace,
+            SHORT_GRACE,
             "the value is milliseconds: a stop cuts waiting calls off before their answers are written",
             "10000 is ten seconds",
         ),
     ):
         if value < least:
             warn(name, why, fix)
-    if config.upstream_timeout_ms > config.poll_timeout_ms >= SHORT_WAIT_MS:
+    if config.upstream_timeout > config.poll_timeout >= SHORT_WAIT:
         warn(
             "RUNFLOW_TIMEOUT_MS",
             "one request to Runflow may take longer than MCP_POLL_TIMEOUT_MS allows for the whole call",

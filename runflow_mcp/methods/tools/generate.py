@@ -122,7 +122,7 @@ class _Wait:
     @property
     def deadline(self) -> float:
         """When the wait ends, on the clock's monotonic scale; it counts from the request's arrival."""
-        return self.ctx.arrived + self.ctx.services.config.poll_timeout_ms / 1000
+        return self.ctx.arrived + self.ctx.services.config.poll_timeout
 
     async def begun(self) -> Run:
         """The run as soon as it exists. Raises ``TimeoutError`` when this server stops first."""
