@@ -483,7 +483,7 @@ async def test_a_request_that_is_given_up_in_the_queue_takes_no_connection_with_
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         assert (await store.admit(HITS, 1)).wait == 0
-        assert store.connections.free == MAX_CONNECTIONS
+        assert store.slots.free == MAX_CONNECTIONS
         await store.close()
 
 
