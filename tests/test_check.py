@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 
 from runflow_mcp import __version__
-from runflow_mcp.cli.check import check, endpoint, what_else
-from runflow_mcp.cli.check_errors import explain
+from runflow_mcp.cli.check import check, endpoint_url
+from runflow_mcp.cli.check_errors import error_details, explain_error
 from runflow_mcp.errors import NEXT_ACTION
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
@@ -23,11 +23,11 @@ Canned = Callable[..., Awaitable[str]]
 
 
 async def lines_of(
-    url: str, *, key: str = KEY, order: tuple[str, JSONObject] | None = None, code: int | None = 1
+    url: str, *, key: str = KEY, generate: tuple[str, JSONObject] | None = None, code: int | None = 1
 ) -> list[str]:
     """What is said; ``code``: the exit code, None for any."""
     lines: list[str] = []
-    assert await check(url, key, order, lines.append) in ((0, 1) if code is None else (code,))
+    assert await check(url, key, generate, lines.append) in ((0, 1) if code is None else (code,))
     assert not any("\n" in line for line in lines)
     return lines
 
@@ -65,7 +65,7 @@ async def test_a_url_without_a_path_gets_the_one_of_the_endpoint_and_it_says_so(
 async def test_any_other_url_is_tested_as_it_was_typed(server: Server, path: str) -> None:
     lines = await lines_of(f"{server.origin}{path}", code=0 if path.startswith("/mcp?") else None)
     assert not any("using" in line for line in lines)
-    assert str(endpoint(f"{server.origin}{path}")) == f"{server.origin}{path}"
+    assert str(endpoint_url(f"{server.origin}{path}")) == f"{server.origin}{path}"
 
 
 async def test_a_working_server_gets_a_line_for_each_step(server: Server) -> None:
@@ -75,7 +75,7 @@ async def test_a_working_server_gets_a_line_for_each_step(server: Server) -> Non
 
 
 async def test_a_run_is_told_while_it_goes_and_ends_with_its_address(server: Server) -> None:
-    _, _, *progress, last = await lines_of(server.url, order=(MODEL, INPUT), code=0)
+    _, _, *progress, last = await lines_of(server.url, generate=(MODEL, INPUT), code=0)
     assert progress[0].startswith("     queued, 0 s (run ")
     assert progress[-1].startswith("     succeeded, 3 of 3 steps")
     assert last.startswith("ok   generate: succeeded, run ")
@@ -83,21 +83,21 @@ async def test_a_run_is_told_while_it_goes_and_ends_with_its_address(server: Ser
 
 
 async def test_a_tool_error_is_shown_with_its_next_action(server: Server) -> None:
-    lines = await lines_of(server.url, key="rf_live_sandbox_no_credit", order=(MODEL, INPUT))
+    lines = await lines_of(server.url, key="rf_live_sandbox_no_credit", generate=(MODEL, INPUT))
     expected = f"[insufficient_credits] Insufficient credit. {NEXT_ACTION['insufficient_credits']}"
     assert f"FAIL generate: {expected}" in lines
     assert "     Balance is $0.00" in lines
 
 
 async def test_a_refused_model_is_shown_with_the_near_names(server: Server) -> None:
-    _, _, failed, *more = await lines_of(server.url, order=("google/nano-banana", INPUT))
+    _, _, failed, *more = await lines_of(server.url, generate=("google/nano-banana", INPUT))
     assert failed.startswith("FAIL generate: [model_not_found] ")
     [near] = [line for line in more if "Did you mean" in line]
     assert "google/nano-banana-2" in near
 
 
 async def test_a_refused_input_is_named(server: Server) -> None:
-    *_, failed, first, second = await lines_of(server.url, order=(MODEL, {}))
+    *_, failed, first, second = await lines_of(server.url, generate=(MODEL, {}))
     assert failed.startswith("FAIL generate: [validation_error] ")
     assert first == "     input.prompt: Field required"
     assert "client_ref" in second
@@ -129,7 +129,7 @@ async def test_a_refused_input_is_named(server: Server) -> None:
     ],
 )
 async def test_details_are_shown_although_the_text_lacks_them(error: JSONObject, shown: str) -> None:
-    lines = what_else({"isError": True, "structuredContent": {"error": error}}, error["details"])
+    lines = error_details({"isError": True, "structuredContent": {"error": error}}, error["details"])
     assert any(shown in line for line in lines)
 
 
@@ -141,7 +141,7 @@ async def test_a_key_that_a_proxy_removes_is_told_from_one_that_is_refused(canne
 
 
 async def test_the_run_is_not_tried_after_a_failed_step(canned: Canned) -> None:
-    lines = await lines_of(await canned("{}"), order=(MODEL, INPUT))
+    lines = await lines_of(await canned("{}"), generate=(MODEL, INPUT))
     assert lines == ["FAIL initialize: No MCP server answers here. Correct the URL."]
 
 
@@ -189,7 +189,7 @@ async def test_a_server_that_says_nothing() -> None:
     listener = await asyncio.start_server(silence, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
     [line] = await lines_of(f"http://{host}:{port}/mcp")
-    assert line.startswith("FAIL initialize: Nothing came for 45 s.")
+    assert line.startswith("FAIL initialize: The server sent nothing for 45 s.")
     for writer in waiting:
         writer.close()
     listener.close()
@@ -204,7 +204,7 @@ _RPC_ERROR = '{"jsonrpc":"2.0","id":"initialize","error":{"code":-32601,"message
     ("answer", "said"),
     [
         ({"body": _PAGE, "kind": "text/html"}, "A web page came back."),
-        ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy reaches no server."),
+        ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy cannot reach the server."),
         ({"body": _PAGE, "kind": "text/html", "status": 401}, "HTTP 401: The key is not accepted."),
         ({"body": "hello", "kind": "text/plain"}, "A response that is not JSON came back."),
         ({"body": "[]"}, "No MCP server answers here."),
@@ -248,7 +248,7 @@ async def test_what_is_no_url(url: str) -> None:
 )
 def test_faults_that_no_test_machine_has_to_offer(kind: Any, cause: Exception, said: str) -> None:
     target = ConnectionKey("mcp.example.com", 443, True, True, None, None, None)  # noqa: FBT003 - a tuple of aiohttp's
-    assert explain(kind(target, cause)).startswith(said)
+    assert explain_error(kind(target, cause)).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -260,4 +260,4 @@ def test_faults_that_no_test_machine_has_to_offer(kind: Any, cause: Exception, s
     ],
 )
 def test_connections_that_break(fault: Exception, said: str) -> None:
-    assert explain(fault).startswith(said)
+    assert explain_error(fault).startswith(said)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from runflow_mcp.cli.check import check
-from runflow_mcp.cli.check_errors import explain
+from runflow_mcp.cli.check_errors import explain_error
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -186,7 +186,7 @@ def test_handshakes_that_this_test_has_no_server_for(reason: str, said: str) -> 
     cause = ssl.SSLError(1, f"[SSL: {reason}] text")
     cause.reason = reason
     target = ConnectionKey(HERE, 443, True, True, None, None, None)  # noqa: FBT003 - a tuple of aiohttp's
-    assert said in explain(aiohttp.ClientConnectorSSLError(target, cause))
+    assert said in explain_error(aiohttp.ClientConnectorSSLError(target, cause))
 
 
 async def test_a_handshake_that_is_cut_off_is_not_an_unreachable_host(listen: Listen, trusted: Path) -> None:

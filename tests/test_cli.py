@@ -19,8 +19,9 @@ import pytest
 import structlog
 
 from runflow_mcp import __version__
-from runflow_mcp.cli import config_report
+from runflow_mcp.cli import config_report, embedded_sandbox, extras
 from runflow_mcp.cli import main as cli
+from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
 from runflow_mcp.settings.config import Config
 from tests.runflow.certificates import Authority
 from tests.serving import BOTH, KEY, free_port
@@ -201,7 +202,7 @@ async def test_a_live_server_prints_the_welcome_unless_its_output_is_for_program
     await server.answers(session, "/healthz")
     server.signal()
     assert await server.ended() == 0
-    assert ("in front of http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
+    assert ("for http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
     assert (f"curl -N {server.url}/mcp" in server.stdout) == is_welcomed
 
 
@@ -292,20 +293,20 @@ async def test_wrong_settings_are_all_named_and_nothing_starts(run: Run) -> None
 def sandbox_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Stands for the fixed port, which another server on this machine may have."""
     port = free_port()
-    monkeypatch.setattr(cli, "SANDBOX_PORT", port)
+    monkeypatch.setattr(embedded_sandbox, "SANDBOX_PORT", port)
     return port
 
 
 async def test_the_embedded_sandbox_takes_its_fixed_port(sandbox_port: int) -> None:
-    sandbox = await cli.start_embedded_sandbox(server_port=8080)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     assert sandbox.url == f"http://127.0.0.1:{sandbox_port}"
     await sandbox.close()
 
 
 async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox_port: int) -> None:
-    first = await cli.start_embedded_sandbox(server_port=8080)
+    first = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     with structlog.testing.capture_logs() as logs:
-        second = await cli.start_embedded_sandbox(server_port=8080)
+        second = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     assert int(second.url.rpartition(":")[2]) > sandbox_port
     assert [(entry["event"], entry["port"], entry["sandbox"]) for entry in logs] == [
         ("sandbox_port_in_use", sandbox_port, second.url)
@@ -315,7 +316,7 @@ async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox
 
 
 async def test_the_embedded_sandbox_leaves_the_port_of_the_server_free(sandbox_port: int) -> None:
-    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=sandbox_port)
     assert int(sandbox.url.rpartition(":")[2]) > sandbox_port
     await sandbox.close()
 
@@ -323,8 +324,8 @@ async def test_the_embedded_sandbox_leaves_the_port_of_the_server_free(sandbox_p
 async def test_without_a_port_in_reach_the_embedded_sandbox_takes_any(
     sandbox_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "SANDBOX_PORTS", 1)
-    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    monkeypatch.setattr(embedded_sandbox, "PORTS_TRIED", 1)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=sandbox_port)
     assert not sandbox.url.endswith(f":{sandbox_port}")
     await sandbox.close()
 
@@ -415,12 +416,12 @@ def test_proxies_and_certificates_come_from_the_file_too(
     (tmp_path / ".env").write_text(
         f"https_proxy=http://user:geheim@file:1\nHTTP_PROXY=http://file:2\nno_proxy=x.example\nSSL_CERT_FILE={ca_file}\n"
     )
-    config = Config.from_mapping(cli.environment())
+    config = Config.from_mapping(read_environment())
     assert (str(config.https_proxy), str(config.http_proxy)) == ("http://***@file:1", "http://file:2")
     assert (config.no_proxy, config.ssl_cert_file) == (("x.example",), str(ca_file))
     settings.setenv("HTTPS_PROXY", "http://real:1")
     settings.setenv("http_proxy", "http://real:2")
-    config = Config.from_mapping(cli.environment())
+    config = Config.from_mapping(read_environment())
     assert (str(config.https_proxy), str(config.http_proxy)) == ("http://real:1", "http://real:2")
     assert cli.main(["config"]) == 0
     assert "geheim" not in capsys.readouterr().out
@@ -451,7 +452,7 @@ def test_a_file_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     with pytest.raises(SystemExit) as exit_:
         cli.main(["config"])
     assert exit_.value.code == 2
-    assert capsys.readouterr().err.startswith("The file .env of this directory cannot be read")
+    assert capsys.readouterr().err.startswith("The file .env in this directory cannot be read")
 
 
 def test_config_shows_every_setting_with_secrets_masked(
@@ -518,13 +519,13 @@ def test_config_as_a_file_that_sets_the_same(
     }
     for name, value in given.items():
         settings.setenv(name, value)
-    before = Config.from_mapping(cli.environment())
+    before = Config.from_mapping(read_environment())
     assert cli.main(["config", "--env"]) == 0
     text = capsys.readouterr().out
     for name in given:
         settings.delenv(name)
     (tmp_path / ".env").write_text(text)
-    after = Config.from_mapping(cli.environment())
+    after = Config.from_mapping(read_environment())
     assert attrs.evolve(after, catalog_url=before.catalog_url) == before
     assert all(f"{name}=" in text for name, *_ in Config().table())
     assert "# MCP_HOST=127.0.0.1\n" in text
@@ -598,12 +599,12 @@ def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
 def test_limits_that_need_a_package_say_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda _name: None)
-    assert cli.load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
-    assert f"install it: {cli.INSTALL_PACKAGES}\n" in capsys.readouterr().err
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+    assert load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
+    assert f"install it: {extras.INSTALL_PACKAGES}\n" in capsys.readouterr().err
     readme = Path(__file__).parents[1] / "README.md"
-    assert f".venv/bin/{cli.INSTALL_PACKAGES}" in readme.read_text()
-    assert cli.load_config({}) is not None
+    assert f".venv/bin/{extras.INSTALL_PACKAGES}" in readme.read_text()
+    assert load_config({}) is not None
 
 
 @pytest.mark.parametrize("command", ["serve", "sandbox"])
@@ -611,7 +612,7 @@ def test_on_windows_a_server_says_what_to_do_instead(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     settings.setattr(sys, "platform", "win32")
-    assert cli.main([command]) == cli.WRONG_SETTINGS
+    assert cli.main([command]) == USAGE_ERROR
     assert capsys.readouterr().err.splitlines() == [
         "The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started."
     ]

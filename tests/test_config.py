@@ -94,8 +94,8 @@ def read(**environ: str) -> Config:
 def faults_of(**environ: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(**environ)
-    assert str(caught.value) == "\n".join(caught.value.faults)
-    return caught.value.faults
+    assert str(caught.value) == "\n".join(caught.value.errors)
+    return caught.value.errors
 
 
 # Defaults

@@ -82,7 +82,7 @@ def test_a_host_is_an_address_or_a_name(host: str, value: str) -> None:
 def test_any_other_host_is_refused(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Config.from_mapping({"MCP_HOST": host})
-    [fault] = caught.value.faults
+    [fault] = caught.value.errors
     assert "without scheme and port" in fault
 
 

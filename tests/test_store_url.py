@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runflow_mcp.cli import main as cli
 from runflow_mcp.cli.config_report import as_env, as_json, as_text
+from runflow_mcp.cli.environment import load_config
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.ratelimit.redis import RedisStore
 from runflow_mcp.settings.config import Config, ConfigError, survey
@@ -49,7 +49,7 @@ async def test_what_is_taken_can_be_connected_with(url: str) -> None:
 def test_anything_else_is_one_line_that_says_what_was_expected(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     if url != url.strip():
         url += "x"
-    assert cli.load_config({NAME: url}) is None
+    assert load_config({NAME: url}) is None
     head, line, _ = capsys.readouterr().err.splitlines()
     assert head == "These settings are wrong:"
     assert line.startswith(f"  {NAME}=")

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from runflow_mcp.open_files import UNLIMITED
-from runflow_mcp.serve import REPORT_INTERVAL, Trouble
+from runflow_mcp.process_errors import REPORT_INTERVAL, ProcessErrors
 from tests.serving import BOTH, KEY, free_port
 from tests.test_cli import PATIENCE, SLOW_CALL, bare_environment
 from tests.virtual_time import VirtualClock
@@ -100,7 +100,7 @@ async def test_the_real_server_welcomes_whoever_starts_it_in_a_terminal(terminal
     nowhere = f"http://127.0.0.1:{free_port()}"
     server = await terminal(RUNFLOW_API_URL=nowhere, RUNFLOW_CATALOG_URL=f"{nowhere}/c.json", RUNFLOW_SKILL_URL="")
     await server.shows("Ctrl-C stops the server.")
-    assert f"in front of {nowhere} (runs cost money)" in server.screen
+    assert f"for {nowhere} (runs cost money)" in server.screen
     assert f"http://127.0.0.1:{server.port}/mcp" in server.screen
     assert " check " in server.screen
 
@@ -169,13 +169,13 @@ async def test_the_same_trouble_is_one_line_in_ten_seconds(capsys: pytest.Captur
         def monotonic(self) -> float:
             return now
 
-    trouble = Trouble(Clock(), 100)
+    trouble = ProcessErrors(Clock(), 100)
     context = {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many open files")}
     for _ in range(5):
-        trouble.loop_error(asyncio.get_running_loop(), context)
+        trouble.on_loop_error(asyncio.get_running_loop(), context)
     now += REPORT_INTERVAL + 1
-    trouble.loop_error(asyncio.get_running_loop(), context)
-    trouble.descriptor_used(50)
+    trouble.on_loop_error(asyncio.get_running_loop(), context)
+    trouble.on_connection(50)
     first, second = [line for line in capsys.readouterr().out.splitlines() if "event_loop_error" in line]
     assert "Too many open files" in first
     assert "left_out=0" in first

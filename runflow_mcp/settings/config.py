@@ -19,11 +19,11 @@ from runflow_mcp.settings.parsers import IPNetwork
 
 
 class ConfigError(Exception):
-    """The settings cannot be used; ``faults`` has one line for each wrong one."""
+    """The settings cannot be used; ``errors`` has one line per wrong one."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
 
 
 def setting(name: str, default: str, kind: str, parse: Callable[[str], Any], help_: str, *, empty: bool = False) -> Any:
@@ -214,18 +214,18 @@ class Config:
     def from_mapping(cls, environ: Mapping[str, str]) -> "Config":
         """Check every setting; raises ``ConfigError`` that lists all the wrong ones."""
         read: dict[str, Any] = {}
-        faults: list[str] = []
+        errors: list[str] = []
         for field in attrs.fields(cls):
             try:
                 value = _given(field, environ)
-            except ValueError as fault:
+            except ValueError as error:
                 name, kind = _name_in(field, environ), field.metadata["kind"]
-                faults.append(f"{name}={values.masked(environ[name], kind)!r}: expected {fault}")
+                errors.append(f"{name}={values.masked(environ[name], kind)!r}: expected {error}")
             else:
                 if value is not None:
                     read[field.name] = value
-        if faults:
-            raise ConfigError(faults)
+        if errors:
+            raise ConfigError(errors)
         return cls(**read)
 
     @property
