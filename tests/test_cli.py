@@ -486,7 +486,7 @@ def test_config_shows_the_table_although_settings_are_wrong(
 def test_config_shows_what_is_questionable(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     settings.setenv("MCP_POLL_TIMEOUT_MS", "600")
     assert cli.main(["config"]) == 0
-    assert "    now:     600\n    WARNING: the value is milliseconds" in capsys.readouterr().out
+    assert "    now:     600\n    WARNING: the value is in milliseconds" in capsys.readouterr().out
 
 
 def test_config_as_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -503,7 +503,7 @@ def test_config_as_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         "default": "127.0.0.1",
         "value": "127.0.0.1",
         "is_set": False,
-        "help": "Address to listen on; :: is every address, IPv4 ones too.",
+        "help": "Address to listen on; :: is every address, IPv4 included.",
         "error": None,
     }
 

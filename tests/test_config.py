@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.settings.config import Config, ConfigError, likely_typos
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.config import Config, ConfigError
+from runflow_mcp.settings.masking import mask_url_password
+from runflow_mcp.settings.survey import likely_typos
 from runflow_mcp.web.middlewares.hosts import expand_hosts
 from tests.protocol.laws import law
 

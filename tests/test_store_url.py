@@ -12,8 +12,9 @@ from runflow_mcp.cli.config_report import as_env, as_json, as_text
 from runflow_mcp.cli.environment import load_config
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.ratelimit.redis import RedisStore
-from runflow_mcp.settings.config import Config, ConfigError, survey
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.config import Config, ConfigError
+from runflow_mcp.settings.masking import mask_url_password
+from runflow_mcp.settings.survey import survey
 from tests.protocol.laws import law
 
 NAME = "MCP_RATE_LIMIT_STORE"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 import orjson
 
-from runflow_mcp.settings.config import Config, Row
-from runflow_mcp.settings.parsers import MASK
+from runflow_mcp.settings.config import Config
+from runflow_mcp.settings.masking import MASK
+from runflow_mcp.settings.survey import Row
 from runflow_mcp.settings.warnings import SettingWarning
 
 

@@ -25,7 +25,8 @@ from runflow_mcp.observability.sink import Sink
 from runflow_mcp.sandbox import Sandbox
 from runflow_mcp.sandbox import start as start_sandbox
 from runflow_mcp.serve import ListenError, serve
-from runflow_mcp.settings.config import Config, Row, likely_typos, survey
+from runflow_mcp.settings.config import Config
+from runflow_mcp.settings.survey import Row, likely_typos, survey
 from runflow_mcp.settings.warnings import setting_warnings
 
 log = structlog.get_logger(__name__)

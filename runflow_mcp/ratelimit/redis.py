@@ -18,7 +18,7 @@ from runflow_mcp.ratelimit.connection_slots import ConnectionSlots
 from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of, window_length
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.masking import mask_url_password
 
 log = structlog.get_logger(__name__)
 
