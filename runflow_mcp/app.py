@@ -1,4 +1,4 @@
-"""The wiring: one config makes the services, the guards and the routes. No globals, no work at import."""
+"""The application factory: from a config to services, middlewares and routes. No globals, no work at import."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -43,7 +43,7 @@ def create_app(
 ) -> web.Application:
     """The server as an aiohttp application.
 
-    ``table``: other methods than the product's, for tests. ``sink``: where the log goes, for the readiness probe.
+    ``table``: replaces the product's methods, for tests. ``sink``: where the log goes, for the readiness probe.
     """
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)
@@ -60,7 +60,7 @@ def create_app(
         app.router.add_route("*", path, rpc.endpoint, name=name, expect_handler=defer_100_continue)
     app.router.add_get(health.HEALTHZ, health.healthz)
     app.router.add_get(health.READYZ, health.readyz)
-    for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path after the well-known one
+    for path in ("", *MCP_ROUTES.values()):  # RFC 9728, 3.1: the resource's path is appended to the well-known one
         app.router.add_get(f"{wellknown.PATH}{path}", wellknown.protected_resource)
     return app
 
@@ -74,8 +74,8 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
         store = _store(config, clock)
         app[LIMITS] = Limits(store, config)
         background = [
-            asyncio.create_task(store.probe(), name="meet limit store"),
-            asyncio.create_task(_evict_expired(store, config, clock), name="forget windows"),
+            asyncio.create_task(store.probe(), name="probe limit store"),
+            asyncio.create_task(_evict_expired(store, config, clock), name="evict expired windows"),
         ]
         yield
         for task in background:
@@ -89,14 +89,14 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
 def _store(config: Config, clock: Clock) -> Store:
     if config.rate_limit_store == "memory://":
         return MemoryStore.make(config, clock)
-    # An extra: only those who share limits between processes need the package.
+    # The package is an extra, needed only for limits shared between processes.
     from runflow_mcp.ratelimit.redis import RedisStore  # noqa: PLC0415
 
     return RedisStore.make(config, clock)
 
 
 async def _evict_expired(store: Store, config: Config, clock: Clock) -> None:
-    """Give the memory of passed windows back although no request comes."""
+    """Free the memory of expired windows even when no request arrives."""
     while True:
         await clock.sleep(config.rate_limit_window)
         store.evict_expired()
