@@ -66,6 +66,12 @@ class Command:
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
+    async def prints(self, text: str) -> None:
+        """Wait until the standard output has this text; it is written beside the server's work."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in self.stdout:  # noqa: ASYNC110 - a file sets no event
+                await asyncio.sleep(0.02)
+
     async def answers(
         self, session: aiohttp.ClientSession, path: str, status: int = 200, origin: str | None = None
     ) -> None:
@@ -145,7 +151,7 @@ async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_
 ) -> None:
     server = await run("serve", "--sandbox", MCP_ALLOWED_HOST="typo.example.com")
     await server.answers(session, "/readyz")
-    assert f"{server.url}/mcp" in server.stdout
+    await server.prints(f"{server.url}/mcp")
     assert f"sandbox key  {KEY}\n" in server.stdout
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
@@ -176,6 +182,7 @@ def printed(server: Command, beginning: str) -> str:
 async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: aiohttp.ClientSession) -> None:
     server = await run("serve", "--sandbox")
     await server.answers(session, "/readyz")
+    await server.prints("Ctrl-C stops the server.")
     [line] = [line for line in server.stdout.splitlines() if " check " in line]
     pasted = await asyncio.create_subprocess_exec(
         *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.folder, env=bare_environment()
@@ -252,7 +259,7 @@ async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
     run: Run, session: aiohttp.ClientSession
 ) -> None:
     server = await run("serve", "--sandbox", MCP_SHUTDOWN_GRACE_MS="60000")
-    await waiting_call(server, session)
+    response = await waiting_call(server, session)
     server.signal()
     await server.answers(session, "/readyz", status=503)
     await server.answers(session, "/healthz")
@@ -260,6 +267,7 @@ async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
     server.signal(signal.SIGINT)
     assert await server.ended() == 0
     assert time.monotonic() - began < 10  # the grace is a minute
+    response.close()
 
 
 @pytest.mark.real_time
