@@ -1,4 +1,4 @@
-"""Settings that are allowed and rarely meant: each is warned about, and what is ordinary is not."""
+"""Valid settings that are probably a mistake are warned about; ordinary ones are not."""
 
 import attrs
 import pytest
@@ -65,13 +65,13 @@ def test_an_ordinary_setting_is_not_warned_about(settings: dict[str, str]) -> No
     assert setting_warnings(Config.from_mapping(settings)) == []
 
 
-def test_several_warnings_at_once() -> None:
+def test_several_questionable_settings_are_warned_about_at_once() -> None:
     config = Config.from_mapping({"MCP_HOST": "::", "MCP_TRUSTED_PROXIES": "::/0", "MCP_SHUTDOWN_GRACE_MS": "0"})
     assert len(setting_warnings(config)) == 3
 
 
 @pytest.mark.parametrize(("open_files", "warned"), [(256, True), (10_255, True), (10_256, False), (1 << 20, False)])
-def test_too_few_open_files_for_the_waits(open_files: int, *, warned: bool) -> None:
+def test_a_limit_of_open_files_below_the_waits_is_warned_about(open_files: int, *, warned: bool) -> None:
     config = Config()
     found = setting_warnings(config, open_files=open_files, files_needed=needed(config.max_waits))
     assert [one.setting for one in found] == ["MCP_MAX_WAITS"] * warned

@@ -1,4 +1,4 @@
-"""The shape of the package: imports run one way, and time, environment and HTTP come in by one door each."""
+"""The shape of the package: imports run one way; time, environment and HTTP are each used in few places."""
 
 import ast
 from collections.abc import Callable, Iterator

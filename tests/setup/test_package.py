@@ -1,4 +1,4 @@
-"""The wheel and the source distribution have everything that the package reads when it runs, and the licence."""
+"""The wheel and the source distribution contain every file that the package reads, and the licence."""
 
 import tarfile
 import zipfile
@@ -28,7 +28,7 @@ def wheel(tmp_path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(tmp_path / buildapi.build_wheel(str(tmp_path)))
 
 
-def test_the_data_files_are_known() -> None:
+def test_the_package_has_licence_type_marker_and_data_files() -> None:
     assert {"runflow_mcp/LICENSE", "runflow_mcp/py.typed"} <= set(DATA)
     assert {Path(path).suffix for path in DATA} >= {".lua", ".md", ".json"}
 
