@@ -107,22 +107,22 @@ class Limits:
         address = bearer.source.address
         # By the whole digest: two keys with the same fingerprint can be found within a minute.
         hits = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, bearer.digest))
-        required = hits if self.knows(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
+        required = hits if self.is_accepted(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
         return Admission(hits, (await self._admit(required, 1)).stamp)
 
-    def knows(self, bearer: Bearer) -> bool:
+    def is_accepted(self, bearer: Bearer) -> bool:
         """Whether Runflow accepted this key when this process last used it."""
         return bearer.digest in self.accepted
 
-    async def may_try(self, address: str, keys: int) -> bool:
+    async def may_try_keys(self, address: str, keys: int) -> bool:
         """Whether this many unknown keys of an address may be sent to Runflow, even if it rejects all of them."""
         return not (await self.store.admit((Hit(Scope.REJECTED, address, counted=False),), keys)).wait
 
-    def accepted_key(self, bearer: Bearer) -> None:
+    def key_accepted(self, bearer: Bearer) -> None:
         """Remember a key that Runflow accepted."""
         self.accepted.add(bearer.digest)
 
-    async def rejected_key(self, bearer: Bearer) -> None:
+    async def key_rejected(self, bearer: Bearer) -> None:
         """Count a request whose key Runflow rejected: once, however many upstream calls it made."""
         self.accepted.discard(bearer.digest)
         if bearer.source.rejected:

@@ -26,13 +26,13 @@ Request = Callable[[], Coroutine[None, None, JSON]]
 class KeyLimits(Protocol):
     """Which keys Runflow has accepted, and how many others an address may try."""
 
-    def knows(self, bearer: Bearer) -> bool: ...
+    def is_accepted(self, bearer: Bearer) -> bool: ...
 
-    async def may_try(self, address: str, keys: int) -> bool: ...
+    async def may_try_keys(self, address: str, keys: int) -> bool: ...
 
-    def accepted_key(self, bearer: Bearer) -> None: ...
+    def key_accepted(self, bearer: Bearer) -> None: ...
 
-    async def rejected_key(self, bearer: Bearer) -> None: ...
+    async def key_rejected(self, bearer: Bearer) -> None: ...
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ class KeyTrials:
         Raises ``UpstreamError``, also when the address of the caller tries too many unknown keys: nothing was
         sent then.
         """
-        if self.limits.knows(bearer):
+        if self.limits.is_accepted(bearer):
             return await self._judged(bearer, request)
         # A task of its own: a caller that leaves before the answer must not keep it from being counted.
         task = asyncio.create_task(self._tried(bearer, path, request), name="try a key")
@@ -77,7 +77,7 @@ class KeyTrials:
         try:
             # All that are under way may end as rejected: sent at the same moment, they must not pass the limit. A
             # request that has been counted already tries the same key again.
-            if not bearer.source.rejected and not await self.limits.may_try(address, len(keys)):
+            if not bearer.source.rejected and not await self.limits.may_try_keys(address, len(keys)):
                 message = "Too many API keys that Runflow does not know were tried from your address."
                 raise UpstreamError(
                     Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=PAUSE
@@ -96,11 +96,11 @@ class KeyTrials:
         except UpstreamError as error:
             await self._answered(bearer, error.status)
             raise
-        self.limits.accepted_key(bearer)
+        self.limits.key_accepted(bearer)
         return payload
 
     async def _answered(self, bearer: Bearer, status: int | None) -> None:
         if status == UNAUTHORIZED:
-            await self.limits.rejected_key(bearer)
+            await self.limits.key_rejected(bearer)
         elif status is not None and status < 500 and status not in _UNDECIDED:  # noqa: PLR2004 - no 5xx
-            self.limits.accepted_key(bearer)
+            self.limits.key_accepted(bearer)
