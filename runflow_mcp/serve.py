@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from runflow_mcp.app import create_app
+from runflow_mcp.methods.context import Services
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import ProcessErrors
@@ -124,12 +125,17 @@ async def drain(
     if waits:
         runs = "1 run" if waits == 1 else f"{waits} runs"
         print_line(f"Waiting for {runs} to finish, at most {grace:g} s. Press Ctrl-C again to stop now.")
-    started = services.clock.monotonic()
-    services.inflight.drain(started + grace * WAIT_GRACE_SHARE)
+    services.inflight.drain(services.clock.monotonic() + grace * WAIT_GRACE_SHARE)
+    sent = asyncio.create_task(_all_sent(runner, services))
+    stopped = asyncio.create_task(stop_now.wait())
+    await asyncio.wait((sent, stopped), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    if not sent.done():  # the grace time is over, or a second signal came
+        runner.abandon_handlers()
+    for task in (sent, stopped):
+        task.cancel()
+
+
+async def _all_sent(runner: Runner, services: Services) -> None:
     # Bytes that a transport still holds for a slow reader would be lost with the process.
     while services.inflight.pending or runner.unsent_bytes:
-        remaining = started + grace - services.clock.monotonic()
-        if remaining <= 0 or stop_now.is_set():
-            runner.abandon_handlers()
-            return
-        await services.clock.sleep(min(DRAIN_POLL_INTERVAL, remaining))
+        await services.clock.sleep(DRAIN_POLL_INTERVAL)
