@@ -4,13 +4,13 @@ PORT   ?= 8080
 # Seconds for which make fuzz sends each load of tests/overload.
 OVERLOAD_SECONDS ?= 20
 BIN    := .venv/bin
-# python -m: the scripts beside it name the folder that .venv was made in, which may have moved since.
+# python -m: the scripts in .venv/bin contain the path that .venv was made at, which may have changed.
 PY     := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage conformance fuzz check format lock clean
+.PHONY: help install run quick test coverage conformance fuzz check format lock clean lint types pure
 
-help:  ## this list
+help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/dev  ## make .venv with everything the other targets need
@@ -18,10 +18,14 @@ install: .venv/dev  ## make .venv with everything the other targets need
 run: .venv/runtime  ## serve on 127.0.0.1:8080 with the embedded sandbox; LIVE=1 for the real Runflow
 	@MCP_PORT=$(PORT) exec $(PY) runflow_mcp serve $(if $(LIVE),,--sandbox)
 
+quick: .venv/dev  ## lint, types and the tests without I/O, in seconds, while you work
+	@$(MAKE) --no-print-directory -j lint types pure
+
+# Tests that meet other processes spend time waiting: a third worker keeps two cores busy.
 test: .venv/dev  ## the whole test-suite
 	$(PY) pytest -n 3 $(ARGS)
 
-coverage: .venv/dev  ## the same, and which branches it did not see
+coverage: .venv/dev  ## the whole test-suite, and the branches that it does not reach
 	$(PY) coverage erase
 	$(PY) coverage run -m pytest -n 3 $(ARGS)
 	$(PY) coverage combine -q
@@ -30,14 +34,21 @@ coverage: .venv/dev  ## the same, and which branches it did not see
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
 	$(PY) tests.conformance.run
 
-fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES random scenarios, 10,000 drops, each overload for OVERLOAD_SECONDS
+fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, each overload for OVERLOAD_SECONDS
 	$(PY) tests.chaos.fuzz
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
 
-check: .venv/dev  ## format check, lint, strict types
-	$(PY) ruff format --check .
-	$(PY) ruff check .
+check: lint types  ## format check, lint, strict types: before every commit (subject ≤ 72 characters, why in the body)
+
+lint: .venv/dev
+	$(PY) ruff format --check -q .
+	$(PY) ruff check -q .
+
+types: .venv/dev
 	$(PY) mypy
+
+pure: .venv/dev
+	@LAW_EXAMPLES=10 $(PY) pytest -q $$($(PY) tests.import_graph)
 
 format: .venv/dev  ## rewrite the sources in the house format
 	$(PY) ruff format .
@@ -56,7 +67,7 @@ LOCK := uv pip compile -q --universal --python-version 3.11 --only-binary :all: 
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 LOCK_NPM := npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
-# A .venv whose making was interrupted, or whose Python has gone, is made anew.
+# A .venv that is unfinished, or whose Python is gone, is made again.
 ifeq ($(shell { $(BIN)/python -c 'import pip; print("usable")'; } 2>/dev/null),)
 .PHONY: $(BIN)/pip
 endif
@@ -80,14 +91,14 @@ $(BIN)/pip:
 PIP_INSTALL := $(PY) pip install -qq --disable-pip-version-check
 NO_VENV     := This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python
 
-# What a list names is all that is installed: pip resolves nothing and builds nothing. (Most modules are never imported
-# by anybody, so none are compiled before they are.)
+# Exactly the listed packages are installed: pip resolves nothing and builds nothing. (No module is compiled in advance,
+# since most are never imported.)
 define install_list
 	$(writable)
 	@echo 'installing the packages of $<'
-	@said=$$($(PIP_INSTALL) --no-compile --no-deps --only-binary :all: --require-hashes -r $< 2>&1) || { case $$said in \
+	@output=$$($(PIP_INSTALL) --no-compile --no-deps --only-binary :all: --require-hashes -r $< 2>&1) || { case $$output in \
 	*'(from versions: none)'*) echo 'No package index answers. Check the network, HTTPS_PROXY and PIP_INDEX_URL.';; \
-	*) echo "$$said"; echo 'The packages of $< cannot be installed; pip says above why.';; esac >&2; exit 1; }
+	*) echo "$$output"; echo 'The packages of $< could not be installed; the output of pip above says why.';; esac >&2; exit 1; }
 endef
 
 define writable

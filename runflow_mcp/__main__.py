@@ -1,4 +1,4 @@
-"""``python -m runflow_mcp``: the same as the ``runflow-mcp`` command."""
+"""``python -m runflow_mcp`` is the same as ``runflow-mcp``."""
 
 import sys
 

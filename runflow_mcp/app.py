@@ -1,4 +1,4 @@
-"""The wiring: one config makes the services, the guards and the routes. No globals, no work at import."""
+"""The application factory: from a config to services, middlewares and routes. No globals, no work at import."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ def create_app(
 ) -> web.Application:
     """The server as an aiohttp application.
 
-    ``table``: other methods than the product's, for tests. ``sink``: where the log goes, for the readiness probe.
+    ``table``: replaces the product's methods, for tests. ``sink``: where the log goes, for the readiness probe.
     ``metrics``: None to count nothing.
     """
     app = web.Application(middlewares=stack(config))
@@ -72,8 +72,8 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
         store = _store(config, clock)
         app[LIMITS] = Limits(store, config)
         background = [
-            asyncio.create_task(store.probe(), name="meet limit store"),
-            asyncio.create_task(_evict_expired(store, config, clock), name="forget windows"),
+            asyncio.create_task(store.probe(), name="probe limit store"),
+            asyncio.create_task(_evict_expired(store, config, clock), name="evict expired windows"),
         ]
         yield
         for task in background:
@@ -87,16 +87,16 @@ def _limits(config: Config, clock: Clock) -> Callable[[web.Application], AsyncIt
 def _store(config: Config, clock: Clock) -> Store:
     if config.rate_limit_store == "memory://":
         return MemoryStore.make(config, clock)
-    # An extra: only those who share limits between processes need the package.
+    # The package is an extra, needed only for limits shared between processes.
     from runflow_mcp.ratelimit.redis import RedisStore  # noqa: PLC0415
 
     return RedisStore.make(config, clock)
 
 
 async def _evict_expired(store: Store, config: Config, clock: Clock) -> None:
-    """Give the memory of passed windows back although no request comes."""
+    """Free the memory of expired windows even when no request arrives."""
     while True:
-        await clock.sleep(config.rate_limit_window_ms / 1000)
+        await clock.sleep(config.rate_limit_window)
         store.evict_expired()
 
 
@@ -105,8 +105,7 @@ def _services(
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         session = open_session(config.max_waits, config.egress)
-        timeout = config.upstream_timeout_ms / 1000
-        ttl = config.catalog_ttl_ms / 1000
+        timeout, ttl = config.upstream_timeout, config.catalog_ttl
         trials = KeyTrials(app[LIMITS])
         client = RunflowClient(session, config.api_url, timeout, clock, trials, metrics)
         catalog = Source("catalog", session, config.catalog_url, timeout, clock, metrics)

@@ -1,6 +1,7 @@
-"""Time as a value that can be injected: deadlines, rate windows and stamps all read it here.
+"""Time as a value that can be injected, for deadlines, rate windows and timestamps.
 
-Knows nothing but the event loop; nothing else in the package calls ``time`` or ``asyncio.sleep``.
+Imports nothing of the package; no other module calls ``time`` or ``asyncio.sleep``. ``monotonic`` must agree with the
+event loop's own time, which asyncio's timeouts use: replace both (tests run on a virtual loop) or neither.
 """
 
 import asyncio
@@ -9,23 +10,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the server needs to know about time; all figures are seconds."""
+    """A source of time; all values are seconds."""
 
     def monotonic(self) -> float:
-        """Seconds on the event loop's own scale, so that ``asyncio.timeout_at`` agrees with them."""
+        """The event loop's time, as ``asyncio.timeout_at`` takes it."""
 
     def wall(self) -> float:
-        """Unix time, for stamps that people and other machines read."""
+        """Unix time, for timestamps that leave the process."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait without holding the event loop."""
+        """Wait without blocking the event loop."""
 
 
 class SystemClock:
     """The real clock."""
 
     def monotonic(self) -> float:
-        # The event loops of asyncio and uvloop count from the same origin; uvloop only in milliseconds.
+        # The loops of asyncio and uvloop have the same origin; uvloop counts whole milliseconds.
         return time.monotonic()
 
     def wall(self) -> float:

@@ -1,7 +1,9 @@
-"""The two error envelopes that leave this server, and the one table of what to do about each code.
+"""Rejections and tool errors: their codes, their two wire shapes, and the next action for each code.
 
-A ``Rejection`` refuses a request before its handler runs (JSON-RPC error at an HTTP 4xx); a ``ToolError`` is
-the answer of a tool that could not do its work (HTTP 200, ``isError``). No I/O, no HTTP library.
+A ``Rejection`` refuses a request before its handler runs (a JSON-RPC error at an HTTP 4xx); a ``ToolError`` is the
+result of a tool that failed (HTTP 200, ``isError``). Each is rendered here and nowhere else. The other shapes that
+leave the server belong to others: JSON-RPC errors to ``protocol.jsonrpc``, bodies of plain HTTP errors to ``web``.
+Pure: imports neither a protocol nor HTTP.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from runflow_mcp.json_types import JSON
 
 
 class RejectionCode(StrEnum):
-    """``error.data.code`` of a transport-level rejection."""
+    """``error.data.code`` of a rejection."""
 
     BAD_REQUEST = "bad_request"
     HOST_REJECTED = "host_rejected"
@@ -45,7 +47,7 @@ HTTP_STATUS: Mapping[RejectionCode, int] = {
 
 @attrs.define
 class Rejection(Exception):
-    """A request refused before its handler ran. ``message`` is a sentence for the person who reads it."""
+    """A request refused before its handler ran. ``message`` says what is wrong and what to do, for a person."""
 
     code: RejectionCode
     message: str
@@ -56,7 +58,7 @@ class Rejection(Exception):
         return HTTP_STATUS[self.code]
 
     def envelope(self, request_id: str) -> bytes:
-        """The JSON body. ``id`` is null: the request was not read, and some clients need the member."""
+        """The JSON body. ``id`` is null because the request was not parsed; some clients drop a body without it."""
         data: dict[str, object] = {"code": self.code.value, "request_id": request_id}
         if self.retry_after_seconds is not None:
             data["retry_after_seconds"] = self.retry_after_seconds
@@ -65,7 +67,7 @@ class Rejection(Exception):
 
 
 class ToolErrorCode(StrEnum):
-    """The tool-error codes that this server gives by itself; others are upstream's, lowercased."""
+    """The tool-error codes of this server; any other code is upstream's, in lower case."""
 
     POLLING_TIMEOUT = "polling_timeout"
     SERVER_DRAINING = "server_draining"
@@ -80,33 +82,33 @@ class ToolErrorCode(StrEnum):
     GENERATE_FAILED = "generate_failed"
 
 
-#: code → what to do next, one imperative sentence. The README's table is checked against this one.
+#: code → what to do next, as one imperative sentence. A contract test compares the README's table with this one.
 NEXT_ACTION: Mapping[str, str] = {
-    "polling_timeout": "Call generate again with the same model and client_ref to go on waiting for this run, "
+    "polling_timeout": "Call generate again with the same model and client_ref to keep waiting for this run, "
     "or poll it over REST by its run id.",
     "server_draining": "Call generate again in a few seconds with the same model, input and client_ref; "
-    "any replica finds the run and goes on.",
-    "server_busy": "Try again shortly, or call with wait=false and come back for the result.",
+    "any replica finds the run and continues.",
+    "server_busy": "Try again shortly, or call with wait=false and fetch the result later.",
     "insufficient_credits": "Top up the Runflow account balance, then retry.",
-    "unauthorized": "Check the API key in the client's configuration: Runflow does not accept this one.",
-    "model_not_found": "Take the exact model from list_models and call again.",
+    "unauthorized": "Check the API key in the client's configuration: Runflow does not accept it.",
+    "model_not_found": "Use the exact model name from list_models and call again.",
     "run_failed": "Fix the input and call again with a new client_ref; the old one returns this failed run.",
-    "run_cancelled": "Call again with a new client_ref if the run is still wanted; "
+    "run_cancelled": "Call again with a new client_ref if you still need the run; "
     "the old one returns this cancelled run.",
     "invalid_arguments": "Correct the named arguments and call again; nothing was started.",
-    "catalog_fetch_failed": "Try again in a minute; generate works meanwhile if you know the model's name.",
-    "generate_failed": "Call again with the same client_ref: a run that exists is found and not billed twice.",
+    "catalog_fetch_failed": "Try again in a minute; generate still works if you know the model's name.",
+    "generate_failed": "Call again with the same client_ref: an existing run is found and not billed twice.",
     "validation_error": "Correct the named inputs and call again.",
     "permission_denied": "Use an API key that is allowed to run this model.",
     "email_not_verified": "Verify the e-mail address of the Runflow account, then retry.",
-    "conflict": "Call again with the same model and client_ref for the run that exists, "
-    "or with a new client_ref for a new run.",
-    "rate_limited": "Wait a little, then call again with the same client_ref.",
-    "model_unavailable": "Try again later with the same client_ref, or choose another model with list_models.",
+    "conflict": "Call again with the same model and client_ref to get the existing run, "
+    "or with a new client_ref to start a new one.",
+    "rate_limited": "Wait a moment, then call again with the same client_ref.",
+    "model_unavailable": "Try again later with the same client_ref, or choose another model from list_models.",
 }
-#: What to do about an upstream code that the table does not know.
-OTHER_NEXT_ACTION = "Read the message and details, correct the cause and call again with the same client_ref."
-#: What to do about a ``generate_failed`` that is a refusal: upstream gave no code, but would refuse the same again.
+#: The next action for upstream codes that are not in the table.
+OTHER_NEXT_ACTION = "Read the message and details, fix the cause, and call again with the same client_ref."
+#: The next action for a ``generate_failed`` that upstream refused without a code and would refuse again.
 REFUSED_NEXT_ACTION = (
     "Correct what the message names before calling again with the same client_ref; an unchanged call is refused again."
 )
@@ -114,10 +116,10 @@ REFUSED_NEXT_ACTION = (
 
 @attrs.define
 class ToolError(Exception):
-    """A tool that could not do its work; rendered as a result with ``isError``.
+    """A tool that failed; rendered as a result with ``isError``.
 
-    ``hints`` are lines for the model: on an error the common hosts show it the text alone. ``refused``: upstream
-    said no, and would again.
+    ``hints`` are further lines of the text: on an error common hosts show the model nothing else. ``refused``:
+    upstream refused the request, and would refuse it again.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""What a model name and a client_ref may look like, so that neither can leave the path or filter it goes into.
+"""The syntax of model names, client_refs and run ids, which keeps each inside the URL path or filter it is put into.
 
 Pure; used for what callers send and for what the catalog lists.
 """
@@ -8,7 +8,7 @@ import re
 MODEL_PATTERN = r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)+"
 MAX_MODEL_LENGTH = 256
 CLIENT_REF_PATTERN = r"[A-Za-z0-9._:/@+=-]{1,255}"
-#: Upstream's run ids are UUIDs; whatever else it may choose stays one path segment.
+#: Upstream's run ids are UUIDs; any other id must be one path segment.
 RUN_ID_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,127}"
 
 _MODEL = re.compile(MODEL_PATTERN)
@@ -18,13 +18,13 @@ _RUNS_ENDPOINT = re.compile(r"(?:https?://[^/?#]+)?/?v1/models/([^/].*?)(?:/runs
 
 
 def strip_runs_endpoint(model: str) -> str:
-    """The model of a ``runs_endpoint``, as a path or a whole URL; anything else as it is."""
+    """The model name in a ``runs_endpoint`` (a path or a whole URL); any other text unchanged."""
     match = _RUNS_ENDPOINT.fullmatch(model)
     return match[1] if match else model
 
 
 def model_problem(model: str) -> str | None:
-    """Why a name is no model name, or None when it is one."""
+    """Why a text is not a model name; None when it is one."""
     if len(model) > MAX_MODEL_LENGTH:
         return f"must be at most {MAX_MODEL_LENGTH} characters"
     if not _MODEL.fullmatch(model):
@@ -35,12 +35,12 @@ def model_problem(model: str) -> str | None:
 
 
 def client_ref_problem(client_ref: str) -> str | None:
-    """Why a text is no client_ref, or None when it is one."""
+    """Why a text is not a client_ref; None when it is one."""
     if _CLIENT_REF.fullmatch(client_ref):
         return None
     return "must be 1 to 255 characters of A-Z a-z 0-9 . _ : / @ + = -"
 
 
 def run_id_problem(run_id: str) -> str | None:
-    """Why a text is no run id, or None when it is one."""
+    """Why a text is not a run id; None when it is one."""
     return None if _RUN_ID.fullmatch(run_id) else "must be a run id of at most 128 characters"

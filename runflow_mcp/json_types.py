@@ -1,16 +1,16 @@
-"""JSON values that pass through unread: their names, and the one question asked of them."""
+"""Type aliases for JSON that passes through the proxy uninterpreted, and its nesting depth. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Any JSON value whose shape is not ours to know (a model's input, an upstream output).
+#: Any JSON value whose shape the proxy does not know (a model's input, an upstream output).
 JSON = Any
-#: A JSON object whose members are not ours to know.
+#: A JSON object whose members the proxy does not know.
 JSONObject = Mapping[str, JSON]
 
 
 def deeper_than(value: JSON, levels: int) -> bool:
-    """Whether arrays and objects stand more than so many levels inside each other."""
+    """Whether arrays and objects are nested more than ``levels`` deep."""
     layer = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):
         layer = [

@@ -1,6 +1,6 @@
-"""What is wrong with an Authorization header that carries no acceptable key: one sentence for each known mistake.
+"""The mistake in an Authorization header without an acceptable key: one sentence for each known mistake.
 
-Pure. Every sentence is a constant: nothing of the header is ever repeated, since all of it may be secret.
+Pure. Every sentence is a constant: the header is never quoted, since all of it may be secret.
 """
 
 import re
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class KeyMistake(StrEnum):
-    """A sentence that says what is wrong; nothing else is ever said."""
+    """The sentences."""
 
     SEVERAL_HEADERS = "The request has more than one Authorization header; send exactly one."
     OTHER_KEY = "This key is of a kind that this server does not accept."
@@ -18,36 +18,36 @@ class KeyMistake(StrEnum):
         "The Authorization header has no key after its scheme; the variable that should hold it is probably empty."
     )
     VARIABLE = (
-        "The Authorization header still holds the name of a variable in place of its value: this client does not "
+        "The Authorization header still contains the name of a variable instead of its value: this client does not "
         "replace variables there, or the variable is not set. Write the key itself, or use the client's own way."
     )
     QUOTED = "There are quotation marks in the Authorization header; send the key without them."
-    BRACKETS = "There are angle brackets around the key; they only mark the place in the documentation. Leave them out."
+    BRACKETS = "There are angle brackets around the key; documentation uses them to mark a placeholder. Leave them out."
     SHORTENED = (
         "The key is shortened: it has an ellipsis or asterisks, as documentation and dashboards show keys. "
         "Copy the whole key."
     )
-    TWICE = "The scheme Bearer is in the header twice; some clients add it themselves. Send the key alone there."
+    TWICE = "The scheme Bearer is in the header twice; some clients add it themselves. Configure the key alone there."
     NAME_REPEATED = "The header's name is repeated in its value; the value begins with the scheme."
     BASIC = "The Authorization header uses the scheme Basic; this server has no user names and passwords."
-    OTHER_SCHEME = "The Authorization header uses another scheme than Bearer."
+    OTHER_SCHEME = "The Authorization header uses a scheme other than Bearer."
     NO_SCHEME = "The scheme Bearer is missing before the key."
     NO_SPACE = "There must be a space, and nothing else, between the scheme Bearer and the key."
     SERVICE_KEY = "This is a service key (rf_svc_); service keys cannot start runs."
     WRONG_CASE = "The key's prefix is in the wrong case; keys are case-sensitive. Copy the key as it is."
-    PREFIX_ALONE = "The key is its prefix alone; the rest of it is missing."
+    PREFIX_ALONE = "The key is only a prefix; the rest of it is missing."
     COMMA = "There is a comma or semicolon in the Authorization header; send one key without any punctuation."
-    INNER_SPACE = "There is white space inside the key; it was probably wrapped or pasted with something else."
-    NOT_ASCII = "The key has characters outside of ASCII; it was probably changed by a word processor. Copy it again."
+    INNER_SPACE = "There is white space inside the key; it was probably wrapped, or pasted together with other text."
+    NOT_ASCII = "The key has characters outside ASCII; it was probably changed by a word processor. Copy it again."
     CONTROL = "The key has control characters in it; it was probably pasted with a line break. Copy it again."
     TOO_LONG = "The key is too long: keys have at most 512 characters."
     TOO_SHORT = "The key is too short: keys have at least 8 characters."
-    PLACEHOLDER = "The header holds a placeholder of some documentation in place of a key."
+    PLACEHOLDER = "The header contains a placeholder from documentation instead of a key."
 
 
 _MAX_KEY, _MIN_KEY = 512, 8
 _SCHEME = re.compile(r"bearer(?![a-z0-9])(.*)", re.IGNORECASE | re.DOTALL)
-#: Rows are tried in this order on the part after the scheme; the first that is found decides.
+#: Searched for in this order in the part after the scheme; the first match decides.
 _IN_THE_KEY = (
     (re.compile(r"\A\s*\Z"), KeyMistake.EMPTY_KEY),
     (re.compile(r"\A\s*bearer\b", re.IGNORECASE), KeyMistake.TWICE),
@@ -67,7 +67,7 @@ _IN_THE_KEY = (
 
 
 def key_mistake(value: str, prefixes: Sequence[str]) -> KeyMistake:
-    """What is wrong with the one Authorization header of a request that was refused for it."""
+    """The mistake in the only Authorization header of a request that was rejected for it."""
     header = value.strip(" \t")
     if not header:
         return KeyMistake.EMPTY_HEADER
@@ -91,15 +91,15 @@ def _without_bearer(header: str, prefixes: Sequence[str]) -> KeyMistake:
     if re.match(r"basic\b", lower):
         return KeyMistake.BASIC
     if any(lower.startswith(f"{prefix.lower()}_") for prefix in (*prefixes, "rf_svc")) or not re.search(r"\s", header):
-        found = _in_the_key(header, prefixes)
-        return KeyMistake.NO_SCHEME if found in (KeyMistake.OTHER_KEY, KeyMistake.TOO_SHORT) else found
+        mistake = _in_the_key(header, prefixes)
+        return KeyMistake.NO_SCHEME if mistake in (KeyMistake.OTHER_KEY, KeyMistake.TOO_SHORT) else mistake
     return KeyMistake.OTHER_SCHEME
 
 
 def _in_the_key(key: str, prefixes: Sequence[str]) -> KeyMistake:
-    for pattern, sentence in _IN_THE_KEY:
+    for pattern, mistake in _IN_THE_KEY:
         if pattern.search(key):
-            return sentence
+            return mistake
     for prefix in prefixes:
         if key.lower() in (prefix.lower(), f"{prefix}_".lower()):
             return KeyMistake.PREFIX_ALONE

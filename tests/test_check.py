@@ -1,4 +1,4 @@
-"""``runflow-mcp check``: what it says of a server that works, and of every way in which one may not."""
+"""``runflow-mcp check``: the lines it prints for a working server and for every kind of failure."""
 
 import asyncio
 import ssl
@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 
 from runflow_mcp import __version__
-from runflow_mcp.cli.check import check, endpoint, what_else
-from runflow_mcp.cli.check_errors import explain
+from runflow_mcp.cli.check import check, endpoint_url
+from runflow_mcp.cli.check_errors import error_details, explain_error
 from runflow_mcp.errors import NEXT_ACTION
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
@@ -23,11 +23,11 @@ Canned = Callable[..., Awaitable[str]]
 
 
 async def lines_of(
-    url: str, *, key: str = KEY, order: tuple[str, JSONObject] | None = None, code: int | None = 1
+    url: str, *, key: str = KEY, generate: tuple[str, JSONObject] | None = None, code: int | None = 1
 ) -> list[str]:
-    """What is said; ``code``: the exit code, None for any."""
+    """The printed lines; ``code``: the exit code, None for any."""
     lines: list[str] = []
-    assert await check(url, key, order, lines.append) in ((0, 1) if code is None else (code,))
+    assert await check(url, key, generate, lines.append) in ((0, 1) if code is None else (code,))
     assert not any("\n" in line for line in lines)
     return lines
 
@@ -55,49 +55,49 @@ async def canned() -> AsyncIterator[Canned]:
 
 
 @pytest.mark.parametrize("path", ["", "/"])
-async def test_a_url_without_a_path_gets_the_one_of_the_endpoint_and_it_says_so(server: Server, path: str) -> None:
+async def test_a_url_without_a_path_gets_the_endpoint_path_and_check_reports_it(server: Server, path: str) -> None:
     first, *steps = await lines_of(f"{server.origin}{path}", code=0)
     assert first == f"     using {server.url}"
     assert len(steps) == 2
 
 
 @pytest.mark.parametrize("path", ["/mcp/", "/a/mcp", "/api", "/mcp?x=1"])
-async def test_any_other_url_is_tested_as_it_was_typed(server: Server, path: str) -> None:
+async def test_a_url_with_a_path_is_tested_as_typed(server: Server, path: str) -> None:
     lines = await lines_of(f"{server.origin}{path}", code=0 if path.startswith("/mcp?") else None)
     assert not any("using" in line for line in lines)
-    assert str(endpoint(f"{server.origin}{path}")) == f"{server.origin}{path}"
+    assert str(endpoint_url(f"{server.origin}{path}")) == f"{server.origin}{path}"
 
 
-async def test_a_working_server_gets_a_line_for_each_step(server: Server) -> None:
+async def test_check_prints_a_line_for_each_step_of_a_working_server(server: Server) -> None:
     greeting, models = await lines_of(server.url, code=0)
     assert greeting == f"ok   initialize: Runflow {__version__}, protocol {LATEST_LEGACY}"
     assert models.startswith("ok   list_models: 45 models and Solutions, the first is runflow/")
 
 
-async def test_a_run_is_told_while_it_goes_and_ends_with_its_address(server: Server) -> None:
-    _, _, *progress, last = await lines_of(server.url, order=(MODEL, INPUT), code=0)
+async def test_check_prints_the_progress_of_a_run_and_the_url_of_its_output(server: Server) -> None:
+    _, _, *progress, last = await lines_of(server.url, generate=(MODEL, INPUT), code=0)
     assert progress[0].startswith("     queued, 0 s (run ")
     assert progress[-1].startswith("     succeeded, 3 of 3 steps")
     assert last.startswith("ok   generate: succeeded, run ")
     assert last.endswith(".png")
 
 
-async def test_a_tool_error_is_shown_with_its_next_action(server: Server) -> None:
-    lines = await lines_of(server.url, key="rf_live_sandbox_no_credit", order=(MODEL, INPUT))
+async def test_check_shows_a_tool_error_with_its_next_action(server: Server) -> None:
+    lines = await lines_of(server.url, key="rf_live_sandbox_no_credit", generate=(MODEL, INPUT))
     expected = f"[insufficient_credits] Insufficient credit. {NEXT_ACTION['insufficient_credits']}"
     assert f"FAIL generate: {expected}" in lines
     assert "     Balance is $0.00" in lines
 
 
-async def test_a_refused_model_is_shown_with_the_near_names(server: Server) -> None:
-    _, _, failed, *more = await lines_of(server.url, order=("google/nano-banana", INPUT))
+async def test_check_shows_suggestions_for_an_unknown_model(server: Server) -> None:
+    _, _, failed, *more = await lines_of(server.url, generate=("google/nano-banana", INPUT))
     assert failed.startswith("FAIL generate: [model_not_found] ")
     [near] = [line for line in more if "Did you mean" in line]
     assert "google/nano-banana-2" in near
 
 
-async def test_a_refused_input_is_named(server: Server) -> None:
-    *_, failed, first, second = await lines_of(server.url, order=(MODEL, {}))
+async def test_check_names_a_rejected_input(server: Server) -> None:
+    *_, failed, first, second = await lines_of(server.url, generate=(MODEL, {}))
     assert failed.startswith("FAIL generate: [validation_error] ")
     assert first == "     input.prompt: Field required"
     assert "client_ref" in second
@@ -128,59 +128,59 @@ async def test_a_refused_input_is_named(server: Server) -> None:
         ),
     ],
 )
-async def test_details_are_shown_although_the_text_lacks_them(error: JSONObject, shown: str) -> None:
-    lines = what_else({"isError": True, "structuredContent": {"error": error}}, error["details"])
+async def test_check_shows_error_details_that_the_text_lacks(error: JSONObject, shown: str) -> None:
+    lines = error_details({"isError": True, "structuredContent": {"error": error}}, error["details"])
     assert any(shown in line for line in lines)
 
 
-async def test_a_key_that_a_proxy_removes_is_told_from_one_that_is_refused(canned: Canned) -> None:
+async def test_check_recognises_a_key_that_a_proxy_removed(canned: Canned) -> None:
     body = '{"error":{"code":401,"message":"Send your key.","data":{"code":"missing_authorization"}}}'
     [line] = await lines_of(await canned(body, status=401))
     assert line.startswith("FAIL initialize: HTTP 401 missing_authorization: The key was sent")
     assert "removes the Authorization header" in line
 
 
-async def test_the_run_is_not_tried_after_a_failed_step(canned: Canned) -> None:
-    lines = await lines_of(await canned("{}"), order=(MODEL, INPUT))
+async def test_check_does_not_start_a_run_after_a_failed_step(canned: Canned) -> None:
+    lines = await lines_of(await canned("{}"), generate=(MODEL, INPUT))
     assert lines == ["FAIL initialize: No MCP server answers here. Correct the URL."]
 
 
-async def test_a_refused_key_is_explained_by_the_server(server: Server) -> None:
+async def test_check_shows_the_server_s_explanation_of_a_rejected_key(server: Server) -> None:
     [line] = await lines_of(server.url, key="rf_svc_sandbox")
     assert line.startswith("FAIL initialize: HTTP 401 malformed_authorization: ")
     assert "it starts with rf_live_" in line
 
 
 @pytest.mark.parametrize("key", ["", "rf_live_ü", "rf_live_x\n"])
-async def test_a_key_that_cannot_be_one_is_not_sent(key: str) -> None:
+async def test_check_does_not_send_an_impossible_key(key: str) -> None:
     [line] = await lines_of("http://127.0.0.1:1/mcp", key=key)
     assert "Give the whole key." in line
 
 
-async def test_a_host_that_is_not_allowed(serve: Serve) -> None:
+async def test_check_explains_a_host_that_is_not_allowed(serve: Serve) -> None:
     server = await serve(MCP_ALLOWED_HOSTS="mcp.example.com")
     [line] = await lines_of(server.url)
     assert line.startswith("FAIL initialize: HTTP 403 host_rejected: ")
     assert "MCP_ALLOWED_HOSTS" in line
 
 
-async def test_a_wrong_path(server: Server) -> None:
+async def test_check_explains_a_wrong_path(server: Server) -> None:
     [line] = await lines_of(f"{server.origin}/api")
     assert line.startswith("FAIL initialize: HTTP 404: ")
     assert "POST /mcp" in line
 
 
-async def test_nothing_listens() -> None:
+async def test_check_explains_a_refused_connection() -> None:
     [line] = await lines_of(f"http://127.0.0.1:{free_port()}/mcp")
     assert line == ("FAIL initialize: Connection refused. Start the server, or correct host and port in the URL.")
 
 
-async def test_no_tls_where_https_was_asked(server: Server) -> None:
+async def test_check_explains_https_to_a_server_without_tls(server: Server) -> None:
     [line] = await lines_of(server.url.replace("http:", "https:"))
     assert line.startswith("FAIL initialize: The server does not speak TLS there.")
 
 
-async def test_a_server_that_says_nothing() -> None:
+async def test_check_explains_a_server_that_sends_nothing() -> None:
     waiting: list[asyncio.StreamWriter] = []
 
     async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,7 +189,7 @@ async def test_a_server_that_says_nothing() -> None:
     listener = await asyncio.start_server(silence, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
     [line] = await lines_of(f"http://{host}:{port}/mcp")
-    assert line.startswith("FAIL initialize: Nothing came for 45 s.")
+    assert line.startswith("FAIL initialize: The server sent nothing for 45 s.")
     for writer in waiting:
         writer.close()
     listener.close()
@@ -201,10 +201,10 @@ _RPC_ERROR = '{"jsonrpc":"2.0","id":"initialize","error":{"code":-32601,"message
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "expected"),
     [
         ({"body": _PAGE, "kind": "text/html"}, "A web page came back."),
-        ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy reaches no server."),
+        ({"body": _PAGE, "kind": "text/html", "status": 502}, "HTTP 502: The proxy cannot reach the server."),
         ({"body": _PAGE, "kind": "text/html", "status": 401}, "HTTP 401: The key is not accepted."),
         ({"body": "hello", "kind": "text/plain"}, "A response that is not JSON came back."),
         ({"body": "[]"}, "No MCP server answers here."),
@@ -215,12 +215,14 @@ _RPC_ERROR = '{"jsonrpc":"2.0","id":"initialize","error":{"code":-32601,"message
         ({"body": "data: {}\n\n", "kind": "text/event-stream"}, "The stream ended without an answer."),
     ],
 )  # fmt: skip
-async def test_every_other_answer_has_its_line(canned: Canned, answer: dict[str, Any], said: str) -> None:
+async def test_check_explains_every_unexpected_response_in_one_line(
+    canned: Canned, answer: dict[str, Any], expected: str
+) -> None:
     [line] = await lines_of(await canned(**answer))
-    assert line.startswith(f"FAIL initialize: {said}")
+    assert line.startswith(f"FAIL initialize: {expected}")
 
 
-async def test_the_key_is_never_shown_and_no_line_is_long(canned: Canned) -> None:
+async def test_check_masks_the_key_and_cuts_long_lines(canned: Canned) -> None:
     body = '{"error":{"code":500,"message":"ECHO\\u001b[31m' + "x" * 5000 + '","data":{"code":"odd"}}}'
     [line] = await lines_of(await canned(body, status=500), key="rf_live_secret_of_mine")
     assert "HTTP 500 odd: Bearer [key]" in line
@@ -232,13 +234,13 @@ async def test_the_key_is_never_shown_and_no_line_is_long(canned: Canned) -> Non
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:8080", "mcp.example.com", "ftp://127.0.0.1", "http://[", "http://a:b@c"]
 )
-async def test_what_is_no_url(url: str) -> None:
+async def test_check_explains_an_unusable_url(url: str) -> None:
     [line] = await lines_of(url)
     assert line.startswith("FAIL initialize: This URL cannot be used.")
 
 
 @pytest.mark.parametrize(
-    ("kind", "cause", "said"),
+    ("kind", "cause", "expected"),
     [
         (aiohttp.ClientConnectorDNSError, OSError(-2, "Name or service not known"), "The host name is not known."),
         (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError(1, "odd"), "The TLS certificate is not"),
@@ -246,18 +248,20 @@ async def test_what_is_no_url(url: str) -> None:
         (aiohttp.ClientConnectorError, ConnectionRefusedError(111, "refused"), "Connection refused."),
     ],
 )
-def test_faults_that_no_test_machine_has_to_offer(kind: Any, cause: Exception, said: str) -> None:
+def test_check_explains_connection_errors_that_no_test_server_can_cause(
+    kind: Any, cause: Exception, expected: str
+) -> None:
     target = ConnectionKey("mcp.example.com", 443, True, True, None, None, None)  # noqa: FBT003 - a tuple of aiohttp's
-    assert explain(kind(target, cause)).startswith(said)
+    assert explain_error(kind(target, cause)).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("error", "expected"),
     [
         (aiohttp.ConnectionTimeoutError(), "No connection within 10 s."),
         (aiohttp.ServerDisconnectedError(), "The connection broke."),
         (ConnectionResetError(), "The connection broke."),
     ],
 )
-def test_connections_that_break(fault: Exception, said: str) -> None:
-    assert explain(fault).startswith(said)
+def test_check_explains_broken_connections(error: Exception, expected: str) -> None:
+    assert explain_error(error).startswith(expected)

@@ -1,4 +1,4 @@
-"""``runflow-mcp check`` against certificates that are wrong, each in its own way, over real TLS."""
+"""``runflow-mcp check`` over real TLS, against certificates with one error each."""
 
 import datetime as dt
 import ipaddress
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from runflow_mcp.cli.check import check
-from runflow_mcp.cli.check_errors import explain
+from runflow_mcp.cli.check_errors import explain_error
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -134,27 +134,27 @@ def trusted(tmp_path: Path) -> Path:
     return path
 
 
-async def test_self_signed(listen: Listen) -> None:
+async def test_check_explains_a_self_signed_certificate(listen: Listen) -> None:
     line = await line_of(await listen(issue("me")), None)
     assert line.startswith("The TLS certificate is self-signed.")
     assert "SSL_CERT_FILE" in line
 
 
 @pytest.mark.parametrize("sent", [[], [AUTHORITY]], ids=["leaf alone", "with the authority"])
-async def test_an_authority_that_this_machine_does_not_know(listen: Listen, sent: list[Pair]) -> None:
+async def test_check_explains_an_unknown_certificate_authority(listen: Listen, sent: list[Pair]) -> None:
     line = await line_of(await listen(issue("me", AUTHORITY), *sent), None)
     assert "certificate authority" in line
     assert "SSL_CERT_FILE" in line
     assert "self-signed" not in line
 
 
-async def test_an_authority_that_is_named_is_trusted(listen: Listen, trusted: Path) -> None:
+async def test_check_trusts_the_authority_in_ssl_cert_file(listen: Listen, trusted: Path) -> None:
     line = await line_of(await listen(issue("me", AUTHORITY)), trusted)
     assert line.startswith("Error -32601: Reached.")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"address": "192.0.2.1"}, "for another name than the one in the URL"),
         ({"ends": NOW - DAY}, "has expired"),
@@ -163,17 +163,17 @@ async def test_an_authority_that_is_named_is_trusted(listen: Listen, trusted: Pa
     ],
     ids=["name", "expired", "not yet valid", "purpose"],
 )
-async def test_each_fault_of_a_certificate_is_its_own(
-    listen: Listen, trusted: Path, changes: dict[str, object], said: str
+async def test_check_explains_each_certificate_error_by_itself(
+    listen: Listen, trusted: Path, changes: dict[str, object], expected: str
 ) -> None:
     own = issue("me", AUTHORITY, **changes)  # type: ignore[arg-type]
     line = await line_of(await listen(own), trusted)
-    assert said in line
+    assert expected in line
     assert "Reached" not in line
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         ("WRONG_VERSION_NUMBER", "does not speak TLS there"),
         ("TLSV1_ALERT_PROTOCOL_VERSION", "TLS versions"),
@@ -182,14 +182,14 @@ async def test_each_fault_of_a_certificate_is_its_own(
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "could not be made: sslv3 alert handshake failure"),
     ],
 )
-def test_handshakes_that_this_test_has_no_server_for(reason: str, said: str) -> None:
+def test_check_explains_failed_handshakes(reason: str, expected: str) -> None:
     cause = ssl.SSLError(1, f"[SSL: {reason}] text")
     cause.reason = reason
     target = ConnectionKey(HERE, 443, True, True, None, None, None)  # noqa: FBT003 - a tuple of aiohttp's
-    assert said in explain(aiohttp.ClientConnectorSSLError(target, cause))
+    assert expected in explain_error(aiohttp.ClientConnectorSSLError(target, cause))
 
 
-async def test_a_handshake_that_is_cut_off_is_not_an_unreachable_host(listen: Listen, trusted: Path) -> None:
+async def test_an_aborted_handshake_is_not_reported_as_an_unreachable_host(listen: Listen, trusted: Path) -> None:
     def old(context: ssl.SSLContext) -> None:
         context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")  # none that fits the key
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -198,7 +198,7 @@ async def test_a_handshake_that_is_cut_off_is_not_an_unreachable_host(listen: Li
     assert "cannot be reached" not in line
 
 
-async def test_a_file_of_authorities_that_is_none(tmp_path: Path) -> None:
+async def test_check_explains_an_unreadable_ssl_cert_file(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     for path in (tmp_path / "ca.pem", tmp_path / "missing.pem"):
         assert "SSL_CERT_FILE=" in await line_of("https://127.0.0.1:1/mcp", path)

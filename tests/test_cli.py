@@ -1,4 +1,4 @@
-"""The commands as people and service managers meet them: processes, signals, exit codes, what is printed."""
+"""The commands as processes: signals, exit codes, and what they print."""
 
 import asyncio
 import json
@@ -19,13 +19,14 @@ import pytest
 import structlog
 
 from runflow_mcp import __version__
-from runflow_mcp.cli import config_report
+from runflow_mcp.cli import config_report, embedded_sandbox, extras
 from runflow_mcp.cli import main as cli
+from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
 from runflow_mcp.settings.config import Config
 from tests.runflow.certificates import Authority
 from tests.serving import BOTH, KEY, free_port
 
-#: Seconds after which something that should happen does not; nothing here takes nearly as long.
+#: Seconds to wait for something that should happen; nothing here takes nearly as long.
 PATIENCE = 15.0
 SLOW_CALL = {
     "jsonrpc": "2.0",
@@ -64,6 +65,12 @@ class Command:
 
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+    async def prints(self, text: str) -> None:
+        """Wait until the standard output has this text; it is written beside the server's work."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in self.stdout:  # noqa: ASYNC110 - a file sets no event
+                await asyncio.sleep(0.02)
 
     async def answers(
         self, session: aiohttp.ClientSession, path: str, status: int = 200, origin: str | None = None
@@ -144,7 +151,7 @@ async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_
 ) -> None:
     server = await run("serve", "--sandbox", MCP_ALLOWED_HOST="typo.example.com")
     await server.answers(session, "/readyz")
-    assert f"{server.url}/mcp" in server.stdout
+    await server.prints(f"{server.url}/mcp")
     assert f"sandbox key  {KEY}\n" in server.stdout
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
@@ -175,6 +182,7 @@ def printed(server: Command, beginning: str) -> str:
 async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: aiohttp.ClientSession) -> None:
     server = await run("serve", "--sandbox")
     await server.answers(session, "/readyz")
+    await server.prints("Ctrl-C stops the server.")
     [line] = [line for line in server.stdout.splitlines() if " check " in line]
     pasted = await asyncio.create_subprocess_exec(
         *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.folder, env=bare_environment()
@@ -201,7 +209,7 @@ async def test_a_live_server_prints_the_welcome_unless_its_output_is_for_program
     await server.answers(session, "/healthz")
     server.signal()
     assert await server.ended() == 0
-    assert ("in front of http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
+    assert ("for http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
     assert (f"curl -N {server.url}/mcp" in server.stdout) == is_welcomed
 
 
@@ -233,7 +241,7 @@ async def next_message(response: aiohttp.ClientResponse) -> Any:
 
 
 @pytest.mark.real_time
-async def test_a_waiting_call_is_told_where_its_run_is_when_the_server_stops(
+async def test_a_waiting_call_receives_its_run_id_when_the_server_stops(
     run: Run, session: aiohttp.ClientSession
 ) -> None:
     server = await run("serve", "--sandbox", MCP_SHUTDOWN_GRACE_MS="1000")
@@ -247,11 +255,11 @@ async def test_a_waiting_call_is_told_where_its_run_is_when_the_server_stops(
 
 
 @pytest.mark.real_time
-async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
+async def test_a_draining_server_is_unready_and_a_second_signal_stops_it_at_once(
     run: Run, session: aiohttp.ClientSession
 ) -> None:
     server = await run("serve", "--sandbox", MCP_SHUTDOWN_GRACE_MS="60000")
-    await waiting_call(server, session)
+    response = await waiting_call(server, session)
     server.signal()
     await server.answers(session, "/readyz", status=503)
     await server.answers(session, "/healthz")
@@ -259,10 +267,11 @@ async def test_a_draining_server_says_so_and_a_second_signal_stops_it_at_once(
     server.signal(signal.SIGINT)
     assert await server.ended() == 0
     assert time.monotonic() - began < 10  # the grace is a minute
+    response.close()
 
 
 @pytest.mark.real_time
-async def test_a_port_in_use_is_one_line(run: Run) -> None:
+async def test_a_port_in_use_is_explained_in_one_line(run: Run) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -292,20 +301,20 @@ async def test_wrong_settings_are_all_named_and_nothing_starts(run: Run) -> None
 def sandbox_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Stands for the fixed port, which another server on this machine may have."""
     port = free_port()
-    monkeypatch.setattr(cli, "SANDBOX_PORT", port)
+    monkeypatch.setattr(embedded_sandbox, "SANDBOX_PORT", port)
     return port
 
 
 async def test_the_embedded_sandbox_takes_its_fixed_port(sandbox_port: int) -> None:
-    sandbox = await cli.start_embedded_sandbox(server_port=8080)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     assert sandbox.url == f"http://127.0.0.1:{sandbox_port}"
     await sandbox.close()
 
 
-async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox_port: int) -> None:
-    first = await cli.start_embedded_sandbox(server_port=8080)
+async def test_a_second_embedded_sandbox_takes_the_next_port_and_logs_it(sandbox_port: int) -> None:
+    first = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     with structlog.testing.capture_logs() as logs:
-        second = await cli.start_embedded_sandbox(server_port=8080)
+        second = await embedded_sandbox.start_embedded_sandbox(server_port=8080)
     assert int(second.url.rpartition(":")[2]) > sandbox_port
     assert [(entry["event"], entry["port"], entry["sandbox"]) for entry in logs] == [
         ("sandbox_port_in_use", sandbox_port, second.url)
@@ -315,23 +324,23 @@ async def test_a_second_embedded_sandbox_takes_the_next_port_and_says_so(sandbox
 
 
 async def test_the_embedded_sandbox_leaves_the_port_of_the_server_free(sandbox_port: int) -> None:
-    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=sandbox_port)
     assert int(sandbox.url.rpartition(":")[2]) > sandbox_port
     await sandbox.close()
 
 
-async def test_without_a_port_in_reach_the_embedded_sandbox_takes_any(
+async def test_without_a_free_port_nearby_the_embedded_sandbox_takes_any(
     sandbox_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "SANDBOX_PORTS", 1)
-    sandbox = await cli.start_embedded_sandbox(server_port=sandbox_port)
+    monkeypatch.setattr(embedded_sandbox, "PORTS_TRIED", 1)
+    sandbox = await embedded_sandbox.start_embedded_sandbox(server_port=sandbox_port)
     assert not sandbox.url.endswith(f":{sandbox_port}")
     await sandbox.close()
 
 
 @pytest.mark.parametrize("arguments", [["serve", "--sandbox"], ["sandbox"]], ids=" ".join)
 @pytest.mark.usefixtures("settings")
-def test_a_sandbox_without_pillow_is_one_line_that_names_the_extra(
+def test_a_missing_pillow_is_explained_in_one_line_that_names_the_extra(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
@@ -347,7 +356,7 @@ def test_a_sandbox_without_pillow_is_one_line_that_names_the_extra(
 
 
 @pytest.mark.real_time
-async def test_the_sandbox_alone(run: Run, session: aiohttp.ClientSession) -> None:
+async def test_the_sandbox_command_serves_until_a_signal(run: Run, session: aiohttp.ClientSession) -> None:
     port = free_port()
     sandbox = await run("sandbox", "--port", str(port), MCP_PORT=str(port))
     await sandbox.answers(session, "/v1/health")
@@ -357,7 +366,7 @@ async def test_the_sandbox_alone(run: Run, session: aiohttp.ClientSession) -> No
 
 
 @pytest.mark.real_time
-async def test_check_from_the_command_line(run: Run) -> None:
+async def test_the_check_command_reports_a_failed_step(run: Run) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     command = await run("check", url, "--key", KEY)
     assert await command.ended() == 1
@@ -365,14 +374,14 @@ async def test_check_from_the_command_line(run: Run) -> None:
 
 
 @pytest.mark.real_time
-async def test_the_version(run: Run) -> None:
+async def test_the_version_option_prints_the_version(run: Run) -> None:
     command = await run("--version")
     assert await command.ended() == 0
     assert command.stdout == f"{__version__}\n"
 
 
 @pytest.mark.parametrize("order", ["{", "[]", "prompt=a lighthouse"])
-def test_check_wants_an_object_as_input(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_rejects_an_input_that_is_not_a_json_object(order: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(["check", "http://127.0.0.1:1", "--key", KEY, "--generate", "google/nano-banana-2", order])
     assert exit_.value.code == 2
@@ -389,14 +398,16 @@ def test_check_wants_an_object_as_input(order: str, capsys: pytest.CaptureFixtur
         ["sandbox", "--speed", "fast"],
     ],
 )
-def test_a_command_asked_wrongly(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_exits_with_2_and_the_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(arguments)
     assert exit_.value.code == 2
     assert capsys.readouterr().err.startswith("usage: ")
 
 
-def test_the_environment_wins_over_the_file(
+def test_the_environment_wins_over_the_env_file(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text('MCP_PORT=9001\nMCP_LOG_LEVEL="warning"\nRUNFLOW_SKILL_URL=\n')
@@ -408,19 +419,19 @@ def test_the_environment_wins_over_the_file(
     assert "SKILL.md\n    now:     (empty)\n" in shown
 
 
-def test_proxies_and_certificates_come_from_the_file_too(
+def test_proxies_and_certificates_may_come_from_the_env_file(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ca_file = Authority(tmp_path).file
     (tmp_path / ".env").write_text(
         f"https_proxy=http://user:geheim@file:1\nHTTP_PROXY=http://file:2\nno_proxy=x.example\nSSL_CERT_FILE={ca_file}\n"
     )
-    config = Config.from_mapping(cli.environment())
+    config = Config.from_mapping(read_environment())
     assert (str(config.https_proxy), str(config.http_proxy)) == ("http://***@file:1", "http://file:2")
     assert (config.no_proxy, config.ssl_cert_file) == (("x.example",), str(ca_file))
     settings.setenv("HTTPS_PROXY", "http://real:1")
     settings.setenv("http_proxy", "http://real:2")
-    config = Config.from_mapping(cli.environment())
+    config = Config.from_mapping(read_environment())
     assert (str(config.https_proxy), str(config.http_proxy)) == ("http://real:1", "http://real:2")
     assert cli.main(["config"]) == 0
     assert "geheim" not in capsys.readouterr().out
@@ -435,23 +446,23 @@ def test_proxies_and_certificates_come_from_the_file_too(
         ("RUNFLOW_API_URL", "https://api.runflow.io/v1/models"),
     ],
 )
-def test_a_way_out_that_cannot_work_stops_the_start(
+def test_an_unusable_upstream_or_proxy_setting_stops_the_start(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     settings.setenv(name, value)
     assert cli.main(["serve"]) == 2
-    said = capsys.readouterr().err
-    assert f"{name}=" in said
-    assert "geheim" not in said
+    stderr = capsys.readouterr().err
+    assert f"{name}=" in stderr
+    assert "geheim" not in stderr
 
 
 @pytest.mark.usefixtures("settings")
-def test_a_file_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_env_file_that_is_not_text_stops_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"MCP_PORT=\xff\n")
     with pytest.raises(SystemExit) as exit_:
         cli.main(["config"])
     assert exit_.value.code == 2
-    assert capsys.readouterr().err.startswith("The file .env of this directory cannot be read")
+    assert capsys.readouterr().err.startswith("The file .env in this directory cannot be read")
 
 
 def test_config_shows_every_setting_with_secrets_masked(
@@ -464,7 +475,7 @@ def test_config_shows_every_setting_with_secrets_masked(
     assert "now:     redis://me:***@db:6379/0" in shown
 
 
-def test_config_shows_the_table_although_settings_are_wrong(
+def test_config_shows_every_setting_even_when_some_are_wrong(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.setenv("MCP_MAX_WAITS", "many")
@@ -482,13 +493,15 @@ def test_config_shows_the_table_although_settings_are_wrong(
     assert "geheim" not in shown.out + shown.err
 
 
-def test_config_shows_what_is_questionable(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_shows_warnings_for_questionable_settings(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings.setenv("MCP_POLL_TIMEOUT_MS", "600")
     assert cli.main(["config"]) == 0
-    assert "    now:     600\n    WARNING: the value is milliseconds" in capsys.readouterr().out
+    assert "    now:     600\n    WARNING: the value is in milliseconds" in capsys.readouterr().out
 
 
-def test_config_as_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_prints_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     settings.setenv("MCP_PORT", "x")
     settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db")
     assert cli.main(["config", "--json"]) == 2
@@ -502,12 +515,12 @@ def test_config_as_json(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         "default": "127.0.0.1",
         "value": "127.0.0.1",
         "is_set": False,
-        "help": "Address to listen on; :: is every address, IPv4 ones too.",
+        "help": "Address to listen on; :: is every address, IPv4 included.",
         "error": None,
     }
 
 
-def test_config_as_a_file_that_sets_the_same(
+def test_config_prints_an_env_file_that_sets_the_same_values(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     given = {
@@ -518,19 +531,21 @@ def test_config_as_a_file_that_sets_the_same(
     }
     for name, value in given.items():
         settings.setenv(name, value)
-    before = Config.from_mapping(cli.environment())
+    before = Config.from_mapping(read_environment())
     assert cli.main(["config", "--env"]) == 0
     text = capsys.readouterr().out
     for name in given:
         settings.delenv(name)
     (tmp_path / ".env").write_text(text)
-    after = Config.from_mapping(cli.environment())
+    after = Config.from_mapping(read_environment())
     assert attrs.evolve(after, catalog_url=before.catalog_url) == before
     assert all(f"{name}=" in text for name, *_ in Config().table())
     assert "# MCP_HOST=127.0.0.1\n" in text
 
 
-def test_config_as_a_file_keeps_secrets_out(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_leaves_secrets_out_of_the_env_file(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings.setenv("MCP_RATE_LIMIT_STORE", "redis://me:geheim@db:6379/0")
     assert cli.main(["config", "--env"]) == 0
     text = capsys.readouterr().out
@@ -549,7 +564,7 @@ def test_config_as_a_file_keeps_secrets_out(settings: pytest.MonkeyPatch, capsys
         (["check", "--gnerate", "x"], "--generate"),
     ],
 )
-def test_an_unknown_word_names_the_nearest_right_one(
+def test_an_unknown_command_or_option_suggests_the_nearest_one(
     arguments: list[str], near: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -572,7 +587,7 @@ async def test_check_takes_the_key_from_the_environment(run: Run, tmp_path: Path
 
 
 @pytest.mark.real_time
-async def test_check_without_a_key_and_a_terminal_says_where_to_put_it(run: Run) -> None:
+async def test_check_without_a_key_or_a_terminal_names_the_variable_to_set(run: Run) -> None:
     command = await run("check")
     assert await command.ended() == 2
     assert "RUNFLOW_API_KEY" in command.stderr
@@ -590,28 +605,30 @@ def test_the_markdown_table_shows_defaults_whatever_is_set(
     assert not any("<" in row for row in rows)
 
 
-def test_the_table_of_the_readme_is_the_one_that_is_printed() -> None:
+def test_the_readme_has_the_printed_table_of_settings() -> None:
     readme = Path(__file__).parent.parent / "README.md"
-    assert config_report.as_markdown() in readme.read_text(encoding="utf-8")
+    assert config_report.as_markdown() in readme.read_text(encoding="utf-8"), (
+        "replace the README's table with the output of: runflow-mcp config --markdown"
+    )
 
 
-def test_limits_that_need_a_package_say_which(
+def test_a_redis_store_without_the_package_names_the_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda _name: None)
-    assert cli.load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
-    assert f"install it: {cli.INSTALL_PACKAGES}\n" in capsys.readouterr().err
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+    assert load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
+    assert f"install it: {extras.INSTALL_PACKAGES}\n" in capsys.readouterr().err
     readme = Path(__file__).parents[1] / "README.md"
-    assert f".venv/bin/{cli.INSTALL_PACKAGES}" in readme.read_text()
-    assert cli.load_config({}) is not None
+    assert f".venv/bin/{extras.INSTALL_PACKAGES}" in readme.read_text()
+    assert load_config({}) is not None
 
 
 @pytest.mark.parametrize("command", ["serve", "sandbox"])
-def test_on_windows_a_server_says_what_to_do_instead(
+def test_on_windows_serve_and_sandbox_recommend_wsl(
     settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     settings.setattr(sys, "platform", "win32")
-    assert cli.main([command]) == cli.WRONG_SETTINGS
+    assert cli.main([command]) == USAGE_ERROR
     assert capsys.readouterr().err.splitlines() == [
         "The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started."
     ]

@@ -1,4 +1,4 @@
-"""Every documented setting: its default, what it takes, and what is said about a wrong value."""
+"""Every documented setting: its default, the values it accepts, and the error for a wrong one."""
 
 import ipaddress
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.settings.config import Config, ConfigError, likely_typos
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.config import Config, ConfigError
+from runflow_mcp.settings.masking import mask_url_password
+from runflow_mcp.settings.survey import likely_typos
 from runflow_mcp.web.allowlists import expand_hosts
 from tests.protocol.laws import law
 
@@ -33,8 +34,8 @@ DEFAULTS: dict[str, tuple[str, object]] = {
     ),
     "MCP_MAX_BODY_BYTES": ("max_body_bytes", 262144),
     "MCP_ACCEPTED_KEY_PREFIXES": ("accepted_key_prefixes", ("rf_live",)),
-    "MCP_POLL_TIMEOUT_MS": ("poll_timeout_ms", 600000),
-    "MCP_RATE_LIMIT_WINDOW_MS": ("rate_limit_window_ms", 60000),
+    "MCP_POLL_TIMEOUT_MS": ("poll_timeout", 600.0),
+    "MCP_RATE_LIMIT_WINDOW_MS": ("rate_limit_window", 60.0),
     "MCP_RATE_LIMIT_PRE_AUTH_PER_IP": ("rate_limit_pre_auth_per_ip", 30),
     "MCP_RATE_LIMIT_PER_IP": ("rate_limit_per_ip", 120),
     "MCP_RATE_LIMIT_PER_KEY": ("rate_limit_per_key", 600),
@@ -42,21 +43,21 @@ DEFAULTS: dict[str, tuple[str, object]] = {
     "MCP_TRUSTED_PROXIES": ("trusted_proxies", ()),
     "MCP_MAX_WAITS": ("max_waits", 5000),
     "MCP_MAX_WAITS_PER_KEY": ("max_waits_per_key", 1000),
-    "MCP_CATALOG_TTL_MS": ("catalog_ttl_ms", 300000),
-    "MCP_SHUTDOWN_GRACE_MS": ("shutdown_grace_ms", 10000),
+    "MCP_CATALOG_TTL_MS": ("catalog_ttl", 300.0),
+    "MCP_SHUTDOWN_GRACE_MS": ("shutdown_grace", 10.0),
     "MCP_LOG_LEVEL": ("log_level", "info"),
     "MCP_LOG_FORMAT": ("log_format", "auto"),
     "RUNFLOW_API_URL": ("api_url", "https://api.runflow.io"),
     "RUNFLOW_CATALOG_URL": ("catalog_url", "https://www.runflow.io/models-catalog.json"),
     "RUNFLOW_SKILL_URL": ("skill_url", SKILL_URL),
-    "RUNFLOW_TIMEOUT_MS": ("upstream_timeout_ms", 30000),
+    "RUNFLOW_TIMEOUT_MS": ("upstream_timeout", 30.0),
     "HTTPS_PROXY": ("https_proxy", None),
     "HTTP_PROXY": ("http_proxy", None),
     "NO_PROXY": ("no_proxy", ()),
     "SSL_CERT_FILE": ("ssl_cert_file", ""),
 }
 
-#: One value for each setting that can never be right, with a word of what is expected instead.
+#: One wrong value for each setting, with a word of the expectation in its error.
 WRONG: dict[str, tuple[str, str]] = {
     "MCP_PORT": ("80b", "whole number"),
     "MCP_PUBLIC_URL": ("mcp.example.com", "origin"),
@@ -91,11 +92,11 @@ def read(**environ: str) -> Config:
     return Config.from_mapping(environ)
 
 
-def faults_of(**environ: str) -> list[str]:
+def errors_of(**environ: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(**environ)
-    assert str(caught.value) == "\n".join(caught.value.faults)
-    return caught.value.faults
+    assert str(caught.value) == "\n".join(caught.value.errors)
+    return caught.value.errors
 
 
 # Defaults
@@ -121,11 +122,11 @@ def test_an_empty_skill_url_means_the_bundled_skill_alone(empty: str) -> None:
     assert read(RUNFLOW_SKILL_URL=empty).skill_url == ""
 
 
-def test_space_around_a_value_is_no_part_of_it() -> None:
+def test_white_space_around_a_value_is_ignored() -> None:
     assert read(MCP_PORT=" 9000 ", RUNFLOW_API_URL=" http://localhost:1 ").port == 9000
 
 
-def test_what_else_is_in_the_environment_does_not_matter() -> None:
+def test_unrelated_environment_variables_are_ignored() -> None:
     assert read(PATH="/bin", PORT="x", MCP_UNHEARD_OF="x") == read()
 
 
@@ -134,17 +135,17 @@ def test_what_else_is_in_the_environment_does_not_matter() -> None:
 
 @pytest.mark.parametrize(("name", "value", "expected"), [(name, *wrong) for name, wrong in WRONG.items()], ids=WRONG)
 def test_a_wrong_value_is_named_with_what_was_expected(name: str, value: str, expected: str) -> None:
-    [fault] = faults_of(**{name: value})
-    assert fault.startswith(f"{name}=")
-    assert value in fault
-    assert expected in fault.partition("expected")[2]
+    [error] = errors_of(**{name: value})
+    assert error.startswith(f"{name}=")
+    assert value in error
+    assert expected in error.partition("expected")[2]
 
 
 @law
 @given(st.sets(st.sampled_from(sorted(WRONG)), min_size=1))
 def test_every_wrong_setting_is_listed_at_once(names: set[str]) -> None:
-    faults = faults_of(**{name: WRONG[name][0] for name in names})
-    assert sorted(fault.partition("=")[0] for fault in faults) == sorted(names)
+    errors = errors_of(**{name: WRONG[name][0] for name in names})
+    assert sorted(error.partition("=")[0] for error in errors) == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -158,21 +159,21 @@ def test_every_wrong_setting_is_listed_at_once(names: set[str]) -> None:
         ("RUNFLOW_TIMEOUT_MS", 100, 600_000),
     ],
 )
-def test_a_number_has_bounds_that_are_told(name: str, low: int, high: int) -> None:
+def test_a_number_outside_its_bounds_is_refused_with_the_bounds(name: str, low: int, high: int) -> None:
     for value in (low, high):
         assert str(value) in [row[3] for row in read(**{name: str(value)}).table()]
     for value in (low - 1, high + 1):
-        [fault] = faults_of(**{name: str(value)})
-        assert f"from {low} to {high}" in fault
+        [error] = errors_of(**{name: str(value)})
+        assert f"from {low} to {high}" in error
 
 
 @pytest.mark.parametrize("value", ["8080.0", "0x50", "8_080", "+80", "９" * 4, "9" * 30, "80 80"])
 def test_a_number_is_plain_decimal_digits(value: str) -> None:
-    assert len(faults_of(MCP_PORT=value)) == 1
+    assert len(errors_of(MCP_PORT=value)) == 1
 
 
 @pytest.mark.parametrize("name", ["MCP_LOG_LEVEL", "MCP_LOG_FORMAT"])
-def test_a_choice_is_taken_in_any_case(name: str) -> None:
+def test_a_choice_is_accepted_in_any_case(name: str) -> None:
     value = {"MCP_LOG_LEVEL": "DEBUG", "MCP_LOG_FORMAT": "Json"}[name]
     assert value.lower() in [row[3] for row in read(**{name: value}).table()]
 
@@ -223,8 +224,8 @@ def test_the_password_of_the_store_is_never_shown(store: str) -> None:
     ],
 )
 def test_the_password_of_a_misspelt_store_is_masked_too(store: str) -> None:
-    [fault] = faults_of(MCP_RATE_LIMIT_STORE=store)
-    assert "s3cret" not in fault
+    [error] = errors_of(MCP_RATE_LIMIT_STORE=store)
+    assert "s3cret" not in error
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy"])
@@ -259,8 +260,8 @@ def test_a_config_can_be_printed_without_its_password() -> None:
 
 @pytest.mark.parametrize("name", ["RUNFLOW_API_URL", "RUNFLOW_CATALOG_URL"])
 def test_the_password_of_a_wrong_url_is_masked(name: str) -> None:
-    [fault] = faults_of(**{name: "ftp://mcp:s3cret@runflow.example"})
-    assert "s3cret" not in fault
+    [error] = errors_of(**{name: "ftp://mcp:s3cret@runflow.example"})
+    assert "s3cret" not in error
 
 
 # URLs
@@ -303,10 +304,10 @@ def test_the_public_url_is_an_origin(value: str, origin: str) -> None:
         "https://b\u00fccher.example",
     ],
 )
-def test_anything_but_an_origin_is_no_public_url(value: str) -> None:
+def test_a_public_url_that_is_not_an_origin_is_refused(value: str) -> None:
     if value != value.strip():
         value += "x"
-    assert len(faults_of(MCP_PUBLIC_URL=value)) == 1
+    assert len(errors_of(MCP_PUBLIC_URL=value)) == 1
 
 
 def test_the_api_url_loses_its_trailing_slash() -> None:
@@ -319,7 +320,7 @@ def test_the_api_url_loses_its_trailing_slash() -> None:
 )
 def test_an_api_url_that_could_not_be_called_is_refused(value: str) -> None:
     """Credentials in it would collide with every caller's bearer."""
-    assert len(faults_of(RUNFLOW_API_URL=value)) == 1
+    assert len(errors_of(RUNFLOW_API_URL=value)) == 1
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ def test_an_api_url_that_could_not_be_called_is_refused(value: str) -> None:
         ("https://gateway.example.com//team-a//runflow/", "https://gateway.example.com/team-a/runflow"),
     ],
 )
-def test_a_version_pasted_with_the_api_url_is_taken_off(value: str, base: str) -> None:
+def test_a_version_pasted_with_the_api_url_is_removed(value: str, base: str) -> None:
     assert read(RUNFLOW_API_URL=value).api_url == base
 
 
@@ -361,18 +362,18 @@ def test_a_version_pasted_with_the_api_url_is_taken_off(value: str, base: str) -
     ],
 )
 def test_an_api_url_with_another_path_stops_the_start(value: str) -> None:
-    [fault] = faults_of(RUNFLOW_API_URL=value)
-    assert "https://api.runflow.io" in fault.partition("expected")[2]
+    [error] = errors_of(RUNFLOW_API_URL=value)
+    assert "https://api.runflow.io" in error.partition("expected")[2]
 
 
 @pytest.mark.parametrize("store", ["memory://", "redis://cache", "rediss://cache:6380/2", "redis://[::1]:6379"])
-def test_a_store_is_memory_or_a_redis_url(store: str) -> None:
+def test_a_store_may_be_memory_or_a_redis_url(store: str) -> None:
     assert read(MCP_RATE_LIMIT_STORE=store).rate_limit_store == store
 
 
 @pytest.mark.parametrize("store", ["memory", "memory://x", "redis://", "redis:", "redis://:6379", "valkey://cache"])
 def test_any_other_store_is_refused(store: str) -> None:
-    assert len(faults_of(MCP_RATE_LIMIT_STORE=store)) == 1
+    assert len(errors_of(MCP_RATE_LIMIT_STORE=store)) == 1
 
 
 # Hosts and origins
@@ -390,7 +391,7 @@ def test_the_public_host_is_always_allowed() -> None:
     assert only.allowed_hosts == ("a.example", "b.example:81", "mcp.example.com")
 
 
-def test_the_public_host_is_listed_once() -> None:
+def test_a_public_host_that_is_also_allowed_is_listed_once() -> None:
     config = read(MCP_PUBLIC_URL="https://mcp.example.com", MCP_ALLOWED_HOSTS="MCP.example.com")
     assert config.allowed_hosts == ("mcp.example.com",)
 
@@ -404,11 +405,11 @@ def test_the_public_host_is_listed_once() -> None:
     ],
     ids=str,
 )
-def test_a_default_port_may_be_left_out_of_the_host_as_clients_do(settings: dict[str, str], host: str) -> None:
+def test_a_host_with_a_default_port_is_allowed_without_it(settings: dict[str, str], host: str) -> None:
     assert host in expand_hosts(read(**settings).allowed_hosts)
 
 
-def test_set_hosts_replace_the_default_ones() -> None:
+def test_configured_hosts_replace_the_defaults() -> None:
     assert read(MCP_ALLOWED_HOSTS=" A.example , ,b.example:81 ").allowed_hosts == ("a.example", "b.example:81")
 
 
@@ -429,8 +430,8 @@ def test_set_hosts_replace_the_default_ones() -> None:
         "a:",
     ],
 )
-def test_a_host_entry_is_a_host_and_perhaps_a_port(value: str) -> None:
-    assert len(faults_of(MCP_ALLOWED_HOSTS=value)) == 1
+def test_a_host_entry_that_is_not_host_and_port_is_refused(value: str) -> None:
+    assert len(errors_of(MCP_ALLOWED_HOSTS=value)) == 1
 
 
 def test_every_host_can_be_allowed() -> None:
@@ -448,7 +449,7 @@ def test_origins_come_from_the_allowed_hosts() -> None:
     }
 
 
-def test_set_origins_replace_the_derived_ones() -> None:
+def test_configured_origins_replace_the_derived_ones() -> None:
     config = read(MCP_ALLOWED_ORIGINS="https://App.example.com/, http://localhost:6274")
     assert config.allowed_origins == ("https://app.example.com", "http://localhost:6274")
 
@@ -470,7 +471,7 @@ def test_set_origins_replace_the_derived_ones() -> None:
 def test_an_allowed_origin_has_any_scheme(value: str, origin: str) -> None:
     assert read(MCP_ALLOWED_ORIGINS=value).allowed_origins == (origin,)
     if value != "*":
-        assert len(faults_of(MCP_PUBLIC_URL=value)) == 1
+        assert len(errors_of(MCP_PUBLIC_URL=value)) == 1
 
 
 @pytest.mark.parametrize(
@@ -501,7 +502,7 @@ def test_an_allowed_origin_has_any_scheme(value: str, origin: str) -> None:
     ],
 )
 def test_an_origin_entry_is_an_origin(value: str) -> None:
-    assert len(faults_of(MCP_ALLOWED_ORIGINS=value)) == 1
+    assert len(errors_of(MCP_ALLOWED_ORIGINS=value)) == 1
 
 
 # Lists
@@ -515,7 +516,7 @@ def test_key_prefixes_are_written_with_or_without_the_underscore() -> None:
 def test_a_key_prefix_is_letters_and_digits(value: str) -> None:
     if value.startswith("rf_live,"):
         value += "x y"
-    assert len(faults_of(MCP_ACCEPTED_KEY_PREFIXES=value)) == 1
+    assert len(errors_of(MCP_ACCEPTED_KEY_PREFIXES=value)) == 1
 
 
 def test_trusted_proxies_are_addresses_and_ranges_of_both_families() -> None:
@@ -531,7 +532,7 @@ def test_trusted_proxies_are_addresses_and_ranges_of_both_families() -> None:
 # Proxies
 
 
-def test_proxy_settings_are_read_in_both_cases_and_the_small_one_wins() -> None:
+def test_proxy_settings_are_read_in_both_cases_and_the_lower_case_wins() -> None:
     config = read(
         HTTPS_PROXY="http://a:1", https_proxy="http://b:2", HTTP_PROXY="http://c:3", http_proxy="", no_proxy="x"
     )
@@ -539,14 +540,14 @@ def test_proxy_settings_are_read_in_both_cases_and_the_small_one_wins() -> None:
 
 
 def test_a_wrong_proxy_is_named_as_it_was_written() -> None:
-    [fault] = faults_of(https_proxy="socks5://proxy")
-    assert fault.startswith("https_proxy=")
+    [error] = errors_of(https_proxy="socks5://proxy")
+    assert error.startswith("https_proxy=")
 
 
 # The table, and typos
 
 
-def test_the_table_says_for_every_setting_what_it_is() -> None:
+def test_the_table_has_type_default_value_and_help_of_every_setting() -> None:
     for name, kind, default, value, help_ in read().table():
         assert name in DEFAULTS
         assert kind
@@ -563,7 +564,7 @@ def test_the_table_shows_current_values_with_secrets_masked() -> None:
     assert values["MCP_TRUSTED_PROXIES"] == "10.0.0.0/8,::1/128"
 
 
-def test_a_config_does_not_change() -> None:
+def test_a_config_is_immutable() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         read().port = 1  # type: ignore[misc]
 
@@ -582,7 +583,7 @@ def test_a_config_does_not_change() -> None:
         ("XMCP_ALLOWED_HOST", None),
     ],
 )
-def test_a_name_close_to_a_setting_is_taken_for_a_typo(name: str, meant: str | None) -> None:
+def test_a_name_close_to_a_setting_is_reported_as_a_likely_typo(name: str, meant: str | None) -> None:
     found = likely_typos({name: "x", "PATH": "/bin"})
     if meant is None and name != "RUNFLOW_API_KEY":
         assert found == []

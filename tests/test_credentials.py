@@ -1,4 +1,4 @@
-"""Which Authorization headers carry a key, what a refusal says, and that a key never shows itself."""
+"""The parser of the Authorization header, the messages of its rejections, and keys that cannot be printed."""
 
 import hashlib
 import traceback
@@ -29,17 +29,17 @@ def refused(*values: str, prefixes: tuple[str, ...] = PREFIXES) -> Rejection:
 
 
 def test_no_header_is_a_missing_authorization() -> None:
-    refusal = refused()
-    assert (refusal.code, refusal.status) == (RejectionCode.MISSING_AUTHORIZATION, 401)
+    rejection = refused()
+    assert (rejection.code, rejection.status) == (RejectionCode.MISSING_AUTHORIZATION, 401)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-def test_the_scheme_is_taken_in_any_case(scheme: str) -> None:
+def test_the_scheme_is_accepted_in_any_case(scheme: str) -> None:
     assert read(f"{scheme} {KEY}") == KEY
 
 
 @pytest.mark.parametrize("value", [f"Bearer   {KEY}", f"Bearer\t{KEY}", f"Bearer {KEY}  "])
-def test_space_around_the_key_does_not_matter(value: str) -> None:
+def test_white_space_around_the_key_is_ignored(value: str) -> None:
     assert read(value) == KEY
 
 
@@ -81,9 +81,9 @@ def test_space_around_the_key_does_not_matter(value: str) -> None:
         "Bearer rf_live_{{key}}",
     ],
 )
-def test_anything_else_is_malformed(value: str) -> None:
-    refusal = refused(value)
-    assert (refusal.code, refusal.status) == (RejectionCode.MALFORMED_AUTHORIZATION, 401)
+def test_any_other_header_is_malformed(value: str) -> None:
+    rejection = refused(value)
+    assert (rejection.code, rejection.status) == (RejectionCode.MALFORMED_AUTHORIZATION, 401)
 
 
 @pytest.mark.parametrize("values", [(f"Bearer {KEY}", f"Bearer {KEY}"), (f"Bearer {KEY}", ""), ("", f"Bearer {KEY}")])
@@ -92,12 +92,12 @@ def test_two_headers_are_malformed_even_when_they_agree(values: tuple[str, ...])
 
 
 @pytest.mark.parametrize("length", [9, 512])
-def test_a_key_within_the_bounds_is_taken(length: int) -> None:
+def test_a_key_within_the_length_limits_is_accepted(length: int) -> None:
     key = "rf_live_".ljust(length, "x")
     assert read(f"Bearer {key}") == key
 
 
-def test_a_key_of_eight_characters_is_taken_and_one_of_seven_is_not() -> None:
+def test_a_key_of_eight_characters_is_accepted_and_one_of_seven_is_not() -> None:
     assert read("Bearer ab_45678", prefixes=("ab",)) == "ab_45678"
     assert refused("Bearer ab_4567", prefixes=("ab",)).code == RejectionCode.MALFORMED_AUTHORIZATION
 
@@ -106,14 +106,14 @@ def test_a_key_of_513_characters_is_refused() -> None:
     assert refused("Bearer " + "rf_live_".ljust(513, "x")).code == RejectionCode.MALFORMED_AUTHORIZATION
 
 
-def test_every_accepted_prefix_counts() -> None:
+def test_every_configured_prefix_is_accepted() -> None:
     prefixes = ("rf_live", "rf_test")
     assert read("Bearer rf_test_12345678", prefixes=prefixes) == "rf_test_12345678"
     assert "rf_live_ or rf_test_" in refused("Bearer rf_svc_12345678", prefixes=prefixes).message
 
 
 @pytest.mark.parametrize("values", [(), ("Bearer x",), ("Bearer rf_svc_1234567890",), ("Bearer a", "Bearer b")])
-def test_a_refusal_says_what_to_send(values: tuple[str, ...]) -> None:
+def test_a_rejection_says_what_to_send(values: tuple[str, ...]) -> None:
     assert (
         "Send your Runflow API key (it starts with rf_live_) as a bearer token: header Authorization: Bearer <key>"
         in refused(*values).message
@@ -206,32 +206,32 @@ def test_each_mistake_has_a_sentence_of_its_own(mistake: KeyMistake, values: lis
 
 @law
 @given(st.lists(st.text(max_size=40), max_size=3))
-def test_any_headers_are_a_key_or_a_refusal(values: list[str]) -> None:
+def test_any_headers_yield_a_key_or_a_rejection(values: list[str]) -> None:
     try:
         bearer = parse_authorization(values, PREFIXES)
-    except Rejection as refusal:
-        refused_ = refusal
+    except Rejection as caught:
+        rejection = caught
     else:
         assert bearer.reveal().startswith("rf_live_")
         return
-    assert refused_.status == 401
-    # Nothing of what was sent stands in it: it is one of these, whatever was sent.
-    assert refused_.message in {f"{one} {HINT}" for one in ("No API key came with this request.", *KeyMistake)}
+    assert rejection.status == 401
+    # The message is one of these constants, so it cannot quote the header.
+    assert rejection.message in {f"{mistake} {HINT}" for mistake in ("No API key came with this request.", *KeyMistake)}
 
 
 @law
 @given(st.text(max_size=40).map(lambda text: f"Bearer rf_live_{text}"))
-def test_any_key_of_an_accepted_kind_is_taken_or_has_its_mistake_named(value: str) -> None:
+def test_any_key_with_an_accepted_prefix_is_accepted_or_has_its_mistake_named(value: str) -> None:
     try:
         read(value)
-    except Rejection as refusal:
-        said = refusal.message
+    except Rejection as rejection:
+        message = rejection.message
     else:
         return
-    assert KeyMistake.OTHER_KEY not in said
+    assert KeyMistake.OTHER_KEY not in message
 
 
-# A key that does not show itself
+# Keys that cannot be printed
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, "{0!r}".format, lambda one: str([one])])
@@ -254,10 +254,10 @@ def test_the_fingerprint_is_the_first_twelve_hex_digits_of_the_sha256() -> None:
     assert bearer.fingerprint == bearer.digest[:12]
 
 
-def test_a_refused_key_is_not_repeated() -> None:
+def test_a_rejected_key_is_not_repeated() -> None:
     secret = "rf_svc_verysecret"
-    refusal = refused(f"Bearer {secret}")
-    shown = "".join(traceback.format_exception(refusal)) + str(refusal.envelope("r")) + repr(refusal)
+    rejection = refused(f"Bearer {secret}")
+    shown = "".join(traceback.format_exception(rejection)) + str(rejection.envelope("r")) + repr(rejection)
     assert secret not in shown
 
 
@@ -269,7 +269,7 @@ def test_every_copy_of_a_key_in_a_text_is_masked() -> None:
     assert bearer.mask("nothing here") == "nothing here"
 
 
-def test_a_key_is_found_where_it_stands() -> None:
+def test_a_key_is_found_in_a_json_text() -> None:
     bearer = Bearer(KEY)
     assert bearer.appears_in(f'{{"message":"{KEY}"}}'.encode())
     assert not bearer.appears_in(b'{"message":"rf_live_"}')

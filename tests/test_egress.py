@@ -1,4 +1,4 @@
-"""Which way a request leaves: proxies, exceptions and certificates, as values."""
+"""How a request reaches the network: proxies, NO_PROXY and certificates, as values."""
 
 import base64
 from pathlib import Path
@@ -41,12 +41,12 @@ def test_each_scheme_has_its_own_proxy() -> None:
         "0.0.0.0",  # noqa: S104 - asked for, not bound
     ],
 )
-def test_loopback_goes_straight(host: str) -> None:
+def test_loopback_addresses_are_reached_directly(host: str) -> None:
     assert way(host) is None
 
 
 @pytest.mark.parametrize("host", ["localhost.example.com", "notlocalhost", "128.0.0.1", "::2", "10.0.0.1"])
-def test_what_is_not_loopback_does_not(host: str) -> None:
+def test_other_addresses_go_through_the_proxy(host: str) -> None:
     assert way(host) is SECURE
 
 
@@ -73,7 +73,7 @@ def test_what_is_not_loopback_does_not(host: str) -> None:
         ("fd00::7", "[fd00::7]:443"),
     ],
 )
-def test_an_excepted_host_goes_straight(host: str, entries: str) -> None:
+def test_a_host_in_no_proxy_is_reached_directly(host: str, entries: str) -> None:
     assert way(host, entries) is None
 
 
@@ -93,11 +93,11 @@ def test_an_excepted_host_goes_straight(host: str, entries: str) -> None:
         ("fd00::7", "fd00::8"),
     ],
 )
-def test_another_host_goes_through_the_proxy(host: str, entries: str) -> None:
+def test_a_host_outside_no_proxy_goes_through_the_proxy(host: str, entries: str) -> None:
     assert way(host, entries) is SECURE
 
 
-def test_an_exception_with_a_port_is_for_that_port() -> None:
+def test_a_no_proxy_entry_with_a_port_matches_that_port_alone() -> None:
     assert way("api.runflow.io", "api.runflow.io:8443", port=8443) is None
     assert way("api.runflow.io", "api.runflow.io:80", scheme="http") is None
     assert way("api.runflow.io", "api.runflow.io:8443") is SECURE
@@ -105,7 +105,7 @@ def test_an_exception_with_a_port_is_for_that_port() -> None:
 
 @law
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_exception_list_makes_the_choice_fail(host: str, entries: str) -> None:
+def test_any_no_proxy_list_can_be_evaluated(host: str, entries: str) -> None:
     way(host, entries)
 
 
@@ -123,7 +123,7 @@ def test_no_exception_list_makes_the_choice_fail(host: str, entries: str) -> Non
         ("http://user@proxy", "http://proxy", "user:"),
     ],
 )
-def test_a_proxy_is_a_url_perhaps_with_credentials(value: str, url: str, credentials: str | None) -> None:
+def test_a_proxy_is_a_url_with_or_without_credentials(value: str, url: str, credentials: str | None) -> None:
     proxy = egress.proxy(value)
     assert proxy is not None
     header = None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
@@ -144,12 +144,12 @@ def test_a_proxy_is_a_url_perhaps_with_credentials(value: str, url: str, credent
         "http://a b",
     ],
 )
-def test_anything_else_is_not_a_proxy(value: str) -> None:
+def test_any_other_text_is_refused_as_a_proxy(value: str) -> None:
     with pytest.raises(ValueError, match="http://"):
         egress.proxy(value)
 
 
-def test_a_certificate_file_holds_certificates(tmp_path: Path) -> None:
+def test_a_certificate_file_with_certificates_is_accepted(tmp_path: Path) -> None:
     file = str(Authority(tmp_path).file)
     assert egress.certificate_file(file) == file
     assert egress.certificate_file("") == ""

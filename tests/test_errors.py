@@ -1,4 +1,4 @@
-"""The two error envelopes, member by member, and the table of what to do next."""
+"""The wire shapes of rejections and tool errors, member by member, and the next action of every code."""
 
 import orjson
 import pytest
@@ -21,7 +21,7 @@ def test_the_rejections_are_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("code", RejectionCode)
-def test_a_rejection_is_a_json_rpc_error_without_an_id_to_answer(code: RejectionCode) -> None:
+def test_a_rejection_is_a_json_rpc_error_with_a_null_id(code: RejectionCode) -> None:
     rejection = Rejection(code, "What is wrong. What to do.")
     assert rejection.status == REJECTIONS[code]
     assert orjson.loads(rejection.envelope("req-1")) == {
@@ -36,7 +36,7 @@ def test_a_rejection_is_a_json_rpc_error_without_an_id_to_answer(code: Rejection
 
 
 @pytest.mark.parametrize("seconds", [0, 12])
-def test_a_rejection_that_passes_says_when(seconds: int) -> None:
+def test_a_temporary_rejection_has_retry_after_seconds(seconds: int) -> None:
     rejection = Rejection(RejectionCode.RATE_LIMITED, "Too many.", retry_after_seconds=seconds)
     data = orjson.loads(rejection.envelope("req-1"))["error"]["data"]
     assert data == {"code": "rate_limited", "retry_after_seconds": seconds, "request_id": "req-1"}
@@ -65,7 +65,7 @@ def test_an_unknown_upstream_code_has_a_next_action_too() -> None:
     assert OTHER_NEXT_ACTION.count(".") == 1
 
 
-def test_a_tool_error_is_whole_in_both_its_parts() -> None:
+def test_the_text_and_the_structured_part_of_a_tool_error_are_each_complete() -> None:
     error = ToolError(
         ToolErrorCode.RUN_FAILED,
         "The run failed: nsfw",

@@ -1,15 +1,13 @@
-"""The shape of the package: imports run one way, and time, environment and HTTP come in by one door each."""
+"""The shape of the package: imports run one way; time, environment and HTTP are each used in few places."""
 
 import ast
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import runflow_mcp
+from tests.import_graph import IO_PACKAGES, PACKAGE, imported, is_below, reached, tree
 
-ROOT = Path(runflow_mcp.__file__).parent
 MAX_LINES = 350
 
 #: room → exactly the rooms that it imports. A room is a folder of the package (of ``runflow`` each folder in it), or a
@@ -19,6 +17,7 @@ IMPORTS: dict[str, set[str]] = {
     "identifiers": set(),
     "clock": set(),
     "open_files": set(),
+    "process_errors": {"clock", "open_files"},
     "bounds": set(),
     "addresses": set(),
     "key_mistakes": set(),
@@ -99,18 +98,16 @@ IMPORTS: dict[str, set[str]] = {
 }
 #: Where everything is put together; nothing else may import these.
 TOP = {"app", "serve", "cli", "__main__"}
-#: What a module that calls itself pure must not reach, by itself or through what it imports.
-IO_PACKAGES = ("aiohttp", "asyncio", "socket", "uvloop", "redis", "http.client", "http.server", "threading")
 PAINTING = {"brush", "caption", "files", "landmarks", "painting"}
 HTTP_ROOMS = {"runflow/api", "runflow/catalog", "web", "sandbox", *TOP}
 
 
 def modules() -> list[Path]:
-    return sorted(ROOT.rglob("*.py"))
+    return sorted(PACKAGE.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+    return path.relative_to(PACKAGE).as_posix()
 
 
 def room_of(module: str) -> str:
@@ -123,32 +120,17 @@ def room(path: Path) -> str:
     return room_of(name_of(path).removesuffix(".py"))
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def docstring(path: Path) -> str:
+    return ast.get_docstring(tree(path)) or ""
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The dotted names of what a module imports, wherever in it the import stands."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are written in full"
-            assert node.module is not None
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}"
-
-
-def rooms_imported(path: Path) -> set[str]:
-    found = set()
+def rooms_imported(path: Path) -> Iterator[str]:
     for name in imported(path):
         package, _, inside = name.partition(".")
         if package == "runflow_mcp":
             first = inside.partition(".")[0]
-            exists = (ROOT / first).is_dir() or (ROOT / f"{first}.py").is_file()
-            found.add(room_of(inside.replace(".", "/")) if exists else "__init__")
-    return found
+            exists = (PACKAGE / first).is_dir() or (PACKAGE / f"{first}.py").is_file()
+            yield room_of(inside.replace(".", "/")) if exists else "__init__"
 
 
 def dotted(node: ast.AST) -> str:
@@ -159,10 +141,15 @@ def dotted(node: ast.AST) -> str:
 
 def uses(path: Path) -> set[str]:
     """Every dotted name that a module reads, and every name it imports."""
-    return {dotted(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)} | set(imported(path))
+    return {dotted(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)} | imported(path)
 
 
-each_module = pytest.mark.parametrize("path", modules(), ids=name_of)
+def modules_that(condition: Callable[[Path], object]) -> list[str]:
+    return [name_of(path) for path in modules() if condition(path)]
+
+
+def imports_package(path: Path, package: str) -> bool:
+    return any(is_below(name, (package,)) for name in imported(path))
 
 
 def test_every_room_imports_exactly_what_is_written_down() -> None:
@@ -172,7 +159,7 @@ def test_every_room_imports_exactly_what_is_written_down() -> None:
     below = {
         name: rooms - {name} for name, rooms in found.items() if name not in {*TOP, "__init__", "runflow/__init__"}
     }
-    assert below == IMPORTS
+    assert below == IMPORTS, "write a new edge into IMPORTS in this file, if it keeps the imports one-way"
 
 
 def test_the_imports_have_no_circle() -> None:
@@ -183,45 +170,25 @@ def test_the_imports_have_no_circle() -> None:
         left = {name: rooms - ground for name, rooms in left.items() if name not in ground}
 
 
-def module_path(name: str) -> Path | None:
-    """The file of a dotted name below the package: a module's own, or the one that defines what is imported."""
-    inside = name.removeprefix("runflow_mcp.").replace(".", "/")
-    candidates = (ROOT / f"{inside}.py", (ROOT / inside).parent.with_suffix(".py"))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-@cache
-def reached(path: Path) -> frozenset[str]:
-    """The dotted names that a module imports, and those that its imports inside the package reach."""
-    own = set(imported(path))
-    inside = {module_path(name) for name in own if name.startswith("runflow_mcp.")} - {None, path}
-    return frozenset(own.union(*(reached(other) for other in inside if other is not None)))
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in modules() if "Pure" in (ast.get_docstring(tree(path)) or "")], ids=name_of
-)
+@pytest.mark.parametrize("path", [path for path in modules() if "Pure" in docstring(path)], ids=name_of)
 def test_a_module_that_calls_itself_pure_reaches_no_io(path: Path) -> None:
-    assert not [name for name in reached(path) if any(f"{name}.".startswith(f"{one}.") for one in IO_PACKAGES)]
+    assert not [name for name in reached(path) if is_below(name, IO_PACKAGES)]
 
 
 @pytest.mark.parametrize("name", ["protocol", "runflow/reading", "runflow/runs"])
 def test_the_core_calls_itself_pure(name: str) -> None:
-    impure = [path for path in modules() if room(path) == name and path.stem != "__init__"]
-    assert all("Pure" in (ast.get_docstring(tree(path)) or "") for path in impure)
+    core = [path for path in modules() if room(path) == name and path.stem != "__init__"]
+    assert all("Pure" in docstring(path) for path in core)
 
 
-@each_module
-def test_aiohttp_is_known_at_the_edges_alone(path: Path) -> None:
-    if any(name.partition(".")[0] == "aiohttp" for name in imported(path)):
-        assert room(path) in HTTP_ROOMS
+def test_aiohttp_is_known_at_the_edges_alone() -> None:
+    assert not modules_that(lambda path: imports_package(path, "aiohttp") and room(path) not in HTTP_ROOMS)
 
 
-@each_module
-def test_pillow_is_known_to_the_painting_alone(path: Path) -> None:
-    """It is optional: whoever else needs a picture imports one of these when it is asked for."""
-    if any(name.partition(".")[0] == "PIL" for name in imported(path)):
-        assert name_of(path) in {f"sandbox/media/{name}.py" for name in PAINTING}
+def test_pillow_is_known_to_the_painting_alone() -> None:
+    """It is optional: any other module that needs a picture imports one of these when it is asked for it."""
+    painting = {f"sandbox/media/{name}.py" for name in PAINTING}
+    assert not modules_that(lambda path: imports_package(path, "PIL") and name_of(path) not in painting)
 
 
 def test_the_drawing_of_media_does_not_know_the_simulated_api() -> None:
@@ -231,33 +198,30 @@ def test_the_drawing_of_media_does_not_know_the_simulated_api() -> None:
     assert not [name for name in found if not name.startswith("runflow_mcp.sandbox.media.")]
 
 
-@each_module
-def test_the_environment_is_read_by_the_command_line_alone(path: Path) -> None:
-    doors = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "dotenv"}
-    if name_of(path) != "cli/main.py":
-        assert not [name for name in uses(path) if any(f"{name}.".startswith(f"{door}.") for door in doors)]
+def test_the_environment_is_read_by_one_module_alone() -> None:
+    doors = ("os.environ", "os.environb", "os.getenv", "os.getenvb", "dotenv")
+    assert modules_that(lambda path: any(is_below(name, doors) for name in uses(path))) == ["cli/environment.py"]
 
 
-@each_module
-def test_time_is_read_from_the_clock_alone(path: Path) -> None:
-    if name_of(path) == "clock.py" or room(path) == "sandbox":
-        return
-    read = uses(path)
-    assert "time" not in {name.partition(".")[0] for name in imported(path)}
-    assert not read & {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.datetime.now", "date.today"}
+def test_time_is_read_from_the_clock_alone() -> None:
+    others = [path for path in modules() if name_of(path) != "clock.py" and room(path) != "sandbox"]
+    doors = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.datetime.now", "date.today"}
+    assert not [name_of(path) for path in others if imports_package(path, "time") or uses(path) & doors]
 
 
-@each_module
-def test_the_key_is_revealed_to_the_upstream_client_alone(path: Path) -> None:
-    revealed = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr == "reveal"]
-    assert len(revealed) == (name_of(path) == "runflow/api/client.py")
+def test_the_key_is_revealed_to_the_upstream_client_alone() -> None:
+    revealing = [
+        name_of(path)
+        for path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr == "reveal"
+    ]
+    assert revealing == ["runflow/api/client.py"]
 
 
-@each_module
-def test_a_module_fits_on_a_few_screens(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_a_module_fits_on_a_few_screens() -> None:
+    assert not modules_that(lambda path: len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES)
 
 
-@each_module
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(tree(path))
+def test_a_module_says_what_it_is_for() -> None:
+    assert not modules_that(lambda path: not docstring(path))

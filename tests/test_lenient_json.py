@@ -1,4 +1,4 @@
-"""JSON read with all indulgence, and always writable again."""
+"""Lenient parsing of JSON, whose values can always be serialised again."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from tests.protocol.laws import json_values, law
 
 @law
 @given(json_values)
-def test_what_is_json_is_read_as_ever(value: Any) -> None:
+def test_valid_json_is_parsed_as_orjson_does(value: Any) -> None:
     text = orjson.dumps(value)
     assert lenient_json.loads(text) == orjson.loads(text)
 
@@ -31,14 +31,14 @@ def test_what_is_json_is_read_as_ever(value: Any) -> None:
         (b'{"a":1,"a":NaN}', {"a": None}),
     ],
 )
-def test_what_is_nearly_json_is_read_too(text: bytes, value: object) -> None:
+def test_nearly_valid_json_is_parsed_leniently(text: bytes, value: object) -> None:
     assert lenient_json.loads(text) == value
 
 
 @pytest.mark.parametrize("read", [lenient_json.loads, lenient_json.loads_message])
 @pytest.mark.parametrize("unit", ["0", '""', "[0]", '{"":[]}', "true"])
 @pytest.mark.parametrize(("beginning", "end"), [('{\n  "a": [', "]}"), ("[\n   [", "]]"), ('{\r\n\t"":[', "]}")])
-def test_json_that_only_begins_indented_is_read(read: Any, beginning: str, end: str, unit: str) -> None:
+def test_json_that_only_begins_indented_is_parsed(read: Any, beginning: str, end: str, unit: str) -> None:
     text = beginning + ",".join([unit] * 19_000) + end
     assert read(text.encode()) == json.loads(text)
 
@@ -46,14 +46,14 @@ def test_json_that_only_begins_indented_is_read(read: Any, beginning: str, end: 
 @pytest.mark.parametrize(
     "text", [b"", b" ", b"<html>", b"{", b'{"a":}', b"{}{}", b"nan", b"[" * 100_000, b"\xff", b"NaN" + b"9" * 5000]
 )
-def test_what_is_no_json_is_refused(text: bytes) -> None:
+def test_a_text_that_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         lenient_json.loads(text)
 
 
 @law
 @given(st.binary() | st.text().map(lambda text: f'{{"a":NaN,"b":"{text}"}}'.encode("utf-8", "surrogatepass")))
-def test_whatever_is_read_can_be_written(text: bytes) -> None:
+def test_every_parsed_value_can_be_serialised(text: bytes) -> None:
     try:
         value = lenient_json.loads(text)
     except ValueError:

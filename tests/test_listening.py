@@ -28,7 +28,7 @@ REACHED = {
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("host", REACHED)
-async def test_the_printed_address_and_every_other_one_work(
+async def test_the_printed_address_and_every_other_address_work(
     run: Run,  # noqa: F811
     session: aiohttp.ClientSession,  # noqa: F811
     host: str,
@@ -82,15 +82,15 @@ def test_a_host_is_an_address_or_a_name(host: str, value: str) -> None:
 def test_any_other_host_is_refused(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Config.from_mapping({"MCP_HOST": host})
-    [fault] = caught.value.faults
-    assert "without scheme and port" in fault
+    [error] = caught.value.errors
+    assert "without scheme and port" in error
 
 
-def test_a_zone_is_no_part_of_the_allowed_host() -> None:
+def test_the_allowed_host_has_no_ipv6_zone() -> None:
     assert "[fe80::1]:8080" in Config.from_mapping({"MCP_HOST": "fe80::1%eth0"}).allowed_hosts
 
 
-def test_the_welcome_of_the_real_server_differs_where_it_must() -> None:
+def test_the_welcome_of_a_live_server_names_its_cost_and_no_sandbox_key() -> None:
     config = Config.from_mapping({"MCP_PUBLIC_URL": "https://mcp.example.com", "MCP_PORT": "9000"})
     text = welcome(config, [".venv/bin/runflow-mcp"], sandbox=False)
     assert "https://api.runflow.io (runs cost money)" in text

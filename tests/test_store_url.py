@@ -1,4 +1,4 @@
-"""The URL of the shared limits: what is taken, what is refused, and that its password is never shown."""
+"""The URL of the rate-limit store: accepted and refused forms, and a password that is never shown."""
 
 import contextlib
 import string
@@ -8,12 +8,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runflow_mcp.cli import main as cli
 from runflow_mcp.cli.config_report import as_env, as_json, as_text
+from runflow_mcp.cli.environment import load_config
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.ratelimit.redis import RedisStore
-from runflow_mcp.settings.config import Config, ConfigError, survey
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.config import Config, ConfigError
+from runflow_mcp.settings.masking import mask_url_password
+from runflow_mcp.settings.survey import survey
 from tests.protocol.laws import law
 
 NAME = "MCP_RATE_LIMIT_STORE"
@@ -39,17 +40,19 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", TAKEN)
-async def test_what_is_taken_can_be_connected_with(url: str) -> None:
+async def test_an_accepted_url_can_be_used_by_the_redis_client(url: str) -> None:
     store = RedisStore.make(Config.from_mapping({NAME: url}), SystemClock())
     store._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call] # noqa: SLF001 - where the client refuses what it does not know
     await store.close()
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_anything_else_is_one_line_that_says_what_was_expected(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_other_url_is_refused_in_one_line_that_says_what_was_expected(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     if url != url.strip():
         url += "x"
-    assert cli.load_config({NAME: url}) is None
+    assert load_config({NAME: url}) is None
     head, line, _ = capsys.readouterr().err.splitlines()
     assert head == "These settings are wrong:"
     assert line.startswith(f"  {NAME}=")
@@ -63,16 +66,16 @@ passwords = st.text(st.sampled_from(string.ascii_letters + string.digits + "/@#?
 def everything_said(url: str) -> str:
     """All that the product says about this setting, whether it is taken or refused."""
     rows = survey({NAME: url})
-    said = [as_text(rows, []), as_json(rows), as_env(rows, {NAME: url}), mask_url_password(url)]
+    texts = [as_text(rows, []), as_json(rows), as_env(rows, {NAME: url}), mask_url_password(url)]
     try:
         config = Config.from_mapping({NAME: url})
     except ConfigError as wrong:
-        said += [str(wrong), repr(wrong)]
+        texts += [str(wrong), repr(wrong)]
     else:
-        said += [repr(config), str(config.table())]
+        texts += [repr(config), str(config.table())]
         with contextlib.suppress(ValueError):
-            said.append(str(RedisStore.make(config, SystemClock())))
-    return "\n".join(said)
+            texts.append(str(RedisStore.make(config, SystemClock())))
+    return "\n".join(texts)
 
 
 @law
@@ -106,5 +109,5 @@ def test_a_password_whose_host_was_forgotten_is_masked(url: str) -> None:
         ("https://api.example.com/models.json", "https://api.example.com/models.json"),
     ],
 )
-def test_what_is_left_of_a_url_is_enough_to_find_the_error(url: str, shown: str) -> None:
+def test_a_masked_url_still_shows_enough_to_find_the_mistake(url: str, shown: str) -> None:
     assert mask_url_password(url) == shown

@@ -1,4 +1,4 @@
-"""The server in a terminal: its welcome, its colours, and Ctrl-C while a run is under way."""
+"""The server in a terminal: its welcome, its colours, and Ctrl-C while a run is in progress."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from runflow_mcp.open_files import UNLIMITED
-from runflow_mcp.serve import REPORT_INTERVAL, Trouble
+from runflow_mcp.process_errors import REPORT_INTERVAL, ProcessErrors
 from tests.serving import BOTH, KEY, free_port
 from tests.test_cli import PATIENCE, SLOW_CALL, bare_environment
 from tests.virtual_time import VirtualClock
@@ -95,17 +95,17 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield one
 
 
-async def test_the_real_server_welcomes_whoever_starts_it_in_a_terminal(terminal: Open) -> None:
+async def test_a_live_server_in_a_terminal_prints_a_welcome(terminal: Open) -> None:
     """Nothing is asked of the network: the catalog's address refuses."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     server = await terminal(RUNFLOW_API_URL=nowhere, RUNFLOW_CATALOG_URL=f"{nowhere}/c.json", RUNFLOW_SKILL_URL="")
     await server.shows("Ctrl-C stops the server.")
-    assert f"in front of {nowhere} (runs cost money)" in server.screen
+    assert f"for {nowhere} (runs cost money)" in server.screen
     assert f"http://127.0.0.1:{server.port}/mcp" in server.screen
     assert " check " in server.screen
 
 
-async def test_ctrl_c_with_a_run_under_way_says_what_it_waits_for_and_a_second_one_stops_at_once(
+async def test_ctrl_c_says_which_runs_it_waits_for_and_a_second_one_stops_at_once(
     terminal: Open, session: aiohttp.ClientSession
 ) -> None:
     server = await terminal("--sandbox", MCP_SHUTDOWN_GRACE_MS="60000")
@@ -122,7 +122,7 @@ async def test_ctrl_c_with_a_run_under_way_says_what_it_waits_for_and_a_second_o
     assert "Traceback" not in server.screen
 
 
-async def test_ctrl_c_of_an_idle_server_says_nothing_of_runs(terminal: Open) -> None:
+async def test_ctrl_c_on_an_idle_server_does_not_mention_runs(terminal: Open) -> None:
     server = await terminal("--sandbox")
     await server.shows("Ctrl-C stops the server.")
     server.process.send_signal(signal.SIGINT)
@@ -135,7 +135,7 @@ async def test_ctrl_c_of_an_idle_server_says_nothing_of_runs(terminal: Open) -> 
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
     ids=str,
 )
-async def test_colors_are_for_terminals_that_have_them_and_people_who_want_them(
+async def test_colors_need_a_terminal_and_no_color_unset(
     terminal: Open, environ: dict[str, str], *, colors: bool
 ) -> None:
     server = await terminal("--sandbox", **environ)
@@ -143,7 +143,7 @@ async def test_colors_are_for_terminals_that_have_them_and_people_who_want_them(
     assert ("\x1b[" in server.screen) == colors
 
 
-async def test_a_server_that_runs_out_of_open_files_says_so(terminal: Open) -> None:
+async def test_a_server_that_runs_out_of_open_files_logs_it(terminal: Open) -> None:
     server = await terminal("--sandbox", limit=64, NO_COLOR="1", MCP_LOG_FORMAT="json")
     await server.shows("Ctrl-C stops the server.")
     await server.shows('"setting":"MCP_MAX_WAITS"')
@@ -155,27 +155,27 @@ async def test_a_server_that_runs_out_of_open_files_says_so(terminal: Open) -> N
         writer.close()
 
 
-async def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(terminal: Open) -> None:
+async def test_serve_raises_the_limit_of_open_files_as_far_as_allowed(terminal: Open) -> None:
     server = await terminal("--sandbox")
     await server.shows("Ctrl-C stops the server.")
     soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     assert soft == (hard if hard != resource.RLIM_INFINITY else UNLIMITED)
 
 
-async def test_the_same_trouble_is_one_line_in_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_repeated_process_error_is_logged_once_in_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
 
     class Clock(VirtualClock):
         def monotonic(self) -> float:
             return now
 
-    trouble = Trouble(Clock(), 100)
+    errors = ProcessErrors(Clock(), 100)
     context = {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many open files")}
     for _ in range(5):
-        trouble.loop_error(asyncio.get_running_loop(), context)
+        errors.on_loop_error(asyncio.get_running_loop(), context)
     now += REPORT_INTERVAL + 1
-    trouble.loop_error(asyncio.get_running_loop(), context)
-    trouble.descriptor_used(50)
+    errors.on_loop_error(asyncio.get_running_loop(), context)
+    errors.on_connection(50)
     first, second = [line for line in capsys.readouterr().out.splitlines() if "event_loop_error" in line]
     assert "Too many open files" in first
     assert "left_out=0" in first

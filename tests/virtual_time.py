@@ -90,6 +90,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002
+        # From Python 3.12 on there is a timeout, which virtual time would leap over at once.
+        await super().shutdown_default_executor()
+
     def _thread_ended(self, _: "asyncio.Future[Any]") -> None:
         self._settling.threads -= 1
 

@@ -1,4 +1,4 @@
-"""What can be typed: the commands, their arguments, and what is said about a wrong one. Pure."""
+"""The command line: commands, options, and the message for a wrong one. Pure."""
 
 import argparse
 import difflib
@@ -9,77 +9,81 @@ from typing import Any, NoReturn
 from runflow_mcp import __version__, lenient_json
 from runflow_mcp.cli.welcome import DEFAULT_URL
 
-#: Fixed, so that links to the sandbox's media can be allowed in a firewall or a content security policy.
+#: Fixed, so that a firewall or a content security policy can allow links to the sandbox's media.
 SANDBOX_PORT = 8090
 KEY_VARIABLE = "RUNFLOW_API_KEY"
 
 Command = Callable[[argparse.Namespace], int]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names the nearest right word where a command or an option is unknown."""
+class _SuggestingParser(argparse.ArgumentParser):
+    """Suggests the nearest name for an unknown command or option."""
 
     def error(self, message: str) -> NoReturn:
-        # Before Python 3.14 argparse has no suggestions of its own.
+        # Python 3.14 makes suggestions itself ("maybe you meant"); earlier versions do not.
         unknown = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
         word = (unknown[1] or unknown[2] or "") if unknown else ""
-        near = difflib.get_close_matches(word.partition("=")[0], sorted(self._words()), n=1)
-        hint = f". Did you mean {near[0]}?" if near and "maybe you meant" not in message else ""
+        nearest = difflib.get_close_matches(word.partition("=")[0], sorted(self._names()), n=1)
+        hint = f". Did you mean {nearest[0]}?" if nearest and "maybe you meant" not in message else ""
         super().error(f"{message}{hint}")
 
-    def _words(self) -> set[str]:
-        words: set[str] = set()
+    def _names(self) -> set[str]:
+        """Every command and every option, those of the commands included."""
+        names: set[str] = set()
         for action in self._actions:
-            words.update(action.option_strings)
+            names.update(action.option_strings)
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no public name
                 for name, parser in action.choices.items():
-                    words |= {name, *(option for other in parser._actions for option in other.option_strings)}  # noqa: SLF001
-        return words
+                    options = (option for action in parser._actions for option in action.option_strings)  # noqa: SLF001
+                    names |= {name, *options}
+        return names
 
 
-def parser(*, serve: Command, sandbox: Command, check: Command, config: Command) -> argparse.ArgumentParser:
-    """The parser; ``command`` of what it returns is the one that was typed."""
-    top = _Parser(prog="runflow-mcp", description="An MCP server in front of Runflow.")
+def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Command) -> argparse.ArgumentParser:
+    """The parser. ``command`` of a parsed namespace is the function to call with it."""
+    top = _SuggestingParser(prog="runflow-mcp", description="An MCP server in front of Runflow.")
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    one = commands.add_parser("serve", help="the server, configured by the environment and .env")
-    one.add_argument("--sandbox", action="store_true", help="against a simulated Runflow in this process")
-    one.set_defaults(command=serve)
+    command = commands.add_parser("serve", help="run the server, configured by the environment and .env")
+    command.add_argument("--sandbox", action="store_true", help="use a simulated Runflow inside this process")
+    command.set_defaults(command=serve)
 
-    one = commands.add_parser("sandbox", help="the simulated Runflow alone")
-    one.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    one.add_argument("--port", type=_port, default=SANDBOX_PORT, help="port (default: %(default)s)")
-    one.add_argument("--speed", type=_speed, default=1.0, help="how many times faster runs end (default: 1)")
-    one.set_defaults(command=sandbox)
+    command = commands.add_parser("sandbox", help="run the simulated Runflow alone")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    command.add_argument("--port", type=_port, default=SANDBOX_PORT, help="port (default: %(default)s)")
+    command.add_argument("--speed", type=_speed, default=1.0, help="how many times faster runs finish (default: 1)")
+    command.set_defaults(command=sandbox)
 
-    one = commands.add_parser("check", help="smoke test of a running server; every failure with its fix")
-    one.add_argument("url", metavar="URL", nargs="?", default=DEFAULT_URL, help="the server (default: %(default)s)")
-    one.add_argument(
-        "--key",
-        help=f"your Runflow API key; better set {KEY_VARIABLE}, or leave both out and be asked: "
-        "other users of this machine can see the arguments of a command",
+    command = commands.add_parser("check", help="test a running server; every failure comes with its fix")
+    command.add_argument(
+        "url", metavar="URL", nargs="?", default=DEFAULT_URL, help="the server's URL (default: %(default)s)"
     )
-    one.add_argument(
+    command.add_argument(
+        "--key",
+        help=f"your Runflow API key. Other users of this machine can see it in the process list: better set "
+        f"{KEY_VARIABLE}, or leave both out to be asked for it",
+    )
+    command.add_argument(
         "--generate",
         nargs=2,
         action=_ModelAndInput,
         metavar=("MODEL", "JSON"),
-        help="run this model with this input too (may cost money)",
+        help="also run this model with this input (may cost money)",
     )
-    one.set_defaults(command=check)
+    command.set_defaults(command=check)
 
-    one = commands.add_parser("config", help="every setting: name, type, default, current value, meaning")
-    form = one.add_mutually_exclusive_group()
-    form.add_argument("--env", action="store_true", help="as a .env file, defaults commented out")
-    form.add_argument("--json", action="store_true", help="as JSON, for scripts")
-    form.add_argument("--markdown", action="store_true", help="the table of the README")
-    one.set_defaults(command=config)
+    command = commands.add_parser("config", help="list every setting: name, type, default, current value, meaning")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--env", action="store_true", help="as a .env file, defaults commented out")
+    output.add_argument("--json", action="store_true", help="as JSON, for scripts")
+    output.add_argument("--markdown", action="store_true", help="as the README's table")
+    command.set_defaults(command=config)
     return top
 
 
 class _ModelAndInput(argparse.Action):
-    """``MODEL JSON`` as a name and an object."""
+    """Parses ``MODEL JSON`` into a name and an object."""
 
     def __call__(
         self,
@@ -100,7 +104,7 @@ class _ModelAndInput(argparse.Action):
 
 def _port(text: str) -> int:
     port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else -1
-    if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port is
+    if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of ports
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port
 
@@ -110,6 +114,6 @@ def _speed(text: str) -> float:
         speed = float(text)
     except ValueError:
         speed = 0.0
-    if not 0 < speed <= 1000:  # noqa: PLR2004 - beyond it nothing is left to see
+    if not 0 < speed <= 1000:  # noqa: PLR2004 - beyond it a run ends at once
         raise argparse.ArgumentTypeError("a speed is a number above 0, up to 1000")
     return speed

@@ -1,7 +1,7 @@
-"""The smoke test of a running server (``runflow-mcp check``): a client that says what is wrong and what to do.
+"""The smoke test of a running server (``runflow-mcp check``): a small MCP client that explains every failure.
 
-Speaks HTTP and JSON-RPC from outside, as any client does; must not import what serves. The key goes into one
-header, and every line that is said has it masked.
+Speaks HTTP and JSON-RPC from outside, as any client does; must not import the server. The key is sent in one header,
+and is masked in every line that is printed.
 """
 
 import ssl
@@ -14,126 +14,136 @@ import orjson
 from yarl import URL
 
 from runflow_mcp import __version__
-from runflow_mcp.cli.check_errors import CONNECT_TIMEOUT, SILENCE_TIMEOUT, explain, refusal, sentence
+from runflow_mcp.cli.check_errors import (
+    CONNECT_TIMEOUT,
+    SILENCE_TIMEOUT,
+    as_sentence,
+    error_details,
+    explain_error,
+    explain_status,
+)
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
 
-#: Half of the longest line read: a result with its output stands on one line of a stream.
+#: aiohttp reads lines of up to twice this size: a result with its output is one line of an event stream.
 READ_BUFFER = 8 * 1024 * 1024
 MAX_LINE = 600
-#: Most lines shown of one refusal.
-MAX_MORE = 20
 OK, INTERNAL_ERROR = 200, -32603
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
-_NO_MCP = "No MCP server answers here. Correct the URL."
+_NOT_MCP = "No MCP server answers here. Correct the URL."
 
 
-class Failed(Exception):
-    """A step did not work; the text is what is wrong and its fix. ``more``: what else the server said of it."""
+class StepError(Exception):
+    """A step failed. The text is the cause and its fix; ``details`` are further lines from the server."""
 
-    def __init__(self, text: str, *more: str) -> None:
+    def __init__(self, text: str, *details: str) -> None:
         super().__init__(text)
-        self.more = more
+        self.details = details
 
 
 async def check(
-    url: str, key: str, order: tuple[str, JSONObject] | None, say: Say = print, *, ca_file: str | None = None
+    url: str,
+    key: str,
+    generate: tuple[str, JSONObject] | None,
+    print_line: PrintLine = print,
+    *,
+    ca_file: str | None = None,
 ) -> int:
-    """Run the steps and ``say`` a line for each; 0 when all work, else 1.
+    """Run the steps and print a line for each; 0 when all succeed, else 1.
 
-    ``order``: a model to run, its input. ``ca_file``: certificate authorities to trust besides the system's.
+    ``generate``: a model to run, and its input. ``ca_file``: certificate authorities to trust besides the system's.
     """
 
-    def tell(line: str) -> None:
-        text = line.replace(key, "[key]") if key else line
-        shown = "".join(one if one.isprintable() else " " for one in text).rstrip()
-        say(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]} …")
+    def report(line: str) -> None:
+        masked = line.replace(key, "[key]") if key else line
+        text = "".join(char if char.isprintable() else " " for char in masked).rstrip()
+        print_line(text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]} …")
 
     name = "initialize"
     try:
-        address = endpoint(url)
+        address = endpoint_url(url)
         if str(address) != url.strip():
-            tell(f"     using {address}")
+            report(f"     using {address}")
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
-        connector = aiohttp.TCPConnector(ssl=_trusting(ca_file))
+        connector = aiohttp.TCPConnector(ssl=_tls_context(ca_file))
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=READ_BUFFER) as session:
-            server = _Server(session, address, key, tell)
+            probe = Probe(session, address, key, report)
             steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-                ("initialize", server.initialize),
-                ("list_models", server.list_models),
+                ("initialize", probe.initialize),
+                ("list_models", probe.list_models),
             ]
-            if order is not None:
-                steps.append(("generate", partial(server.generate, *order)))
+            if generate is not None:
+                steps.append(("generate", partial(probe.generate, *generate)))
             for name, step in steps:
-                tell(f"ok   {name}: {await step()}")
-    except Failed as failed:
-        tell(f"FAIL {name}: {failed}")
-        for line in failed.more:
-            tell(f"     {line}")
+                report(f"ok   {name}: {await step()}")
+    except StepError as error:
+        report(f"FAIL {name}: {error}")
+        for line in error.details:
+            report(f"     {line}")
         return 1
     return 0
 
 
-def _trusting(ca_file: str | None) -> ssl.SSLContext:
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file:
         try:
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError):
-            raise Failed(f"SSL_CERT_FILE={ca_file} is not a readable file of certificates (PEM).") from None
+            raise StepError(f"SSL_CERT_FILE={ca_file} is not a readable file of certificates (PEM).") from None
     return context
 
 
 @attrs.frozen
-class _Server:
-    """The server under test. Each step returns what it found, or raises ``Failed``."""
+class Probe:
+    """An MCP client. Each step returns what it found, or raises ``StepError``."""
 
     session: aiohttp.ClientSession
     url: URL
     key: str = attrs.field(repr=False)
-    tell: Say
+    report: PrintLine
 
     async def initialize(self) -> str:
-        if not self.key or not all("!" <= one <= "~" for one in self.key):
-            raise Failed("The key is empty or has characters that no key has. Give the whole key.")
+        if not self.key or not all("!" <= char <= "~" for char in self.key):
+            raise StepError("The key is empty or contains characters that no key has. Give the whole key.")
         client = {"name": "runflow-mcp check", "version": __version__}
-        result = await self._ask(
+        result = await self._request(
             "initialize", {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
         )
         match result:
             case {"protocolVersion": str(revision), "serverInfo": {"name": str(name), "version": str(version)}}:
                 return f"{name} {version}, protocol {revision}"
-        raise Failed(_NO_MCP)
+        raise StepError(_NOT_MCP)
 
     async def list_models(self) -> str:
-        match await self._call("list_models", {"limit": 1}):
+        match await self._call_tool("list_models", {"limit": 1}):
             case {"total": int(total), "models": [{"model": str(first)}, *_]}:
                 return f"{total} models and Solutions, the first is {first}"
-        raise Failed("The catalog is empty. Check RUNFLOW_CATALOG_URL in the settings of the server.")
+        raise StepError("The catalog is empty. Check RUNFLOW_CATALOG_URL in the server's settings.")
 
     async def generate(self, model: str, run_input: JSONObject) -> str:
-        match await self._call("generate", {"model": model, "input": run_input}):
+        match await self._call_tool("generate", {"model": model, "input": run_input}):
             case {"status": str(status), "run_id": str(run_id), "outputs": list(outputs)}:
-                return " ".join((f"{status}, run {run_id}", *(str(one.get("url")) for one in outputs)))
-        raise Failed(_NO_MCP)
+                return " ".join((f"{status}, run {run_id}", *(str(output.get("url")) for output in outputs)))
+        raise StepError(_NOT_MCP)
 
-    async def _call(self, tool: str, arguments: JSONObject) -> JSON:
+    async def _call_tool(self, tool: str, arguments: JSONObject) -> JSON:
         params = {"name": tool, "arguments": arguments, "_meta": {"progressToken": tool}}
-        result = await self._ask("tools/call", params)
+        result = await self._request("tools/call", params)
         match result:
             case {
                 "isError": True,
-                "structuredContent": {"error": {"code": code, "message": str(said), "next_action": fix, **rest}},
+                "structuredContent": {"error": {"code": code, "message": str(text), "next_action": fix, **rest}},
             }:
-                raise Failed(f"[{code}] {sentence(said)} {fix}", *what_else(result, rest.get("details")))
+                raise StepError(f"[{code}] {as_sentence(text)} {fix}", *error_details(result, rest.get("details")))
             case {"structuredContent": dict(structured)}:
                 return structured
-        raise Failed(_NO_MCP)
+        raise StepError(_NOT_MCP)
 
-    async def _ask(self, method: str, params: JSONObject) -> JSON:
-        """The result of one request."""
+    async def _request(self, method: str, params: JSONObject) -> JSON:
+        """The result of one JSON-RPC request."""
         request = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
         headers = {
             "Authorization": f"Bearer {self.key}",
@@ -143,87 +153,59 @@ class _Server:
         if method != "initialize":
             headers["MCP-Protocol-Version"] = LATEST_LEGACY
         try:
-            # A redirect would carry the key to wherever it points.
+            # Redirects are not followed: the key would go wherever they point.
             async with self.session.post(
                 self.url, data=orjson.dumps(request), headers=headers, allow_redirects=False
             ) as response:
-                message = await self._message(response)
+                message = await self._read_message(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Failed(explain(error)) from error
+            raise StepError(explain_error(error)) from error
         match message:
             case {"result": result}:
                 return result
-            case {"error": {"code": int(code), "message": str(said)}}:
+            case {"error": {"code": int(code), "message": str(text)}}:
                 fix = "" if code == INTERNAL_ERROR else " Check that this is the URL of a Runflow MCP server."
-                raise Failed(f"Error {code}: {sentence(said)}{fix}")
-        raise Failed(_NO_MCP)
+                raise StepError(f"Error {code}: {as_sentence(text)}{fix}")
+        raise StepError(_NOT_MCP)
 
-    async def _message(self, response: aiohttp.ClientResponse) -> JSON:
-        """The JSON-RPC response in an HTTP one; progress on the way to it is told."""
+    async def _read_message(self, response: aiohttp.ClientResponse) -> JSON:
+        """The JSON-RPC response; progress notifications before it are reported."""
         if response.status == OK and response.content_type == "text/event-stream":
-            return await self._last_event(response)
+            return await self._read_stream(response)
         body = await response.read()
-        message = _json(body)
+        message = _parse_json(body)
         if response.status != OK:
-            raise Failed(refusal(response.status, response.headers, message))
+            raise StepError(explain_status(response.status, response.headers, message))
         if message is None:
             page = "A web page" if body.lstrip().startswith(b"<") else "A response that is not JSON"
-            raise Failed(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
+            raise StepError(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
         return message
 
-    async def _last_event(self, response: aiohttp.ClientResponse) -> JSON:
+    async def _read_stream(self, response: aiohttp.ClientResponse) -> JSON:
         async for line in response.content:
             field, _, value = line.partition(b":")
-            message = _json(value) if field == b"data" else None
+            message = _parse_json(value) if field == b"data" else None
             match message:
                 case {"method": "notifications/progress", "params": {"message": str(text)}}:
-                    self.tell(f"     {text}")
+                    self.report(f"     {text}")
                 case {"id": _}:
                     return message
-        raise Failed("The stream ended without an answer. A proxy in front cuts long streams, or the server stopped.")
+        raise StepError("The stream ended without an answer. A proxy cuts long streams, or the server stopped.")
 
 
-def endpoint(url: str) -> URL:
-    """Where to POST: the URL as it is; one without a path gets the path of the endpoint. Raises ``Failed``."""
+def endpoint_url(url: str) -> URL:
+    """The URL to POST to: as given, but with the path /mcp when it has none. Raises ``StepError``."""
     try:
         address = URL(url.strip())
         if address.scheme not in ("http", "https") or not address.host or address.user is not None:
-            raise ValueError("no http:// or https:// URL, or one with a user name")
+            raise ValueError("not an http:// or https:// URL, or one with a user name")
     except ValueError as error:
-        raise Failed(explain(error)) from None
+        raise StepError(explain_error(error)) from None
     return address if address.path not in ("", "/") else address.with_path("/mcp")
 
 
-def what_else(result: JSON, details: JSON) -> list[str]:
-    """What a refusal says beside its message and next action: faulty inputs, near names, the run."""
-    details = details if isinstance(details, dict) else {}
-    errors, near = details.get("errors"), details.get("suggestions")
-    lines = [line for one in (errors if isinstance(errors, list) else []) if (line := _faulty_input(one))]
-    match result:
-        case {"content": [{"text": str(text)}, *_]}:
-            # The server writes the errors there as JSON, for models.
-            said = [line for line in text.splitlines()[2:] if not (lines and line.startswith("errors: "))]
-        case _:
-            said = []
-    if isinstance(near, list) and near and not any(str(near[0]) in line for line in said):
-        lines.append(f"Did you mean: {', '.join(map(str, near))}")
-    return [*lines, *said][:MAX_MORE]
-
-
-def _faulty_input(error: JSON) -> str | None:
-    """One of Runflow's own errors: the input that it names, and what is wrong with it."""
-    if not isinstance(error, dict):
-        return error if isinstance(error, str) else None
-    names = (error.get(name) for name in ("param", "field", "loc", "path", "pointer", "name"))
-    name = next((one for one in names if one), None)
-    said = next((one for one in map(error.get, ("message", "msg", "detail")) if isinstance(one, str)), None)
-    if isinstance(name, list):
-        name = ".".join(map(str, name[1:] if name[0] == "body" else name))
-    return f"{name}: {said}" if name and said else said
-
-
-def _json(body: bytes) -> JSON:
-    """The JSON in a body; None where there is none."""
+def _parse_json(body: bytes) -> JSON:
+    """The JSON in a body; None when it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

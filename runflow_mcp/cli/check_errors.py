@@ -1,4 +1,7 @@
-"""What may go wrong between ``check`` and a server, and its fix: connections, TLS, HTTP statuses."""
+"""The cause and the fix of each failure that ``check`` can meet: connections, TLS, HTTP statuses, tool errors.
+
+Writes texts only; ``check`` makes the requests.
+"""
 
 import ssl
 from collections.abc import Mapping
@@ -7,10 +10,12 @@ import aiohttp
 
 from runflow_mcp.json_types import JSON
 
-#: Seconds: the server breaks silences every 15, so a longer one means that nobody is there.
+#: Seconds. The server sends a keepalive every 15, so a longer silence means that it does not answer.
 CONNECT_TIMEOUT, SILENCE_TIMEOUT = 10.0, 45.0
 
-#: OpenSSL's verification errors (openssl-verification-options(1)): code → what is wrong, and its fix.
+#: Most lines printed of one tool error's details.
+MAX_DETAILS = 20
+#: OpenSSL's verification errors (openssl-verification-options(1)): code → cause and fix.
 _UNKNOWN_CA = (
     "The TLS certificate is signed by a certificate authority that this machine does not know. If it is your "
     "company's own, put its certificate into a file and name that file in SSL_CERT_FILE."
@@ -21,16 +26,16 @@ _INCOMPLETE = (
     "certificate file in SSL_CERT_FILE."
 )
 _OTHER_NAME = (
-    "The TLS certificate is valid but for another name than the one in the URL. Use the name in the certificate, "
+    "The TLS certificate is for another name than the one in the URL. Use a name in the certificate, "
     "or have the operator add this one."
 )
-_WEAK = "The TLS certificate is too weak for this machine: {said}. Have the operator renew it."
+_WEAK = "The TLS certificate is too weak for this machine: {reason}. Have the operator renew it."
 _CERTIFICATE: Mapping[int, str] = {
     2: _INCOMPLETE,
     9: "The TLS certificate is not valid yet. Check the clock of this machine, or have the operator look at it.",
     10: "The TLS certificate has expired. Have the operator renew it (or check the clock of this machine).",
     18: "The TLS certificate is self-signed. If the server is yours, name the certificate's file in SSL_CERT_FILE; "
-    "else do not send a key there.",
+    "otherwise do not send a key there.",
     19: _UNKNOWN_CA,
     20: _INCOMPLETE,
     21: _INCOMPLETE,
@@ -42,8 +47,8 @@ _CERTIFICATE: Mapping[int, str] = {
     67: _WEAK,
     68: _WEAK,
 }
-_OTHER_CERTIFICATE = "The TLS certificate is not accepted: {said}. Have the operator look at it."
-#: Reasons of ``ssl.SSLError`` that an answer in plain text causes.
+_OTHER_CERTIFICATE = "The TLS certificate is not accepted: {reason}. Have the operator look at it."
+#: Reasons of ``ssl.SSLError`` when the server answers in plain text.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
 _TLS: Mapping[str, str] = {
     "TLSV1_UNRECOGNIZED_NAME": "The server has no TLS certificate for this name. Correct the host name in the URL.",
@@ -53,7 +58,7 @@ _TLS: Mapping[str, str] = {
     "UNSUPPORTED_PROTOCOL": "The server speaks only TLS versions that this machine refuses. Have the operator "
     "enable TLS 1.2 or newer.",
 }
-#: What went wrong below HTTP, and its fix; the first class that fits counts.
+#: Errors below HTTP: the first matching class gives the cause and the fix.
 _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (
         aiohttp.ClientConnectorDNSError,
@@ -62,52 +67,53 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "Connection refused. Start the server, or correct host and port in the URL."),
     (
         ConnectionResetError,
-        "The connection broke. Write https:// if the server has TLS and http:// if not, else look into its log.",
+        "The connection broke. Write https:// if the server has TLS and http:// if not; otherwise look into its log.",
     ),
-    (aiohttp.ClientConnectorError, "The host cannot be reached. Check the network between here and there."),
+    (aiohttp.ClientConnectorError, "The host cannot be reached. Check the network on the way to it."),
     (
         aiohttp.ConnectionTimeoutError,
         f"No connection within {CONNECT_TIMEOUT:.0f} s. Check host and port, and firewalls on the way.",
     ),
     (
         TimeoutError,
-        f"Nothing came for {SILENCE_TIMEOUT:.0f} s. Look into the server's log; proxies must not buffer streams.",
+        f"The server sent nothing for {SILENCE_TIMEOUT:.0f} s. Look into its log; proxies must not buffer streams.",
     ),
     (
         aiohttp.ClientResponseError,
-        "The response is not HTTP. Write https:// if the server has TLS, else correct the port.",
+        "The response is not HTTP. Write https:// if the server has TLS; otherwise correct the port.",
     ),
-    (ValueError, "This URL cannot be used. Write it like https://mcp.example.com/mcp, without user name."),
+    (ValueError, "This URL cannot be used. Write it like https://mcp.example.com/mcp, without a user name."),
     (
         aiohttp.ClientError,
-        "The connection broke. Write https:// if the server has TLS, else look into its log.",
+        "The connection broke. Write https:// if the server has TLS; otherwise look into its log.",
     ),
 )
-#: What to do about an HTTP status that came without a sentence of the server's own.
+#: HTTP status → cause and fix, when the server itself sends no explanation.
 _STATUS_FIXES: Mapping[int, str] = {
-    400: "Something on the way spoils the request. Check the URL, and any proxy in front of the server.",
-    401: "The key is not accepted. Check the key; a proxy in front may also want a login of its own.",
-    403: "Something on the way forbids this. Check the URL, and any proxy in front of the server.",
+    400: "The request arrived malformed. Check the URL, and any proxy in front of the server.",
+    401: "The key is not accepted. Check the key; a proxy in front may also require its own login.",
+    403: "The request is forbidden. Check the URL, and any proxy in front of the server.",
     404: "There is nothing at this path. Correct the URL; the endpoint ends in /mcp.",
-    405: "This path takes no POST. Correct the URL; the endpoint ends in /mcp.",
+    405: "This path does not accept POST. Correct the URL; the endpoint ends in /mcp.",
     429: "There were too many requests.",
-    502: "The proxy reaches no server. Start the server, or correct the address that the proxy has of it.",
-    503: "The proxy has no server to ask. Start the server, or wait until it is ready.",
-    504: "The proxy got no answer in time. Look into the log of the server.",
+    502: "The proxy cannot reach the server. Start it, or correct its address in the proxy's configuration.",
+    503: "No server is available behind the proxy. Start the server, or wait until it is ready.",
+    504: "The proxy got no answer in time. Look into the server's log.",
 }
-_OTHER_STATUS = "This is not the response of an MCP server. Correct the URL, or look into the log of the server."
-_STRIPPED = (
-    "The key was sent, but it did not reach the server: something between here and there removes the Authorization "
-    "header. Have each proxy on the way pass it on."
+_OTHER_STATUS = "This is not the response of an MCP server. Correct the URL, or look into the server's log."
+_HEADER_REMOVED = (
+    "The key was sent but did not reach the server: a proxy on the way removes the Authorization header. "
+    "Configure it to pass the header on."
 )
 
 
-def explain(error: Exception) -> str:
-    """A fault below HTTP, and its fix. aiohttp wraps what the system or OpenSSL said of a connection."""
+def explain_error(error: Exception) -> str:
+    """The cause and fix of an error below HTTP. aiohttp wraps the system's or OpenSSL's own error."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     if isinstance(inner, ssl.SSLCertVerificationError):
-        said = inner.verify_message if isinstance(getattr(inner, "verify_message", None), str) else "no reason given"
-        return _CERTIFICATE.get(getattr(inner, "verify_code", 0), _OTHER_CERTIFICATE).format(said=said)
+        text = getattr(inner, "verify_message", None)
+        reason = text if isinstance(text, str) else "no reason given"
+        return _CERTIFICATE.get(getattr(inner, "verify_code", 0), _OTHER_CERTIFICATE).format(reason=reason)
     if isinstance(inner, ssl.SSLError) or isinstance(error, aiohttp.ClientSSLError):
         return _explain_tls(getattr(inner, "reason", None))
     return next(
@@ -118,24 +124,24 @@ def explain(error: Exception) -> str:
 
 def _explain_tls(reason: str | None) -> str:
     if reason is None or reason in _NO_TLS:
-        return "The server does not speak TLS there. Write http:// if it has no TLS, else correct the port."
+        return "The server does not speak TLS there. Write http:// if it has no TLS; otherwise correct the port."
     if reason in _TLS:
         return _TLS[reason]
     words = reason.replace("_", " ").lower()
     return f"The TLS connection could not be made: {words}. Correct the host name, or have the operator look at it."
 
 
-def refusal(status: int, headers: Mapping[str, str], body: JSON) -> str:
-    """An HTTP status other than 200, and its fix: the server's own sentence where it sent one."""
+def explain_status(status: int, headers: Mapping[str, str], body: JSON) -> str:
+    """The cause and fix of an HTTP status other than 200: the server's own sentence when it sent one."""
     match body:
         case {"error": {"data": {"code": "missing_authorization"}}}:
-            text = f"HTTP {status} missing_authorization: {_STRIPPED}"
-        case {"error": {"message": str(said), "data": {"code": str(code)}}}:
-            text = f"HTTP {status} {code}: {sentence(said)}"
-        case {"error": {"code": int(code), "message": str(said)}}:
-            text = f"HTTP {status}, error {code}: {sentence(said)}"
-        case {"error_description": str(said)}:
-            text = f"HTTP {status}: {sentence(said)}"
+            text = f"HTTP {status} missing_authorization: {_HEADER_REMOVED}"
+        case {"error": {"message": str(message), "data": {"code": str(code)}}}:
+            text = f"HTTP {status} {code}: {as_sentence(message)}"
+        case {"error": {"code": int(code), "message": str(message)}}:
+            text = f"HTTP {status}, error {code}: {as_sentence(message)}"
+        case {"error_description": str(message)}:
+            text = f"HTTP {status}: {as_sentence(message)}"
         case _ if status // 100 == 3:  # noqa: PLR2004 - any redirect
             text = f"HTTP {status}: The server moved. Use the URL {headers.get('Location', 'that it moved to')}."
         case _:
@@ -144,6 +150,35 @@ def refusal(status: int, headers: Mapping[str, str], body: JSON) -> str:
     return f"{text} Try again in {wait} s." if wait and wait.isdigit() else text
 
 
-def sentence(text: str) -> str:
-    """The text with an end, so that a fix can follow."""
+def as_sentence(text: str) -> str:
+    """The text with a full stop, so that another sentence can follow."""
     return text if text.rstrip().endswith((".", "!", "?")) else f"{text.rstrip()}."
+
+
+def error_details(result: JSON, details: JSON) -> list[str]:
+    """The lines of a tool error beside its message and next action: wrong inputs, suggestions, the run."""
+    details = details if isinstance(details, dict) else {}
+    errors, suggestions = details.get("errors"), details.get("suggestions")
+    lines = [line for error in (errors if isinstance(errors, list) else []) if (line := _wrong_input(error))]
+    match result:
+        case {"content": [{"text": str(text)}, *_]}:
+            # The text repeats the errors as JSON, for models.
+            rest = [line for line in text.splitlines()[2:] if not (lines and line.startswith("errors: "))]
+        case _:
+            rest = []
+    if isinstance(suggestions, list) and suggestions and not any(str(suggestions[0]) in line for line in rest):
+        lines.append(f"Did you mean: {', '.join(map(str, suggestions))}")
+    return [*lines, *rest][:MAX_DETAILS]
+
+
+def _wrong_input(error: JSON) -> str | None:
+    """One of Runflow's errors: the input that it names, and what is wrong with it."""
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else None
+    names = (error.get(member) for member in ("param", "field", "loc", "path", "pointer", "name"))
+    name = next((name for name in names if name), None)
+    texts = map(error.get, ("message", "msg", "detail"))
+    text = next((text for text in texts if isinstance(text, str)), None)
+    if isinstance(name, list):
+        name = ".".join(map(str, name[1:] if name[0] == "body" else name))
+    return f"{name}: {text}" if name and text else text

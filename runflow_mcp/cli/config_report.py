@@ -1,4 +1,4 @@
-"""The settings as ``runflow-mcp config`` prints them: for people, as ``.env``, as JSON, as the README's table. Pure."""
+"""The four outputs of ``runflow-mcp config``: text, ``.env``, JSON and the README's table. Pure."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import attrs
 import orjson
 
-from runflow_mcp.settings.config import Config, Row
-from runflow_mcp.settings.parsers import MASK
+from runflow_mcp.settings.config import Config
+from runflow_mcp.settings.masking import MASK
+from runflow_mcp.settings.survey import Row
 from runflow_mcp.settings.warnings import SettingWarning
 
 
 def as_text(rows: Sequence[Row], warnings: Sequence[SettingWarning]) -> str:
-    """Four lines a setting; wrong and questionable values are marked."""
+    """Four lines per setting; wrong and questionable values are marked."""
     lines = []
     for row in rows:
         lines += [
@@ -23,19 +24,21 @@ def as_text(rows: Sequence[Row], warnings: Sequence[SettingWarning]) -> str:
         ]
         if row.error is not None:
             lines.append(f"    WRONG:   {row.error}")
-        lines += [f"    WARNING: {one.why}. Fix: {one.fix}" for one in warnings if one.setting == row.name]
+        lines += [
+            f"    WARNING: {warning.why}. Fix: {warning.fix}" for warning in warnings if warning.setting == row.name
+        ]
     return "\n".join(lines)
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """An array of objects with the members of ``Row``; ``error`` is null where the value is right."""
+    """An array of objects with the members of ``Row``; ``error`` is null for a valid value."""
     return orjson.dumps([attrs.asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode()
 
 
 def as_env(rows: Sequence[Row], environ: Mapping[str, str]) -> str:
-    """A ``.env`` file: what is set as it is, every default commented out.
+    """A ``.env`` file: settings that are set as they are, every default commented out.
 
-    A value with a password in it is masked and commented out: what is printed ends in terminals and chats.
+    A value with a password is masked and commented out: terminal output is often pasted into chats.
     """
     blocks = []
     for row in rows:
@@ -53,8 +56,8 @@ def as_env(rows: Sequence[Row], environ: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """The value as a ``.env`` file has it; single quotes keep everything as it stands."""
-    plain = all(one.isalnum() or one in "_-.,:/*[]%+=@" for one in value)
+    """The value as a ``.env`` file needs it; inside single quotes nothing is expanded."""
+    plain = all(char.isalnum() or char in "_-.,:/*[]%+=@" for char in value)
     if plain:
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -65,7 +68,7 @@ def as_markdown() -> str:
     """The README's table of settings."""
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for name, kind, default, _, help_ in Config().table():
-        # A <placeholder> would vanish as an unknown tag.
+        # Markdown would drop a <placeholder> as an unknown tag.
         shown = html.escape(help_, quote=False)
         lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {shown} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a person who starts the server in a terminal reads first: its address, a key, the first commands. Pure."""
+"""The text printed when the server has started: its URL, a key, and first commands to paste. Pure."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,38 +8,40 @@ from runflow_mcp.settings.config import Config
 SANDBOX_KEY = "rf_live_sandbox"
 MODEL = "google/nano-banana-2"
 INPUT = '{"prompt": "a lighthouse at dusk"}'
-#: What `check` asks when it is given no URL.
+#: The server that `check` tests by default.
 DEFAULT_URL = "http://127.0.0.1:8080/mcp"
-#: Addresses that stand for every address of the machine, and the one to reach them by.
+#: Wildcard addresses, and the address to reach the server at.
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - compared, not bound
 
 
 def local_url(config: Config) -> str:
-    """The server's address on this machine."""
+    """The server's URL on this machine."""
     host = _ANY.get(config.host, config.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{config.port}/mcp".replace("%", "%25")
 
 
 def client_url(config: Config) -> str:
-    """The address that clients use."""
+    """The URL that clients use."""
     return f"{config.public_url}/mcp" if config.public_url else local_url(config)
 
 
 def welcome(config: Config, program: Sequence[str], *, sandbox: bool) -> str:
-    """The text. ``program``: how this command was called, so that what is printed can be pasted."""
+    """The text. ``program``: the words that call this program, so that the printed commands can be pasted."""
     url, local = client_url(config), local_url(config)
     command = [*program, "check", *([] if local == DEFAULT_URL else [local])]
     if sandbox:
         command += ["--key", SANDBOX_KEY]
-        head = "Runflow MCP server, against the embedded sandbox (a simulated Runflow: no account, nothing is billed)"
+        head = (
+            "Runflow MCP server with the embedded sandbox (a simulated Runflow: no account needed, nothing is billed)"
+        )
         key = f"sandbox key  {SANDBOX_KEY}"
-        first = "A first picture, from a second terminal:"
+        first = "Make a first picture, in a second terminal:"
         header = raw_header = shlex.quote(f"Authorization: Bearer {SANDBOX_KEY}")
     else:
-        head = f"Runflow MCP server, in front of {config.api_url} (runs cost money)"
-        key = "key          your own; it starts with rf_live_ (Runflow dashboard, Settings → API keys)"
-        first = "A first picture, from a second terminal; the command asks for the key:"
-        # The client expands the first, the shell the second: the key is in no file and no command.
+        head = f"Runflow MCP server for {config.api_url} (runs cost money)"
+        key = "API key      your own; it starts with rf_live_ (Runflow dashboard, Settings → API keys)"
+        first = "Make a first picture, in a second terminal; the command asks for the key:"
+        # The client expands the first form, the shell the second: the key appears in no file and no command.
         header, raw_header = "'Authorization: Bearer ${RUNFLOW_API_KEY}'", '"Authorization: Bearer $RUNFLOW_API_KEY"'
     picture = shlex.join([*command, "--generate", MODEL, INPUT])
     call = (
@@ -56,7 +58,7 @@ def welcome(config: Config, program: Sequence[str], *, sandbox: bool) -> str:
 
   {picture}
 
-The same as a raw call:
+The same as a raw HTTP call:
 
   curl -N {url} \\
     -H {raw_header} \\

@@ -54,7 +54,7 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
         "capabilities": MODERN_CAPABILITIES,
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
-    return with_cache_hints(result, ctx.protocol, ctx.services.config.catalog_ttl_ms)
+    return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))
 
 
 async def ping(_request: Request, _ctx: RequestContext) -> Result:

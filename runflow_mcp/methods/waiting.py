@@ -48,7 +48,7 @@ class RunWait:
     @property
     def deadline(self) -> float:
         """The time limit of the call, on the clock's monotonic scale; it counts from the request's arrival."""
-        return self.ctx.arrived + self.ctx.services.config.poll_timeout_ms / 1000
+        return self.ctx.arrived + self.ctx.services.config.poll_timeout
 
     async def until_started(self) -> Run:
         """The run as soon as it exists. Raises ``ToolError`` when there is none."""

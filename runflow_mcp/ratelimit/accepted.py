@@ -1,15 +1,15 @@
-"""The keys that Runflow has accepted lately, by their digests. Pure."""
+"""The keys that Runflow accepted recently, as digests. Pure: a bounded set, no clock and no store."""
 
 import attrs
 
-#: A process rarely has more customers within minutes; 10,000 digests take about 2 MiB. One that was forgotten is
-#: remembered again with Runflow's next answer.
+#: A process rarely serves more keys within minutes; 10,000 digests take about 2 MiB. An evicted key comes back with
+#: Runflow's next answer to it.
 MAX_ACCEPTED = 10_000
 
 
 @attrs.define
 class AcceptedKeys:
-    """A bounded set of key digests; the one that was not added again for the longest time makes room."""
+    """A set of at most ``MAX_ACCEPTED`` key digests; the one added longest ago is evicted first."""
 
     _digests: dict[str, None] = attrs.field(factory=dict, repr=False)
 

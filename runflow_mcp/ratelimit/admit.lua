@@ -1,8 +1,8 @@
--- Count hits in the sliding windows of KEYS, or, when one of them has no room for them, in none.
--- KEYS: one list of admitted stamps (microseconds, oldest first) a window.
--- ARGV: window length in microseconds, cost, then for each window its limit and whether hits are added to it (1) or
--- it must only have room for them (0).
--- Returns {microseconds to wait (0: admitted), number of the fullest window, stamp of the admission}.
+-- Add hits to the sliding windows in KEYS, or to none of them when any lacks the room.
+-- KEYS: one list per window, of the stamps of its admitted hits (microseconds, oldest first).
+-- ARGV: window length in microseconds, cost, then two values per window: its limit, and 1 when hits are added to it
+-- or 0 when it must only have room for them.
+-- Returns {microseconds to wait (0: admitted), index of the window with the longest wait, stamp of the admission}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local length, cost = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -1,6 +1,6 @@
-"""The limits of this server, and the store that keeps them: what to count for whom, not how.
+"""What is counted for whom, and the ``Store`` that does the counting.
 
-A store admits hits in several windows at once or in none; ``memory`` and ``redis`` implement it.
+A store admits hits to several windows at once or to none; ``memory`` and ``redis`` implement it. No HTTP here.
 """
 
 from enum import StrEnum
@@ -20,8 +20,8 @@ class Scope(StrEnum):
     """What a window counts by."""
 
     PRE_AUTH = "pre"
-    #: Of the requests in PRE_AUTH those whose key Runflow rejected. A window of its own: a client without a key
-    #: must not keep the customers beside it, whose keys are new to this process, from their first call.
+    #: The part of PRE_AUTH whose key Runflow rejected. It has a window of its own: otherwise a client without a key
+    #: could block the first call of every new key that shares its address.
     REJECTED = "rejected"
     ADDRESS = "ip"
     KEY = "key"
@@ -29,7 +29,7 @@ class Scope(StrEnum):
 
 @attrs.frozen
 class Hit:
-    """One caller in one scope. ``counted`` False: the window must have room, and nothing is added to it."""
+    """One caller in one scope. ``counted`` False: the window must have room, but the hit is not added to it."""
 
     scope: Scope
     caller: str
@@ -38,7 +38,11 @@ class Hit:
 
 @attrs.frozen
 class Decision:
-    """``wait``: microseconds until the hits would be admitted, 0 when they were; ``stamp``: when that was."""
+    """What a store decided about some hits.
+
+    ``wait``: microseconds until they would be admitted, 0 when they were. ``stamp``: when they were admitted.
+    ``scope``: the scope with the longest wait.
+    """
 
     wait: int
     stamp: int = 0
@@ -49,24 +53,24 @@ class Store(Protocol):
     """Where the windows live."""
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
-        """Count ``cost`` in every window of a counted hit, or, when one of all has no room for it, in none."""
+        """Add ``cost`` to the window of every counted hit, or to none when any window lacks the room."""
 
     async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
-        """Uncount one hit in each window."""
+        """Remove one hit, admitted at ``stamp``, from each window."""
 
     async def probe(self) -> None:
-        """Find out whether the store answers, before any request needs it; returns once it has."""
+        """Ask the store until it answers, so that its state is known before the first request."""
 
     def evict_expired(self) -> None:
-        """Release the memory of windows that have passed."""
+        """Free the memory of expired windows."""
 
     def state(self) -> dict[str, JSON]:
-        """For the readiness probe: which store, and how it is."""
+        """The ``limits`` member of ``/readyz``: which store it is, and whether it works."""
 
     async def close(self) -> None: ...
 
 
-_WHO = {
+_COUNTED = {
     Scope.PRE_AUTH: "requests without an acceptable API key from your address",
     Scope.REJECTED: "requests from your address with an API key that Runflow does not accept",
     Scope.ADDRESS: "requests from your address",
@@ -76,7 +80,7 @@ _WHO = {
 
 @attrs.frozen
 class Admission:
-    """The windows that an authenticated request was counted in, so that a batch can count its other entries."""
+    """The windows that an authenticated request was counted in; a batch adds its other entries to them."""
 
     hits: tuple[Hit, ...]
     stamp: int
@@ -84,53 +88,53 @@ class Admission:
 
 @attrs.frozen
 class Limits:
-    """Admits requests or raises ``Rejection`` ``rate_limited``."""
+    """Admits requests, or raises ``Rejection`` ``rate_limited``."""
 
     store: Store
     config: Config
     accepted: AcceptedKeys = attrs.field(factory=AcceptedKeys)
 
     async def count_unauthenticated(self, address: str) -> None:
-        """Count a request that brought no acceptable key."""
+        """Count a request without an acceptable key."""
         await self._admit((Hit(Scope.PRE_AUTH, address),), 1)
 
     async def count_authenticated(self, bearer: Bearer) -> Admission:
         """Count a request with an acceptable key, by address and by key.
 
-        A key that Runflow has not accepted may be invented: from an address that tried too many of those, it is
-        refused.
+        Anyone can invent a key: one that Runflow has not accepted yet is refused when its address has used too many
+        rejected ones.
         """
         address = bearer.source.address
-        # By the whole digest: two keys with one fingerprint are found within a minute.
+        # By the whole digest: two keys with the same fingerprint can be found within a minute.
         hits = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, bearer.digest))
-        judged = hits if self.knows(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
-        return Admission(hits, (await self._admit(judged, 1)).stamp)
+        required = hits if self.is_accepted(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
+        return Admission(hits, (await self._admit(required, 1)).stamp)
 
-    def knows(self, bearer: Bearer) -> bool:
-        """Whether Runflow accepted this key when it was last asked by this process."""
+    def is_accepted(self, bearer: Bearer) -> bool:
+        """Whether Runflow accepted this key when this process last used it."""
         return bearer.digest in self.accepted
 
-    async def may_try(self, address: str, keys: int) -> bool:
-        """Whether Runflow may be asked about so many unknown keys of an address, should it reject all of them."""
+    async def may_try_keys(self, address: str, keys: int) -> bool:
+        """Whether this many unknown keys of an address may be sent to Runflow, even if it rejects all of them."""
         return not (await self.store.admit((Hit(Scope.REJECTED, address, counted=False),), keys)).wait
 
-    def accepted_key(self, bearer: Bearer) -> None:
+    def key_accepted(self, bearer: Bearer) -> None:
         """Remember a key that Runflow accepted."""
         self.accepted.add(bearer.digest)
 
-    async def rejected_key(self, bearer: Bearer) -> None:
-        """Count a request whose key Runflow did not accept: once, however often Runflow was asked for it."""
+    async def key_rejected(self, bearer: Bearer) -> None:
+        """Count a request whose key Runflow rejected: once, however many upstream calls it made."""
         self.accepted.discard(bearer.digest)
         if bearer.source.rejected:
             return
         bearer.source.rejected = True
         address = bearer.source.address
-        # Each by itself: a window that is full already must not keep the other one from counting.
+        # One call each: when one window is full, the other must still count.
         await self.store.admit((Hit(Scope.REJECTED, address),), 1)
         await self.store.admit((Hit(Scope.PRE_AUTH, address),), 1)
 
     async def count_batch(self, admission: Admission, entries: int) -> None:
-        """Count the further entries of a batch; a refused batch is not counted at all."""
+        """Count the other entries of a batch; a batch that is refused does not count at all."""
         if entries <= 1:
             return
         try:
@@ -140,17 +144,21 @@ class Limits:
             raise
 
     async def _admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
-        verdict = await self.store.admit(hits, cost)
-        if verdict.wait:
-            seconds = -(-verdict.wait // MICROSECONDS)
-            who = _WHO[verdict.scope or hits[0].scope]
-            window = self.config.rate_limit_window_ms / 1000
+        decision = await self.store.admit(hits, cost)
+        if decision.wait:
+            seconds = -(-decision.wait // MICROSECONDS)
+            counted = _COUNTED[decision.scope or hits[0].scope]
             message = (
-                f"Too many {who}: the limit for {window:g} s is reached. Wait {seconds} s, then try again; "
-                "a run that is under way is not affected."
+                f"Too many {counted}: the limit for {self.config.rate_limit_window:g} s is reached. "
+                f"Wait {seconds} s, then try again; runs in progress are not affected."
             )
             raise Rejection(RejectionCode.RATE_LIMITED, message, seconds)
-        return verdict
+        return decision
+
+
+def window_length(config: Config) -> int:
+    """The length of every window, in microseconds."""
+    return round(config.rate_limit_window * MICROSECONDS)
 
 
 def limit_of(scope: Scope, config: Config) -> int:

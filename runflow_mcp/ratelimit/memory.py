@@ -1,10 +1,10 @@
-"""Windows in this process's memory: exact for one process."""
+"""The store in this process's memory: exact for one process, not shared. No I/O."""
 
 import attrs
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
-from runflow_mcp.ratelimit.limits import Decision, Hit, Scope, limit_of
+from runflow_mcp.ratelimit.limits import Decision, Hit, Scope, limit_of, window_length
 from runflow_mcp.ratelimit.windows import MICROSECONDS, Window
 from runflow_mcp.settings.config import Config
 
@@ -18,7 +18,7 @@ class MemoryStore:
 
     @classmethod
     def make(cls, config: Config, clock: Clock) -> "MemoryStore":
-        length = config.rate_limit_window_ms * 1000
+        length = window_length(config)
         return cls(clock, {scope: Window(limit_of(scope, config), length) for scope in Scope})
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
@@ -41,7 +41,7 @@ class MemoryStore:
             self.windows[hit.scope].refund(hit.caller, stamp)
 
     async def probe(self) -> None:
-        """It is here."""
+        """Memory always answers."""
 
     def evict_expired(self) -> None:
         now = self._now()

@@ -1,6 +1,7 @@
-"""Windows shared through Redis or Valkey: one script, one round trip, Redis's own clock.
+"""The store in Redis or Valkey, shared by processes: one script and one round trip per request, on Redis's clock.
 
-While Redis is away, requests are admitted under this process's own windows; it is asked again by itself.
+During an outage requests are admitted by this process's own windows, and Redis is tried again every second. Needs the
+extra ``redis``; imported only when the setting names such a store.
 """
 
 from importlib.resources import files
@@ -13,25 +14,25 @@ from redis.exceptions import RedisError
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.json_types import JSON
-from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of
+from runflow_mcp.ratelimit.connection_slots import ConnectionSlots
+from runflow_mcp.ratelimit.limits import Decision, Hit, limit_of, window_length
 from runflow_mcp.ratelimit.memory import MemoryStore
-from runflow_mcp.ratelimit.places import Places
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.parsers import mask_url_password
+from runflow_mcp.settings.masking import mask_url_password
 
 log = structlog.get_logger(__name__)
 
-#: A limit must not cost more than a moment; a Redis slower than this counts as away. Much shorter, and a
-#: short stall of this process would read as Redis's.
+#: Seconds. A limit must not delay a request noticeably, so a Redis slower than this counts as away. Much less, and a
+#: short stall of this process would look like an outage.
 TIMEOUT = 0.5
-#: Seconds between attempts while it is away: one request then waits for the answer, the others do not.
+#: Seconds between attempts during an outage: one request then waits for the answer, all others do not.
 RETRY = 1.0
-#: Connections; each is busy for the length of one script. Who finds none free waits in turn, at most for as long as
-#: the scripts ahead of it may take: a burst is not an outage.
+#: Each connection is busy for one script. A request that finds none free queues behind the scripts ahead of it, so
+#: that a burst does not look like an outage.
 MAX_CONNECTIONS = 128
-#: The hash tag keeps a caller's windows on one node of a cluster.
+#: The hash tag keeps all windows on one node of a cluster.
 KEY = "runflow-mcp:{{limits}}:{scope}:{caller}"
-_FAULTS = (RedisError, OSError, TimeoutError)
+_ERRORS = (RedisError, OSError, TimeoutError)
 #: What a state means, for people.
 _NOTES = {
     "unknown": "Redis has not answered yet. Until it does, this process counts by itself.",
@@ -41,7 +42,10 @@ _NOTES = {
 
 @attrs.define
 class RedisStore:
-    """The shared windows, and the local ones for when they cannot be reached."""
+    """The shared windows, and local ones for outages.
+
+    ``_away_until``: None while Redis answers; during an outage, when to try it again.
+    """
 
     url: str = attrs.field(repr=mask_url_password)
     config: Config = attrs.field(repr=False)
@@ -49,8 +53,8 @@ class RedisStore:
     local: MemoryStore = attrs.field(repr=False)
     _redis: Redis = attrs.field(repr=False)
     _admit: AsyncScript = attrs.field(repr=False)
-    _take_back: AsyncScript = attrs.field(repr=False)
-    connections: Places = attrs.field(factory=lambda: Places(MAX_CONNECTIONS), repr=False)
+    _refund: AsyncScript = attrs.field(repr=False)
+    slots: ConnectionSlots = attrs.field(factory=lambda: ConnectionSlots(MAX_CONNECTIONS), repr=False)
     _away_until: float | None = None
     _answered: bool = False
     outages: int = 0
@@ -58,7 +62,7 @@ class RedisStore:
 
     @classmethod
     def make(cls, config: Config, clock: Clock, *, timeout: float = TIMEOUT) -> "RedisStore":
-        """A store that counts Redis as away after ``timeout`` seconds; it connects when it is first asked."""
+        """A store that treats Redis as away after ``timeout`` seconds; it connects on first use."""
         url = config.rate_limit_store
         pool = ConnectionPool.from_url(
             url,
@@ -75,35 +79,35 @@ class RedisStore:
             MemoryStore.make(config, clock),
             redis,
             redis.register_script(scripts.joinpath("admit.lua").read_text()),
-            redis.register_script(scripts.joinpath("take_back.lua").read_text()),
+            redis.register_script(scripts.joinpath("refund.lua").read_text()),
         )
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         now = self.clock.monotonic()
         if self._away_until is not None and now < self._away_until:
-            return await self._locally(hits, cost)
+            return await self._admit_locally(hits, cost)
         probing = self._away_until is not None
         if probing:
-            self._away_until = now + RETRY  # this request asks; the ones beside it do not wait with it
-        windows = [number for hit in hits for number in (limit_of(hit.scope, self.config), int(hit.counted))]
-        answer = await self._run(self._admit, hits, [self.config.rate_limit_window_ms * 1000, cost, *windows])
+            self._away_until = now + RETRY  # only this request tries Redis; concurrent ones must not wait for it
+        windows = [figure for hit in hits for figure in (limit_of(hit.scope, self.config), int(hit.counted))]
+        answer = await self._run(self._admit, hits, [window_length(self.config), cost, *windows])
         if answer is None:
-            return await self._locally(hits, cost)
-        wait, which, stamp = answer
+            return await self._admit_locally(hits, cost)
+        wait, index, stamp = answer
         self._answered = True
-        if probing:  # an answer to what was asked before the outage says nothing of its end
-            self._found()
-        return Decision(int(wait), int(stamp), hits[int(which) - 1].scope)
+        if probing:  # the answer to a request sent before the outage does not end it
+            self._outage_ended()
+        return Decision(int(wait), int(stamp), hits[int(index) - 1].scope)
 
     async def probe(self) -> None:
         warned = False
         while not self._answered and self._away_until is None:
             try:
                 await self._redis.ping()
-            except _FAULTS as error:
+            except _ERRORS as error:
                 if not warned:
                     log.warning(
-                        "limit_store_unknown", **self._shown, error=type(error).__name__, note=_NOTES["unknown"]
+                        "limit_store_unknown", **self._log_fields, error=type(error).__name__, note=_NOTES["unknown"]
                     )
                     warned = True
                 await self.clock.sleep(RETRY)
@@ -114,39 +118,39 @@ class RedisStore:
         if self._away_until is not None:
             await self.local.refund(hits, stamp)
         else:
-            await self._run(self._take_back, hits, [stamp])
+            await self._run(self._refund, hits, [stamp])
 
     async def _run(self, script: AsyncScript, hits: tuple[Hit, ...], arguments: list[int]) -> JSON:
         """What the script returns; None when Redis is away."""
-        if not await self.connections.take():
+        if not await self.slots.acquire():
             return None
         try:
             return await script([self._key(hit) for hit in hits], arguments)
-        except _FAULTS as error:
-            await self._lost(error)
+        except _ERRORS as error:
+            await self._outage(error)
             return None
         finally:
-            self.connections.give_back()
+            self.slots.release()
 
-    async def _locally(self, hits: tuple[Hit, ...], cost: int) -> Decision:
+    async def _admit_locally(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         self.fallbacks += 1
         return await self.local.admit(hits, cost)
 
     def _key(self, hit: Hit) -> str:
         return KEY.format(scope=hit.scope.value, caller=hit.caller)
 
-    async def _lost(self, error: BaseException) -> None:
+    async def _outage(self, error: BaseException) -> None:
         if self._away_until is None:
             self.outages += 1
-            log.warning("limit_store_away", **self._shown, error=type(error).__name__)
+            log.warning("limit_store_away", **self._log_fields, error=type(error).__name__)
         self._away_until = self.clock.monotonic() + RETRY
-        self.connections.send_away()
-        # Idle connections broke as well; each would read as an outage of its own when it is used next.
+        self.slots.dismiss_waiters()
+        # Idle connections broke as well; each would look like a new outage at its next use.
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
-    def _found(self) -> None:
+    def _outage_ended(self) -> None:
         self._away_until = None
-        log.warning("limit_store_back", **self._shown, fallbacks=self.fallbacks)
+        log.warning("limit_store_back", **self._log_fields, fallbacks=self.fallbacks)
 
     def evict_expired(self) -> None:
         self.local.evict_expired()
@@ -157,7 +161,7 @@ class RedisStore:
         return {"store": "redis", "state": state, **note, "outages": self.outages, "fallbacks": self.fallbacks}
 
     @property
-    def _shown(self) -> dict[str, str]:
+    def _log_fields(self) -> dict[str, str]:
         return {"store": mask_url_password(self.url)}
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """The arithmetic of exact sliding windows, and the memory that holds them.
 
-Pure: time comes in as whole microseconds of a clock that never goes back. In no half-open interval of the
-window's length, wherever it is placed, are more than ``limit`` hits admitted; refused hits leave no trace.
+Pure: time is passed in, as whole microseconds of a monotonic clock. No half-open interval of the window's length,
+wherever it begins, has more than ``limit`` admitted hits; refused hits are not stored.
 """
 
 from bisect import bisect_right
@@ -10,16 +10,16 @@ from collections.abc import Hashable
 import attrs
 
 MICROSECONDS = 1_000_000
-#: Past this many callers in one window the oldest is forgotten: memory stays bounded under a flood of
-#: addresses, and whoever commands so many gains nothing by having one of them forgotten.
+#: Callers held in one window; beyond it the oldest is evicted. Memory stays bounded under a flood of addresses, and an
+#: attacker with so many addresses gains nothing when one of them is evicted.
 MAX_CALLERS = 250_000
 
 
 def wait_for(hits: list[int], limit: int, window: int, cost: int, now: int) -> int:
     """Microseconds until ``cost`` more hits fit, 0 when they fit now.
 
-    ``hits``: admitted ones, oldest first, all younger than the window. A cost over the limit never fits; a
-    whole window is named then.
+    ``hits``: stamps of admitted hits, oldest first, all younger than the window. A cost above the limit never fits:
+    the result is then the whole window.
     """
     excess = len(hits) + cost - limit
     if excess <= 0:
@@ -29,23 +29,23 @@ def wait_for(hits: list[int], limit: int, window: int, cost: int, now: int) -> i
 
 @attrs.define
 class Window:
-    """The admitted hits of every caller of one scope, for one window at least and two at most.
+    """The admitted hits of every caller in one scope, kept for one to two window lengths.
 
-    Callers live in two generations. One that is seen moves to the young generation; when a window has passed
-    the old generation, by then without a living hit, is dropped as a whole.
+    Callers live in two generations. A caller that is seen moves to the young one; once per window length the old
+    generation, which has no live hit by then, is dropped as a whole and the young one takes its place.
     """
 
     limit: int
     length: int
     _young: dict[Hashable, list[int]] = attrs.field(factory=dict, repr=False)
     _old: dict[Hashable, list[int]] = attrs.field(factory=dict, repr=False)
-    _turned: int = 0
+    _rotated_at: int = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
     def hits(self, caller: Hashable, now: int) -> list[int]:
-        """The caller's living hits, to be read and, by ``add``, appended to."""
+        """The caller's live hits. The list is the stored one; callers must not change it."""
         hits = self._young.get(caller)
         if hits is None:
             hits = self._old.pop(caller, None)
@@ -58,33 +58,33 @@ class Window:
         return hits
 
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
-        """Microseconds until ``cost`` hits of the caller would be admitted, 0 for now."""
+        """Microseconds until ``cost`` hits of the caller would be admitted, 0 when they would be now."""
         self.evict_expired(now)
         return wait_for(self.hits(caller, now), self.limit, self.length, cost, now)
 
     def add(self, caller: Hashable, cost: int, now: int) -> None:
-        """Count admitted hits."""
+        """Store ``cost`` admitted hits."""
         hits = self._young.get(caller)
         if hits is None:
             if len(self) >= MAX_CALLERS:
                 oldest = self._old or self._young
                 del oldest[next(iter(oldest))]
-            # Made to measure: an empty list that grows takes a third more, for most callers in vain.
+            # Exactly sized: a list that grows by ``extend`` takes a third more, which most callers never use.
             self._young[caller] = [now] * cost
         else:
             hits.extend([now] * cost)
 
     def refund(self, caller: Hashable, stamp: int) -> None:
-        """Uncount one hit that was admitted at ``stamp``."""
+        """Remove one hit that was admitted at ``stamp``."""
         hits = self._young.get(caller) or self._old.get(caller) or []
         if stamp in hits:
             hits.remove(stamp)
 
     def evict_expired(self, now: int) -> None:
-        """Drop what can no longer count."""
-        if now - self._turned < self.length:
+        """Drop the generation that has no live hit left."""
+        if now - self._rotated_at < self.length:
             return
-        # After two windows without a call nothing of the young generation lives either.
-        self._old = self._young if now - self._turned < 2 * self.length else {}
+        # After two window lengths without a call the young generation has no live hit either.
+        self._old = self._young if now - self._rotated_at < 2 * self.length else {}
         self._young = {}
-        self._turned = now
+        self._rotated_at = now

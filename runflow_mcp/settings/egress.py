@@ -1,7 +1,7 @@
-"""How requests leave this machine: through which proxy, past it for which hosts, trusting which certificates.
+"""How outgoing requests reach the network: which proxy, for which hosts, and which certificates are trusted.
 
-Values and the rules about them; ``runflow.http`` applies them. Reading one setting's text is a parser like those
-of ``setting_values``; that of the certificate file looks at the file, so that a wrong one stops the start.
+Values, their rules and their parsers; ``runflow.api.transport`` applies them. Only the parser of the certificate file
+does I/O: it reads the file, so that a wrong one stops the start.
 """
 
 import base64
@@ -34,7 +34,7 @@ class Proxy:
 
 @attrs.frozen
 class Egress:
-    """The way out. ``ca_file``: certificates trusted beside the system's; empty for none."""
+    """``ca_file``: certificates trusted besides the system's; empty for none."""
 
     https_proxy: Proxy | None = None
     http_proxy: Proxy | None = None
@@ -46,13 +46,13 @@ class Egress:
         return self.https_proxy is not None or self.http_proxy is not None
 
     def proxy_for(self, scheme: str, host: str, port: int | None) -> Proxy | None:
-        """The proxy that a request to this address goes through; None: it goes straight."""
+        """The proxy for a request to this address; None for a direct connection."""
         proxy = self.https_proxy if scheme == "https" else self.http_proxy
-        if proxy is None or _is_loopback(host) or self._excepted(host, port or _DEFAULT_PORTS.get(scheme)):
+        if proxy is None or _is_loopback(host) or self._is_excluded(host, port or _DEFAULT_PORTS.get(scheme)):
             return None
         return proxy
 
-    def _excepted(self, host: str, port: int | None) -> bool:
+    def _is_excluded(self, host: str, port: int | None) -> bool:
         host = host.lower().rstrip(".")
         return any(_matches(entry, host, port) for entry in self.no_proxy)
 
@@ -74,7 +74,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY names this host: ``*``, a host with or without its subdomains, host:port, CIDR."""
+    """Whether an entry of NO_PROXY matches: ``*``, a host and its subdomains, host:port, an address, a CIDR."""
     if entry == "*":
         return True
     if "/" in entry:
@@ -96,11 +96,11 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
     return host == entry or host.endswith(f".{entry}")
 
 
-# Settings
+# Parsers, as in ``parsers``
 
 
 def proxy(value: str) -> Proxy | None:
-    """A proxy's URL; without a scheme it is http, as for curl. Credentials may be percent-encoded."""
+    """A proxy's URL; the scheme defaults to http, as in curl. Credentials may be percent-encoded."""
     if not value:
         return None
     expected = "the http:// URL of a proxy, such as http://user:password@proxy.example.com:3128 (not SOCKS)"
@@ -122,7 +122,7 @@ def proxy(value: str) -> Proxy | None:
 
 
 def no_proxy(value: str) -> tuple[str, ...]:
-    """Hosts that are reached without a proxy. What matches nothing is let through, as everywhere."""
+    """Hosts reached without a proxy. Entries that match nothing are accepted, as in other programs."""
     return tuple(item.lower() for item in _ITEMS.split(value) if item)
 
 

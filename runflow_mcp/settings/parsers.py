@@ -1,6 +1,6 @@
-"""From the text of a setting to its value, and back to what may be shown of it.
+"""The parsers of the settings: text → value.
 
-Pure: every parser takes the text and returns the value, or raises a ``ValueError`` that says what was expected.
+Pure. Each raises ``ValueError`` with a text that completes "expected …", such as "a whole number from 1 to 65535".
 """
 
 import ipaddress
@@ -14,22 +14,18 @@ from runflow_mcp.addresses import IPNetwork, fold_address, parse_network
 _PORT = r"(?::(?!0+\b)(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _HOST_ENTRY = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)" + _PORT)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._~-]+)" + _PORT)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _API_VERSION = "v1"
-#: Runflow's own hosts have nothing but the API: any path there was pasted by mistake.
+#: Runflow's API hosts serve nothing but the API: a path there was pasted by mistake.
 _API_DOMAIN = ".runflow.io"
-#: A segment of a gateway's path; one that names a version belongs to an API path that was pasted whole.
+#: A segment of a gateway's path; a version segment means that a whole API path was pasted.
 _PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}$)(?!v\d+$)[\w.~%-]+", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
-MASK = "***"
-#: A host, and a port that is the number of one, before a path or the end.
-_HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*)(?::(?:[0-9]{1,4}|[1-6][0-9]{4})?)?(?:/|\Z)")
-#: A part of a host name; one of digits alone would be taken for an IPv4 address in a form that few expect.
+#: A label of a host name; one of digits alone would be read as an IPv4 address in a rare form.
 _LABEL = re.compile(r"(?!\d+\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
 
 def host(value: str) -> str:
-    """An address to listen on, in its shortest form, or a name in lower case."""
+    """An address to listen on, in its shortest form, or a host name in lower case."""
     expected = "an address or a host name without scheme and port, such as 127.0.0.1, ::1, :: or localhost"
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     try:
@@ -55,6 +51,12 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def milliseconds(low: int, high: int) -> Callable[[str], float]:
+    """A duration: whole milliseconds from ``low`` to ``high``, as seconds."""
+    whole = integer(low, high)
+    return lambda value: whole(value) / 1000
+
+
 def choice(*allowed: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value.lower() not in allowed:
@@ -77,7 +79,7 @@ def http_url(value: str) -> str:
 
 
 def base_url(value: str) -> str:
-    """The URL below which ``/v1/…`` is asked; a ``/v1`` pasted with it is taken off, a gateway's prefix stays."""
+    """The URL below which ``/v1/…`` is requested. A pasted ``/v1`` is removed, a gateway's prefix stays."""
     expected = (
         "the URL of the API itself, such as https://api.runflow.io: with http:// or https://, without query, "
         "fragment, user and password, and without a path below /v1"
@@ -89,8 +91,8 @@ def base_url(value: str) -> str:
     segments = [segment for segment in parts.path.split("/") if segment]
     if segments and segments[-1].lower() == _API_VERSION:
         segments.pop()
-    own = f".{parts.hostname}".endswith(_API_DOMAIN)
-    if parts.query or parts.fragment or (own and segments) or not all(map(_PREFIX_SEGMENT.fullmatch, segments)):
+    is_runflow = f".{parts.hostname}".endswith(_API_DOMAIN)
+    if parts.query or parts.fragment or (is_runflow and segments) or not all(map(_PREFIX_SEGMENT.fullmatch, segments)):
         raise ValueError(expected)
     return "/".join([f"{parts.scheme}://{parts.netloc.lower()}", *segments])
 
@@ -110,10 +112,10 @@ def origin(value: str) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(expected)
     default = {"http": ":80", "https": ":443"}[parts.scheme]
-    found = f"{parts.scheme}://{parts.netloc.removesuffix(default)}".lower()
-    if not _ORIGIN.fullmatch(found):  # a pattern such as https://*.example.com would match no request
+    plain = f"{parts.scheme}://{parts.netloc.removesuffix(default)}".lower()
+    if not _ORIGIN.fullmatch(plain):  # a pattern such as https://*.example.com would match no request
         raise ValueError(expected)
-    return found
+    return plain
 
 
 def _items(value: str) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ def _items(value: str) -> tuple[str, ...]:
 def hosts(value: str) -> tuple[str, ...]:
     hosts = tuple(item.lower() for item in _items(value))
     if not all(host == "*" or _HOST_ENTRY.fullmatch(host) for host in hosts):
-        raise ValueError("a comma list of host or host:port (no scheme, no path), or *")
+        raise ValueError("a comma-separated list of host or host:port (no scheme, no path), or *")
     return hosts
 
 
@@ -132,15 +134,15 @@ def origins(value: str) -> tuple[str, ...]:
 
 
 def _any_origin(value: str) -> str:
-    """An origin of any scheme: browser extensions and desktop programs have schemes of their own."""
+    """An origin with any scheme: browser extensions and desktop programs have their own."""
     scheme = value.partition("://")[0].lower()
     if scheme in ("http", "https"):
         return origin(value)
     plain = value.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(plain):
         raise ValueError(
-            "a comma list of origins such as https://app.example.com or chrome-extension://<id>: scheme://host[:port] "
-            "without a path, as browsers send them (never null), or *"
+            "a comma-separated list of origins such as https://app.example.com or chrome-extension://<id>: "
+            "scheme://host[:port] without a path, as browsers send them (never null), or *"
         )
     return plain
 
@@ -148,7 +150,7 @@ def _any_origin(value: str) -> str:
 def prefixes(value: str) -> tuple[str, ...]:
     prefixes = tuple(item.rstrip("_") for item in _items(value))
     if not prefixes or not all(_PREFIX.fullmatch(prefix) for prefix in prefixes):
-        raise ValueError("a comma list of key prefixes such as rf_live")
+        raise ValueError("a comma-separated list of key prefixes such as rf_live")
     return prefixes
 
 
@@ -156,44 +158,4 @@ def networks(value: str) -> tuple[IPNetwork, ...]:
     try:
         return tuple(map(parse_network, _items(value)))
     except ValueError:
-        raise ValueError("a comma list of CIDR ranges such as 10.0.0.0/8,::1/128") from None
-
-
-def mask_url_password(value: str) -> str:
-    """A URL, well-formed or not, with everything in it that could be a password replaced."""
-    scheme, separator, rest = value.partition("://")
-    if not separator or not _SCHEME.fullmatch(scheme):  # the :// may stand in the password
-        scheme, separator, rest = "", "", value
-    before, at, host = rest.rpartition("@")
-    if not at:
-        return f"{scheme}{separator}{_address(rest)}"
-    if re.search("[?#]", before):
-        return f"{scheme}{separator}{MASK}"  # the @ may stand in a query, and so may the password
-    user, colon, _ = before.partition(":")
-    if not separator or not colon or re.search("[/@]", user):
-        user = colon = ""  # a misspelt URL shows nothing before its host
-    return f"{scheme}{separator}{user}{colon}{MASK}@{_address(host)}"
-
-
-def _address(text: str) -> str:
-    """Host, port and path; what follows a ``?`` or ``#`` replaced, as is a port that is not one."""
-    found = re.search(r"[?#](?=.)", text, re.DOTALL)  # some clients take a password there
-    address, rest = (text[: found.start()], f"{found[0]}{MASK}") if found else (text, "")
-    if not _HOST_AND_PORT.match(address):  # a password whose host was forgotten
-        address = f"{address.partition(':')[0]}:{MASK}"
-    return f"{address}{rest}"
-
-
-def masked(text: str, kind: str) -> str:
-    """The text of a setting as it may be shown; ``kind`` is the setting's type."""
-    if kind == "list":
-        return ",".join(masked(item, "text") for item in text.split(","))
-    return mask_url_password(text) if kind in ("url", "origin") or "@" in text else text
-
-
-def shown(value: object, kind: str) -> str:
-    """The value of a setting as it may be shown."""
-    if value is None:
-        return ""
-    text = ",".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
-    return masked(text, kind)
+        raise ValueError("a comma-separated list of CIDR ranges such as 10.0.0.0/8,::1/128") from None

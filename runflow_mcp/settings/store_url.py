@@ -1,7 +1,7 @@
-"""The address of the shared rate-limit windows, checked as strictly as the Redis client would misread it.
+"""The parser of ``MCP_RATE_LIMIT_STORE``, stricter than the Redis client's own.
 
-Pure. The client ignores a path that is not a database number, takes unknown options for arguments of its own
-and raises for a wrong one when it first connects; here each stops the start instead.
+Pure. The client ignores a path that is not a database number, passes unknown options on as arguments, and raises for
+a wrong one only when it first connects; here each of these stops the start.
 """
 
 import re
@@ -22,7 +22,7 @@ def _one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda value: value in allowed
 
 
-#: Options after the ``?``: which values each takes. Timeouts and pool sizes are the server's own business.
+#: Options after the ``?``, and the check of their values. Timeouts and pool sizes are the server's to choose.
 _OPTIONS: dict[str, Callable[[str], bool]] = {
     "db": lambda value: bool(value.isascii() and value.isdecimal() and len(value) <= 5),  # noqa: PLR2004
     "username": bool,
@@ -43,14 +43,14 @@ _TLS_OPTIONS: dict[str, Callable[[str], bool]] = {
 
 
 def store(value: str) -> str:
-    """The address as it is; raises ``ValueError`` that says what was expected and never what was given."""
+    """The URL, unchanged. Raises ``ValueError`` with what was expected; it never repeats the URL."""
     if value == MEMORY:
         return value
     try:
         if not _usable(value):
             raise ValueError(EXPECTED)
     except ValueError:
-        # Whatever the parser says may quote a part of the password.
+        # The URL parser's own message may quote a part of the password.
         raise ValueError(EXPECTED) from None
     wrong = _wrong_option(value)
     if wrong is not None:
@@ -75,15 +75,15 @@ def _usable(value: str) -> bool:
 
 def _wrong_option(value: str) -> str | None:
     parts = urlsplit(value)
-    known = _OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else {})
+    allowed = _OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else {})
     try:
         given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
     except ValueError:
         return EXPECTED
     for name, text in given:
-        if name not in known:
+        if name not in allowed:
             # The name is not repeated: it may be the end of a password with a ? in it.
-            return f"no other options after ? than {', '.join(known)}; {EXPECTED}"
-        if not known[name](text):
+            return f"no other options after ? than {', '.join(allowed)}; {EXPECTED}"
+        if not allowed[name](text):
             return f"another value of the option {name}; {EXPECTED}"
     return None

@@ -159,7 +159,7 @@ def test_the_replicas_get_settings_that_fit_the_other_services(compose: Any, ima
 
 
 def test_a_stop_leaves_the_grace_time(compose: Any) -> None:
-    needed = DEFAULTS.shutdown_grace_ms / 1000 + SHUTDOWN_TIMEOUT
+    needed = DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
     for name in ("nginx", *REPLICAS):
         assert seconds(compose["services"][name]["stop_grace_period"]) > needed
     # nginx must not be stopped before the replicas have had their last word.

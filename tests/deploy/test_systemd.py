@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runflow_mcp.cli.main import WRONG_SETTINGS
+from runflow_mcp.cli.environment import USAGE_ERROR
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
@@ -60,7 +60,7 @@ def test_memory_is_limited(unit: dict[str, list[str]]) -> None:
 
 def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
     assert unit["KillSignal"] == ["SIGTERM"]
-    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace_ms / 1000 + SHUTDOWN_TIMEOUT
+    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
 
 
 def test_a_start_ends_when_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
@@ -70,7 +70,7 @@ def test_a_start_ends_when_the_replica_is_ready(unit: dict[str, list[str]]) -> N
 
 def test_it_restarts_after_a_crash_but_not_with_wrong_settings(unit: dict[str, list[str]]) -> None:
     assert unit["Restart"] == ["on-failure"]
-    assert unit["RestartPreventExitStatus"] == [str(WRONG_SETTINGS)]
+    assert unit["RestartPreventExitStatus"] == [str(USAGE_ERROR)]
 
 
 def test_its_instructions_name_what_is_there() -> None:

@@ -5,7 +5,10 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 
-law = settings(max_examples=100, deadline=None, derandomize="CI" in os.environ)
+#: ``make quick`` sets fewer.
+EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "100"))
+
+law = settings(max_examples=EXAMPLES, deadline=None, derandomize="CI" in os.environ)
 
 #: Any JSON value, as a parser returns it.
 json_values = st.recursive(

@@ -1,4 +1,4 @@
-"""The law of a sliding window, counted the slow and obvious way."""
+"""A sliding window counted by brute force: slow, obvious, and the oracle of the tests."""
 
 from collections.abc import Sequence
 

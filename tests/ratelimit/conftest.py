@@ -1,4 +1,4 @@
-"""A real Redis on a port of its own, that tests may kill and start again."""
+"""A real Redis server on its own port, which tests may kill and restart."""
 
 import subprocess
 import time
@@ -13,13 +13,13 @@ from redis.exceptions import RedisError
 from tests.services import require
 from tests.serving import free_port
 
-#: Seconds after which a Redis that does not come up never will.
+#: Seconds to wait for Redis to start.
 PATIENCE = 10.0
 
 
 @attrs.define
 class RedisServer:
-    """A redis-server without persistence: what it knew is gone when it is killed."""
+    """A redis-server without persistence: killing it loses its data."""
 
     binary: str
     folder: Path
@@ -52,7 +52,7 @@ class RedisServer:
                 return False
 
     def kill(self) -> None:
-        """As ``kill -9``: nothing is said to those who are connected."""
+        """As ``kill -9``: clients get no notice."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -1,4 +1,4 @@
-"""The shared windows against a real Redis, and what happens while there is none."""
+"""The shared store against a real Redis, and during outages."""
 
 import asyncio
 import re
@@ -68,8 +68,8 @@ async def make() -> AsyncIterator[Make]:
 
 
 async def admitted(store: RedisStore, times: int, hits: tuple[Hit, ...] = HITS) -> int:
-    verdicts = [await store.admit(hits, 1) for _ in range(times)]
-    return sum(not verdict.wait for verdict in verdicts)
+    decisions = [await store.admit(hits, 1) for _ in range(times)]
+    return sum(not decision.wait for decision in decisions)
 
 
 async def test_two_processes_enforce_one_limit(make: Make, redis_server: RedisServer) -> None:
@@ -83,8 +83,8 @@ async def test_two_processes_enforce_one_limit(make: Make, redis_server: RedisSe
 
 async def test_requests_at_the_same_moment_are_counted_exactly(make: Make, redis_server: RedisServer) -> None:
     stores = [make(redis_server.url, MCP_RATE_LIMIT_PER_IP="20", MCP_RATE_LIMIT_PER_KEY="600") for _ in range(2)]
-    verdicts = await asyncio.gather(*(store.admit(HITS, 1) for store in stores for _ in range(50)))
-    assert sum(not verdict.wait for verdict in verdicts) == 20
+    decisions = await asyncio.gather(*(store.admit(HITS, 1) for store in stores for _ in range(50)))
+    assert sum(not decision.wait for decision in decisions) == 20
 
 
 async def test_a_request_is_one_round_trip(make: Make, redis_server: RedisServer) -> None:
@@ -109,7 +109,7 @@ async def test_the_windows_share_a_hash_tag_and_are_forgotten_by_redis_itself(
         assert [client.llen(key) for key in keys] == [3, 3]
 
 
-async def test_who_waits_as_long_as_told_is_admitted(make: Make, redis_server: RedisServer) -> None:
+async def test_a_caller_that_waits_for_retry_after_is_admitted(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url, MCP_RATE_LIMIT_WINDOW_MS="1000")
     await admitted(store, 3)
     refused = await store.admit(HITS, 1)
@@ -148,7 +148,7 @@ async def test_a_window_that_must_only_have_room_is_not_added_to(make: Make, red
         assert client.llen("runflow-mcp:{limits}:key:a key") == 3
 
 
-async def test_one_hit_is_taken_back_from_every_window(make: Make, redis_server: RedisServer) -> None:
+async def test_a_refund_removes_one_hit_from_every_window(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     first = await store.admit(HITS, 1)
     await admitted(store, 2)
@@ -158,9 +158,7 @@ async def test_one_hit_is_taken_back_from_every_window(make: Make, redis_server:
     assert await admitted(store, 2) == 1
 
 
-async def test_requests_that_are_given_up_do_not_mix_up_the_answers_of_others(
-    make: Make, redis_server: RedisServer
-) -> None:
+async def test_cancelled_requests_do_not_mix_up_the_answers_of_others(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     full = (Hit(Scope.PRE_AUTH, "full"),)
     assert await admitted(store, 31, full) == 30
@@ -170,8 +168,8 @@ async def test_requests_that_are_given_up_do_not_mix_up_the_answers_of_others(
         task.cancel()
     await asyncio.gather(*given_up, return_exceptions=True)
     fresh = [(Hit(Scope.PRE_AUTH, f"fresh-{number}"),) for number in range(40)]
-    verdicts = await asyncio.gather(*(store.admit(hits, 1) for hits in [*fresh, full]))
-    assert [bool(verdict.wait) for verdict in verdicts] == [False] * 40 + [True]
+    decisions = await asyncio.gather(*(store.admit(hits, 1) for hits in [*fresh, full]))
+    assert [bool(decision.wait) for decision in decisions] == [False] * 40 + [True]
     assert store.state()["outages"] == 0
 
 
@@ -236,7 +234,7 @@ def events(logs: list[structlog.typing.EventDict]) -> list[str]:
     return [line["event"] for line in logs if line["event"].startswith("limit_store")]
 
 
-async def test_away_and_back(make: Make, redis_server: RedisServer) -> None:
+async def test_an_outage_falls_back_to_local_windows_until_redis_is_back(make: Make, redis_server: RedisServer) -> None:
     clock = ManualClock()
     store = make(redis_server.url, clock)
     assert await admitted(store, 4) == 3
@@ -273,34 +271,36 @@ async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, re
     assert events(logs) == ["limit_store_away", "limit_store_back"]
 
 
-async def test_before_it_has_answered_its_state_is_unknown(make: Make, redis_server: RedisServer) -> None:
+async def test_the_state_is_unknown_before_redis_has_answered(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     assert store.state()["state"] == "unknown"
     await store.probe()
     assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
 
 
-async def test_a_redis_that_comes_later_is_met_although_no_request_comes(make: Make, redis_server: RedisServer) -> None:
+async def test_the_probe_finds_a_redis_that_starts_later_without_any_request(
+    make: Make, redis_server: RedisServer
+) -> None:
     redis_server.kill()
     store = make(redis_server.url)
     with structlog.testing.capture_logs() as logs:
-        meeting = asyncio.create_task(store.probe())
+        probing = asyncio.create_task(store.probe())
         while not logs:  # noqa: ASYNC110 - what is logged sets no event
             await asyncio.sleep(0.01)
         assert store.state()["state"] == "unknown"
         redis_server.start()
-        await asyncio.wait_for(meeting, PATIENT)
+        await asyncio.wait_for(probing, PATIENT)
     assert store.state()["state"] == "ok"
     assert events(logs) == ["limit_store_unknown"]
 
 
-async def test_the_first_request_that_gets_no_answer_ends_the_meeting(make: Make) -> None:
+async def test_the_probe_ends_with_the_first_request_that_gets_no_answer(make: Make) -> None:
     store = make(f"redis://127.0.0.1:{free_port()}")
-    meeting = asyncio.create_task(store.probe())
+    probing = asyncio.create_task(store.probe())
     await asyncio.sleep(0)
     await store.admit(HITS, 1)
     assert store.state()["state"] == AWAY
-    await asyncio.wait_for(meeting, PATIENT)
+    await asyncio.wait_for(probing, PATIENT)
 
 
 async def test_without_a_redis_from_the_start_requests_are_admitted_under_local_windows(make: Make) -> None:
@@ -309,7 +309,7 @@ async def test_without_a_redis_from_the_start_requests_are_admitted_under_local_
     assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 5}
 
 
-async def test_what_was_admitted_locally_is_taken_back_locally(make: Make) -> None:
+async def test_a_locally_admitted_hit_is_refunded_locally(make: Make) -> None:
     store = make(f"redis://127.0.0.1:{free_port()}")
     first = await store.admit(HITS, 1)
     await admitted(store, 2)
@@ -317,7 +317,7 @@ async def test_what_was_admitted_locally_is_taken_back_locally(make: Make) -> No
     assert await admitted(store, 2) == 1
 
 
-async def test_taking_back_from_a_redis_that_just_went_away_is_no_fault(make: Make, redis_server: RedisServer) -> None:
+async def test_a_refund_during_a_new_outage_raises_nothing(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
     first = await store.admit(HITS, 1)
     redis_server.kill()
@@ -325,7 +325,7 @@ async def test_taking_back_from_a_redis_that_just_went_away_is_no_fault(make: Ma
     assert store.state()["outages"] == 1
 
 
-async def test_local_windows_are_forgotten_too(make: Make) -> None:
+async def test_expired_local_windows_are_evicted_too(make: Make) -> None:
     clock = ManualClock()
     store = make(f"redis://127.0.0.1:{free_port()}", clock)
     await admitted(store, 3)
@@ -380,16 +380,16 @@ async def listening(say: bytes = b"") -> AsyncIterator[tuple[str, list[int]]]:
 
 async def timed(store: RedisStore) -> tuple[float, Decision]:
     began = real_seconds()
-    verdict = await store.admit(HITS, 1)
-    return real_seconds() - began, verdict
+    decision = await store.admit(HITS, 1)
+    return real_seconds() - began, decision
 
 
 async def test_a_hanging_redis_delays_one_request_a_second_and_that_one_briefly(make: Make) -> None:
     clock = ManualClock()
     async with listening() as (url, connections):
         store = make(url, clock, TIMEOUT, MCP_RATE_LIMIT_PER_IP="1000")
-        took, verdict = await timed(store)
-        assert (verdict.wait, len(connections)) == (0, 1)
+        took, decision = await timed(store)
+        assert (decision.wait, len(connections)) == (0, 1)
         assert 0.2 < took < MOST
         for later in (0.0, 0.5, 0.4):
             clock.now += later
@@ -454,26 +454,24 @@ async def test_more_requests_than_connections_at_a_slow_redis_are_no_outage(
         limits = {"MCP_RATE_LIMIT_PER_IP": "150", "MCP_RATE_LIMIT_PER_KEY": "600"}
         # Four turns of 0.4 s and more: longer than one script may take, even on a busy machine.
         store = make(url, timeout=1.5, **limits)
-        verdicts = await asyncio.gather(*(store.admit(HITS, 1) for _ in range(4 * MAX_CONNECTIONS)))
-        assert sum(not verdict.wait for verdict in verdicts) == 150
+        decisions = await asyncio.gather(*(store.admit(HITS, 1) for _ in range(4 * MAX_CONNECTIONS)))
+        assert sum(not decision.wait for decision in decisions) == 150
         assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
         await store.close()
 
 
-async def test_those_who_wait_for_a_connection_fall_back_as_soon_as_redis_is_away(make: Make) -> None:
+async def test_requests_that_queue_for_a_connection_fall_back_as_soon_as_redis_is_away(make: Make) -> None:
     async with listening() as (url, connections):
         store = make(url, ManualClock(), TIMEOUT)
         asked = await asyncio.gather(*(timed(store) for _ in range(4 * MAX_CONNECTIONS)))
         assert max(took for took, _ in asked) < 2 * MOST
-        assert sum(not verdict.wait for _, verdict in asked) == 3
+        assert sum(not decision.wait for _, decision in asked) == 3
         assert len(connections) <= MAX_CONNECTIONS
         assert store.state()["outages"] == 1
         await store.close()
 
 
-async def test_a_request_that_is_given_up_in_the_queue_takes_no_connection_with_it(
-    make: Make, redis_server: RedisServer
-) -> None:
+async def test_a_request_cancelled_in_the_queue_leaks_no_connection_slot(make: Make, redis_server: RedisServer) -> None:
     async with slowed(redis_server.port, 0.1) as url:
         store = make(url, MCP_RATE_LIMIT_PER_IP="1000", MCP_RATE_LIMIT_PER_KEY="1000")
         for patience in (0.0, 0.05, 0.2, 0.3):
@@ -483,11 +481,11 @@ async def test_a_request_that_is_given_up_in_the_queue_takes_no_connection_with_
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         assert (await store.admit(HITS, 1)).wait == 0
-        assert store.connections.free == MAX_CONNECTIONS
+        assert store.slots.free == MAX_CONNECTIONS
         await store.close()
 
 
-async def test_something_else_at_the_address_counts_as_away(make: Make) -> None:
+async def test_another_server_at_the_address_counts_as_away(make: Make) -> None:
     async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (url, _):
         store = make(url)
         assert await admitted(store, 5) == 3

@@ -1,4 +1,4 @@
-"""Several server processes behind one limit, as operators run them: real commands, a real Redis, over HTTP."""
+"""Several server processes that share their limits: real commands, a real Redis, over HTTP."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.serving import KEY, free_port
 
 pytestmark = pytest.mark.real_time
 
-#: Seconds after which something that should happen does not; nothing here takes nearly as long.
+#: Seconds to wait for something that should happen; nothing here takes nearly as long.
 PATIENCE = 15.0
 PAUSE = 0.05
 LIMIT = 6
@@ -70,7 +70,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
         if await condition():
             return
         await asyncio.sleep(PAUSE)
-    raise AssertionError("what was waited for does not happen")
+    raise AssertionError(f"not fulfilled within {PATIENCE:g} s")
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_the_servers_count_together_and_a_request_is_one_command(fleet: Fl
     ] * 2
 
 
-async def test_when_redis_is_killed_each_server_goes_on_by_itself_until_it_is_back(fleet: Fleet) -> None:
+async def test_when_redis_is_killed_each_server_counts_by_itself_until_redis_is_back(fleet: Fleet) -> None:
     assert await fleet.alternately(LIMIT + 1) == [200] * LIMIT + [429]
     fleet.redis.kill()
     # Each server now has the whole limit to give, and no more than it.
@@ -166,10 +166,10 @@ async def test_when_redis_is_killed_each_server_goes_on_by_itself_until_it_is_ba
 
         await until(back)
 
-        async def said(server: Process = server) -> bool:
+        async def recovered(server: Process = server) -> bool:
             return server.warnings == ["limit_store_away", "limit_store_back"]
 
-        await until(said)
+        await until(recovered)
         assert (await fleet.limits(server))["outages"] == 1
     # The new Redis knows nothing of before; from here on they count together again.
     assert await fleet.alternately(LIMIT + 2) == [200] * LIMIT + [429] * 2

@@ -1,4 +1,4 @@
-"""The arithmetic of sliding windows and the memory that holds them, against counting by brute force."""
+"""Sliding windows and the store in memory, compared with brute force."""
 
 import tracemalloc
 from collections import defaultdict
@@ -29,9 +29,7 @@ hits = st.lists(
 
 
 @given(hits=hits, limit=st.integers(1, 6))
-def test_what_is_admitted_and_how_long_to_wait_is_what_brute_force_says(
-    hits: list[tuple[int, str, int]], limit: int
-) -> None:
+def test_admissions_and_waits_equal_those_of_brute_force(hits: list[tuple[int, str, int]], limit: int) -> None:
     window = Window(limit, LENGTH)
     expected = {caller: BruteForce(limit, LENGTH) for caller in "abc"}
     now = 0
@@ -47,7 +45,7 @@ def test_what_is_admitted_and_how_long_to_wait_is_what_brute_force_says(
 
 
 @given(hits=hits, limit=st.integers(1, 6), idle=st.integers(LENGTH, 10 * LENGTH))
-def test_whoever_was_idle_for_a_window_may_use_the_whole_limit(
+def test_a_caller_idle_for_a_window_may_use_the_whole_limit(
     hits: list[tuple[int, str, int]], limit: int, idle: int
 ) -> None:
     window = Window(limit, LENGTH)
@@ -61,7 +59,7 @@ def test_whoever_was_idle_for_a_window_may_use_the_whole_limit(
 
 
 @given(hits=hits, limit=st.integers(4, 6))
-def test_who_waits_as_long_as_told_is_admitted_and_not_a_moment_sooner(
+def test_a_caller_is_admitted_after_exactly_the_wait_and_not_earlier(
     hits: list[tuple[int, str, int]], limit: int
 ) -> None:
     window = Window(limit, LENGTH)
@@ -80,7 +78,7 @@ def test_who_waits_as_long_as_told_is_admitted_and_not_a_moment_sooner(
     hits=st.lists(st.tuples(st.integers(0, 120), st.sampled_from("ab"), st.integers(1, 3), st.booleans()), max_size=50),
     limit=st.integers(1, 5),
 )
-def test_what_was_taken_back_never_counted(hits: list[tuple[int, str, int, bool]], limit: int) -> None:
+def test_a_refunded_hit_counts_as_if_it_never_happened(hits: list[tuple[int, str, int, bool]], limit: int) -> None:
     window = Window(limit, LENGTH)
     expected = {caller: BruteForce(limit, LENGTH) for caller in "ab"}
     now = 0
@@ -112,11 +110,11 @@ def test_the_wait_is_until_enough_of_the_oldest_have_passed(hits: list[int], cos
     assert wait_for(hits, limit=3, window=LENGTH, cost=cost, now=now) == wait
 
 
-def test_what_can_never_fit_is_told_a_whole_window() -> None:
+def test_a_cost_above_the_limit_waits_a_whole_window() -> None:
     assert wait_for([], limit=3, window=LENGTH, cost=4, now=0) == LENGTH
 
 
-def test_taking_back_what_was_never_counted_changes_nothing() -> None:
+def test_a_refund_of_an_unknown_hit_changes_nothing() -> None:
     window = Window(1, LENGTH)
     window.add("a", 1, 5)
     window.refund("a", 4)
@@ -125,7 +123,7 @@ def test_taking_back_what_was_never_counted_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("quiet", [1.0, 2.0, 50.0])
-def test_callers_are_forgotten_after_the_window(quiet: float) -> None:
+def test_callers_are_evicted_after_the_window(quiet: float) -> None:
     window = Window(5, LENGTH)
     for caller in range(1000):
         window.add(caller, 1, 0)
@@ -134,7 +132,7 @@ def test_callers_are_forgotten_after_the_window(quiet: float) -> None:
     assert len(window) == 0
 
 
-def test_a_hundred_thousand_addresses_cost_less_than_32_mib_and_are_given_back() -> None:
+def test_a_hundred_thousand_addresses_cost_less_than_32_mib_and_are_freed() -> None:
     config = Config()
     store = Window(config.rate_limit_per_ip, 60_000_000)
     tracemalloc.start()
@@ -156,7 +154,7 @@ def test_a_hundred_thousand_addresses_cost_less_than_32_mib_and_are_given_back()
     assert left < 0.1 * MIB
 
 
-def test_refused_callers_cost_no_memory() -> None:
+def test_refused_hits_take_no_memory() -> None:
     window = Window(1, LENGTH)
     window.add("a", 1, 0)
     for _ in range(1000):
@@ -166,7 +164,7 @@ def test_refused_callers_cost_no_memory() -> None:
     assert len(window) == 1
 
 
-def test_past_the_bound_the_oldest_caller_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_bound_the_oldest_caller_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "MAX_CALLERS", 3)
     window = Window(1, LENGTH)
     for at, caller in enumerate("abcd"):
@@ -220,7 +218,7 @@ async def test_a_hit_counts_in_every_window_or_in_none(manual: ManualClock) -> N
     assert (await store.admit(both("b", "other"), 1)).wait == 0
 
 
-async def test_the_longest_wait_is_the_one_named(manual: ManualClock) -> None:
+async def test_the_scope_with_the_longest_wait_is_named(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=1)
     await store.admit(both("a", "other"), 1)
     manual.now += 20
@@ -232,10 +230,10 @@ async def test_the_longest_wait_is_the_one_named(manual: ManualClock) -> None:
     assert (await store.admit(both("a", "k"), 1)).wait == 0
 
 
-async def test_one_hit_is_taken_back_from_every_window(manual: ManualClock) -> None:
+async def test_a_refund_removes_one_hit_from_every_window(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=1)
-    verdict = await store.admit(both("a", "k"), 1)
-    await store.refund(both("a", "k"), verdict.stamp)
+    decision = await store.admit(both("a", "k"), 1)
+    await store.refund(both("a", "k"), decision.stamp)
     assert (await store.admit(both("a", "k"), 1)).wait == 0
     assert (await store.admit(both("a", "k"), 1)).wait == 60_000_000
 
@@ -249,7 +247,7 @@ async def test_the_scopes_are_kept_apart_even_for_equal_names(manual: ManualCloc
     assert counted == {Scope.PRE_AUTH: 30, Scope.REJECTED: 30, Scope.ADDRESS: 1, Scope.KEY: 1}
 
 
-async def test_forgetting_between_requests_changes_no_verdict(manual: ManualClock) -> None:
+async def test_evicting_between_requests_changes_no_decision(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=9)
     await store.admit(both("a", "k"), 1)
     for _ in range(5):

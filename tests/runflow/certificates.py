@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+_AUTHORITY_USAGE = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(text: str) -> x509.Name:
@@ -53,6 +64,11 @@ class Authority:
         now = datetime.now(UTC)
         builder = _builder("Test authority", "Test authority", self._key, now - DAY, now + DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        # From Python 3.13 on the default context is strict: it wants these three as well (RFC 5280, 4.2.1).
+        builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+        )
         certificate = builder.sign(self._key, hashes.SHA256())
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -65,7 +81,10 @@ class Authority:
         issuer = host if self_signed else "Test authority"
         builder = _builder(host, issuer, key, now + since, now + until)
         builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(host)]), critical=False)
-        certificate = builder.sign(key if self_signed else self._key, hashes.SHA256())
+        signer = key if self_signed else self._key
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+        certificate = builder.sign(signer, hashes.SHA256())
         file = self.folder / f"{x509.random_serial_number()}.pem"
         file.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)

@@ -173,16 +173,16 @@ class RecordedLimits:
 
     reports: list[str] = attrs.field(factory=list)
 
-    def knows(self, _bearer: Bearer) -> bool:
+    def is_accepted(self, _bearer: Bearer) -> bool:
         return False
 
-    async def may_try(self, _address: str, _keys: int) -> bool:
+    async def may_try_keys(self, _address: str, _keys: int) -> bool:
         return True
 
-    def accepted_key(self, _bearer: Bearer) -> None:
+    def key_accepted(self, _bearer: Bearer) -> None:
         self.reports.append("accepted")
 
-    async def rejected_key(self, _bearer: Bearer) -> None:
+    async def key_rejected(self, _bearer: Bearer) -> None:
         self.reports.append("rejected")
 
 

@@ -1,7 +1,7 @@
-"""A fresh machine: a clone in a folder of its own, and a package index that has moved on since the lists were made.
+"""A fresh machine: a clone in its own folder, and a package index with newer releases than the pinned ones.
 
-The index has a wheel of every pinned release, and a newer one beside it. The wheels say what the real ones say of their
-needs, and hold nothing (all but the build backend); so their hashes are others, and the clone's lists have those.
+The index has a wheel of every pinned release, and a newer one. The wheels declare the real dependencies but contain
+nothing, except for the build backend; the clone's lists have their hashes.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Pinned lists as data, and what is missing in one. Reads no file and no installation; those are given."""
+"""Pinned requirements as data, and the requirements that a list lacks. Reads neither files nor installations."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -78,15 +78,15 @@ def missing(
     waiting = [("the project", root) for root in roots if _applies(root, environment)]
     waiting += [("the list", pin.requirement) for pin in held.values()]
     while waiting:
-        by, wanted = waiting.pop()
-        name = canonicalize_name(wanted.name)
+        by, need = waiting.pop()
+        name = canonicalize_name(need.name)
         pin = held.get(name)
         if pin is None:
-            found.append(f"{by} needs {wanted}, which is not in the list")
+            found.append(f"{by} needs {need}, which is not in the list")
             continue
-        if not wanted.specifier.contains(pin.version, prereleases=True):
-            found.append(f"{by} needs {wanted}, and the list has {pin.version}")
-        for extra in {"", *wanted.extras}:
+        if not need.specifier.contains(pin.version, prereleases=True):
+            found.append(f"{by} needs {need}, and the list has {pin.version}")
+        for extra in {"", *need.extras}:
             if (name, extra) not in seen:
                 seen.add((name, extra))
                 waiting += [(name, need) for need in _needs(tuple(metadata(name) or ()), extra, environment)]

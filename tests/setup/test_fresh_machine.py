@@ -1,4 +1,4 @@
-"""The set-up on a fresh machine, by the very commands of the Makefile and of the documents, with pips old and new."""
+"""The set-up on a fresh machine, by the commands of the Makefile and the documents, with old and new pips."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_the_commands_of_a_document_install_the_pinned_packages_alone(machine: M
     assert (place / "bin/runflow-mcp").is_file()
 
 
-def test_a_changed_file_is_refused(machine: Machine) -> None:
+def test_a_package_with_another_hash_is_refused(machine: Machine) -> None:
     path = machine.clone / LISTS[0]
     path.write_text(re.sub(r"sha256:.", "sha256:0", path.read_text()))
     machine.bring_pip()
@@ -106,7 +106,7 @@ def test_a_changed_file_is_refused(machine: Machine) -> None:
 # What is missing is named, and leaves nothing behind.
 
 
-def said(ended: object) -> str:
+def error_line(ended: object) -> str:
     """The one line on stderr before make's own."""
     lines = getattr(ended, "stderr", "").splitlines()
     assert len(lines) == 2, lines
@@ -123,41 +123,43 @@ def sitecustomize(machine: Machine, **modules: str) -> str:
     return str(folder)
 
 
-def test_no_python(machine: Machine) -> None:
-    assert said(machine.make_("run", python="/no/such/python")).startswith("Python 3.11 or newer is needed.")
+def test_a_missing_python_is_explained_and_leaves_nothing_behind(machine: Machine) -> None:
+    assert error_line(machine.make_("run", python="/no/such/python")).startswith("Python 3.11 or newer is needed.")
     assert not (machine.clone / ".venv").exists()
 
 
-def test_an_old_python(machine: Machine) -> None:
+def test_an_old_python_is_explained_and_leaves_nothing_behind(machine: Machine) -> None:
     old = sitecustomize(machine, sitecustomize="import sys; sys.version_info = (3, 10, 12, 'final', 0)")
-    assert said(machine.make_("run", PYTHONPATH=old)).startswith("Python 3.11 or newer is needed.")
+    assert error_line(machine.make_("run", PYTHONPATH=old)).startswith("Python 3.11 or newer is needed.")
     assert not (machine.clone / ".venv").exists()
 
 
-def test_a_debian_without_python3_venv_then_without_a_network_then_with_both(machine: Machine) -> None:
+def test_a_missing_python3_venv_and_a_missing_network_are_explained_and_can_be_mended(machine: Machine) -> None:
     """Its Python has no ensurepip; after the apt install that the message names, the same command works."""
     without = sitecustomize(machine, ensurepip="raise ImportError")
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-    assert said(machine.make_(".venv/runtime", PYTHONPATH=without)).endswith(f" apt install {package}")
+    assert error_line(machine.make_(".venv/runtime", PYTHONPATH=without)).endswith(f" apt install {package}")
     assert not (machine.clone / ".venv").exists()
     nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
-    assert said(machine.make_(".venv/runtime", **nowhere)).startswith("No package index answers. Check the network")
+    assert error_line(machine.make_(".venv/runtime", **nowhere)).startswith(
+        "No package index answers. Check the network"
+    )
     assert machine.make_(".venv/runtime").returncode == 0
     assert canonical(machine.installed()) == pinned("deploy/requirements.txt")
 
 
-def test_a_python_that_leaves_a_half_made_venv(machine: Machine) -> None:
+def test_a_half_made_venv_is_removed_and_explained(machine: Machine) -> None:
     half = machine.clone / ".venv/bin"
     python = machine.clone / "python"
     making = f'[ "$2" = venv ] && mkdir -p "{half}" && ln -s /bin/sh "{half}/python" && exit 1'
     python.write_text(f'#!/bin/sh\n{making}\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    assert " apt install python3" in said(machine.make_("install", python="./python"))
+    assert " apt install python3" in error_line(machine.make_("install", python="./python"))
     assert not (machine.clone / ".venv").exists()
 
 
 @pytest.mark.parametrize("left", ["a Python without pip", "a Python that has gone"])
-def test_a_venv_that_is_of_no_use_is_made_anew(machine: Machine, left: str) -> None:
+def test_an_unusable_venv_is_made_again(machine: Machine, left: str) -> None:
     machine.bring_pip()
     if left == "a Python without pip":
         shutil.rmtree(machine.site() / "pip")
@@ -171,9 +173,9 @@ def test_a_venv_that_is_of_no_use_is_made_anew(machine: Machine, left: str) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
-def test_a_clone_of_somebody_else(machine: Machine) -> None:
+def test_a_clone_of_another_user_is_explained(machine: Machine) -> None:
     shared = machine.clone.parent
     for folder in (shared, *shared.parents[:2]):
         folder.chmod(0o755)
     ended = machine.run("make", "run", f"PYTHON={sys.executable}", user=NOBODY)
-    assert said(ended) == "This folder belongs to another user. Work in a clone of your own."
+    assert error_line(ended) == "This folder belongs to another user. Work in a clone of your own."

@@ -1,4 +1,4 @@
-"""``make run`` is the server: signals reach it, it ends by itself, and make adds no error of its own."""
+"""``make run``: signals reach the server, it stops by itself, and make adds no error."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real_time
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "kill of make"])
-def test_a_signal_drains_the_server_and_make_says_nothing(tmp_path: Path, how: str) -> None:
+def test_a_signal_drains_the_server_and_make_reports_no_error(tmp_path: Path, how: str) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_", "MAKE"))}
     # The .venv that these tests run in, whatever the age of its lists.
     (tmp_path / ".venv").symlink_to(sys.prefix)

@@ -1,4 +1,4 @@
-"""The pinned lists are complete: installed without resolving anything, they lack nothing on any supported machine."""
+"""The pinned lists are complete: installed without resolving, they lack nothing on any supported system."""
 
 import tomllib
 from collections.abc import Sequence
@@ -53,10 +53,10 @@ class Installed:
 
     def differences(self, pins: list[Pin]) -> list[str]:
         here = {name: str(value) for name, value in default_environment().items()}
-        wanted = {pin.name: pin.version for pin in pins if pin.applies(here)}
-        held = {name: one.version for name, one in self.found.items() if name in wanted}
+        pinned = {pin.name: pin.version for pin in pins if pin.applies(here)}
+        held = {name: one.version for name, one in self.found.items() if name in pinned}
         return [
-            f"{name}: {held.get(name)} instead of {wanted[name]}" for name in wanted if held.get(name) != wanted[name]
+            f"{name}: {held.get(name)} instead of {pinned[name]}" for name in pinned if held.get(name) != pinned[name]
         ]
 
 
@@ -67,25 +67,25 @@ def gaps(pins: list[Pin], roots: list[str], metadata: Metadata) -> list[str]:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_has_all_that_the_project_and_the_listed_need(name: str) -> None:
+def test_a_list_has_every_package_that_the_project_and_its_packages_need(name: str) -> None:
     pins = read_list(LISTS[name].read_text())
     installed = Installed.at()
     assert not installed.differences(pins), "make install brings .venv up to the lists"
-    assert not gaps(pins, ROOTS[name], installed.requires)
+    assert not gaps(pins, ROOTS[name], installed.requires), "renew the lists with: make lock"
 
 
 @pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
-def test_the_list_of_a_peer_has_all_that_it_needs(path: Path) -> None:
+def test_the_list_of_a_peer_has_every_package_it_needs(path: Path) -> None:
     pins = read_list(path.with_suffix(".txt").read_text())
     installed = Installed.at(python_peer(path.stem, path.parent))
     assert not installed.differences(pins)
-    wanted = [line for line in path.read_text().splitlines() if not line.startswith(("#", "-"))]
-    assert not gaps(pins, wanted, installed.requires)
+    needed = [line for line in path.read_text().splitlines() if not line.startswith(("#", "-"))]
+    assert not gaps(pins, needed, installed.requires), "renew the lists with: make lock"
 
 
-def test_both_lists_agree() -> None:
+def test_the_two_lists_agree() -> None:
     runtime, tests = ({pin.name: pin.version for pin in read_list(LISTS[name].read_text())} for name in LISTS)
-    assert runtime.items() <= tests.items()
+    assert runtime.items() <= tests.items(), "renew the lists with: make lock"
 
 
 @pytest.mark.parametrize("path", [*LISTS.values(), *(one.with_suffix(".txt") for one in PEERS)], ids=str)
@@ -106,18 +106,18 @@ def test_a_lock_file_of_npm_has_hashes_and_no_download_address(path: Path) -> No
 
 
 @pytest.mark.parametrize("line", [pin.name for pin in read_list(LISTS["deploy"].read_text())])
-def test_a_line_that_is_taken_out_is_missed(line: str) -> None:
+def test_a_removed_line_is_reported_as_missing(line: str) -> None:
     pins = [pin for pin in read_list(LISTS["deploy"].read_text()) if pin.name != line]
     assert [gap for gap in gaps(pins, ROOTS["deploy"], Installed.at().requires) if "not in the list" in gap]
 
 
 @pytest.mark.parametrize("line", ["email-validator", "dnspython", "importlib-metadata", "secretstorage", "ruff"])
-def test_a_line_that_only_an_extra_a_python_or_a_system_needs_is_missed_too(line: str) -> None:
+def test_a_removed_line_that_only_an_extra_python_or_system_needs_is_reported_too(line: str) -> None:
     pins = [pin for pin in read_list(LISTS["tests"].read_text()) if pin.name != line]
     assert [gap for gap in gaps(pins, ROOTS["tests"], Installed.at().requires) if "not in the list" in gap]
 
 
-def test_a_version_that_does_not_suffice_is_noticed() -> None:
+def test_a_version_that_is_too_old_is_reported() -> None:
     pins = read_list(LISTS["tests"].read_text().replace("email-validator==2", "email-validator==1"))
     [gap] = gaps(pins, ROOTS["tests"], Installed.at().requires)
     assert gap.startswith("pydantic needs email-validator>=2")

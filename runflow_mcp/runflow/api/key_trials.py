@@ -23,13 +23,13 @@ Exchange = Callable[[], Coroutine[None, None, JSON]]
 class KeyLimits(Protocol):
     """Which keys Runflow has accepted, and how many others an address may try."""
 
-    def knows(self, bearer: Bearer) -> bool: ...
+    def is_accepted(self, bearer: Bearer) -> bool: ...
 
-    async def may_try(self, address: str, keys: int) -> bool: ...
+    async def may_try_keys(self, address: str, keys: int) -> bool: ...
 
-    def accepted_key(self, bearer: Bearer) -> None: ...
+    def key_accepted(self, bearer: Bearer) -> None: ...
 
-    async def rejected_key(self, bearer: Bearer) -> None: ...
+    async def key_rejected(self, bearer: Bearer) -> None: ...
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ class KeyTrials:
 
         Raises ``UpstreamError``, also when the caller's address tries too many unknown keys; nothing was sent then.
         """
-        if self.limits.knows(bearer):
+        if self.limits.is_accepted(bearer):
             return await self._run(bearer, exchange)
         # A task of its own: a caller that leaves before the answer must not keep it from being counted.
         task = asyncio.create_task(self._try(bearer, path, exchange), name="try a key")
@@ -76,7 +76,7 @@ class KeyTrials:
         try:
             # All that are under way may end as rejected: sent at the same moment, they must not pass the limit. A
             # request that has been counted already tries the same key again.
-            if not bearer.source.rejected and not await self.limits.may_try(address, len(keys)):
+            if not bearer.source.rejected and not await self.limits.may_try_keys(address, len(keys)):
                 message = "Too many API keys that Runflow does not know were tried from your address."
                 raise UpstreamError(
                     Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=RETRY_AFTER
@@ -95,9 +95,9 @@ class KeyTrials:
         except UpstreamError as error:
             accepted = error.answered or meaning_of(error.status).key_accepted
             if accepted:
-                self.limits.accepted_key(bearer)
+                self.limits.key_accepted(bearer)
             elif accepted is False:
-                await self.limits.rejected_key(bearer)
+                await self.limits.key_rejected(bearer)
             raise
-        self.limits.accepted_key(bearer)
+        self.limits.key_accepted(bearer)
         return result

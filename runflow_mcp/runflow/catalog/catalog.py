@@ -98,11 +98,7 @@ class Catalog:
         try:
             document = await self.source.fetch(self._etag)
             if document is not None:
-                large = len(document.body) > LARGE_BODY  # seconds of work; in a thread the event loop keeps its turns
-                snapshot = (
-                    await asyncio.to_thread(parse_catalog, document.body) if large else parse_catalog(document.body)
-                )
-                before, self.current = self.current, self._accepted(snapshot)
+                before, self.current = self.current, self._accepted(await _parse(document.body))
                 self._etag = document.etag
                 self.on_replaced(before, self.current)
                 log.info(
@@ -142,3 +138,8 @@ class Catalog:
             self._flight.cancel()
             with contextlib.suppress(asyncio.CancelledError, CatalogUnavailable):
                 await self._flight
+
+
+async def _parse(body: bytes) -> Snapshot:
+    """The snapshot in a document. A large one takes seconds: it is parsed in a thread."""
+    return await asyncio.to_thread(parse_catalog, body) if len(body) > LARGE_BODY else parse_catalog(body)

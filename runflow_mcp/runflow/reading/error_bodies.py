@@ -83,9 +83,11 @@ _EMPTY_REASONS = frozenset(
     | {
         "one or more validation errors occurred",
         "request validation failed",
-        "unprocessable content",
         "invalid payload",
     }
+    # RFC 9110 renamed these; Python 3.13 has the new phrases, earlier versions the old ones.
+    | {"request entity too large", "content too large", "request-uri too long", "uri too long"}
+    | {"requested range not satisfiable", "range not satisfiable", "unprocessable entity", "unprocessable content"}
     | {status.phrase.lower() for status in HTTPStatus}
 )
 #: Members that hold the list of errors.

@@ -1,4 +1,4 @@
-"""Model names and client_refs: whatever passes can leave neither the path nor the filter it goes into."""
+"""Model names, client_refs and run ids: an accepted one stays inside its URL path or filter."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ _pieces = st.lists(
         "p/" + "s" * 254,
     ],
 )
-def test_provider_slash_slug_is_a_model(model: str) -> None:
+def test_provider_slash_slug_is_a_model_name(model: str) -> None:
     assert model_problem(model) is None
 
 
@@ -60,10 +60,10 @@ def test_provider_slash_slug_is_a_model(model: str) -> None:
         "p/" + "s" * 255,
     ],
 )
-def test_anything_else_is_refused_with_a_reason(model: str) -> None:
-    fault = model_problem(model)
-    assert fault is not None
-    assert fault.startswith("must ")
+def test_any_other_model_name_is_refused_with_a_reason(model: str) -> None:
+    problem = model_problem(model)
+    assert problem is not None
+    assert problem.startswith("must ")
 
 
 @law
@@ -106,14 +106,14 @@ def test_a_runs_endpoint_is_stripped_to_its_model(given_: str, model: str) -> No
 
 @law
 @given(st.text(max_size=30))
-def test_stripping_never_makes_a_bad_name_good(text: str) -> None:
+def test_stripping_a_runs_endpoint_never_makes_a_bad_name_good(text: str) -> None:
     """What comes out is a part of what went in, and is judged like any other name."""
     assert strip_runs_endpoint(text) in text
     assert strip_runs_endpoint(f"/v1/models/{text}/runs") in (text, f"/v1/models/{text}/runs")
 
 
 @pytest.mark.parametrize("client_ref", ["a", "A-Z_0.9:/@+=", "x" * 255, "mcp-" + "0" * 32])
-def test_a_client_ref_of_harmless_characters_passes(client_ref: str) -> None:
+def test_a_client_ref_of_allowed_characters_is_accepted(client_ref: str) -> None:
     assert client_ref_problem(client_ref) is None
 
 

@@ -1,0 +1,42 @@
+"""The settings of a command: the process environment and the ``.env`` file. The only module that reads either."""
+
+import os
+from collections.abc import Mapping
+
+import dotenv
+
+from runflow_mcp.cli import extras, terminal
+from runflow_mcp.settings.config import Config, ConfigError
+
+#: The exit code for settings or arguments that cannot be used.
+USAGE_ERROR = 2
+
+
+def read_environment() -> dict[str, str]:
+    """The process environment over the ``.env`` file of the working directory. Exits when the file is unreadable."""
+    try:
+        from_file = dotenv.dotenv_values(".env", interpolate=False)
+    except (OSError, UnicodeDecodeError):
+        terminal.print_error("The file .env in this directory cannot be read as UTF-8 text. Nothing was started.")
+        raise SystemExit(USAGE_ERROR) from None
+    # Proxy variables exist in upper and lower case: when one is set, the file's other spelling must not add to it.
+    proxies = {name.lower() for name in os.environ if name.lower().endswith("_proxy")}
+    return {
+        name: value for name, value in from_file.items() if value is not None and name.lower() not in proxies
+    } | dict(os.environ)
+
+
+def load_config(environ: Mapping[str, str]) -> Config | None:
+    """The settings; None, after one message that lists every error, when they cannot be used."""
+    try:
+        config = Config.from_mapping(environ)
+        if extras.lacks_redis(config.rate_limit_store):
+            raise ConfigError([f"MCP_RATE_LIMIT_STORE: {extras.NEEDS_REDIS}"])
+    except ConfigError as error:
+        terminal.print_error(
+            "These settings are wrong:",
+            *(f"  {line}" for line in error.errors),
+            "Nothing was started. `runflow-mcp config` explains every setting.",
+        )
+        return None
+    return config
