@@ -1,9 +1,12 @@
-"""The documented rows, one test each: what the README says, what the code says, and what is promised outside."""
+"""The documents against the code: every documented row, path, link and command, and every promised figure.
 
-import math
+``python -m tests.test_contract`` rewrites what README.md takes from the code: the settings and the next actions.
+"""
+
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,11 @@ from runflow_mcp.errors import (
     RejectionCode,
     ToolErrorCode,
 )
+from runflow_mcp.methods import listeners
 from runflow_mcp.methods.tools import arguments, list_models
 from runflow_mcp.methods.waiting import OPEN_AFTER
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
+from runflow_mcp.protocol.revisions import SUPPORTED
 from runflow_mcp.runflow.api import responses, transport
 from runflow_mcp.runflow.dispatch import attempts, dispatcher, recent
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
@@ -32,16 +37,29 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.health import STARTING
 from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
+from runflow_mcp.web.reply import WRITE_TIMEOUT
+from runflow_mcp.web.unadmitted_log import MAX_LINES
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, DEPLOY, TESTS, HOUSE = "README.md", "deploy/README.md", "tests/README.md", "runflow_mcp/README.md"
+DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (README, DEPLOY, TESTS, HOUSE)}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-#: Every line of every table, cell by cell, without the marks for code.
-ROWS = [
-    [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-    for line in README.splitlines()
-    if line.startswith("|")
-]
+MAX_README_LINES = 330
+MAX_PICTURE_BYTES = 60_000
+FILES_OF_CLIENTS = {"claude_desktop_config.json"}
+REWRITE = "rewrite README.md with: python -m tests.test_contract"
+
+
+def rows_of(document: str) -> list[list[str]]:
+    """Every line of every table, cell by cell, without the marks for code."""
+    lines = [line for line in DOCUMENTS[document].splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def unfenced(text: str) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+
 
 DEFAULTS = {
     "MCP_HOST": "127.0.0.1",
@@ -99,111 +117,149 @@ TOOL_ERRORS = {
     "generate_failed",
 }
 COMMANDS = ["serve", "sandbox", "check", "config"]
-TARGETS = ["install", "run", "test", "check", "conformance", "fuzz"]
+TARGETS = ["install", "run", "test", "quick", "check", "conformance", "fuzz"]
+
+
+# Settings
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_the_default_of_a_setting(name: str) -> None:
+def test_the_default_of_a_setting_is_the_promised_one(name: str) -> None:
     defaults = {row[0]: row[2] for row in Config().table()}
-    assert defaults[name] == DEFAULTS[name]
+    assert defaults[name] == DEFAULTS[name], "runflow_mcp/settings/config.py must keep the promised default"
 
 
-def test_there_are_no_settings_beside_these() -> None:
-    assert [row[0] for row in Config().table()] == list(DEFAULTS)
+def test_every_setting_has_its_default_in_this_test() -> None:
+    settings = [row[0] for row in Config().table()]
+    assert settings == list(DEFAULTS), "write the setting into DEFAULTS of tests/test_contract.py"
 
 
 @pytest.mark.parametrize("row", config_report.as_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
 def test_the_readme_has_the_row_of_a_setting(row: str) -> None:
-    assert row in README.splitlines()
+    assert row in DOCUMENTS[README].splitlines(), REWRITE
+
+
+# Errors
 
 
 @pytest.mark.parametrize("code", REJECTIONS)
-def test_the_status_of_a_rejection(code: str) -> None:
-    assert HTTP_STATUS[RejectionCode(code)] == REJECTIONS[code]
+def test_the_status_of_a_rejection_is_the_promised_one(code: str) -> None:
+    assert HTTP_STATUS[RejectionCode(code)] == REJECTIONS[code], "see HTTP_STATUS in runflow_mcp/errors.py"
 
 
-def test_there_are_no_rejections_beside_these() -> None:
-    assert {code.value for code in RejectionCode} == set(HTTP_STATUS) == set(REJECTIONS)
+def test_every_rejection_has_its_status_in_this_test() -> None:
+    codes = {code.value for code in RejectionCode}
+    assert codes == set(HTTP_STATUS) == set(REJECTIONS), "write the code into REJECTIONS of tests/test_contract.py"
 
 
 @pytest.mark.parametrize("code", RejectionCode)
 def test_the_readme_has_the_row_of_a_rejection(code: RejectionCode) -> None:
-    statuses = [row[1] for row in ROWS if row[0] == code.value and row[1].isdigit()]
-    assert statuses == [str(HTTP_STATUS[code])]
+    statuses = [row[1] for row in rows_of(README) if row[0] == code.value and row[1].isdigit()]
+    assert statuses == [str(HTTP_STATUS[code])], f"README.md, “Rejected requests”, needs one row for {code.value}"
 
 
-def test_there_are_no_own_tool_errors_beside_the_promised() -> None:
-    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS
-    assert set(NEXT_ACTION) >= TOOL_ERRORS
+def test_every_tool_error_of_our_own_is_promised_and_has_a_next_action() -> None:
+    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS, "write the code into TOOL_ERRORS of this test"
+    assert set(NEXT_ACTION) >= TOOL_ERRORS, "write the code's next action into NEXT_ACTION of runflow_mcp/errors.py"
 
 
 @pytest.mark.parametrize("code", NEXT_ACTION)
 def test_the_readme_has_the_row_of_a_tool_error(code: str) -> None:
-    actions = [row[2] for row in ROWS if row[0] == code and len(row) == 3 and not row[1].isdigit()]
-    assert actions == [NEXT_ACTION[code]]
+    actions = [row[2] for row in rows_of(README) if is_tool_error(row, code)]
+    assert len(actions) == 1, f"README.md, “Tool errors”, needs one row for {code}"
+    assert actions == [NEXT_ACTION[code]], REWRITE
 
 
-def test_the_readme_has_the_next_action_of_all_other_codes() -> None:
-    assert OTHER_NEXT_ACTION in README
+def is_tool_error(row: list[str], code: str) -> bool:
+    return row[0] == code and len(row) == 3 and not row[1].isdigit()
 
 
-def test_the_readme_has_the_next_action_of_a_refusal_without_a_code() -> None:
-    assert REFUSED_NEXT_ACTION in README
+@pytest.mark.parametrize("action", [OTHER_NEXT_ACTION, REFUSED_NEXT_ACTION], ids=["other code", "without a code"])
+def test_the_readme_has_the_next_action_of_codes_without_a_row(action: str) -> None:
+    assert action in DOCUMENTS[README], f"README.md, below the table of tool errors, needs: {action}"
 
 
-@pytest.mark.parametrize("action", [*NEXT_ACTION.values(), OTHER_NEXT_ACTION, REFUSED_NEXT_ACTION])
+@pytest.mark.parametrize(
+    "action",
+    [*NEXT_ACTION.values(), OTHER_NEXT_ACTION, REFUSED_NEXT_ACTION],
+    ids=[*NEXT_ACTION, "other code", "without a code"],
+)
 def test_a_next_action_is_one_imperative_sentence(action: str) -> None:
-    assert re.fullmatch(r"[A-Z][a-z]+\b[^.]*\.", action)
+    assert re.fullmatch(r"[A-Z][a-z]+\b[^.]*\.", action), "reword it in runflow_mcp/errors.py"
+
+
+# The sandbox, tools and revisions
 
 
 @pytest.mark.parametrize("key", [*DISPATCH_ERRORS, REVOKED_KEY, "rf_live_sandbox"])
-def test_the_readme_has_the_row_of_a_sandbox_key(key: str) -> None:
-    [row] = [row for row in ROWS if row[0] == key]
+def test_the_tests_document_has_the_row_of_a_sandbox_key(key: str) -> None:
+    rows = [row for row in rows_of(TESTS) if row[0] == key]
+    assert len(rows) == 1, f"tests/README.md, “The sandbox”, needs one row for {key}"
     if key in DISPATCH_ERRORS:
-        assert row[1].startswith(str(DISPATCH_ERRORS[key]().status))
+        assert rows[0][1].startswith(str(DISPATCH_ERRORS[key]().status)), "correct the status in tests/README.md"
 
 
 @pytest.mark.parametrize("model", [*MAGIC_MODELS, UNAVAILABLE_MODEL])
-def test_the_readme_has_the_row_of_a_sandbox_model(model: str) -> None:
-    assert [row[0] for row in ROWS].count(model) == 1
+def test_the_tests_document_has_the_row_of_a_sandbox_model(model: str) -> None:
+    names = [row[0] for row in rows_of(TESTS)]
+    assert names.count(model) == 1, f"tests/README.md, “The sandbox”, needs one row for {model}"
 
 
-@pytest.mark.parametrize("name", ["generate(model, input, wait=true, client_ref?)"])
-def test_the_readme_has_the_arguments_of_generate(name: str) -> None:
-    assert f"### `{name}`" in README
+@pytest.mark.parametrize(
+    "call",
+    [
+        "generate(model, input, wait=true, client_ref?)",
+        f"list_models(category?, provider?, query?, limit={list_models.DEFAULT_LIMIT})",
+    ],
+    ids=["generate", "list_models"],
+)
+def test_the_readme_has_the_arguments_of_a_tool(call: str) -> None:
+    assert f"### `{call}`" in DOCUMENTS[README], "correct the heading of the tool in README.md"
+    assert (list_models.MIN_LIMIT, list_models.MAX_LIMIT) == (1, 200), "README.md promises a limit of 1 to 200"
 
 
-def test_the_readme_has_the_arguments_of_list_models() -> None:
-    assert f"### `list_models(category?, provider?, query?, limit={list_models.DEFAULT_LIMIT})`" in README
-    assert (list_models.MIN_LIMIT, list_models.MAX_LIMIT) == (1, 200)
+@pytest.mark.parametrize("revision", SUPPORTED)
+def test_the_house_document_names_a_revision(revision: str) -> None:
+    assert f"**{revision}**" in DOCUMENTS[HOUSE], f"runflow_mcp/README.md, “Protocol revisions”, needs {revision}"
+
+
+# Figures
 
 
 @pytest.mark.parametrize(
     ("figure", "promised"),
     [
-        (KEEPALIVE_INTERVAL, 15),
-        (OPEN_AFTER, 10),
-        (READ_LAG, 10),
-        (BODY_TIMEOUT, 10),
-        (STARTING, 5),
-        (POLL_SCHEDULE, ((30, 2), (120, 5), (math.inf, 10))),
-        (MAX_BATCH, 50),
-        (bounds.MAX_VALUES, 20_000),
-        (bounds.MAX_ID_BYTES, 1024),
-        (bounds.MAX_ERROR_TEXT, 8192),
-        (MAX_INLINE_MEDIA, 2048),
-        (MAX_TEXT, 16 * 1024),
-        (arguments.MAX_INPUT_DEPTH, 200),
-        (transport.MAX_RESPONSE_BYTES, 8 * 1024 * 1024),
-        (responses.MAX_RETRY_AFTER, 60),
-        (attempts.MAX_ATTEMPTS, 3),
-        (dispatcher.BUDGET, 45),
-        (dispatcher.FOUND_AGE, 5),
-        (recent.KEPT, 30),
+        pytest.param(KEEPALIVE_INTERVAL, 15, id="keepalive"),
+        pytest.param(OPEN_AFTER, 10, id="stream opens after"),
+        pytest.param(READ_LAG, 10, id="read lag"),
+        pytest.param(BODY_TIMEOUT, 10, id="body timeout"),
+        pytest.param(STARTING, 5, id="unready while starting"),
+        pytest.param(POLL_SCHEDULE, ((30, 2), (120, 5), (float("inf"), 10)), id="poll schedule"),
+        pytest.param(MAX_BATCH, 50, id="batch entries"),
+        pytest.param(bounds.MAX_VALUES, 20_000, id="JSON values of a body"),
+        pytest.param(bounds.MAX_ID_BYTES, 1024, id="bytes of an id"),
+        pytest.param(bounds.MAX_ERROR_TEXT, 8192, id="bytes of an error text"),
+        pytest.param(MAX_INLINE_MEDIA, 2048, id="inline media"),
+        pytest.param(MAX_TEXT, 16 * 1024, id="texts of an output"),
+        pytest.param(arguments.MAX_INPUT_DEPTH, 200, id="input depth"),
+        pytest.param(transport.MAX_RESPONSE_BYTES, 8 * 1024 * 1024, id="bytes of an upstream answer"),
+        pytest.param(responses.MAX_RETRY_AFTER, 60, id="longest Retry-After"),
+        pytest.param(attempts.MAX_ATTEMPTS, 3, id="attempts of a dispatch"),
+        pytest.param(dispatcher.BUDGET, 45, id="seconds of a dispatch"),
+        pytest.param(dispatcher.FOUND_AGE, 5, id="age of a found run"),
+        pytest.param(recent.KEPT, 30, id="seconds a dispatch is remembered"),
+        pytest.param(listeners.MAX_SUBSCRIPTIONS, 2000, id="subscriptions"),
+        pytest.param(listeners.MAX_PER_KEY, 50, id="subscriptions per key"),
+        pytest.param(listeners.MAX_PER_ADDRESS, 200, id="subscriptions per address"),
+        pytest.param(WRITE_TIMEOUT, 60, id="seconds to read an answer"),
+        pytest.param(MAX_LINES, 50, id="log lines of rejections a second"),
     ],
 )
-def test_a_promised_figure(figure: object, promised: object) -> None:
-    assert figure == promised
+def test_a_figure_is_the_promised_one(figure: object, promised: object) -> None:
+    assert figure == promised, "correct the documents, or the constant"
+
+
+# Commands
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -212,6 +268,12 @@ def test_a_command_exists(command: str, capsys: pytest.CaptureFixture[str]) -> N
         cli.main([command, "--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: runflow-mcp {command}")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_in_a_document_exists(document: str) -> None:
+    named = set(re.findall(r"runflow-mcp ([a-z]+)\b", "\n".join(code_of(document))))
+    assert named <= set(COMMANDS), f"correct the command in {document}"
 
 
 def test_the_package_runs_as_a_module() -> None:
@@ -227,14 +289,121 @@ def test_the_package_runs_as_a_module() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_make_target_exists(target: str) -> None:
-    assert re.search(rf"^{target}:.*##", MAKEFILE, re.MULTILINE)
+    assert re.search(rf"^{target}:.*##", MAKEFILE, re.MULTILINE), f"Makefile must have the target {target}"
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row[0].startswith("make ")], ids=lambda row: row[0])
-def test_a_make_target_of_the_readme_exists(row: list[str]) -> None:
-    assert re.search(rf"^{row[0].removeprefix('make ')}:", MAKEFILE, re.MULTILINE)
+@pytest.mark.parametrize("target", re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
+def test_the_tests_document_has_the_row_of_a_make_target(target: str) -> None:
+    if target != "help":
+        rows = [row[0] for row in rows_of(TESTS)]
+        assert f"make {target}" in rows, f"tests/README.md, “Commands”, needs a row for make {target}"
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`(runflow_mcp/[\w./]*|tests/)`", README))))
-def test_a_path_of_the_readme_exists(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_in_a_document_exists(document: str) -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(code_of(document))))
+    missing = [target for target in named if not re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)]
+    assert not missing, f"correct the target in {document}"
+
+
+# The documents themselves
+
+
+def code_of(document: str) -> Iterator[str]:
+    """What stands in marks for code: the blocks, and the words in the text."""
+    text = DOCUMENTS[document]
+    yield from re.findall(r"^ *```.*?^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"`([^`]+)`", unfenced(text))
+
+
+def paths_in(document: str) -> list[str]:
+    """The paths of this repository that a document names; paths of other places begin with ``/``, ``.`` or ``~``."""
+    files = r"(?:[\w@*-]+/)*[\w@*-][\w@*.-]*\.(?:py|md|lua|conf|yaml|yml|json|txt|toml|service|example|svg)"
+    named = re.findall(rf"`((?:[\w@*-]+/)+|{files}|\.ci/run)`", unfenced(DOCUMENTS[document]))
+    return sorted(set(named))
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        pytest.param(document, path, id=f"{document.partition('/')[0]}-{path.replace('/', '.')}")
+        for document in DOCUMENTS
+        for path in paths_in(document)
+        if path not in FILES_OF_CLIENTS
+    ],
+)
+def test_a_path_in_a_document_exists(document: str, path: str) -> None:
+    found = [place for place in (ROOT, (ROOT / document).parent) if any(place.glob(path.rstrip("/")))]
+    assert found, f"correct the path {path} in {document}"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        path.relative_to(ROOT / "runflow_mcp").as_posix()
+        for path in sorted((ROOT / "runflow_mcp").rglob("*"))
+        if (path / "__init__.py").is_file() and "sandbox/" not in path.as_posix()
+    ],
+)
+def test_the_map_of_the_rooms_has_every_room(folder: str) -> None:
+    assert f"| `{folder}/` |" in DOCUMENTS[HOUSE], f"runflow_mcp/README.md, “Map of the rooms”, needs {folder}/"
+
+
+def anchors(document: str) -> set[str]:
+    """The fragments by which GitHub links to the headings."""
+    headings = re.findall(r"^#+ (.+)$", unfenced(DOCUMENTS[document]), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    ("document", "link"),
+    [
+        pytest.param(document, link, id=f"{document.partition('/')[0]}-{link.replace('/', '.')}")
+        for document, text in DOCUMENTS.items()
+        for link in sorted(set(re.findall(r"\]\((?!https?:)([^)\s]+)\)", unfenced(text))))
+    ],
+)
+def test_a_link_of_a_document_leads_somewhere(document: str, link: str) -> None:
+    path, _, fragment = link.partition("#")
+    target = ((ROOT / document).parent / path).resolve() if path else ROOT / document
+    assert target.exists(), f"correct the link {link} in {document}"
+    if fragment:
+        name = target.relative_to(ROOT).as_posix()
+        assert fragment in anchors(name), f"{name} has no heading for the link {link} in {document}"
+
+
+@pytest.mark.parametrize("document", [DEPLOY, TESTS, HOUSE])
+def test_the_readme_links_to_a_document(document: str) -> None:
+    assert f"]({document}" in DOCUMENTS[README], f"README.md, “More”, must link to {document}"
+
+
+def test_the_readme_stays_short() -> None:
+    lines = len(DOCUMENTS[README].splitlines())
+    assert lines <= MAX_README_LINES, f"move {lines - MAX_README_LINES} lines of README.md to the other documents"
+
+
+def test_the_picture_of_the_readme_is_small() -> None:
+    [picture] = re.findall(r"!\[[^]]*\]\(([^)]+)\)", DOCUMENTS[README])
+    size = (ROOT / picture).stat().st_size
+    assert size < MAX_PICTURE_BYTES, "make it again with: python -m tests.deploy.terminal_picture"
+
+
+def rewritten(text: str) -> str:
+    """The README with the settings and the next actions as the code has them."""
+    table = r"^\| name \| type \| default \| meaning \|\n(?:\|.*\n)+"
+    text = re.sub(table, lambda _: f"{config_report.as_markdown()}\n", text, flags=re.MULTILINE)
+    lines = []
+    for line in text.splitlines():
+        cells = line.split(" | ")
+        code = cells[0].strip("| `")
+        is_action = len(cells) == 3 and code in NEXT_ACTION and not cells[1].isdigit()
+        lines.append(" | ".join([*cells[:2], f"{NEXT_ACTION[code]} |"]) if is_action else line)
+    return "\n".join(lines) + "\n"
+
+
+def test_rewriting_the_readme_changes_nothing() -> None:
+    assert rewritten(DOCUMENTS[README]) == DOCUMENTS[README], REWRITE
+
+
+if __name__ == "__main__":
+    (ROOT / README).write_text(rewritten(DOCUMENTS[README]), encoding="utf-8")
