@@ -5,6 +5,7 @@ grace time. A second signal stops at once.
 """
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -30,6 +31,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 WAIT_GRACE_SHARE = 0.8
 #: Seconds that short calls in progress get once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
+#: When the garbage collector runs: after so many new containers, and how often it goes on to the older generations.
+#: With Python's own figures 2,000 waiting calls, which are 160,000 objects, are all visited every few seconds, and the
+#: event loop stands still for a quarter of a second. Hardly anything here is freed by the collector: cycles that would
+#: hold an answer are avoided.
+GC_THRESHOLDS = (10_000, 10, 1_000)
 #: Seconds between two checks whether all answers have been sent.
 DRAIN_POLL_INTERVAL = 0.05
 
@@ -78,6 +84,7 @@ async def serve(
     errors = ProcessErrors(app[SERVICES].clock, open_files)
     loop.set_exception_handler(errors.on_loop_error)
     runner.watch_descriptors(errors.on_connection)
+    tune_garbage_collector()
     try:
         await listen(runner, config.host, config.port)
         log.info("listening", host=config.host, port=config.port)
@@ -93,6 +100,13 @@ async def serve(
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
     log.info("stopped")
+
+
+def tune_garbage_collector() -> None:
+    """Leave what was made at start out of every collection, and collect rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def listen(runner: Runner, host: str, port: int) -> None:

@@ -7,6 +7,7 @@ waits for, as nearly always, is read directly.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import attrs
 
@@ -19,6 +20,9 @@ from runflow_mcp.runflow.runs.run import Run
 
 #: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
 FRESH = 1.0
+#: Reads under way at a time. Answers that arrive together are all handled before anything else runs: thousands of
+#: calls that once poll in step would stop the event loop for seconds, and so stay in step.
+MAX_READS = 100
 #: Bytes of JSON, to within one string, of a run that has not ended; an error about it shows no more.
 MAX_SHOWN = 4096
 
@@ -31,6 +35,8 @@ class SharedRead:
     clock: Clock
     bearer: Bearer
     run_id: str
+    #: Bounds the reads of all runs.
+    turns: asyncio.Semaphore
     waiting: int = 0
     _flight: asyncio.Task[Run | UpstreamError] | None = None
     _started: float = 0.0
@@ -38,7 +44,7 @@ class SharedRead:
     async def read(self, trace: Mapping[str, str]) -> Run:
         """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``."""
         if self.waiting == 1:
-            return await self.client.get_run(self.bearer, self.run_id, trace)
+            return await self._get(trace)
         now = self.clock.monotonic()
         if self._flight is None or (self._flight.done() and now - self._started >= FRESH):
             self._started = now
@@ -50,9 +56,13 @@ class SharedRead:
             raise attrs.evolve(result)
         return result
 
+    async def _get(self, trace: Mapping[str, str]) -> Run:
+        async with self.turns:
+            return await self.client.get_run(self.bearer, self.run_id, trace)
+
     async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
         try:
-            run = await self.client.get_run(self.bearer, self.run_id, trace)
+            run = await self._get(trace)
         except UpstreamError as error:
             return attrs.evolve(error)  # without its frames, one of which holds this read
         # Little of it is kept for the others: a run may repeat its input, as large as a request, under any name.
@@ -74,6 +84,7 @@ class SharedReads:
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     _shared: dict[tuple[str, str], SharedRead] = attrs.field(factory=dict, repr=False)
+    _turns: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, MAX_READS), repr=False)
 
     @contextmanager
     def of(self, bearer: Bearer, run_id: str) -> Iterator[SharedRead]:
@@ -81,7 +92,7 @@ class SharedReads:
         key = (bearer.digest, run_id)
         shared = self._shared.get(key)
         if shared is None:
-            shared = self._shared[key] = SharedRead(self.client, self.clock, bearer, run_id)
+            shared = self._shared[key] = SharedRead(self.client, self.clock, bearer, run_id, self._turns)
         shared.waiting += 1
         try:
             yield shared
