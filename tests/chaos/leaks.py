@@ -10,6 +10,7 @@ import orjson
 
 from tests.chaos.world import open_files
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
+from tests.server_process import NO_RATE_LIMITS
 from tests.serving import BOTH, KEY, Server
 from tests.virtual_time import VirtualClock
 
@@ -22,7 +23,7 @@ POOLED = 2
 UNDISTURBED = {
     "MCP_CATALOG_TTL_MS": "86400000",
     "RUNFLOW_SKILL_URL": "",
-    **{f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")},
+    **NO_RATE_LIMITS,
 }
 #: Ways to leave: how long after the request, whether an event stream was asked for, and where upstream is by then.
 WAYS = [

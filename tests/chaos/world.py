@@ -27,6 +27,7 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
 from tests.scripted_sandbox import Idempotency, Quirks, ScriptedSandbox
+from tests.server_process import NO_RATE_LIMITS
 from tests.serving import BOTH, TASKS, Answer, free_port, modern
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
@@ -42,7 +43,7 @@ SETTINGS = {
     "MCP_MAX_WAITS": "6",
     "RUNFLOW_TIMEOUT_MS": str(int(UPSTREAM * 1000)),
     "RUNFLOW_SKILL_URL": "",
-    **{f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")},
+    **NO_RATE_LIMITS,
 }
 INPUTS = ({"prompt": "a lighthouse"}, {"prompt": "a harbour"})
 WAITING = frozenset({"stream", "json"})

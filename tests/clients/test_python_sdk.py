@@ -1,9 +1,6 @@
 """The official Python SDK's client, as most Python hosts use it."""
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,10 +15,11 @@ from mcp_types import PromptReference, ResourceLink, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, Revision
-from tests.clients.soon import soon
+from tests.eventually import eventually_async
 from tests.methods.catalogs import entry, script
 from tests.scripted_sandbox import ScriptedSandbox
-from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
+from tests.server_process import SERVE, ServerProcess
+from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
 pytestmark = pytest.mark.real_time
 
@@ -118,10 +116,10 @@ async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
         calling = asyncio.create_task(
             client.call_tool("generate", {"model": "sandbox/slow", "input": {}}, read_timeout_seconds=0.2)
         )
-        await soon(lambda: server.services.inflight.slots_used == 1)
+        await eventually_async(lambda: server.services.inflight.slots_used == 1)
         with pytest.raises(MCPError, match=r"[Tt]imed out"):
             await calling
-        await soon(lambda: server.services.inflight.slots_used == 0)
+        await eventually_async(lambda: server.services.inflight.slots_used == 0)
         assert (await client.list_tools()).tools
 
 
@@ -138,38 +136,28 @@ async def test_listening_for_changed_prompts(serve: Serve, sandbox: ScriptedSand
             assert isinstance(await anext(subscription), PromptsListChanged)
         # Not from the client's cache, although the list's freshness has not passed.
         assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["headshots"]
-    await soon(lambda: len(server.services.subscriptions) == 0)
+    await eventually_async(lambda: len(server.services.subscriptions) == 0)
 
 
 async def test_a_stop_ends_listening_gracefully(server: Server) -> None:
-    async with connected(server) as client, client.listen(prompts_list_changed=True) as subscription:
-        server.services.subscriptions.drain()
-        async with asyncio.timeout(5):
-            assert [event async for event in subscription] == []
+    async with connected(server) as client:
+        await client.list_prompts()  # the first catalog is there: it changes no prompts any more
+        async with client.listen(prompts_list_changed=True) as subscription:
+            server.services.subscriptions.drain()
+            async with asyncio.timeout(5):
+                assert [event async for event in subscription] == []
         # What comes after that is acknowledged and ended in one go.
         async with client.listen(prompts_list_changed=True) as late, asyncio.timeout(5):
             assert [event async for event in late] == []
 
 
 async def test_a_process_that_is_stopped_ends_listening_gracefully(tmp_path: Path) -> None:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "runflow_mcp", "serve", "--sandbox"),
-        env={**os.environ, "MCP_PORT": str(port)},
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline()
-        async with connected(f"http://127.0.0.1:{port}/mcp") as client, client.listen(prompts_list_changed=True) as one:
-            process.send_signal(signal.SIGTERM)
+    with ServerProcess.of(tmp_path, *SERVE, "--sandbox", settings={}) as process:
+        await asyncio.to_thread(process.wait_for_status, 200, "/healthz")
+        url = f"{process.origin}/mcp"
+        async with connected(url) as client, client.listen(prompts_list_changed=True) as subscription:
+            process.send_signal()
             async with asyncio.timeout(5):
                 # An embedded catalog may arrive only now; what matters is that no loss is reported.
-                assert {type(event) for event in [event async for event in one]} <= {PromptsListChanged}
-                assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+                assert {type(event) for event in [event async for event in subscription]} <= {PromptsListChanged}
+                assert await asyncio.to_thread(process.wait) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
 from tests.clients.processes import Talk, node_peers, talking
-from tests.clients.soon import soon
+from tests.eventually import eventually_async
 from tests.methods.catalogs import entry, script
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.services import require
@@ -96,12 +96,12 @@ async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server
 async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
     """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
     async with host(server, "leave") as talk:
-        await soon(lambda: server.services.inflight.slots_used == 1)
+        await eventually_async(lambda: server.services.inflight.slots_used == 1)
         assert "timed out" in (await talk.hear())["fault"]
         if era == "auto":
-            await soon(lambda: server.services.inflight.slots_used == 0)
+            await eventually_async(lambda: server.services.inflight.slots_used == 0)
         await talk.say("enough")
-    await soon(lambda: server.services.inflight.slots_used == 0)
+    await eventually_async(lambda: server.services.inflight.slots_used == 0)
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])

@@ -5,16 +5,14 @@ All are processes of their own. The site file is changed in its addresses and pa
 
 import http.client
 import os
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Self
 
 import attrs
 import orjson
@@ -22,51 +20,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.deploy.files import ROOT, SITE
+from tests.deploy.files import SITE
+from tests.server_process import HOST, ServerProcess, clean_environment, upstream_settings, whole_lines
 from tests.services import require
 from tests.serving import free_port
 
-HOST = "127.0.0.1"
 #: A replica admits this many requests of one address and minute; every test comes from an address of its own.
 PER_ADDRESS = 10
 #: Runs take 1 to 1.5 s, so that the first poll, after 2 s, finds them ended.
 SPEED = 4
 #: What the site file calls its certificate and key.
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
-#: Seconds for a process to come up or go down; far more than it takes.
-PATIENCE = 15.0
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Look until it is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.01)
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection((HOST, port), timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-def _lines(log: Path) -> list[bytes]:
-    """Its whole lines; another process may be writing the last one."""
-    return log.read_bytes().rpartition(b"\n")[0].splitlines()
 
 
 def _ipv6() -> bool:
@@ -76,44 +40,6 @@ def _ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-@attrs.define
-class Process:
-    """A program that is started, and started again, with its output in a file."""
-
-    command: list[str]
-    environment: Mapping[str, str]
-    folder: Path
-    log: Path
-    ready: Callable[[], bool]
-    _running: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as output:
-            self._running = subprocess.Popen(  # noqa: S603 - our own programs
-                self.command, env=dict(self.environment), cwd=self.folder, stdout=output, stderr=output
-            )
-        eventually(self._up, f"{self.command} is ready; its output is in {self.log}")
-
-    def _up(self) -> bool:
-        assert self._running is not None
-        assert self._running.poll() is None, self.log.read_text()
-        return self.ready()
-
-    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
-        if self._running is not None:
-            running, self._running = self._running, None
-            running.send_signal(by)
-            try:
-                running.wait(PATIENCE)
-            finally:
-                running.kill()
-
-    @property
-    def lines(self) -> list[dict[str, object]]:
-        """The JSON lines that it has logged."""
-        return [orjson.loads(line) for line in _lines(self.log) if line.startswith(b"{")]
 
 
 def make_certificate(folder: Path) -> None:
@@ -160,60 +86,34 @@ class Stack:
 
     https: int
     http: int
-    replica_ports: tuple[int, int]
-    sandbox_port: int
-    certificate: Path
-    access_log: Path
-    sandbox: Process
-    replicas: tuple[Process, Process]
-    nginx: Process
+    folder: Path
+    sandbox: ServerProcess
+    replicas: tuple[ServerProcess, ServerProcess]
+    nginx: ServerProcess
 
     @classmethod
     def make(cls, folder: Path) -> "Stack":
         binary = require("nginx")
-        https, plain, first, second, sandbox = (free_port() for _ in range(5))
+        https, plain, first, second = (free_port() for _ in range(4))
         (folder / "site.conf").write_text(site_in(folder, https=https, plain=plain, replicas=(first, second)))
         (folder / "nginx.conf").write_text(_main(folder))
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT)}
+        port = str(free_port())
+        simulation = ("runflow_mcp", "sandbox", "--port", port, "--speed", str(SPEED))
+        sandbox = ServerProcess.of(folder, *simulation, settings={"MCP_PORT": port}, ready_path="/v1/health")
 
-        def program(name: str, port: int, path: str, arguments: list[str], settings: Mapping[str, str]) -> Process:
-            return Process(
-                [sys.executable, "-m", "runflow_mcp", *arguments],
-                {**environment, **settings},
-                folder,
-                folder / f"{name}.log",
-                lambda: _answers(port, path),
-            )
+        def replica(port: int) -> ServerProcess:
+            return ServerProcess.of(folder, settings=_settings(port, f"https://{HOST}:{https}", sandbox.origin))
 
-        def replica(port: int) -> Process:
-            settings = _settings(port, f"https://{HOST}:{https}", f"http://{HOST}:{sandbox}")
-            return program(f"replica-{port}", port, "/readyz", ["serve"], settings)
-
-        simulated = ["sandbox", "--port", str(sandbox), "--speed", str(SPEED)]
-        return cls(
-            https,
-            plain,
-            (first, second),
-            sandbox,
-            folder / CHAIN,
-            folder / "access.log",
-            program("sandbox", sandbox, "/v1/health", simulated, {}),
-            (replica(first), replica(second)),
-            Process(
-                [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")],
-                environment,
-                folder,
-                folder / "nginx.out",
-                lambda: _listens(https),
-            ),
-        )
+        command = [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        nginx = ServerProcess(command, folder, https, clean_environment(), ready_path=None)
+        return cls(https, plain, folder, sandbox, (replica(first), replica(second)), nginx)
 
     @property
     def origin(self) -> str:
         return f"https://{HOST}:{self.https}"
 
     def tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.certificate)
+        return ssl.create_default_context(cafile=self.folder / CHAIN)
 
     def serves(self) -> bool:
         """Whether nginx reaches a replica."""
@@ -225,16 +125,26 @@ class Stack:
             connection.close()
 
     @property
+    def access_log(self) -> Path:
+        return self.folder / "access.log"
+
+    @property
     def accesses(self) -> list[dict[str, object]]:
-        return [orjson.loads(line) for line in _lines(self.access_log)]
+        return [orjson.loads(line) for line in whole_lines(self.access_log)]
 
-    def start(self) -> None:
-        for one in (self.sandbox, *self.replicas, self.nginx):
-            one.start()
+    @property
+    def replica_log_lines(self) -> list[dict[str, object]]:
+        return [line for replica in self.replicas for line in replica.log_lines]
 
-    def stop(self) -> None:
-        for one in (self.nginx, *self.replicas, self.sandbox):
-            one.stop()
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """All processes, from their start to their end; the replicas drain."""
+        with self.sandbox, self.replicas[0], self.replicas[1], self.nginx:
+            for process in (self.sandbox, *self.replicas, self.nginx):
+                process.wait_until_ready()
+            yield self
+            for process in (self.nginx, *self.replicas, self.sandbox):
+                process.stop()
 
 
 def _main(folder: Path) -> str:
@@ -264,7 +174,5 @@ def _settings(port: int, origin: str, sandbox: str) -> dict[str, str]:
         "MCP_PUBLIC_URL": origin,
         "MCP_TRUSTED_PROXIES": f"{HOST}/32",
         "MCP_RATE_LIMIT_PER_IP": str(PER_ADDRESS),
-        "RUNFLOW_API_URL": sandbox,
-        "RUNFLOW_CATALOG_URL": f"{sandbox}/models-catalog.json",
-        "RUNFLOW_SKILL_URL": "",
+        **upstream_settings(sandbox),
     }

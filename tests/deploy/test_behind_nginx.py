@@ -17,7 +17,9 @@ from runflow_mcp import __version__
 from runflow_mcp.settings.config import Config
 from tests.deploy import http2
 from tests.deploy.conftest import PING, Client, events, order
-from tests.deploy.stack import HOST, PER_ADDRESS, Stack, eventually
+from tests.deploy.stack import PER_ADDRESS, Stack
+from tests.eventually import eventually
+from tests.server_process import HOST
 from tests.serving import BOTH, KEY
 
 pytestmark = pytest.mark.real_time
@@ -85,7 +87,7 @@ async def test_a_client_that_goes_away_ends_its_wait_at_the_replica(client: Clie
         response.connection.transport.abort()
 
     def ended() -> bool:
-        lines = [line for replica in client.stack.replicas for line in replica.lines]
+        lines = client.stack.replica_log_lines
         return [line["status"] for line in lines if line.get("address") == client.source] == [499]
 
     await asyncio.to_thread(eventually, ended, "the replica has noticed")
@@ -106,7 +108,7 @@ async def test_limits_count_the_client_s_own_address_whatever_it_says(client: Cl
     assert (await neighbour.post(PING)).status == 200
 
     def seen() -> int:
-        lines = [line for replica in client.stack.replicas for line in replica.lines]
+        lines = client.stack.replica_log_lines
         return sum(line.get("address") == client.source for line in lines)
 
     eventually(lambda: seen() >= len(answers), "each is logged")
@@ -119,7 +121,7 @@ async def test_a_request_has_one_id_in_the_answer_and_in_both_logs_and_it_is_not
     assert len(request_id) == 32
 
     def logged() -> list[object]:
-        return [line.get("request_id") for replica in client.stack.replicas for line in replica.lines]
+        return [line.get("request_id") for line in client.stack.replica_log_lines]
 
     eventually(lambda: request_id in logged(), "the replica has logged it")
     assert logged().count(request_id) == 1
@@ -150,7 +152,7 @@ def test_a_larger_body_is_refused_in_the_server_s_own_shape(stack: Stack, *, chu
     assert (answer["id"], answer["error"]["code"]) == (None, 413)
     assert answer["error"]["data"] == {"code": "body_too_large", "request_id": given["X-Request-Id"]}
     if not chunked:  # by its declared length, it has reached no replica
-        lines = [line for replica in stack.replicas for line in replica.lines]
+        lines = stack.replica_log_lines
         assert given["X-Request-Id"] not in [line.get("request_id") for line in lines]
 
 
@@ -282,7 +284,8 @@ def test_plain_http_on_the_tls_port_says_so_too(stack: Stack) -> None:
 
 
 def test_connections_to_the_replicas_are_kept(stack: Stack) -> None:
-    ends = {f"{socket.inet_aton(HOST)[::-1].hex().upper()}:{port:04X}" for port in stack.replica_ports}
+    address = socket.inet_aton(HOST)[::-1].hex().upper()
+    ends = {f"{address}:{replica.port:04X}" for replica in stack.replicas}
 
     def kept() -> bool:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]

@@ -16,7 +16,9 @@ import pytest
 from runflow_mcp.web.client_address import client_address
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
 from tests.deploy.conftest import PING, Client, call, events, order
-from tests.deploy.stack import HOST, Stack, eventually
+from tests.deploy.stack import Stack
+from tests.eventually import eventually
+from tests.server_process import HOST
 from tests.serving import INPUT
 
 pytestmark = pytest.mark.real_time
@@ -120,7 +122,7 @@ async def test_a_flood_beside_the_endpoint_is_refused_in_json_and_leaves_few_lin
     logged = Counter(one["status"] for one in client.stack.accesses if one["address"] == client.source)
     assert logged[429] == 0
     assert logged[404] == len(answers) - len(refused)
-    errors = (client.stack.access_log.parent / "error.log").read_text()
+    errors = (client.stack.folder / "error.log").read_text()
     assert "limiting requests" not in errors
 
 
@@ -165,7 +167,7 @@ def in_full(counted: str) -> str:
 
 
 def test_nginx_counts_every_address_as_the_server_does(stack: Stack) -> None:
-    connection = UnixConnection(stack.access_log.parent / "counted.sock")
+    connection = UnixConnection(stack.folder / "counted.sock")
     for address in addresses():
         connection.request("GET", "/", headers={"X-Forwarded-For": str(address)})
         counted = connection.getresponse().read().decode()

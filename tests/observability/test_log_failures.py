@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import aiohttp
 import attrs
 import pytest
 
+from tests.eventually import PATIENCE
 from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
-from tests.serving import INPUT, KEY, MODEL, free_port
+from tests.server_process import NO_RATE_LIMITS, SERVE, ServerProcess
+from tests.serving import INPUT, KEY, MODEL
 
 pytestmark = pytest.mark.real_time
 
-PATIENCE = 20.0
 #: Seconds that a probe may take, on a busy machine; a write that blocks takes for ever.
 PROMPT = 2.0
 
@@ -29,13 +31,12 @@ PROMPT = 2.0
 class Served:
     """A server with an odd log, and what a client does with it."""
 
-    process: subprocess.Popen[bytes]
-    port: int
+    process: ServerProcess
     session: aiohttp.ClientSession
 
     async def get(self, path: str) -> Any:
         began = time.monotonic()
-        async with self.session.get(f"http://127.0.0.1:{self.port}{path}") as response:
+        async with self.session.get(f"{self.process.origin}{path}") as response:
             assert response.status == 200
             body = await response.json()
         assert time.monotonic() - began < PROMPT
@@ -44,24 +45,12 @@ class Served:
     async def rpc(self, method: str, **params: Any) -> Any:
         message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         headers = {"Authorization": f"Bearer {KEY}"}
-        async with self.session.post(f"http://127.0.0.1:{self.port}/mcp", json=message, headers=headers) as response:
+        async with self.session.post(f"{self.process.origin}/mcp", json=message, headers=headers) as response:
             assert response.status == 200
             return (await response.json())["result"]
 
     async def log_state(self) -> Any:
         return (await self.get("/readyz"))["log"]
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                assert self.process.poll() is None
-                try:
-                    async with self.session.get(f"http://127.0.0.1:{self.port}/readyz") as response:
-                        if response.status == 200:
-                            return
-                except aiohttp.ClientConnectorError:
-                    pass
-                await asyncio.sleep(0.05)
 
     async def works(self, *, wait: bool = False) -> None:
         """The promise: probes, the handshake and a run are answered, and promptly."""
@@ -83,18 +72,22 @@ class Served:
 
     def resident(self) -> int:
         """Memory in KiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.process.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
     def stop(self) -> float:
         """Seconds that a stop took."""
         began = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(PATIENCE) == 0
+        assert self.process.stop() == 0
         return time.monotonic() - began
 
 
 Start = Callable[..., Awaitable[Served]]
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @pytest.fixture
@@ -103,30 +96,20 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def serve(
-            *, stderr: int | None, stdout: int | None = subprocess.DEVNULL, wait: bool = True, **settings: str
-        ) -> Served:
-            port = free_port()
-            environ = {name: text for name, text in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
-            limits = {"MCP_RATE_LIMIT_PER_IP": "1000000", "MCP_RATE_LIMIT_PER_KEY": "1000000"}
-            closed = " ".join(
-                name for name, given in ((">&-", stdout), ("2>&-", stderr)) if given is None
-            )  # the shell's own way to close them
-            process = subprocess.Popen(  # noqa: S602, ASYNC220 - a command of this test's own
-                f"exec {sys.executable} -m runflow_mcp serve --sandbox {closed}",
-                shell=True,
-                stdin=subprocess.DEVNULL,
+        async def serve(*, stderr: int | None, stdout: int | None = subprocess.DEVNULL, **settings: str) -> Served:
+            closed = [number for number, descriptor in ((1, stdout), (2, stderr)) if descriptor is None]
+            process = ServerProcess.of(
+                tmp_path,
+                *SERVE,
+                "--sandbox",
+                settings=NO_RATE_LIMITS | settings,
                 stdout=stdout,
                 stderr=stderr,
-                cwd=tmp_path,
-                env=environ | limits | {"MCP_PORT": str(port)} | settings,
+                before_exec=partial(close_all, closed),
             )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            served = Served(process, port, session)
-            if wait:
-                await served.ready()
-            return served
+            stack.enter_context(process)
+            process.wait_until_ready()
+            return Served(process, session)
 
         yield serve
 
@@ -190,8 +173,7 @@ async def test_once_there_is_a_reader_again_the_log_goes_on_and_tells_what_is_mi
     state = await served.log_state()
     assert state["state"] == "ok"
     assert reported["count"] == state["dropped"] >= 3
-    served.process.terminate()
-    served.process.wait(PATIENCE)
+    served.process.stop()
     os.close(reader)
 
 

@@ -20,12 +20,12 @@ from tests.observability.unwritable import full, with_reader_that_stands_still, 
 from tests.overload.hostile_upstream import HostileUpstream, hostile_upstream
 from tests.overload.loads import LOADS, Load, Strangers, log_lines
 from tests.overload.overloaded_server import OverloadedServer, overloaded_server
+from tests.server_process import NO_RATE_LIMITS
 
 pytestmark = pytest.mark.real_time
 
 MAX_PEAK_MIB = 400
 MAX_PROBE_SECONDS = 0.25
-LIFTED = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
 
 LIST_MODELS: Mapping[str, Any] = {"name": "list_models", "arguments": {}}
 GENERATE: Mapping[str, Any] = {
@@ -62,8 +62,7 @@ async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], 
     served = 0
     async with aiohttp.ClientSession() as session:
         while served < CALLS or not loading.done():
-            url = f"http://127.0.0.1:{server.port}/mcp"
-            async with session.post(url, json=message, headers=headers) as response:
+            async with session.post(f"{server.process.origin}/mcp", json=message, headers=headers) as response:
                 assert response.status == 200
                 answer = await response.json()
             assert not answer["result"].get("isError"), answer
@@ -84,15 +83,15 @@ class Overload:
 
 @asynccontextmanager
 async def overload(
-    load: Load, log: Path, *, call: Mapping[str, Any] = LIST_MODELS, stderr: int | None = None
+    load: Load, folder: Path, *, call: Mapping[str, Any] = LIST_MODELS, stderr: int | None = None
 ) -> AsyncIterator[Overload]:
     """A server that has met the load, within its bounds and serving another caller's ``call`` meanwhile."""
-    settings = LIFTED if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
-    async with hostile_upstream() as (upstream, url), overloaded_server(url, log, settings, stderr) as server:
-        loading = asyncio.create_task(repeated(load, server.port))
+    settings = NO_RATE_LIMITS if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
+    async with hostile_upstream() as (upstream, url), overloaded_server(url, folder, settings, stderr) as server:
+        loading = asyncio.create_task(repeated(load, server.process.port))
         served = await serve_other_caller(server, call, loading)
         statuses = await loading
-        assert server.process.returncode is None, server.log.read_text()[-2000:]
+        assert server.process.exit_code is None, server.process.output[-2000:]
         assert server.peak_mib < MAX_PEAK_MIB
         assert server.slowest_probe < MAX_PROBE_SECONDS, f"{server.slowest_probe} s, {statuses[:5]}"
         yield Overload(server, upstream, served, statuses)
@@ -100,7 +99,7 @@ async def overload(
 
 @pytest.mark.parametrize("load", LOADS, ids=[load.__name__ for load in LOADS])
 async def test_a_hostile_load_costs_neither_memory_nor_time_nor_other_callers(load: Load, tmp_path: Path) -> None:
-    async with overload(load, tmp_path / "server.log"):
+    async with overload(load, tmp_path):
         pass
 
 
@@ -112,7 +111,7 @@ async def test_a_log_that_cannot_be_written_costs_log_lines_and_nothing_else(
         opened = descriptors()
         for descriptor in opened:
             stack.callback(os.close, descriptor)
-        async with overload(log_lines, tmp_path / "server.log", call=GENERATE, stderr=opened[-1]) as met:
+        async with overload(log_lines, tmp_path, call=GENERATE, stderr=opened[-1]) as met:
             assert set(met.statuses) == {200}
             assert met.upstream.dispatches == met.served
             state = await met.server.log_state()
