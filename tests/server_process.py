@@ -37,15 +37,6 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(_SETTINGS)}
 
 
-def upstream_settings(url: str) -> dict[str, str]:
-    """The settings of a server in front of a simulated Runflow at ``url``, which has no skill."""
-    return {
-        "RUNFLOW_API_URL": url,
-        "RUNFLOW_CATALOG_URL": f"{url}/models-catalog.json",
-        "RUNFLOW_SKILL_URL": "",
-    }
-
-
 @attrs.define(eq=False)
 class ServerProcess:
     """A process, and its log: what it writes to standard output and standard error.

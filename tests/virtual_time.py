@@ -8,10 +8,13 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: The threads of all loops of this process: starting two in each test takes longer than most tests do.
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="virtual-time")
 
 #: Loopback data normally arrives within the send call; this is the grace for a busy kernel.
 SETTLE_SECONDS = 0.001
@@ -85,13 +88,16 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._settling.skipped
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
-        future = super().run_in_executor(executor, func, *args)
+        future = super().run_in_executor(executor or _THREADS, func, *args)
         self._settling.threads += 1
         future.add_done_callback(self._thread_ended)
         return future
 
     def _thread_ended(self, _: "asyncio.Future[Any]") -> None:
         self._settling.threads -= 1
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """There is none: the threads are shared, and go on when this loop ends."""
 
 
 class VirtualClock:

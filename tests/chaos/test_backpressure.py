@@ -12,18 +12,15 @@ import aiohttp
 import attrs
 import orjson
 import pytest
-from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.serve import drain
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from tests.methods.seen import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
-from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
+from tests.serving import BOTH, KEY, MODEL, Serve, ServedApp, Server, upstream_settings
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
@@ -59,23 +56,10 @@ class Open:
 
 @pytest.fixture
 async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Open]:
-    port = free_port()
-    environ = {
-        "MCP_PORT": str(port),
-        "RUNFLOW_API_URL": upstream.url,
-        "RUNFLOW_CATALOG_URL": f"{upstream.url}/models-catalog.json",
-        "RUNFLOW_SKILL_URL": "",
-    }
-    app = create_app(Config.from_mapping(environ), clock=clock, random=Random(0))
-    runner = Runner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", port))
-    # What the system takes for a client that does not read is inherited by each connection.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    await web.SockSite(runner, listener).start()
-    async with aiohttp.ClientSession() as session:
-        yield Open(Server(app, f"http://127.0.0.1:{port}", session), runner)
-    await runner.cleanup()
+    served = await ServedApp.start(upstream_settings(upstream.url), clock, Random(0), send_buffer=4096)
+    async with served.client() as server:
+        yield Open(server, served.runner)
+    await served.runner.cleanup()
 
 
 @attrs.frozen

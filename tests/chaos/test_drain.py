@@ -17,8 +17,8 @@ from runflow_mcp.clock import SystemClock
 from runflow_mcp.sandbox import RunningSandbox, start
 from tests.eventually import eventually_async
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
-from tests.server_process import NO_RATE_LIMITS, ServerProcess, upstream_settings
-from tests.serving import BOTH, KEY, MODEL, TASKS, modern
+from tests.server_process import NO_RATE_LIMITS, ServerProcess
+from tests.serving import BOTH, KEY, MODEL, TASKS, modern, upstream_settings
 
 pytestmark = pytest.mark.real_time
 

@@ -17,18 +17,16 @@ import attrs
 import orjson
 from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
 from runflow_mcp.sandbox import RunningSandbox, start
 from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT, drain
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
 from tests.scripted_sandbox import Idempotency, Quirks, ScriptedSandbox
 from tests.server_process import NO_RATE_LIMITS
-from tests.serving import BOTH, TASKS, Answer, free_port, modern
+from tests.serving import BOTH, TASKS, Answer, ServedApp, free_port, modern, upstream_settings
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
 #: Seconds. The wait's ceiling, one upstream request, a drain; and what a dispatch may take by the documents.
@@ -42,7 +40,6 @@ SETTINGS = {
     "MCP_SHUTDOWN_GRACE_MS": str(int(GRACE * 1000)),
     "MCP_MAX_WAITS": "6",
     "RUNFLOW_TIMEOUT_MS": str(int(UPSTREAM * 1000)),
-    "RUNFLOW_SKILL_URL": "",
     **NO_RATE_LIMITS,
 }
 INPUTS = ({"prompt": "a lighthouse"}, {"prompt": "a harbour"})
@@ -163,18 +160,10 @@ class World:
         self.upstream = await start(self.sandbox, port=self.upstream_port)
 
     async def _boot(self, number: int, port: int) -> Replica:
-        base = f"http://127.0.0.1:{self.upstream_port}"
-        environ = {
-            "MCP_PORT": str(port),
-            "RUNFLOW_API_URL": base,
-            "RUNFLOW_CATALOG_URL": f"{base}/models-catalog.json",
-            **SETTINGS,
-        }
-        app = create_app(Config.from_mapping(environ), clock=self.clock, random=self.random)
-        runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        return Replica(number, port, app, runner)
+        upstream = upstream_settings(f"http://127.0.0.1:{self.upstream_port}")
+        settings = {"MCP_PORT": str(port), **upstream, **SETTINGS}
+        served = await ServedApp.start(settings, self.clock, self.random, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        return Replica(number, port, served.app, served.runner)
 
     async def _settle(self) -> None:
         """Let everything happen that can happen without the time going on."""

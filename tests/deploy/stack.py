@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.deploy.files import SITE
-from tests.server_process import HOST, ServerProcess, clean_environment, upstream_settings, whole_lines
+from tests.server_process import HOST, ServerProcess, clean_environment, whole_lines
 from tests.services import require
-from tests.serving import free_port
+from tests.serving import free_port, upstream_settings
 
 #: A replica admits this many requests of one address and minute; every test comes from an address of its own.
 PER_ADDRESS = 10
