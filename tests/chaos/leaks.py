@@ -1,6 +1,7 @@
 """Clients that come and go, by the thousand, and what this process holds afterwards."""
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def resident_kilobytes() -> int:
 async def held(server: Server) -> Held:
     """What there still is once everything has had time to end."""
     await server.services.clock.sleep(100)
+    gc.collect()
     return Held(
         tasks=len(asyncio.all_tasks()),
         files=open_files(),
