@@ -1,5 +1,16 @@
 """What every test gets: an event loop on virtual time, a sandbox, and the server in front of it."""
 
+import os
+import sys
+from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # Kept out of the sources, but kept: to compile the server and its packages takes longer than to start it, and
+    # some hundred processes of the tests are started.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping

@@ -8,7 +8,7 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ SETTLE_SECONDS = 0.001
 DEADLOCK_SECONDS = 20.0
 #: The same for what runs in a thread, which has a processor to wait for.
 THREAD_SECONDS = 60.0
+#: How long the loop stands still for what runs in a thread, which is mostly short.
+THREAD_GRACE_SECONDS = 0.05
 #: Background tasks would let a test that waits in vain leap for ever.
 HORIZON_SECONDS = 7 * 86_400.0
 #: Where virtual Unix time starts: 2026-11-23T12:00:00Z.
@@ -88,7 +90,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._settling.skipped
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
-        future = super().run_in_executor(executor or _THREADS, func, *args)
+        running = (executor or _THREADS).submit(func, *args)
+        # What is done at once has been done before anything else happens, however the system schedules threads.
+        wait([running], THREAD_GRACE_SECONDS)
+        future = asyncio.wrap_future(running, loop=self)
         self._settling.threads += 1
         future.add_done_callback(self._thread_ended)
         return future

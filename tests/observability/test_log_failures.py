@@ -135,7 +135,7 @@ async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bou
     before = served.resident()
 
     async def many() -> None:
-        for _ in range(500):
+        for _ in range(250):
             await served.get("/healthz")
 
     await asyncio.gather(*(many() for _ in range(4)))

@@ -1,6 +1,6 @@
 """A server with default settings outlives what strangers send: little memory, prompt probes, other callers served.
 
-The loads are ten times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
+The loads are many times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
 addresses with other keys; ``OVERLOAD_LIMITS=off`` lifts the rate limits, as callers from thousands of addresses would.
 """
 
@@ -18,7 +18,7 @@ import pytest
 
 from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
 from tests.overload.hostile_upstream import HostileUpstream, hostile_upstream
-from tests.overload.loads import LOADS, Load, Strangers, log_lines
+from tests.overload.loads import LOADS, Load, Strangers, log_lines, some_log_lines
 from tests.overload.overloaded_server import OverloadedServer, overloaded_server
 from tests.server_process import NO_RATE_LIMITS
 
@@ -36,11 +36,11 @@ GENERATE: Mapping[str, Any] = {
 #: no more of them than the limits allow.
 CALLS = 30
 
-#: Descriptors for standard error, the one to write to last.
-UNWRITABLE_LOGS: Mapping[str, Callable[[], tuple[int, ...]]] = {
-    "disk full": lambda: (full(),),
-    "no reader": lambda: (without_reader(),),
-    "reader stands still": with_reader_that_stands_still,
+#: Descriptors for standard error, the one to write to last; and a load that such a log cannot hold.
+UNWRITABLE_LOGS: Mapping[str, tuple[Callable[[], tuple[int, ...]], Load]] = {
+    "disk full": (lambda: (full(),), some_log_lines),
+    "no reader": (lambda: (without_reader(),), some_log_lines),
+    "reader stands still": (with_reader_that_stands_still, log_lines),
 }
 
 
@@ -103,15 +103,15 @@ async def test_a_hostile_load_costs_neither_memory_nor_time_nor_other_callers(lo
         pass
 
 
-@pytest.mark.parametrize("descriptors", UNWRITABLE_LOGS.values(), ids=UNWRITABLE_LOGS)
+@pytest.mark.parametrize(("descriptors", "load"), UNWRITABLE_LOGS.values(), ids=UNWRITABLE_LOGS)
 async def test_a_log_that_cannot_be_written_costs_log_lines_and_nothing_else(
-    descriptors: Callable[[], tuple[int, ...]], tmp_path: Path
+    descriptors: Callable[[], tuple[int, ...]], load: Load, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
         opened = descriptors()
         for descriptor in opened:
             stack.callback(os.close, descriptor)
-        async with overload(log_lines, tmp_path, call=GENERATE, stderr=opened[-1]) as met:
+        async with overload(load, tmp_path, call=GENERATE, stderr=opened[-1]) as met:
             assert set(met.statuses) == {200}
             assert met.upstream.dispatches == met.served
             state = await met.server.log_state()
