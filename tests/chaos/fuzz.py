@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from runflow_mcp.sandbox import start
-from tests.chaos.leaks import UNDISTURBED, Held, assert_flat, come_and_go, endless, held
-from tests.chaos.machine import PLAYED, Chaos
+from tests.chaos.leak_check import UNDISTURBED, Held, assert_flat, come_and_go, endless, held
+from tests.chaos.state_machine import PLAYED, Chaos
 from tests.serving import run_server
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 

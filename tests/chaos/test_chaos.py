@@ -7,7 +7,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.chaos.machine import Chaos
+from tests.chaos.state_machine import Chaos
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("CHAOS_EXAMPLES", "40")),

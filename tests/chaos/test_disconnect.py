@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.chaos.leaks import UNDISTURBED, assert_flat, come_and_go, endless, held
+from tests.chaos.leak_check import UNDISTURBED, assert_flat, come_and_go, endless, held
 from tests.methods.seen import polls
 from tests.scripted_sandbox import Action, Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, Serve, Server

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from runflow_mcp.runflow.dispatch.dispatcher import BUDGET
-from tests.chaos.world import INPUTS, ROUNDING, Order, World
+from tests.chaos.chaos_world import INPUTS, ROUNDING, Order, World
 from tests.methods.envelopes import tool_error_of
 from tests.methods.seen import dispatches
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate

@@ -14,8 +14,8 @@ import structlog
 from runflow_mcp.runflow.api.transport import MAX_RESPONSE_BYTES
 from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA
 from runflow_mcp.runflow.runs.outputs import MAX_OUTPUT_URLS
-from tests.chaos.liar import CREATE, ENOUGH, LIST, POLL, Liar, Saying, chunks, lying, response
-from tests.chaos.world import ROUNDING
+from tests.chaos.chaos_world import ROUNDING
+from tests.chaos.lying_upstream import CREATE, ENOUGH, LIST, POLL, Liar, Saying, chunks, lying, response
 from tests.methods.envelopes import run_error_of, tool_error_of
 from tests.serving import BOTH, Server, run_server
 from tests.virtual_time import VirtualClock

@@ -6,7 +6,7 @@ import itertools
 import orjson
 import pytest
 
-from tests.chaos.world import GRACE, Order, World
+from tests.chaos.chaos_world import GRACE, Order, World
 from tests.methods.envelopes import run_error_of
 from tests.methods.seen import dispatches, polls
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runflow_mcp.methods.inflight import PendingAnswer
-from tests.clients.processes import PINS, python_peer, talking
+from tests.clients.peer_programs import PINS, python_peer, talking
 from tests.methods.seen import dispatches
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import KEY, Serve

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.clients.processes import Talk, node_peers, talking
+from tests.clients.peer_programs import Talk, node_peers, talking
 from tests.services import require
 from tests.serving import INPUT, KEY, MODEL, Server
 

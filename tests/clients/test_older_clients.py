@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.processes import PINS, node_peers, python_peer, talking
+from tests.clients.peer_programs import PINS, node_peers, python_peer, talking
 from tests.methods.seen import dispatches
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.services import require

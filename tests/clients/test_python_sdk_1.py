@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
-from tests.clients.processes import PINS, python_peer, talking
+from tests.clients.peer_programs import PINS, python_peer, talking
 from tests.serving import KEY, Server
 
 pytestmark = pytest.mark.real_time

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
-from tests.clients.processes import Talk, node_peers, talking
+from tests.clients.peer_programs import Talk, node_peers, talking
 from tests.eventually import eventually_async
 from tests.methods.catalogs import entry, script
 from tests.scripted_sandbox import ScriptedSandbox

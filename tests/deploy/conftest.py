@@ -10,7 +10,7 @@ import attrs
 import orjson
 import pytest
 
-from tests.deploy.stack import Stack
+from tests.deploy.nginx_stack import Stack
 from tests.serving import BOTH, INPUT, KEY, MODEL, Answer
 
 _sources = (f"127.0.0.{number}" for number in itertools.count(2))

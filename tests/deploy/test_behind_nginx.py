@@ -15,9 +15,9 @@ import pytest
 
 from runflow_mcp import __version__
 from runflow_mcp.settings.config import Config
-from tests.deploy import http2
+from tests.deploy import http2_client
 from tests.deploy.conftest import PING, Client, events, order
-from tests.deploy.stack import PER_ADDRESS, Stack
+from tests.deploy.nginx_stack import PER_ADDRESS, Stack
 from tests.eventually import eventually
 from tests.server_process import HOST
 from tests.serving import BOTH, KEY
@@ -70,7 +70,7 @@ async def test_progress_arrives_while_the_run_goes(client: Client) -> None:
 
 async def test_progress_arrives_while_the_run_goes_over_http2(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "accept": BOTH}
-    answer = http2.post(stack.https, headers, orjson.dumps(order()), context=stack.tls(), source="127.0.1.1")
+    answer = http2_client.post(stack.https, headers, orjson.dumps(order()), context=stack.tls(), source="127.0.1.1")
     arrived = [(time.monotonic(), piece) async for piece in answer]
     assert b"notifications/progress" in arrived[0][1]
     assert b'"status":"succeeded"' in b"".join(piece for _, piece in arrived)

@@ -15,8 +15,8 @@ from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import HEALTHZ
-from tests.deploy.files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
-from tests.deploy.stack import site_in
+from tests.deploy.deploy_files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
+from tests.deploy.nginx_stack import site_in
 from tests.services import require
 from tests.serving import free_port
 

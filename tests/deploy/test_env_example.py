@@ -6,7 +6,7 @@
 import dotenv
 
 from runflow_mcp.settings.config import Config
-from tests.deploy.files import DEPLOY, assignments
+from tests.deploy.deploy_files import DEPLOY, assignments
 
 FILE = DEPLOY / "env.example"
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.deploy.conftest import PING, Client, events, order
-from tests.deploy.stack import Stack
+from tests.deploy.nginx_stack import Stack
 from tests.eventually import eventually
 from tests.server_process import HOST, ServerProcess
 from tests.serving import KEY

@@ -16,7 +16,7 @@ import pytest
 from runflow_mcp.web.client_address import client_address
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
 from tests.deploy.conftest import PING, Client, call, events, order
-from tests.deploy.stack import Stack
+from tests.deploy.nginx_stack import Stack
 from tests.eventually import eventually
 from tests.server_process import HOST
 from tests.serving import INPUT

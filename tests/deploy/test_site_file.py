@@ -11,7 +11,7 @@ from runflow_mcp.web.connection import HEAD_TIMEOUT, KEEPALIVE_TIMEOUT
 from runflow_mcp.web.health import READYZ
 from runflow_mcp.web.middlewares.body import BODY_TIMEOUT
 from runflow_mcp.web.reply import KEEPALIVE
-from tests.deploy.files import SITE, Directive, read_nginx, seconds, size
+from tests.deploy.deploy_files import SITE, Directive, read_nginx, seconds, size
 
 DEFAULTS = Config()
 

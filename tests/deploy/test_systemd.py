@@ -12,7 +12,7 @@ from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTING
-from tests.deploy.files import DEPLOY, assignments, seconds, size
+from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
 PORT = "8080"

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from tests.eventually import PATIENCE
-from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
+from tests.observability.unwritable_logs import full, with_reader_that_stands_still, without_reader
 from tests.server_process import NO_RATE_LIMITS, SERVE, ServerProcess
 from tests.serving import INPUT, KEY, MODEL
 

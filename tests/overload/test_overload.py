@@ -16,9 +16,9 @@ import aiohttp
 import attrs
 import pytest
 
-from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
+from tests.observability.unwritable_logs import full, with_reader_that_stands_still, without_reader
+from tests.overload.hostile_loads import LOADS, Load, Strangers, log_lines, some_log_lines
 from tests.overload.hostile_upstream import HostileUpstream, hostile_upstream
-from tests.overload.loads import LOADS, Load, Strangers, log_lines, some_log_lines
 from tests.overload.overloaded_server import OverloadedServer, overloaded_server
 from tests.server_process import NO_RATE_LIMITS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 
-from tests.clients.processes import python_peer
+from tests.clients.peer_programs import python_peer
 from tests.setup.machine import LISTS, ROOT, Index, Machine
 from tests.setup.pins import read_list
 

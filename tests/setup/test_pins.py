@@ -12,7 +12,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.clients.processes import python_peer
+from tests.clients.peer_programs import python_peer
 from tests.setup.pins import Metadata, Pin, environments, missing, read_list
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.deploy.files import SITE
+from tests.deploy.deploy_files import SITE
 from tests.server_process import HOST, ServerProcess, clean_environment, whole_lines
 from tests.services import require
 from tests.serving import free_port, upstream_settings

@@ -10,7 +10,7 @@ from runflow_mcp.methods.prompts import reject_cursor
 from runflow_mcp.methods.router import Handler
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.revisions import with_cache_hints
-from tests.conformance.interviews import Answers, Interview, elicit
+from tests.conformance.fixture_input_requests import Answers, Interview, elicit
 
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 AUDIO = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="

@@ -9,7 +9,7 @@ import aiohttp
 import attrs
 import orjson
 
-from tests.chaos.world import open_files
+from tests.chaos.chaos_world import open_files
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.server_process import NO_RATE_LIMITS
 from tests.serving import BOTH, KEY, Server

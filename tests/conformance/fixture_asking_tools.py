@@ -10,9 +10,9 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import Era
-from tests.conformance.documents import text
-from tests.conformance.interviews import ROOTS, Answers, Interview, elicit, sample
-from tests.conformance.tools import tool
+from tests.conformance.fixture_documents import text
+from tests.conformance.fixture_input_requests import ROOTS, Answers, Interview, elicit, sample
+from tests.conformance.fixture_tools import tool
 
 #: The params of the request that is being answered: a tool of the product sees its arguments alone.
 PARAMS: ContextVar[JSONObject] = ContextVar("params")

@@ -8,10 +8,10 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import TASKS, require_extension
-from tests.conformance.asking import NAME, asks
-from tests.conformance.documents import text
-from tests.conformance.interviews import Answers, Interview
-from tests.conformance.tools import strings, tool
+from tests.conformance.fixture_asking_tools import NAME, asks
+from tests.conformance.fixture_documents import text
+from tests.conformance.fixture_input_requests import Answers, Interview
+from tests.conformance.fixture_tools import strings, tool
 
 _SECONDS: JSONObject = {
     "type": "object",

@@ -11,8 +11,8 @@ from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.progress import METHOD
 from runflow_mcp.protocol.revisions import META_CAPABILITIES, META_VERSION, Era, RoutingHeaders, classify
-from tests.conformance.documents import PNG, WAV, embedded, text
-from tests.conformance.interviews import lacks
+from tests.conformance.fixture_documents import PNG, WAV, embedded, text
+from tests.conformance.fixture_input_requests import lacks
 
 #: The headers of the request that is being answered, which no tool of the product ever sees.
 HEADERS: ContextVar[CIMultiDictProxy[str]] = ContextVar("headers")

@@ -9,8 +9,8 @@ import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.chaos import scripts
-from tests.chaos.world import BUDGET, INPUTS, ROUNDING, Order, World
+from tests.chaos import random_failures
+from tests.chaos.chaos_world import BUDGET, INPUTS, ROUNDING, Order, World
 from tests.scripted_sandbox import Action, Idempotency, Quirks, Respond, Route
 
 KEYS = ("rf_live_alice", "rf_live_bob")
@@ -129,9 +129,9 @@ class Chaos(RuleBasedStateMachine):
     def call_into_trouble(self, number: int, mode: str, data: st.DataObject, *, own: bool) -> None:
         """A call under a new client_ref whose dispatch meets up to three faults, and its look-ups some more."""
         self.fresh += 1
-        create = scripts.for_create_without_idempotency if self.forgetful else scripts.for_create
+        create = random_failures.for_create_without_idempotency if self.forgetful else random_failures.for_create
         script = data.draw(st.lists(create, min_size=1, max_size=3), "faults of the dispatch")
-        look_ups = scripts.for_reading if self.forgetful else scripts.for_look_ups
+        look_ups = random_failures.for_reading if self.forgetful else random_failures.for_look_ups
         blind = data.draw(st.lists(look_ups, max_size=3), "faults of the look-ups")
         refs = [f"trouble-{self.fresh}", f"Trouble-{self.fresh}/" + "x" * 70]
         ref = data.draw(st.sampled_from(refs), "client_ref") if own else None
@@ -170,13 +170,13 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(data=st.data(), times=st.integers(1, 6))
     def fault_of_the_polls(self, data: st.DataObject, times: int) -> None:
-        action = data.draw(scripts.for_polls, "action")
+        action = data.draw(random_failures.for_polls, "action")
         self.world.sandbox.script.add(Route.GET_RUN, action, times)
 
     @precondition(lambda self: not self.forgetful)
     @rule(data=st.data(), dispatches=st.booleans(), times=st.integers(1, 4))
     def fault_for_whoever_comes(self, data: st.DataObject, times: int, *, dispatches: bool) -> None:
-        action = data.draw(scripts.for_create if dispatches else scripts.for_look_ups, "action")
+        action = data.draw(random_failures.for_create if dispatches else random_failures.for_look_ups, "action")
         self.world.sandbox.script.add(Route.CREATE if dispatches else Route.LIST_RUNS, action, times)
 
     @precondition(lambda self: self.pending())
