@@ -421,7 +421,7 @@ class World:
         assert names["dispatch"] == 0
         seen = len(self.sandbox.requests)
         self.advance(30.0)
-        new = [one for one in list(self.sandbox.requests)[seen:] if one.path.startswith("/v1/")]
+        new = [request for request in list(self.sandbox.requests)[seen:] if request.path.startswith("/v1/")]
         assert not new, "somebody still polls"
 
     def _resume_all(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.chaos.state_machine import Chaos
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("CHAOS_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("CHAOS_EXAMPLES", "30")),
     stateful_step_count=25,
     derandomize=True,
     database=None,

@@ -57,9 +57,9 @@ class TestBeforeARunThatDoesNotEnd:
         self, serve: Serve, sandbox: ScriptedSandbox
     ) -> None:
         server = await serve(**UNDISTURBED)
-        await come_and_go(server, sandbox, 90)
+        await come_and_go(server, sandbox, 60)
         before = await held(server)
-        await come_and_go(server, sandbox, 300, first=90)
+        await come_and_go(server, sandbox, 200, first=60)
         after = await held(server)
         assert_flat(before, after)
         assert len(sandbox.runs) == 1

@@ -71,7 +71,7 @@ class Raw:
             if frame != ": keepalive":
                 assert frame.startswith("event: message\ndata: "), frame
                 messages.append(orjson.loads(frame.removeprefix("event: message\ndata: ")))
-        finals = [one for one in messages if "id" in one]
+        finals = [message for message in messages if "id" in message]
         assert finals == messages[-1:], "the answer is not the last, or not the only one"
         return finals[0]
 

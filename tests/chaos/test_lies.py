@@ -220,7 +220,7 @@ async def test_an_odd_run_is_told_as_far_as_it_can_be_read(before: Before, odd: 
     if ends == "succeeded":
         assert answer.structured["status"] == "succeeded"
         assert answer.structured["run_id"] == "run-1"
-        assert all(one["url"].startswith("https://") for one in answer.structured["outputs"])
+        assert all(output["url"].startswith("https://") for output in answer.structured["outputs"])
         assert len(answer.structured["outputs"]) <= MAX_OUTPUT_URLS
     else:
         assert run_error_of(answer, ends)["details"]["run_id"] == "run-1"

@@ -65,7 +65,7 @@ async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, s
     waiting = asyncio.create_task(server.generate(SLOW))
     await server.services.clock.sleep(80)
     waiting.cancel()
-    times = [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
+    times = [poll.at - dispatches(sandbox)[0].at for poll in polls(sandbox)]
     gaps = [following - one for one, following in itertools.pairwise(times)]
     assert gaps[2] > gaps[1] > gaps[0]
     assert all(gap <= 5.0 for gap in gaps[4:])
@@ -101,7 +101,7 @@ async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sand
     await server.services.clock.sleep(100)
     for call in calls:
         call.cancel()
-    late = sorted(one.at for one in polls(sandbox) if one.at > 20)
+    late = sorted(poll.at for poll in polls(sandbox) if poll.at > 20)
     assert len(late) > 20
     assert len({round(at, 2) for at in late}) > 0.8 * len(late)
 

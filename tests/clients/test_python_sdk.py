@@ -25,12 +25,14 @@ pytestmark = pytest.mark.real_time
 
 #: ``legacy`` begins with ``initialize``; ``auto`` asks for a later revision first and falls back.
 MODES = ("auto", "legacy")
-NEWEST_COMMON = max({*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & {str(one) for one in Revision})
+NEWEST_COMMON = max(
+    {*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & {str(revision) for revision in Revision}
+)
 
 
 @asynccontextmanager
 async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto") -> AsyncIterator[Client]:
-    """A client of a server, or of whatever is at a URL."""
+    """A client of a server, or of the URL of one."""
     url = server if isinstance(server, str) else server.url
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
         transport = streamable_http_client(url, http_client=http)
@@ -39,7 +41,7 @@ async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto")
 
 
 @pytest.mark.parametrize(("mode", "revision"), [("auto", NEWEST_COMMON), ("legacy", LATEST_LEGACY)])
-async def test_connecting(server: Server, mode: str, revision: str) -> None:
+async def test_a_client_connects_at_the_newest_common_revision(server: Server, mode: str, revision: str) -> None:
     async with connected(server, mode=mode) as client:
         assert client.server_info is not None
         assert client.server_info.name == "Runflow"
@@ -48,7 +50,7 @@ async def test_connecting(server: Server, mode: str, revision: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_what_there_is(server: Server, mode: str) -> None:
+async def test_a_client_lists_tools_and_prompts(server: Server, mode: str) -> None:
     async with connected(server, mode=mode) as client:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == ["generate", "list_models"]
@@ -59,7 +61,7 @@ async def test_what_there_is(server: Server, mode: str) -> None:
         assert found.structured_content["total"] == len(prompts)
 
 
-async def test_a_prompt_and_the_values_of_its_arguments(server: Server) -> None:
+async def test_a_prompt_is_filled_in_and_its_arguments_are_completed(server: Server) -> None:
     async with connected(server) as client:
         prompt = await client.get_prompt("object-removal-prompt", {"image_url": "https://example.com/a.png"})
         content = prompt.messages[0].content
@@ -71,23 +73,23 @@ async def test_a_prompt_and_the_values_of_its_arguments(server: Server) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_run_with_progress(server: Server, mode: str) -> None:
-    told: list[tuple[float, float | None, str | None]] = []
+async def test_a_run_reports_progress_and_returns_its_result(server: Server, mode: str) -> None:
+    progress_seen: list[tuple[float, float | None, str | None]] = []
 
     async def callback(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total, message))
+        progress_seen.append((progress, total, message))
 
     async with connected(server, mode=mode) as client:
         result = await client.call_tool("generate", {"model": MODEL, "input": INPUT}, progress_callback=callback)
     assert not result.is_error
     assert result.structured_content is not None
-    [link] = [one for one in result.content if isinstance(one, ResourceLink)]
+    [link] = [block for block in result.content if isinstance(block, ResourceLink)]
     assert result.structured_content["outputs"] == [{"url": str(link.uri), "mime_type": "image/png"}]
-    values = [value for value, _, _ in told]
+    values = [value for value, _, _ in progress_seen]
     assert len(values) > 1
     assert values == sorted(set(values))
-    assert told[-1][1] == values[-1]
-    assert (told[-1][2] or "").startswith("succeeded, 3 of 3 steps")
+    assert progress_seen[-1][1] == values[-1]
+    assert (progress_seen[-1][2] or "").startswith("succeeded, 3 of 3 steps")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -103,14 +105,14 @@ async def test_an_error_keeps_its_envelope(server: Server, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_refused_key_is_shown_with_what_to_do(server: Server, mode: str) -> None:
+async def test_a_rejected_key_is_shown_with_the_remedy(server: Server, mode: str) -> None:
     refusal = pytest.RaisesExc(MCPError, match="it starts with rf_live_")
     with pytest.RaisesGroup(refusal, flatten_subgroups=True):
         async with connected(server, key="rf_svc_sandbox", mode=mode):
             pass
 
 
-async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
+async def test_a_call_that_times_out_at_the_client_ends_its_wait(server: Server) -> None:
     """In the modern era the client closes the stream, which is how it cancels."""
     async with connected(server) as client:
         calling = asyncio.create_task(
@@ -123,7 +125,7 @@ async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
         assert (await client.list_tools()).tools
 
 
-async def test_listening_for_changed_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_client_that_listens_learns_of_changed_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="5000")
     async with (
         connected(server) as client,
@@ -146,7 +148,7 @@ async def test_a_stop_ends_listening_gracefully(server: Server) -> None:
             server.services.subscriptions.drain()
             async with asyncio.timeout(5):
                 assert [event async for event in subscription] == []
-        # What comes after that is acknowledged and ended in one go.
+        # A later subscription is acknowledged and ended at once.
         async with client.listen(prompts_list_changed=True) as late, asyncio.timeout(5):
             assert [event async for event in late] == []
 

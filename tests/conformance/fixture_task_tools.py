@@ -1,6 +1,6 @@
-"""The suite's jobs, as real runs of the simulated Runflow.
+"""The suite's long-running tools, as real runs of the simulated Runflow.
 
-So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, and not a second implementation.
+So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, not a second implementation.
 """
 
 from runflow_mcp.json_types import JSON, JSONObject

@@ -27,7 +27,7 @@ AT_ONCE = 2
 
 @attrs.frozen
 class Run:
-    """One invocation of the suite. ``scenarios``: how many it must be, so that none gets lost unseen."""
+    """One invocation of the suite. ``scenarios``: how many it must be, so that none is lost unnoticed."""
 
     revision: str
     server: tuple[str, ...]
@@ -60,7 +60,7 @@ RUNS = [
 
 @attrs.frozen
 class Report:
-    """What came out of one run; ``errors`` are about the run itself."""
+    """What came out of one run; ``errors`` are those of the run itself."""
 
     run: Run
     checks: list[Check]
@@ -73,15 +73,15 @@ def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
     checks = read_checks(results)
     verdict = judge(checks, run.reasons)
     errors = []
-    said = ended.scenarios
-    if len(said) != run.scenarios:
-        errors.append(f"the suite ran {len(said)} scenarios, not {run.scenarios}")
-    for scenario, (passed, failed) in said.items():
+    reported = ended.scenarios
+    if len(reported) != run.scenarios:
+        errors.append(f"the suite ran {len(reported)} scenarios, not {run.scenarios}")
+    for scenario, (passed, failed) in reported.items():
         statuses = Counter(check.status for check in checks if check.scenario == scenario)
         if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
-            errors.append(f"{scenario}: the suite says {passed} passed, {failed} failed; its checks say otherwise")
+            errors.append(f"{scenario}: the suite reports {passed} passed, {failed} failed; its checks differ")
     if errors or (ended.code and not verdict.unexpected and not verdict.stale):
-        errors.append("\n".join([f"the suite ended with {ended.code} and said:", *ended.output.splitlines()[-20:]]))
+        errors.append("\n".join([f"the suite ended with {ended.code} and printed:", *ended.output.splitlines()[-20:]]))
     return Report(run, checks, verdict, errors, seconds)
 
 
@@ -126,14 +126,14 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
             folder.mkdir()
             servers[module] = await stack.enter_async_context(run_server(module, folder))
 
-        async def one(number: int, run: Run) -> Report:
+        async def play(number: int, run: Run) -> Report:
             async with gate:
                 started = time.monotonic()
                 results = work / f"run-{number}"
                 ended = await suite.run(servers[run.server].url, run.selection, run.baseline, results)
                 return _report(run, ended, results, time.monotonic() - started)
 
-        reports = await asyncio.gather(*(one(number, run) for number, run in enumerate(RUNS)))
+        reports = await asyncio.gather(*(play(number, run) for number, run in enumerate(RUNS)))
     verdicts = {(report.run.revision, report.run.server): report.verdict for report in reports}
     for report in reports:
         report.errors.extend(servers[report.run.server].errors)
@@ -142,6 +142,10 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
             for entry in unkept(report.run.reasons, verdicts[report.run.revision, FIXTURES])
         )
     return sorted(reports, key=lambda report: report.run.name)
+
+
+def failures(report: Report) -> tuple[Sized, Sized, Sized]:
+    return report.verdict.unexpected, report.verdict.stale, report.errors
 
 
 def main() -> int:
@@ -156,9 +160,9 @@ def main() -> int:
     for report in reports:
         _print(report)
     passed = sum(len(report.verdict.passed) for report in reports)
-    known = sum(len(report.verdict.expected) for report in reports)
-    failed = sum(len(found) for one in reports for found in (one.verdict.unexpected, one.verdict.stale, one.errors))
-    _say(f"\n{known} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
+    expected = sum(len(report.verdict.expected) for report in reports)
+    failed = sum(len(found) for report in reports for found in failures(report))
+    _say(f"\n{expected} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
     _say(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -1,4 +1,4 @@
-"""What an operator runs, on loopback: the sandbox in place of Runflow, two replicas, and nginx with the real site file.
+"""A deployment on loopback: the sandbox in place of Runflow, two replicas, and nginx with the real site file.
 
 All are processes of their own. The site file is changed in its addresses and paths alone, and every change must hit.
 """
@@ -29,7 +29,7 @@ from tests.serving import free_port, upstream_settings
 PER_ADDRESS = 10
 #: Runs take 1 to 1.5 s, so that the first poll, after 2 s, finds them ended.
 SPEED = 4
-#: What the site file calls its certificate and key.
+#: The names of the certificate and key in the site file.
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
 

@@ -1,4 +1,4 @@
-"""Replicas that die, behind a real nginx: what was sent is not sent again, and what was started is found again."""
+"""Replicas that die behind a real nginx: no request is sent twice, and a run that was started is found again."""
 
 import asyncio
 import signal
@@ -19,18 +19,18 @@ pytestmark = pytest.mark.real_time
 REF = "survives-its-replica"
 
 
-def restart(replica: ServerProcess) -> None:
-    replica.kill()
+def start(replica: ServerProcess) -> None:
     replica.start()
     replica.wait_until_ready()
 
 
 @pytest.fixture
 def whole(stack: Stack) -> Iterator[Stack]:
-    """The stack, with every replica back in its place afterwards."""
+    """The stack; replicas that a test stopped are started again afterwards."""
     yield stack
     for replica in stack.replicas:
-        restart(replica)
+        if replica.exit_code is not None:
+            start(replica)
     eventually(stack.serves, "nginx has found the replicas again")
 
 
@@ -44,7 +44,7 @@ async def test_a_run_outlives_its_replica_and_is_billed_once(whole: Stack, clien
         first.stop(signal.SIGKILL)
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    restart(second)
+    start(second)
     answer = await client.post(order(client_ref=REF))
     assert answer.structured["status"] == "succeeded"
     runs = f"{whole.sandbox.origin}/v1/runs"
@@ -54,7 +54,7 @@ async def test_a_run_outlives_its_replica_and_is_billed_once(whole: Stack, clien
     assert answer.structured["run_id"] == run["id"]
 
 
-async def test_a_post_that_was_sent_is_sent_to_no_other_replica(whole: Stack, client: Client) -> None:
+async def test_a_post_that_one_replica_received_is_not_repeated_at_another(whole: Stack, client: Client) -> None:
     received = 0
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,7 +73,7 @@ async def test_a_post_that_was_sent_is_sent_to_no_other_replica(whole: Stack, cl
     assert (answer.status, received) == (502, 1)
 
 
-async def test_without_any_replica_nginx_says_so_in_json_and_recovers_at_once(whole: Stack, client: Client) -> None:
+async def test_without_any_replica_nginx_answers_502_in_json_and_recovers_at_once(whole: Stack, client: Client) -> None:
     for replica in whole.replicas:
         replica.stop()
     answer = await client.post(PING)
@@ -87,5 +87,5 @@ async def test_without_any_replica_nginx_says_so_in_json_and_recovers_at_once(wh
         "request_id": answer.headers["X-Request-Id"],
         "retry_after_seconds": 5,
     }
-    restart(whole.replicas[1])
+    start(whole.replicas[1])
     eventually(whole.serves, "one replica is enough, and is found within seconds")

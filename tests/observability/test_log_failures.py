@@ -1,4 +1,4 @@
-"""A real server whose log cannot be written: every request is answered as ever, and the probe tells what is lost."""
+"""A real server whose log cannot be written: every request is answered, and the readiness probe reports the lost lines."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ PROMPT = 2.0
 
 
 @attrs.frozen
-class Served:
+class ServerWithLog:
     """A server with an odd log, and what a client does with it."""
 
     process: ServerProcess
@@ -53,7 +53,7 @@ class Served:
         return (await self.get("/readyz"))["log"]
 
     async def works(self, *, wait: bool = False) -> None:
-        """The promise: probes, the handshake and a run are answered, and promptly."""
+        """Check that probes, the handshake and a run are answered promptly."""
         for _ in range(3):
             assert (await self.get("/healthz"))["status"] == "ok"
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
@@ -82,7 +82,7 @@ class Served:
         return time.monotonic() - began
 
 
-Start = Callable[..., Awaitable[Served]]
+Start = Callable[..., Awaitable[ServerWithLog]]
 
 
 def close_all(descriptors: Iterable[int]) -> None:
@@ -96,7 +96,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def serve(*, stderr: int | None, stdout: int | None = subprocess.DEVNULL, **settings: str) -> Served:
+        async def serve(
+            *, stderr: int | None, stdout: int | None = subprocess.DEVNULL, **settings: str
+        ) -> ServerWithLog:
             closed = [number for number, descriptor in ((1, stdout), (2, stderr)) if descriptor is None]
             process = ServerProcess.of(
                 tmp_path,
@@ -109,7 +111,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             )
             stack.enter_context(process)
             process.wait_until_ready()
-            return Served(process, session)
+            return ServerWithLog(process, session)
 
         yield serve
 
@@ -127,7 +129,7 @@ async def test_a_log_that_cannot_be_written_fails_no_request(
     assert served.stop() < 3.0
 
 
-async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
+async def test_a_blocked_reader_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
     reader, writer = with_reader_that_stands_still()
     served = await start(stderr=writer, stdout=writer)
     os.close(writer)
@@ -147,7 +149,7 @@ async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bou
     os.close(reader)
 
 
-async def test_once_there_is_a_reader_again_the_log_goes_on_and_tells_what_is_missing(
+async def test_with_a_reader_again_the_log_continues_and_reports_the_lines_that_are_missing(
     start: Start, tmp_path: Path
 ) -> None:
     name = tmp_path / "fifo"
@@ -206,7 +208,7 @@ def test_a_command_whose_output_cannot_be_written_ends_without_a_traceback(
     assert done.returncode == 1
 
 
-def test_a_refusal_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
+def test_a_settings_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
     descriptor = full()
     done = subprocess.run(
         [sys.executable, "-m", "runflow_mcp", "serve"],

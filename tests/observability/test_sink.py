@@ -1,4 +1,4 @@
-"""The log's queue and its writer, against files, full disks and pipes as the system has them."""
+"""The log's queue and its writer, against real files, full disks and pipes."""
 
 import os
 import threading
@@ -89,7 +89,7 @@ def test_lines_of_many_threads_are_whole(tmp_path: Path) -> None:
         assert [number for written_by, number in pairs if written_by == thread] == list(range(500))
 
 
-def test_a_reader_that_stands_still_blocks_nobody_and_nothing_grows_beyond_the_bounds(pipe: Pipe) -> None:
+def test_a_blocked_reader_blocks_no_caller_and_the_queue_stays_within_its_bounds(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         began = time.monotonic()
         for line in lines(0, 3 * MAX_LINES):
@@ -112,7 +112,7 @@ def test_large_lines_are_bounded_by_their_bytes(pipe: Pipe) -> None:
         pipe[0].close()
 
 
-def test_a_reader_that_goes_on_gets_every_line_that_was_kept_and_how_many_were_not(pipe: Pipe) -> None:
+def test_a_reader_that_continues_gets_every_kept_line_and_the_count_of_the_others(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         for line in lines(0, 10_000):  # more than the pipe holds
             sink.write(line)
@@ -131,7 +131,7 @@ def test_a_reader_that_goes_on_gets_every_line_that_was_kept_and_how_many_were_n
         assert sink.state() == {"state": "ok", "dropped": dropped, "queued": 0}
 
 
-def test_a_reader_that_stands_still_is_failing_before_anything_is_lost(pipe: Pipe) -> None:
+def test_a_blocked_reader_is_reported_as_failing_before_a_line_is_lost(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         for line in lines(0, 10_000):
             sink.write(line)
@@ -224,7 +224,7 @@ def test_a_descriptor_that_is_closed_and_given_to_something_else_gets_no_log_lin
     assert (tmp_path / "other").read_bytes() == b""
 
 
-def test_a_close_waits_no_longer_than_it_is_told_to(pipe: Pipe) -> None:
+def test_a_close_waits_at_most_its_timeout(pipe: Pipe) -> None:
     sink = Sink(pipe[1].fileno())
     for line in lines(0, 20_000):
         sink.write(line)

@@ -1,6 +1,6 @@
-"""A server process under a hostile load, what it weighs, and how long it keeps a health probe waiting.
+"""A server process under a hostile load, its memory, and how long a health probe waits for it.
 
-Not a test module. The figures come from the kernel: peak resident memory is ``VmHWM``. A probe's delay counts only as
+The figures come from the kernel: peak resident memory is ``VmHWM``. A probe's delay counts only as
 far as the server itself was computing meanwhile, so that a busy machine does not read as a busy server.
 """
 

@@ -1,4 +1,4 @@
-"""A server with default settings outlives what strangers send: little memory, prompt probes, other callers served.
+"""A server with default settings survives hostile loads: little memory, prompt probes, other callers served.
 
 The loads are many times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
 addresses with other keys; ``OVERLOAD_LIMITS=off`` lifts the rate limits, as callers from thousands of addresses would.
@@ -56,7 +56,7 @@ async def repeated(load: Load, port: int) -> list[int]:
 
 
 async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], loading: asyncio.Task[Any]) -> int:
-    """Make ``CALLS`` calls, and more while the load goes on, each of which must succeed; how many it were."""
+    """Make ``CALLS`` calls, and more while the load goes on, each of which must succeed; the number of calls."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     headers = {"Authorization": "Bearer rf_live_customer"}
     served = 0
@@ -73,7 +73,7 @@ async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], 
 
 @attrs.frozen
 class Overload:
-    """What a load met: the server, its upstream, how many calls of another caller's succeeded, the load's statuses."""
+    """The outcome of a load: the server, its upstream, how many calls of another caller's succeeded, the load's statuses."""
 
     server: OverloadedServer
     upstream: HostileUpstream
