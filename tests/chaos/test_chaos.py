@@ -1,6 +1,6 @@
-"""Clients, faults, drains and kills in any order, and what must hold whatever happens.
+"""Clients, upstream errors, drains and kills in random order, and the invariants that hold throughout.
 
-Bounded and always the same here; ``make fuzz`` plays it for long and differently each time.
+A bounded, fixed selection; ``make fuzz`` plays many new scenarios.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A process that is told to stop, with its hands full: every client gets a whole answer within the grace time."""
+"""A process that is stopped under load: every client gets a complete answer within the grace time."""
 
 import asyncio
 import re
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.real_time
 
 SLOW = "sandbox/slow"
 GRACE = 1.5
-#: Seconds that a process may take to end "at once" on a busy machine; its waits would have lasted for a minute.
+#: Seconds in which a process ends "at once" on a busy machine; its waits would have lasted for a minute.
 SOON = 10.0
 
 
 @attrs.frozen
-class Raw:
-    """What came over a connection until the server closed it, as it came."""
+class RawAnswer:
+    """The bytes of a connection until the server closed it."""
 
     data: bytes
 
@@ -55,12 +55,12 @@ class Raw:
             body += rest[:count]
             rest = rest[count + 2 :]
             if count == 0:
-                assert rest == b"", "something comes after the end"
+                assert rest == b"", "there are bytes after the last chunk"
                 return body
 
     @property
     def message(self) -> Any:
-        """The one final response in it, after nothing but whole frames."""
+        """The final response, the only one, after complete frames."""
         body = self.body
         if b"text/event-stream" not in self.head:
             return orjson.loads(body)
@@ -72,7 +72,7 @@ class Raw:
                 assert frame.startswith("event: message\ndata: "), frame
                 messages.append(orjson.loads(frame.removeprefix("event: message\ndata: ")))
         finals = [message for message in messages if "id" in message]
-        assert finals == messages[-1:], "the answer is not the last, or not the only one"
+        assert finals == messages[-1:], "the response is not the last message, or not the only one"
         return finals[0]
 
     @property
@@ -129,7 +129,7 @@ async def call(
     accept: str | None = BOTH,
     body: Any = None,
     headers: Any = None,
-) -> Raw:
+) -> RawAnswer:
     """Send a call on a connection of its own and read all that comes until its end."""
     params = {"name": "generate", "arguments": {"input": {"prompt": "x"}, **arguments}}
     params |= {"_meta": {"progressToken": 1}}
@@ -138,7 +138,7 @@ async def call(
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request(server, data, **lines))
     try:
-        return Raw(await reader.read())
+        return RawAnswer(await reader.read())
     finally:
         writer.close()
 
@@ -160,7 +160,7 @@ async def created(sandbox: ScriptedSandbox, count: int) -> None:
 async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
     run: Run, sandbox: ScriptedSandbox
 ) -> None:
-    """Although one client more does not read what it asked for."""
+    """Although one more client does not read its answers."""
     server = await run()
     calls = [
         asyncio.create_task(
@@ -169,9 +169,9 @@ async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
         for number in range(200)
     ]
     await created(sandbox, 200)
-    deaf = await asyncio.open_connection("127.0.0.1", server.port)
+    unread = await asyncio.open_connection("127.0.0.1", server.port)
     # Thousands of answers fill every buffer on the way.
-    deaf[1].write(request(server, orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})) * 2000)
+    unread[1].write(request(server, orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})) * 2000)
     await asyncio.sleep(0.5)
     began = time.monotonic()
     server.send_signal()
@@ -179,7 +179,7 @@ async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
     assert time.monotonic() - began < GRACE + 0.5
     assert await ended(server) == 0
     assert time.monotonic() - began < GRACE + 2.5
-    deaf[1].transport.abort()
+    unread[1].transport.abort()
     by_ref = {run.request.client_ref: run.id for run in sandbox.runs}
     for number, answer in enumerate(answers):
         error = answer.error
@@ -189,7 +189,7 @@ async def test_two_hundred_waiting_calls_are_all_answered_within_the_grace_time(
         assert error["details"]["run"]["id"] == by_ref[f"call-{number}"]
 
 
-async def test_while_it_drains_results_arrive_and_probes_and_short_calls_are_answered(
+async def test_a_draining_server_returns_results_and_answers_probes_and_short_calls(
     run: Run, sandbox: ScriptedSandbox
 ) -> None:
     server = await run(MCP_SHUTDOWN_GRACE_MS="4000")
@@ -219,12 +219,12 @@ async def test_while_it_drains_results_arrive_and_probes_and_short_calls_are_ans
 async def test_a_dispatch_under_way_ends_within_the_grace_time_or_names_its_client_ref(
     run: Run, sandbox: ScriptedSandbox
 ) -> None:
-    """Also where nobody waits: the client_ref is minted, and without an answer nobody could ever find the run."""
+    """Also where nobody waits: without an answer, nobody could find a run whose client_ref the server made."""
     server = await run(MCP_SHUTDOWN_GRACE_MS="2000")
     order = {"name": "generate", "arguments": {"model": "sandbox/inline", "input": {}}}
     body, headers = modern("tools/call", order, extensions=(TASKS,))
 
-    def every_kind() -> list[asyncio.Task[Raw]]:
+    def every_kind() -> list[asyncio.Task[RawAnswer]]:
         return [
             asyncio.create_task(call(server, {"model": SLOW})),
             asyncio.create_task(call(server, {"model": SLOW}, accept=None)),
@@ -266,7 +266,7 @@ async def test_a_second_signal_stops_at_once(run: Run, sandbox: ScriptedSandbox)
     await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_signals_without_end_still_end_in_zero(run: Run) -> None:
+async def test_endless_signals_still_end_with_exit_code_zero(run: Run) -> None:
     """Also while the interpreter is being torn down."""
     server = await run()
     while server.exit_code is None:
@@ -276,7 +276,7 @@ async def test_signals_without_end_still_end_in_zero(run: Run) -> None:
     assert server.exit_code == 0
 
 
-async def test_of_answers_that_were_asked_for_all_at_once_none_is_cut_in_half(run: Run) -> None:
+async def test_no_pipelined_answer_is_cut_in_half(run: Run) -> None:
     server = await run(MCP_SHUTDOWN_GRACE_MS="10000")
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     params = {"name": "list_models", "arguments": {"limit": 200}}
@@ -299,8 +299,8 @@ async def test_of_answers_that_were_asked_for_all_at_once_none_is_cut_in_half(ru
     assert whole > 10
 
 
-async def test_after_a_kill_another_replica_finds_the_runs_and_goes_on(run: Run, sandbox: ScriptedSandbox) -> None:
-    server, other = await asyncio.gather(run(), run())
+async def test_after_a_kill_another_replica_finds_the_runs_and_continues(run: Run, sandbox: ScriptedSandbox) -> None:
+    server, replacement = await asyncio.gather(run(), run())
     cut = [asyncio.create_task(call(server, {"model": "sandbox/inline", "client_ref": "waiting"}))]
     await created(sandbox, 1)
     sandbox.script.add(Route.CREATE, Hang(10, created=True))
@@ -312,7 +312,7 @@ async def test_after_a_kill_another_replica_finds_the_runs_and_goes_on(run: Run,
         _ = cut[0].result().message
     await asyncio.sleep(1)  # the runs end meanwhile
     for ref in ("waiting", "dispatching"):
-        again = await call(other, {"model": "sandbox/inline", "client_ref": ref})
+        again = await call(replacement, {"model": "sandbox/inline", "client_ref": ref})
         result = again.message["result"]["structuredContent"]
         [made] = sandbox.runs.with_client_ref(ref)
         assert (result["status"], result["run_id"]) == ("succeeded", made.id)

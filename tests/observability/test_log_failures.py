@@ -1,4 +1,4 @@
-"""A real server whose log cannot be written: every request is answered, and the readiness probe reports the lost lines."""
+"""A real server whose log cannot be written: requests are answered, and the readiness probe reports the lost lines."""
 
 import asyncio
 import json

@@ -73,7 +73,7 @@ async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], 
 
 @attrs.frozen
 class Overload:
-    """The outcome of a load: the server, its upstream, how many calls of another caller's succeeded, the load's statuses."""
+    """The outcome of a load: the server, its upstream, the number of another caller's calls, the load's statuses."""
 
     server: OverloadedServer
     upstream: HostileUpstream
