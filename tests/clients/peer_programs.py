@@ -24,6 +24,7 @@ from tests.services import require
 
 PINS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parents[2] / ".venv" / "peers"
+NODE_SCRIPT = "typescript.mjs"
 INSTALL_SECONDS = 300
 #: What makes pip take a list as it is: it resolves nothing and builds nothing.
 PINNED = ("--no-deps", "--only-binary=:all:", "--require-hashes")
@@ -32,13 +33,17 @@ STEP_SECONDS = 30
 
 
 def node_peers() -> Path:
-    """The folder of the npm packages, with the script that uses them: it finds them from there alone."""
+    """The folder of the npm packages, with a copy of the script that uses them: it finds them from there alone."""
     require("node")
     npm = require("npm")
     flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     command = (npm, "ci", *flags, "--prefix")
-    files = ("package.json", "package-lock.json", "typescript.mjs")
-    return _installed("node", files, lambda folder: [*command, str(folder)])
+    place = _installed("node", ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)])
+    with _installing_alone():
+        if not _same(PINS / NODE_SCRIPT, place / NODE_SCRIPT):
+            shutil.copy(PINS / NODE_SCRIPT, place / "new")
+            (place / "new").rename(place / NODE_SCRIPT)
+    return place
 
 
 def python_peer(name: str, pins: Path = PINS) -> Path:
