@@ -1,6 +1,7 @@
 """The servers under test: each a process of its own with the proxy in front, and a clean end that is checked."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ async def run_server(program: tuple[str, ...], folder: Path) -> AsyncIterator[Ru
 
     Raises ``NotReadyError`` when the server does not start.
     """
-    with ServerProcess.of(folder, *program, settings=SETTINGS) as process:
+    with ServerProcess.of(folder, *program, settings=SETTINGS, stdout=subprocess.DEVNULL) as process:
         await asyncio.to_thread(process.wait_until_ready)
         async with run_proxy(f"{HOST}:{process.port}", KEY) as proxy:
             running = Running(proxy.url)
