@@ -95,11 +95,11 @@ NO_RUN: dict[str, Reply] = {
 REDIRECT = response(b"", "Location: http://127.0.0.1:1/v1/keys", status="307 Temporary Redirect")
 UNUSABLE = {**NONSENSE, **NO_RUN}
 
-Before = Callable[[dict[str, Reply]], Awaitable[tuple[Server, LyingUpstream]]]
+StartServer = Callable[[dict[str, Reply]], Awaitable[tuple[Server, LyingUpstream]]]
 
 
 @pytest.fixture
-async def before(clock: VirtualClock) -> AsyncIterator[Before]:
+async def start_server(clock: VirtualClock) -> AsyncIterator[StartServer]:
     """A server in front of an upstream with these replies."""
     async with AsyncExitStack() as stack:
 
@@ -113,9 +113,9 @@ async def before(clock: VirtualClock) -> AsyncIterator[Before]:
 
 @pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE)
 async def test_an_unusable_answer_to_a_dispatch_is_generate_failed_with_the_client_ref(
-    before: Before, reply: Reply
+    start_server: StartServer, reply: Reply
 ) -> None:
-    server, upstream = await before({CREATE: reply})
+    server, upstream = await start_server({CREATE: reply})
     with structlog.testing.capture_logs() as logs:
         answer = await server.generate(client_ref="odd", accept=BOTH, token=1)
     error = answer.tool_error
@@ -130,17 +130,17 @@ async def test_an_unusable_answer_to_a_dispatch_is_generate_failed_with_the_clie
 
 @pytest.mark.parametrize("reply", [reply for name, reply in NO_RUN.items() if name != "a list"])
 async def test_an_unusable_answer_to_a_look_up_repeats_no_dispatch_of_unknown_outcome(
-    before: Before, reply: Reply
+    start_server: StartServer, reply: Reply
 ) -> None:
-    server, upstream = await before({CREATE: response(b"", status="502 Bad Gateway"), LIST: reply})
+    server, upstream = await start_server({CREATE: response(b"", status="502 Bad Gateway"), LIST: reply})
     error = tool_error_of(await server.generate(wait=False), "generate_failed", upstream_status=502)
     assert error["details"]["client_ref"].startswith("mcp-")
     assert sum(line.startswith("POST") for line in upstream.requests) == 1
 
 
 @pytest.mark.parametrize("reply", NO_RUN.values(), ids=NO_RUN)
-async def test_an_unusable_answer_to_the_first_look_up_starts_nothing(before: Before, reply: Reply) -> None:
-    server, upstream = await before({LIST: reply})
+async def test_an_unusable_answer_to_the_first_look_up_starts_nothing(start_server: StartServer, reply: Reply) -> None:
+    server, upstream = await start_server({LIST: reply})
     answer = await server.generate(client_ref="odd", wait=False)
     if reply is NO_RUN["a list"]:  # which is a list of runs
         assert answer.structured["run_id"] == "run-1"
@@ -152,9 +152,9 @@ async def test_an_unusable_answer_to_the_first_look_up_starts_nothing(before: Be
 
 @pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE)
 async def test_unusable_answers_to_polls_do_not_end_the_wait_and_the_run_is_reported_in_the_end(
-    before: Before, reply: Reply
+    start_server: StartServer, reply: Reply
 ) -> None:
-    server, upstream = await before({CREATE: response(RUN, status="201 Created"), POLL: reply})
+    server, upstream = await start_server({CREATE: response(RUN, status="201 Created"), POLL: reply})
     with structlog.testing.capture_logs() as logs:
         answer = await server.generate(client_ref="odd", accept=BOTH, token=1)
     error = run_error_of(answer, "polling_timeout")
@@ -165,16 +165,16 @@ async def test_unusable_answers_to_polls_do_not_end_the_wait_and_the_run_is_repo
     assert [line for line in logs if line["log_level"] == "error"] == []
 
 
-async def test_a_redirect_is_followed_nowhere(before: Before) -> None:
-    server, upstream = await before({CREATE: REDIRECT, LIST: REDIRECT})
+async def test_a_redirect_is_followed_nowhere(start_server: StartServer) -> None:
+    server, upstream = await start_server({CREATE: REDIRECT, LIST: REDIRECT})
     answer = await server.generate(client_ref="odd")
     tool_error_of(answer, "generate_failed", upstream_status=307, refused_without_code=True)
     assert len([line for line in upstream.requests if "/v1/" in line]) == 2
 
 
 @pytest.mark.parametrize("reply", ["a body without end", "a gzip without end", "a gzip of nothing without end"])
-async def test_an_endless_answer_is_cut_off_while_it_arrives(before: Before, reply: str) -> None:
-    server, upstream = await before({CREATE: NONSENSE[reply]})
+async def test_an_endless_answer_is_cut_off_while_it_arrives(start_server: StartServer, reply: str) -> None:
+    server, upstream = await start_server({CREATE: NONSENSE[reply]})
     await server.generate(client_ref="odd", wait=False)
     attempts = sum(line.startswith("POST") for line in upstream.requests)
     # What is sent beyond the cap fills the buffers of the two sockets.
@@ -230,10 +230,10 @@ ODD_RUNS: dict[str, tuple[dict[str, object], str]] = {
 
 @pytest.mark.parametrize(("odd", "ends"), ODD_RUNS.values(), ids=ODD_RUNS)
 async def test_an_odd_run_is_reported_as_far_as_it_can_be_read(
-    before: Before, odd: dict[str, object], ends: str
+    start_server: StartServer, odd: dict[str, object], ends: str
 ) -> None:
     run = {"id": "run-1", "status_code": "succeeded", "client_ref": "odd", **odd}
-    server, _ = await before({CREATE: response(RUN), POLL: response(json.dumps(run).encode())})
+    server, _ = await start_server({CREATE: response(RUN), POLL: response(json.dumps(run).encode())})
     answer = await server.generate(client_ref="odd", accept=BOTH, token=1)
     if ends == "succeeded":
         assert answer.structured["status"] == "succeeded"
@@ -250,17 +250,19 @@ async def test_an_odd_run_is_reported_as_far_as_it_can_be_read(
     ["paused", "partial_succeeded", "SUCCES", "almost done", "", "null", None, 7, ["succeeded"], {"a": 1}],
     ids=repr,
 )
-async def test_an_unknown_state_counts_as_running_and_is_reported_unchanged(before: Before, status: object) -> None:
+async def test_an_unknown_state_counts_as_running_and_is_reported_unchanged(
+    start_server: StartServer, status: object
+) -> None:
     run = orjson.dumps({"id": "run-1", "status_code": status, "client_ref": "odd", "nodes_total": 3})
-    server, _ = await before({CREATE: response(RUN), POLL: response(run)})
+    server, _ = await start_server({CREATE: response(RUN), POLL: response(run)})
     answer = await server.generate(client_ref="odd", accept=BOTH, token=1)
     error = run_error_of(answer, "polling_timeout")
     assert error["details"]["run"]["status_code"] == status
 
 
-async def test_a_state_of_a_megabyte_does_not_fill_every_line(before: Before) -> None:
+async def test_a_state_of_a_megabyte_does_not_fill_every_line(start_server: StartServer) -> None:
     run = orjson.dumps({"id": "run-1", "status_code": "x" * 1_000_000, "client_ref": "odd"})
-    server, _ = await before({CREATE: response(RUN), POLL: response(run)})
+    server, _ = await start_server({CREATE: response(RUN), POLL: response(run)})
     answer = await server.generate(client_ref="odd", accept=BOTH, token=1)
     run_error_of(answer, "polling_timeout")
     assert all(len(notification["message"]) < 1000 for notification in answer.progress)
@@ -268,22 +270,22 @@ async def test_a_state_of_a_megabyte_does_not_fill_every_line(before: Before) ->
 
 
 async def test_a_poll_that_answers_with_another_run_does_not_change_the_awaited_run(
-    before: Before,
+    start_server: StartServer,
 ) -> None:
     """Whatever its answer calls the run, the dispatched run is polled again and reported in the end."""
     another = orjson.dumps({"id": "run-of-somebody-else", "status_code": "running", "client_ref": "theirs"})
-    server, upstream = await before({CREATE: response(RUN), POLL: response(another)})
+    server, upstream = await start_server({CREATE: response(RUN), POLL: response(another)})
     answer = await server.generate(client_ref="odd")
     assert answer.tool_error["details"]["run_id"] == "run-1"
     assert {line for line in upstream.requests if line.startswith(POLL)} == {"GET /v1/runs/run-1 HTTP/1.1"}
 
 
-async def test_json_with_small_errors_is_read(before: Before) -> None:
+async def test_json_with_small_errors_is_read(start_server: StartServer) -> None:
     """A number as id, half an emoji as JavaScript cuts it, NaN, an infinity, a byte order mark, Latin-1."""
     members = b'"client_ref":"near","cost":NaN,"duration_ms":1e999,"note":"\\ud83d caf\xe9"'
     queued = b'\xef\xbb\xbf{"id":42,"status_code":"queued",' + members + b"}"
     ended = b'{"id":42,"status_code":"succeeded","output":{"url":"https://x.example/a.png"},' + members + b"}"
-    server, upstream = await before({CREATE: response(queued, status="201 Created"), POLL: response(ended)})
+    server, upstream = await start_server({CREATE: response(queued, status="201 Created"), POLL: response(ended)})
     answer = await server.generate(client_ref="near", accept=BOTH, token=1)
     assert (answer.structured["run_id"], answer.structured["status"]) == ("42", "succeeded")
     assert (answer.structured["cost"], answer.structured["duration_ms"]) == (None, None)
@@ -291,20 +293,20 @@ async def test_json_with_small_errors_is_read(before: Before) -> None:
     assert "GET /v1/runs/42 HTTP/1.1" in upstream.requests
 
 
-async def test_a_new_run_is_not_reported_to_have_ignored_its_input(before: Before) -> None:
+async def test_a_new_run_is_not_reported_to_have_ignored_its_input(start_server: StartServer) -> None:
     """Although upstream fills in defaults and keeps no metadata."""
     made = b'{"id":"run-1","status_code":"succeeded","input":{"prompt":"x","steps":20},"metadata":null}'
-    server, _ = await before({CREATE: response(made, status="201 Created"), POLL: response(made)})
-    for ref, run_input in (("fresh", {"prompt": "x"}), ("lies", {"prompt": "another, before upstream rewrote it"})):
+    server, _ = await start_server({CREATE: response(made, status="201 Created"), POLL: response(made)})
+    for ref, run_input in (("fresh", {"prompt": "x"}), ("odd", {"prompt": "another, before upstream rewrote it"})):
         answer = await server.generate(input=run_input, client_ref=ref)
         assert "input_ignored" not in answer.structured
 
 
 async def test_the_second_of_two_inputs_is_reported_as_ignored_although_upstream_echoes_none(
-    before: Before,
+    start_server: StartServer,
 ) -> None:
     made = b'{"id":"run-1","status_code":"succeeded"}'
-    server, upstream = await before({CREATE: response(made, status="201 Created"), POLL: response(made)})
+    server, upstream = await start_server({CREATE: response(made, status="201 Created"), POLL: response(made)})
     answers = await asyncio.gather(
         *(server.generate(input={"prompt": prompt}, client_ref="both") for prompt in ("one", "other"))
     )
