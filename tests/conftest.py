@@ -1,5 +1,16 @@
 """What every test gets: an event loop on virtual time, a sandbox, and the server in front of it."""
 
+import os
+import sys
+from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # Kept out of the sources, but kept: to compile the server and its packages takes longer than to start it, and
+    # some hundred processes of the tests are started.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,9 +36,13 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was collected out of garbage collection: it is large, none of it goes away, and looking costs."""
+    """Collect garbage less often, and never among what was collected, which is large and does not go away.
+
+    With Python's own thresholds every fifth second of a run goes into looking for garbage.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ import orjson
 from aiohttp import web
 
 from runflow_mcp.app import create_app
+from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
 from runflow_mcp.protocol.inbound import NAME_PARAM
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
-from tests.virtual_time import VirtualClock
 
 KEY = "rf_live_sandbox"
 MODEL = "google/nano-banana-2"
@@ -197,26 +197,65 @@ class Serve(Protocol):
     def __call__(self, **settings: str) -> Awaitable[Server]: ...
 
 
-@asynccontextmanager
-async def run_server(
-    upstream: str, clock: VirtualClock, random: Random, settings: Mapping[str, str]
-) -> AsyncIterator[Server]:
-    port = free_port()
-    environ = {
-        "MCP_PORT": str(port),
-        "RUNFLOW_API_URL": upstream,
-        "RUNFLOW_CATALOG_URL": f"{upstream}/models-catalog.json",
-        "RUNFLOW_SKILL_URL": f"{upstream}/.well-known/agent-skills/runflow/SKILL.md",
-        **settings,
-    }
-    app = create_app(Config.from_mapping(environ), clock=clock, random=random)
-    runner = Runner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+@attrs.frozen
+class ServedApp:
+    """The product's application on a loopback port, as ``runflow-mcp serve`` runs it, and in this process."""
+
+    app: web.Application
+    runner: Runner
+    port: int
+
+    @classmethod
+    async def start(
+        cls,
+        settings: Mapping[str, str],
+        clock: Clock,
+        random: Random,
+        *,
+        shutdown_timeout: float = 0.1,
+        send_buffer: int | None = None,
+    ) -> "ServedApp":
+        """``send_buffer``: bytes that the system takes for a client that does not read, on each connection."""
+        config = Config.from_mapping({"MCP_PORT": str(free_port()), **settings})
+        app = create_app(config, clock=clock, random=random)
+        runner = Runner(app, shutdown_timeout=shutdown_timeout)
+        await runner.setup()
+        try:
+            if send_buffer is None:
+                await web.TCPSite(runner, "127.0.0.1", config.port).start()
+            else:
+                listener = socket.create_server(("127.0.0.1", config.port))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
+                await web.SockSite(runner, listener).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        return cls(app, runner, config.port)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Server]:
+        """A client session that talks to it."""
         # As many connections as a test likes: a hundred open streams are aiohttp's default.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
-            yield Server(app, f"http://127.0.0.1:{port}", session)
+            yield Server(self.app, f"http://127.0.0.1:{self.port}", session)
+
+
+def upstream_settings(url: str, *, skill: bool = False) -> dict[str, str]:
+    """The settings of a server in front of a simulated Runflow at ``url``."""
+    path = "/.well-known/agent-skills/runflow/SKILL.md"
+    return {
+        "RUNFLOW_API_URL": url,
+        "RUNFLOW_CATALOG_URL": f"{url}/models-catalog.json",
+        "RUNFLOW_SKILL_URL": f"{url}{path}" if skill else "",
+    }
+
+
+@asynccontextmanager
+async def run_server(upstream: str, clock: Clock, random: Random, settings: Mapping[str, str]) -> AsyncIterator[Server]:
+    served = await ServedApp.start({**upstream_settings(upstream, skill=True), **settings}, clock, random)
+    try:
+        async with served.client() as server:
+            yield server
     finally:
-        await runner.cleanup()
+        await served.runner.cleanup()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp import bounds
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 
 def weight(value: Any) -> int:

@@ -23,7 +23,7 @@ from runflow_mcp.cli import config_report, embedded_sandbox, extras
 from runflow_mcp.cli import main as cli
 from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
 from runflow_mcp.settings.config import Config
-from tests.runflow.certificates import Authority
+from tests.runflow.certificate_authority import Authority
 from tests.serving import BOTH, KEY, free_port
 
 #: Seconds to wait for something that should happen; nothing here takes nearly as long.

@@ -11,7 +11,7 @@ from runflow_mcp.settings.config import Config, ConfigError
 from runflow_mcp.settings.masking import mask_url_password
 from runflow_mcp.settings.survey import likely_typos
 from runflow_mcp.web.allowlists import expand_hosts
-from tests.protocol.laws import law
+from tests.protocol.property_settings import law
 
 SKILL_URL = "https://www.runflow.io/.well-known/agent-skills/runflow/SKILL.md"
 

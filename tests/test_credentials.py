@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runflow_mcp.credentials import Bearer, parse_authorization
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.key_mistakes import KeyMistake
-from tests.protocol.laws import law
+from tests.protocol.property_settings import law
 
 KEY = "rf_live_1234567890abcdef"
 PREFIXES = ("rf_live",)

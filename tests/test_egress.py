@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from runflow_mcp.settings import egress
 from runflow_mcp.settings.egress import Egress, Proxy
-from tests.protocol.laws import law
-from tests.runflow.certificates import Authority
+from tests.protocol.property_settings import law
+from tests.runflow.certificate_authority import Authority
 
 SECURE, PLAIN = Proxy("http://secure:1"), Proxy("http://plain:1")
 

@@ -7,7 +7,7 @@ from yarl import URL
 
 from runflow_mcp.identifiers import client_ref_problem, model_problem, run_id_problem, strip_runs_endpoint
 from runflow_mcp.runflow.api.paths import run_path, runs_path
-from tests.protocol.laws import law
+from tests.protocol.property_settings import law
 
 ORIGIN = "http://upstream"
 #: Texts that are often nearly model names.

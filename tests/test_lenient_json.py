@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp import lenient_json
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 
 @law

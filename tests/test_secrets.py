@@ -1,11 +1,12 @@
-"""The caller's key goes upstream and nowhere else: no log line, no answer's body, no probe, no repr shows it."""
+"""The caller's key goes upstream and nowhere else: no log line, answer, probe or repr shows it."""
 
 import io
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -25,10 +26,11 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.dispatch.order import Order
+from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import METHODS
 from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, ScriptedSandbox, Truncate
-from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
+from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server, run_server
 from tests.virtual_time import VirtualClock
 from tests.web.raw_connection import connect, exchange, message
 
@@ -41,37 +43,50 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 @attrs.frozen
 class Log:
-    """Everything that was logged so far: by structlog, as a process writes it, and by the standard library."""
+    """Everything that was logged so far, down to debug: by structlog in both formats, and by the standard library."""
 
-    sink: Sink
-    path: Path
+    sinks: tuple[Sink, Sink]
+    files: tuple[Path, Path]
     standard: io.StringIO
 
     @property
     def text(self) -> str:
-        assert self.sink.flush(10)
-        return self.path.read_text() + self.standard.getvalue()
+        assert all(sink.flush(10) for sink in self.sinks)
+        return "".join([*(file.read_text() for file in self.files), self.standard.getvalue()])
 
 
-@pytest.fixture(params=["json", "console"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    """Logging as ``serve`` sets it up, down to debug."""
-    config = Config.from_mapping({"MCP_LOG_LEVEL": "debug", "MCP_LOG_FORMAT": request.param})
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    """Logging as ``serve`` sets it up, in JSON and for the console at once."""
+    files = (tmp_path / "json", tmp_path / "console")
     standard = io.StringIO()
     handler = logging.StreamHandler(standard)
     root = logging.getLogger()
     level = root.level
-    with logged(config, tmp_path / "log") as sink:
-        root.addHandler(handler)
-        root.setLevel(logging.DEBUG)
-        yield Log(sink, tmp_path / "log", standard)
-        root.removeHandler(handler)
+    with logged("console", "debug", files[1]) as console:
+        chain = structlog.get_config()["processors"]
+
+        def tee(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+            """Write the line in the format for the console too."""
+            line: Any = dict(event)
+            for processor in chain:
+                line = processor(logger, method, line)
+            console.write(f"{line}\n".encode(errors="backslashreplace"))
+            return event
+
+        with logged("json", "debug", files[0]) as sink:
+            structlog.configure(processors=[tee, *structlog.get_config()["processors"]])
+            root.addHandler(handler)
+            root.setLevel(logging.DEBUG)
+            yield Log((sink, console), files, standard)
+            root.removeHandler(handler)
     root.setLevel(level)
 
 
 @contextmanager
-def logged(config: Config, path: Path) -> Iterator[Sink]:
+def logged(log_format: str, level: str, path: Path) -> Iterator[Sink]:
     """Logging as ``serve`` sets it up, into a file."""
+    config = Config.from_mapping({"MCP_LOG_FORMAT": log_format, "MCP_LOG_LEVEL": level})
     with path.open("wb") as file, logs.configured(config, file.fileno(), terminal=False, colors=False) as sink:
         # Loggers that are kept would go on writing here after this test.
         structlog.configure(cache_logger_on_first_use=False)
@@ -83,38 +98,43 @@ async def assert_kept(server: Server, log: Log, *answers: Answer) -> None:
     """The key is in none of these answers, in no log line and not in the readiness probe."""
     ready = await server.request("GET", "/readyz")
     for answer in (*answers, ready):
-        assert MARK not in answer.content.decode()
-        assert MARK not in str(answer.headers)
+        assert MARK.lower() not in answer.content.decode().lower()
+        assert MARK.lower() not in str(answer.headers).lower()
     assert_not_logged(log)
 
 
 def assert_not_logged(log: Log) -> None:
-    assert '"event":"request"' in log.text or "request  " in log.text
-    assert MARK not in log.text
+    text = log.text
+    assert '"event":"request"' in text
+    assert "] request  " in text
+    assert MARK not in text
 
 
-# Ordinary use, and what goes wrong on the way
+# Requests
 
 
-async def test_ordinary_use(server: Server, sandbox: ScriptedSandbox, log: Log) -> None:
+async def test_ordinary_use_shows_the_fingerprint_and_not_the_key(
+    server: Server, sandbox: ScriptedSandbox, log: Log
+) -> None:
     answers = [
         await server.post(PING, key=KEY),
         await server.generate(key=KEY),
         await server.generate(key=KEY, token=1, accept=BOTH, client_ref="again"),
         await server.generate(key=KEY, token=1, accept=BOTH, client_ref="again"),
         await server.generate(key=KEY, wait=False),
+        await server.generate("sandbox/odd", key=KEY),
         await server.call("list_models", key=KEY, query="background"),
         await server.rpc("prompts/list", key=KEY),
     ]
     assert all(answer.status == 200 for answer in answers)
     bearer = Bearer(KEY)
     assert bearer.fingerprint in log.text
-    assert {one.key for one in sandbox.requests if one.key} == {bearer.fingerprint}
+    assert {request.key for request in sandbox.requests if request.key} == {bearer.fingerprint}
     assert bearer.digest not in log.text
     await assert_kept(server, log, *answers)
 
 
-async def test_every_refusal_of_the_edge(serve: Serve, log: Log) -> None:
+async def test_no_rejection_shows_the_key(serve: Serve, log: Log) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_KEY="3")
     requests = [
         message(b"Authorization: Bearer " + KEY.encode(), *extra, without=["Authorization", *without], line=line)
@@ -143,7 +163,9 @@ async def test_every_refusal_of_the_edge(serve: Serve, log: Log) -> None:
     [
         f"Bearer  {KEY} {KEY}",
         f"Bearer, {KEY}",
+        f"Bearer {KEY} x",
         f"Basic {KEY}",
+        f"Token {KEY}",
         KEY,
         f"Bearer rf_svc_{MARK}",
         f"Bearer {KEY}{'x' * 600}",
@@ -152,7 +174,7 @@ async def test_every_refusal_of_the_edge(serve: Serve, log: Log) -> None:
         f"Bearer={KEY}",
     ],
 )
-async def test_a_bearer_that_is_refused(server: Server, log: Log, value: str) -> None:
+async def test_a_rejected_authorization_header_is_not_repeated(server: Server, log: Log, value: str) -> None:
     data = message(b"Authorization: " + value.encode(), without=["Authorization"])
     answer = await exchange(server, data)
     assert answer.status == 401
@@ -179,7 +201,7 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-async def test_what_is_no_request(server: Server, log: Log, data: bytes) -> None:
+async def test_bytes_that_are_not_http_are_not_repeated(server: Server, log: Log, data: bytes) -> None:
     answer = await exchange(server, data)
     assert answer.status < 500
     await assert_kept(server, log, answer)
@@ -198,6 +220,8 @@ ELSEWHERE: dict[str, bytes] = {
     "session": message(b"Mcp-Session-Id: " + KEY.encode()),
     "accept": message(b"Accept: " + KEY.encode()),
     "cookie": message(b"Cookie: key=" + KEY.encode()),
+    "header of another API": message(b"X-Api-Key: " + KEY.encode()),
+    "referrer": message(b"Referer: http://example.com/?" + KEY.encode()),
     "user agent": message(b"User-Agent: " + KEY.encode()),
     "forwarded address": message(b"X-Forwarded-For: " + KEY.encode()),
     "trace": message(b"traceparent: " + KEY.encode()),
@@ -209,7 +233,7 @@ ELSEWHERE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", ELSEWHERE.values(), ids=ELSEWHERE)
-async def test_a_key_in_an_odd_place(serve: Serve, log: Log, data: bytes) -> None:
+async def test_a_key_in_the_wrong_part_of_a_request_is_not_repeated(serve: Serve, log: Log, data: bytes) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32")
     answer = await exchange(server, data)
     assert answer.status < 500
@@ -222,7 +246,7 @@ async def test_a_key_as_the_request_id_is_not_logged(server: Server, log: Log, *
     assert_not_logged(log)
 
 
-#: JSON-RPC messages with the key where a caller may put it by mistake. It may be told of it, the log may not.
+#: JSON-RPC messages with the key where a caller may put it by mistake. The answer may repeat it, the log may not.
 MISPLACED: dict[str, Mapping[str, Any]] = {
     "id": {**PING, "id": KEY},
     "version": {**PING, "jsonrpc": KEY},
@@ -244,7 +268,7 @@ MISPLACED: dict[str, Mapping[str, Any]] = {
 
 
 @pytest.mark.parametrize("sent", MISPLACED.values(), ids=MISPLACED)
-async def test_a_key_in_an_odd_place_of_a_message_is_not_logged(
+async def test_a_key_in_the_wrong_part_of_a_message_is_not_logged(
     server: Server, log: Log, sent: Mapping[str, Any]
 ) -> None:
     answer = await server.post(sent, key=KEY)
@@ -272,7 +296,7 @@ async def test_a_key_among_the_arguments_is_not_logged(server: Server, log: Log,
     assert_not_logged(log)
 
 
-# An upstream that echoes it
+# Upstream
 
 
 def escaped(text: str) -> str:
@@ -321,6 +345,10 @@ def running_run(key: str) -> Respond:
     return Respond(201, text.replace("KEY", key).encode())
 
 
+def listed_run(key: str) -> Respond:
+    return Respond(200, b'{"items": [%s]}' % run(key).body)
+
+
 def page(key: str) -> Respond:
     return Respond(400, f"<html>Your key {key} is odd</html>".encode(), {"Content-Type": "text/html"})
 
@@ -334,13 +362,18 @@ ECHOES: dict[str, tuple[str, Callable[[str], Respond]]] = {
     "a refused poll": ("get_run", refusal(403)),
     "a broken poll": ("get_run", page),
     "a polled run": ("get_run", lambda key: attrs.evolve(run(key), status=200)),
-    "a redirect": ("create", lambda key: Respond(307, b"", {"Location": "https://example.com/?key=" + key[:8]})),
+    "a polled run that failed": ("get_run", lambda key: attrs.evolve(failed_run(key), status=200)),
+    "a polled run in an odd state": ("get_run", lambda key: attrs.evolve(running_run(key), status=200)),
+    "a listed run": ("list_runs", listed_run),
+    "a text": ("create", lambda key: Respond(500, key.encode())),
+    "a Retry-After": ("create", lambda key: attrs.evolve(refusal(400)(key), headers={"Retry-After": key})),
+    "a redirect": ("create", lambda key: Respond(307, b"", {"Location": f"https://example.com/{key}"})),
 }
 
 
 @pytest.mark.parametrize(("route", "echo"), ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["plain key", "odd key"])
-async def test_an_upstream_that_echoes_the_key(
+async def test_a_key_that_upstream_echoes_is_masked(
     server: Server, sandbox: ScriptedSandbox, log: Log, *, key: str, route: str, echo: Callable[[str], Respond]
 ) -> None:
     for spelling, spell in SPELLINGS.items():
@@ -352,7 +385,7 @@ async def test_an_upstream_that_echoes_the_key(
         await assert_kept(server, log, answer)
 
 
-FAULTS: dict[str, Action] = {
+FAILURES: dict[str, Action] = {
     "reset": Reset(),
     "reset after creating": Reset(created=True),
     "truncated": Truncate(),
@@ -366,8 +399,8 @@ FAULTS: dict[str, Action] = {
 
 
 @pytest.mark.parametrize("route", ["create", "get_run", "list_runs"])
-@pytest.mark.parametrize("action", FAULTS.values(), ids=FAULTS)
-async def test_an_upstream_that_fails(
+@pytest.mark.parametrize("action", FAILURES.values(), ids=FAILURES)
+async def test_no_failure_of_upstream_shows_the_key(
     server: Server, sandbox: ScriptedSandbox, log: Log, route: str, action: Action
 ) -> None:
     sandbox.script.add(route, action, times=6)
@@ -376,7 +409,7 @@ async def test_an_upstream_that_fails(
 
 
 @pytest.mark.parametrize("suffix", ["_no_credit", "_revoked", "_throttled", "_forbidden", "_unverified"])
-async def test_every_refusal_of_the_sandbox(server: Server, log: Log, suffix: str) -> None:
+async def test_no_refusal_of_upstream_shows_the_key(server: Server, log: Log, suffix: str) -> None:
     key = f"rf_live_sandbox{suffix}"
     answer = await server.generate(key=key)
     assert answer.tool_error["code"]
@@ -385,24 +418,26 @@ async def test_every_refusal_of_the_sandbox(server: Server, log: Log, suffix: st
     assert key not in (await server.request("GET", "/readyz")).content.decode()
 
 
-@pytest.mark.parametrize("model", ["sandbox/slow", "sandbox/failing", "sandbox/cancelled", "sandbox/unavailable"])
-async def test_every_sad_end_of_a_run(server: Server, log: Log, model: str) -> None:
+@pytest.mark.parametrize(
+    "model", ["sandbox/slow", "sandbox/failing", "sandbox/cancelled", "sandbox/unavailable", "no/such", ".."]
+)
+async def test_no_failed_run_shows_the_key(server: Server, log: Log, model: str) -> None:
     answer = await server.generate(model, key=KEY, token=1, accept=BOTH)
     assert answer.tool_error["code"]
     await assert_kept(server, log, answer)
 
 
-# Faults of our own
+# Errors in this server
 
 
 def replace_ping(server: Server, handler: Handler) -> None:
-    """Let this answer pings."""
+    """Let this handler answer pings."""
     table = server.app[METHODS]
     assert isinstance(table, dict)
     table["ping"] = Method("ping", handler)
 
 
-async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
+async def test_an_error_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
     async def broken(_request: Request, call: RequestContext) -> Result:
         revealed = call.bearer.reveal()
         headers: dict[str, str] = {"Authorization": f"Bearer {revealed}"}
@@ -417,7 +452,34 @@ async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the
     await assert_kept(server, log, answer)
 
 
-async def test_a_client_that_leaves_in_the_middle(server: Server, log: Log, clock: VirtualClock) -> None:
+class BrokenRandom(Random):
+    """A random generator that fails, as an example of an unexpected exception."""
+
+    def uniform(self, a: float, b: float) -> float:
+        raise RuntimeError(f"between {a} and {b}")
+
+
+async def test_an_error_in_a_tool_is_logged_with_its_traceback_and_without_the_key(
+    upstream: RunningSandbox, clock: VirtualClock, log: Log
+) -> None:
+    async with run_server(upstream.url, clock, BrokenRandom(), {}) as server:
+        answer = await server.generate(key=KEY)
+        assert answer.tool_error["code"] == "generate_failed"
+        assert "Traceback" in log.text
+        assert answer.headers["X-Request-Id"] in log.text
+        await assert_kept(server, log, answer)
+
+
+async def test_an_invented_method_name_does_not_fill_the_log(server: Server, log: Log) -> None:
+    await server.rpc(f"tools/{KEY}{'x' * 100_000}", key=KEY)
+    await server.services.clock.sleep(1)
+    assert_not_logged(log)
+    assert max(map(len, log.text.splitlines())) < 1000
+
+
+async def test_a_client_that_leaves_early_does_not_get_its_key_logged(
+    server: Server, log: Log, clock: VirtualClock
+) -> None:
     call = {
         **PING,
         "method": "tools/call",
@@ -427,18 +489,18 @@ async def test_a_client_that_leaves_in_the_middle(server: Server, log: Log, cloc
         data = message(
             b"Authorization: Bearer " + KEY.encode(), without=["Authorization"], body=orjson.dumps(call)
         ).replace(b"@HOST", server.origin.removeprefix("http://").encode())
-        async with connect(server) as wire:
-            await wire.send(data if whole else data[:-5])
+        async with connect(server) as connection:
+            await connection.send(data if whole else data[:-5])
             await clock.sleep(5)
     await clock.sleep(20)
     await assert_kept(server, log)
 
 
-# Reprs
+# Values as text
 
 
 def shown(value: object) -> str:
-    """The value in every way in which code turns it into text without meaning to reveal anything."""
+    """The value as text, in every way in which code may print it by accident."""
     return f"{value!r} {value} {value!s} {[value]} { ({'k': value}) } {str(value).encode()!r}"
 
 
@@ -460,10 +522,10 @@ def test_no_traceback_shows_the_key_even_with_its_locals() -> None:
     order = Order.make(bearer, MODEL, RunInput.of({}), "ref", {})
     try:
         raise DispatchFailed(UpstreamError(Outcome.UNKNOWN, order.model, "broke"), uncertain=True)
-    except DispatchFailed as fault:
-        told = traceback.TracebackException.from_exception(fault, capture_locals=True)
-    assert bearer.fingerprint in "".join(told.format())
-    assert MARK not in "".join(told.format())
+    except DispatchFailed as error:
+        shown_error = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert bearer.fingerprint in "".join(shown_error.format())
+    assert MARK not in "".join(shown_error.format())
 
 
 async def test_no_repr_of_a_running_server_shows_the_key(server: Server) -> None:
@@ -491,8 +553,7 @@ def test_the_fingerprint_is_the_first_twelve_digits_of_the_digest() -> None:
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("level", ["debug", "error"])
 def test_a_logged_bearer_is_its_fingerprint(log_format: str, level: str, tmp_path: Path) -> None:
-    config = Config.from_mapping({"MCP_LOG_FORMAT": log_format, "MCP_LOG_LEVEL": level})
-    with logged(config, tmp_path / "log"):
+    with logged(log_format, level, tmp_path / "log"):
         structlog.get_logger("test").error("odd", fingerprint=repr(Bearer(KEY)), clock=repr(SystemClock()))
     written = (tmp_path / "log").read_text()
     assert Bearer(KEY).fingerprint in written

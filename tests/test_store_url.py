@@ -15,7 +15,7 @@ from runflow_mcp.ratelimit.redis import RedisStore
 from runflow_mcp.settings.config import Config, ConfigError
 from runflow_mcp.settings.masking import mask_url_password
 from runflow_mcp.settings.survey import survey
-from tests.protocol.laws import law
+from tests.protocol.property_settings import law
 
 NAME = "MCP_RATE_LIMIT_STORE"
 

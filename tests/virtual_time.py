@@ -8,10 +8,13 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: The threads of all loops of this process: starting two in each test takes longer than most tests do.
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="virtual-time")
 
 #: Loopback data normally arrives within the send call; this is the grace for a busy kernel.
 SETTLE_SECONDS = 0.001
@@ -19,6 +22,8 @@ SETTLE_SECONDS = 0.001
 DEADLOCK_SECONDS = 20.0
 #: The same for what runs in a thread, which has a processor to wait for.
 THREAD_SECONDS = 60.0
+#: How long the loop stands still for what runs in a thread, which is mostly short.
+THREAD_GRACE_SECONDS = 0.05
 #: Background tasks would let a test that waits in vain leap for ever.
 HORIZON_SECONDS = 7 * 86_400.0
 #: Where virtual Unix time starts: 2026-11-23T12:00:00Z.
@@ -85,17 +90,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._settling.skipped
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
-        future = super().run_in_executor(executor, func, *args)
+        running = (executor or _THREADS).submit(func, *args)
+        # What is done at once has been done before anything else happens, however the system schedules threads.
+        wait([running], THREAD_GRACE_SECONDS)
+        future = asyncio.wrap_future(running, loop=self)
         self._settling.threads += 1
         future.add_done_callback(self._thread_ended)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002
-        # From Python 3.12 on there is a timeout, which virtual time would leap over at once.
-        await super().shutdown_default_executor()
-
     def _thread_ended(self, _: "asyncio.Future[Any]") -> None:
         self._settling.threads -= 1
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """There is none: the threads are shared, and go on when this loop ends."""
 
 
 class VirtualClock:

@@ -1,4 +1,4 @@
-"""The long fuzz, ``make fuzz``: the chaos of the suite for longer and differently each time, and then a crowd of drops.
+"""The long fuzz, ``make fuzz``: the scenarios of the suite for longer and new each time, then clients that leave.
 
 ``CHAOS_EXAMPLES`` scenarios (2,000) within ``CHAOS_SECONDS`` (480), then ``CHAOS_DROPS`` clients that leave (10,000);
 ``CHAOS_SEED`` repeats a run that was printed.
@@ -17,34 +17,34 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from runflow_mcp.sandbox import start
-from tests.chaos.leaks import UNDISTURBED, Held, assert_flat, come_and_go, endless, held
-from tests.chaos.machine import PLAYED, Chaos
+from tests.chaos.leak_check import UNDISTURBED, Held, assert_flat, come_and_go, endless, held
+from tests.chaos.state_machine import PLAYED, Chaos
 from tests.serving import run_server
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
 #: Scenarios between two looks at the clock.
 BATCH = 25
-#: Drops before memory is looked at first.
+#: Clients that leave before memory is first read.
 WARMING_UP = 500
 
 
 def main() -> int:
     warnings.simplefilter("error")
-    wanted = int(os.environ.get("CHAOS_EXAMPLES", "2000"))
+    scenarios = int(os.environ.get("CHAOS_EXAMPLES", "2000"))
     patience = float(os.environ.get("CHAOS_SECONDS", "480"))
     first = int(os.environ.get("CHAOS_SEED", str(secrets.randbelow(2**31))))
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
     structlog.configure(processors=[structlog.processors.JSONRenderer()], wrapper_class=quiet)
-    say(f"chaos: CHAOS_SEED={first} CHAOS_EXAMPLES={wanted} CHAOS_SECONDS={patience:g}")
-    began = told = time.monotonic()
+    say(f"chaos: CHAOS_SEED={first} CHAOS_EXAMPLES={scenarios} CHAOS_SECONDS={patience:g}")
+    began = reported = time.monotonic()
     number = 0
     try:
-        while PLAYED["scenarios"] < wanted and time.monotonic() - began < patience:
-            play(first + number, min(BATCH, wanted - PLAYED["scenarios"]))
+        while PLAYED["scenarios"] < scenarios and time.monotonic() - began < patience:
+            play(first + number, min(BATCH, scenarios - PLAYED["scenarios"]))
             number += 1
-            if time.monotonic() - told > 30:
-                told = time.monotonic()
-                report(told - began)
+            if time.monotonic() - reported > 30:
+                reported = time.monotonic()
+                report(reported - began)
     finally:
         report(time.monotonic() - began)
     drops(int(os.environ.get("CHAOS_DROPS", "10000")))
@@ -73,7 +73,7 @@ def play(seeded: int, scenarios: int) -> None:
 
 
 def drops(times: int) -> None:
-    """Clients that come and go, and what is held before and after."""
+    """Let clients leave, and compare the resources before and after."""
     began = time.monotonic()
     loop = VirtualTimeLoop()
     before, after = loop.run_until_complete(_drops(times))

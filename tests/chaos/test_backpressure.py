@@ -1,4 +1,4 @@
-"""More than there is room for: waiting calls past the limit, clients that do not read, answers that are huge."""
+"""Backpressure: waiting calls past the limit, clients that do not read, huge answers."""
 
 import asyncio
 import socket
@@ -12,70 +12,55 @@ import aiohttp
 import attrs
 import orjson
 import pytest
-from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.serve import drain
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
-from tests.methods.recorded import dispatches, polls
+from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
-from tests.serving import BOTH, KEY, MODEL, Serve, Server, free_port
+from tests.serving import BOTH, KEY, MODEL, Serve, ServedApp, Server, upstream_settings
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
 #: What one connection may hold: the longest answer, or the high-water mark and a frame.
 ANSWER_ROOM, FRAME_ROOM = MIB, MIB
-#: An output that makes an answer as long as there are: quotes are escaped, and once more in the text.
+#: An output with which an answer is as long as it can be: quotes are escaped, and once more in the text.
 LONG_OUTPUT = {"texts": ['"' * 8000] * 100}
 #: Seconds that a stop may take by default.
 GRACE = 10.0
 
 
 @attrs.frozen
-class Open:
-    """A server whose connections can be looked at."""
+class OpenServer:
+    """A server whose connections a test can inspect."""
 
     server: Server
     runner: Runner
 
     async def drain(self, *, at_once: bool = False) -> None:
-        """What a signal starts, or a first one and a second."""
+        """Do what a signal starts, or a first and a second signal."""
         second = asyncio.Event()
         if at_once:
             second.set()
         await drain(self.runner, self.server.app, self.server.services.config, second)
 
     def buffered(self) -> list[int]:
-        """Bytes that wait to be sent, for each of its connections that has some."""
+        """Bytes that wait to be sent, for each connection that has some."""
         inner = self.runner.server
         assert inner is not None
-        transports = [one.transport for one in inner.connections if isinstance(one.transport, asyncio.WriteTransport)]
-        return [size for size in (transport.get_write_buffer_size() for transport in transports) if size]
+        transports = [connection.transport for connection in inner.connections]
+        writing = [transport for transport in transports if isinstance(transport, asyncio.WriteTransport)]
+        return [size for size in (transport.get_write_buffer_size() for transport in writing) if size]
 
 
 @pytest.fixture
-async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Open]:
-    port = free_port()
-    environ = {
-        "MCP_PORT": str(port),
-        "RUNFLOW_API_URL": upstream.url,
-        "RUNFLOW_CATALOG_URL": f"{upstream.url}/models-catalog.json",
-        "RUNFLOW_SKILL_URL": "",
-    }
-    app = create_app(Config.from_mapping(environ), clock=clock, random=Random(0))
-    runner = Runner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", port))
-    # What the system takes for a client that does not read is inherited by each connection.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    await web.SockSite(runner, listener).start()
-    async with aiohttp.ClientSession() as session:
-        yield Open(Server(app, f"http://127.0.0.1:{port}", session), runner)
-    await runner.cleanup()
+async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[OpenServer]:
+    served = await ServedApp.start(upstream_settings(upstream.url), clock, Random(0), send_buffer=4096)
+    async with served.client() as server:
+        yield OpenServer(server, served.runner)
+    await served.runner.cleanup()
 
 
 @attrs.frozen
@@ -138,7 +123,7 @@ def run_of(sandbox: ScriptedSandbox, **members: object) -> Respond:
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
-    opened: Open, sandbox: ScriptedSandbox, accept: str | None
+    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     clock = server.services.clock
@@ -151,7 +136,7 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
         await clock.sleep(WRITE_TIMEOUT - 1)
         [size] = opened.buffered()
         assert size < ANSWER_ROOM
-        assert server.services.inflight.slots_used == 1, "what weighs must count"
+        assert server.services.inflight.slots_used == 1, "a large answer takes a slot until it is read"
         await clock.sleep(2)
         assert opened.buffered() == []
         assert server.services.inflight.slots_used == 0
@@ -160,7 +145,7 @@ async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
 
 
 async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(
-    opened: Open, sandbox: ScriptedSandbox
+    opened: OpenServer, sandbox: ScriptedSandbox
 ) -> None:
     """Each poll brings a big frame, for it repeats the client's token; they would pile up for all of the wait."""
     server = opened.server
@@ -194,7 +179,7 @@ async def slow_reader(server: Server, sandbox: ScriptedSandbox, accept: str | No
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
-    opened: Open, sandbox: ScriptedSandbox, accept: str | None
+    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     async with slow_reader(server, sandbox, accept) as client:
@@ -204,7 +189,7 @@ async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_it(
-    opened: Open, sandbox: ScriptedSandbox, accept: str | None
+    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     server = opened.server
     async with slow_reader(server, sandbox, accept) as client:
@@ -217,10 +202,10 @@ async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_
     assert server.services.clock.monotonic() <= 1 + GRACE
 
 
-async def test_when_unread_answers_are_too_much_together_the_oldest_connection_is_dropped(
-    opened: Open, sandbox: ScriptedSandbox
+async def test_the_oldest_connection_is_dropped_when_all_unread_answers_exceed_the_budget(
+    opened: OpenServer, sandbox: ScriptedSandbox
 ) -> None:
-    """Also those of calls that take no place."""
+    """Also the answers of calls that take no slot."""
     server = opened.server
     server.app[UNREAD_BUDGET].limit = 2 * MIB
     await server.generate(client_ref="huge", wait=False)
@@ -240,7 +225,7 @@ async def test_when_unread_answers_are_too_much_together_the_oldest_connection_i
 
 
 async def test_a_stop_waits_no_longer_than_the_grace_for_a_client_that_does_not_read(
-    opened: Open, sandbox: ScriptedSandbox
+    opened: OpenServer, sandbox: ScriptedSandbox
 ) -> None:
     clock = opened.server.services.clock
     async with slow_reader(opened.server, sandbox, BOTH):
@@ -249,7 +234,7 @@ async def test_a_stop_waits_no_longer_than_the_grace_for_a_client_that_does_not_
         assert clock.monotonic() - began == pytest.approx(GRACE)
 
 
-async def test_a_second_signal_stops_at_once_whoever_waits(opened: Open) -> None:
+async def test_a_second_signal_stops_at_once_although_calls_wait(opened: OpenServer) -> None:
     clock = opened.server.services.clock
     waiting = asyncio.create_task(opened.server.generate("sandbox/slow"))
     await clock.sleep(1)
@@ -261,7 +246,9 @@ async def test_a_second_signal_stops_at_once_whoever_waits(opened: Open) -> None
         await waiting
 
 
-async def test_of_a_crowd_as_many_are_held_as_there_is_room_for(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_calls_past_the_wait_slots_are_server_busy_and_start_nothing(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     server = await serve(MCP_MAX_WAITS="10")
     sandbox.script.add(Route.CREATE, Delay(2, created=True), times=None)
     answers = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Waiting through an upstream in trouble: no fault ends it, it recovers, and what is known last is told."""
+"""Waiting while upstream fails: no error ends the wait, it recovers, and the last known state is reported."""
 
 import asyncio
 import itertools
@@ -6,14 +6,14 @@ import itertools
 import orjson
 import pytest
 
-from tests.chaos.world import GRACE, Order, World
-from tests.methods.recorded import dispatches, polls
-from tests.methods.tool_errors import run_error_of
+from tests.chaos.chaos_world import GRACE, CallArguments, World
+from tests.methods.recorded_requests import dispatches, polls
+from tests.methods.tool_error_reader import run_error_of
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, KEY, Serve, Server
 
 SLOW = "sandbox/slow"
-TROUBLE: dict[str, Action] = {
+POLL_ERRORS: dict[str, Action] = {
     "reset": Reset(),
     "truncated": Truncate(),
     "silence": Hang(100),
@@ -36,8 +36,8 @@ TROUBLE: dict[str, Action] = {
 }
 
 
-@pytest.mark.parametrize("action", TROUBLE.values(), ids=TROUBLE)
-async def test_the_ceiling_is_exact_and_names_the_run_whatever_the_polls_meet(
+@pytest.mark.parametrize("action", POLL_ERRORS.values(), ids=POLL_ERRORS)
+async def test_the_wait_ends_exactly_at_its_ceiling_and_names_the_run_whatever_the_polls_return(
     serve: Serve, sandbox: ScriptedSandbox, action: Action
 ) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="47300")
@@ -50,8 +50,8 @@ async def test_the_ceiling_is_exact_and_names_the_run_whatever_the_polls_meet(
     assert error["details"]["run"]["status_code"] == ("running" if late else "queued")
 
 
-@pytest.mark.parametrize("action", TROUBLE.values(), ids=TROUBLE)
-async def test_a_run_that_ends_in_the_middle_of_trouble_brings_its_result(
+@pytest.mark.parametrize("action", POLL_ERRORS.values(), ids=POLL_ERRORS)
+async def test_a_run_that_ends_while_polls_fail_still_returns_its_result(
     server: Server, sandbox: ScriptedSandbox, action: Action
 ) -> None:
     sandbox.script.add(Route.GET_RUN, action, times=3)
@@ -60,18 +60,18 @@ async def test_a_run_that_ends_in_the_middle_of_trouble_brings_its_result(
     assert len(sandbox.runs) == 1
 
 
-async def test_after_trouble_the_polls_come_as_often_as_before(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_after_errors_polls_come_as_often_as_before(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(502), times=4)
     waiting = asyncio.create_task(server.generate(SLOW))
     await server.services.clock.sleep(80)
     waiting.cancel()
-    times = [one.at - dispatches(sandbox)[0].at for one in polls(sandbox)]
-    gaps = [following - one for one, following in itertools.pairwise(times)]
+    times = [poll.at - dispatches(sandbox)[0].at for poll in polls(sandbox)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps[2] > gaps[1] > gaps[0]
     assert all(gap <= 5.0 for gap in gaps[4:])
 
 
-async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_timeout_reports_the_latest_state_that_was_seen(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="300000")
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="seen"))
     await server.services.clock.sleep(200)
@@ -83,7 +83,7 @@ async def test_the_latest_state_that_was_seen_is_the_one_that_is_told(serve: Ser
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-async def test_a_refusal_in_the_end_tells_the_latest_state_too(
+async def test_a_refused_poll_reports_the_latest_state_too(
     server: Server, sandbox: ScriptedSandbox, status: int
 ) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, client_ref="refused"))
@@ -95,19 +95,19 @@ async def test_a_refusal_in_the_end_tells_the_latest_state_too(
     assert error["details"]["client_ref"] == "refused"
 
 
-async def test_many_waits_in_trouble_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_many_waits_with_failing_polls_are_not_polled_in_step(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(503), times=None)
     calls = [asyncio.create_task(server.generate(SLOW)) for _ in range(20)]
     await server.services.clock.sleep(100)
     for call in calls:
         call.cancel()
-    late = sorted(one.at for one in polls(sandbox) if one.at > 20)
+    late = sorted(poll.at for poll in polls(sandbox) if poll.at > 20)
     assert len(late) > 20
     assert len({round(at, 2) for at in late}) > 0.8 * len(late)
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
-async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
+async def test_a_drain_during_a_poll_that_hangs_reports_the_run(
     server: Server, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
     waiting = asyncio.create_task(server.generate(SLOW, accept=accept, token=1))
@@ -120,7 +120,7 @@ async def test_a_drain_in_the_middle_of_a_poll_that_hangs_tells_the_run(
     assert error["details"]["run"]["status_code"] == "running"
 
 
-async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_every_call_of_a_batch_is_answered_when_one_times_out(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="20000")
     sandbox.script.add(Route.CREATE, Reset(), matching="sandbox/failing")
 
@@ -144,13 +144,13 @@ async def test_every_call_of_a_batch_is_answered_when_one_is_cut_short(serve: Se
 
 
 @pytest.mark.parametrize("action", [Hang(9.0), Delay(6.0), Respond(429, headers={"Retry-After": "30"})], ids=repr)
-def test_a_question_for_a_task_that_is_under_way_at_a_drain_is_answered_before_the_process_ends(action: Action) -> None:
+def test_a_tasks_get_under_way_at_a_drain_is_answered_before_the_process_ends(action: Action) -> None:
     world = World(Idempotency.HEADER)
-    order = Order(KEY, SLOW, "task", "task", {})
-    started = world.call(0, order)
+    arguments = CallArguments(KEY, SLOW, "task", "task", {})
+    started = world.call(0, arguments)
     assert started.answer is not None
     world.sandbox.script.add(Route.GET_RUN, action, times=None)
-    asking = world.tasks_get(0, order, started.answer.result["taskId"])
+    asking = world.tasks_get(0, arguments, started.answer.result["taskId"])
     world.drain(0)
     world.advance(GRACE + 2)
     assert asking.broken is None, "the connection was closed without an answer"

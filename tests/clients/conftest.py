@@ -1,4 +1,4 @@
-"""The clients run on the machine's clock, so the sandbox and the server's pauses in front of them are fast ones."""
+"""The clients run on the machine's clock, so the runs of the sandbox and the pauses of the server are short."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
-#: How much faster than the real ones the runs are, and the pauses between looks at them.
+#: How much faster than real ones the runs are, and the polls.
 SPEED = 20
 
 

@@ -22,7 +22,7 @@ def client_of(server: Server, mode: Mode, key: str = KEY) -> Client[StreamableHt
 
 
 @both_eras
-async def test_what_there_is(server: Server, mode: Mode) -> None:
+async def test_a_client_lists_tools_and_prompts(server: Server, mode: Mode) -> None:
     async with client_of(server, mode) as client:
         assert client.protocol_version == (MODERN if mode == "auto" else LATEST_LEGACY)
         assert client.server_info is not None
@@ -36,7 +36,7 @@ async def test_what_there_is(server: Server, mode: Mode) -> None:
 
 
 @both_eras
-async def test_a_prompt_and_the_values_of_its_arguments(server: Server, mode: Mode) -> None:
+async def test_a_prompt_is_filled_in_and_its_arguments_are_completed(server: Server, mode: Mode) -> None:
     async with client_of(server, mode) as client:
         prompt = await client.get_prompt("smart-resize", {"image_url": "https://example.com/a.png"})
         completion = await client.complete(PromptReference(name="smart-resize"), {"name": "resolution", "value": "2"})
@@ -47,18 +47,18 @@ async def test_a_prompt_and_the_values_of_its_arguments(server: Server, mode: Mo
 
 
 @both_eras
-async def test_a_run_with_progress(server: Server, mode: Mode) -> None:
-    told: list[float] = []
+async def test_a_run_reports_progress_and_returns_its_result(server: Server, mode: Mode) -> None:
+    values: list[float] = []
 
     async def progress(value: float, _total: float | None, _message: str | None) -> None:
-        told.append(value)
+        values.append(value)
 
     async with client_of(server, mode) as client:
         result = await client.call_tool("generate", {"model": MODEL, "input": INPUT}, progress_handler=progress)
     assert result.structured_content is not None
     assert result.structured_content["status"] == "succeeded"
-    assert len(told) > 1
-    assert told == sorted(set(told))
+    assert len(values) > 1
+    assert values == sorted(set(values))
 
 
 @both_eras

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from runflow_mcp.methods.inflight import PendingAnswer
-from tests.clients.processes import PINS, python_peer, talking
-from tests.methods.recorded import dispatches
+from tests.clients.peer_programs import PINS, conversation, python_peer
+from tests.methods.recorded_requests import dispatches
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import KEY, Serve
 
@@ -19,16 +19,16 @@ def packages() -> Path:
     return python_peer("fastmcp_tasks")
 
 
-async def test_runs_as_tasks_that_take_no_place_of_a_wait(
+async def test_runs_as_tasks_take_no_wait_slot(
     serve: Serve, sandbox: ScriptedSandbox, packages: Path, tmp_path: Path
 ) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     command = (sys.executable, "-S", str(PINS / "tasks_host.py"), server.url, KEY)
-    somebody = PendingAnswer(server.services.inflight)
-    somebody.acquire_slot("a key")  # a full house
-    async with talking(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
-        met = await talk.hear()
-    somebody.release()
+    other_call = PendingAnswer(server.services.inflight)
+    other_call.acquire_slot("a key")  # every wait slot is taken
+    async with conversation(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
+        met = await talk.receive()
+    other_call.release()
     made, failed = sandbox.runs
     assert len(dispatches(sandbox)) == 2
     assert met["id"] == met["result"]["run_id"] == made.id

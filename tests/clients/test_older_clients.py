@@ -1,4 +1,4 @@
-"""Clients of an earlier day, and one that reads every link: a waiting generate returns its result to each of them."""
+"""Older clients, and one that reads every link: a waiting generate returns its result to each of them."""
 
 import json
 import sys
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.clients.processes import PINS, node_peers, python_peer, talking
-from tests.methods.recorded import dispatches
+from tests.clients.peer_programs import PINS, conversation, node_peers, python_peer
+from tests.methods.recorded_requests import dispatches
+from tests.required_programs import require
 from tests.scripted_sandbox import ScriptedSandbox
-from tests.services import require
 from tests.serving import KEY, Server
 
 pytestmark = pytest.mark.real_time
@@ -19,11 +19,13 @@ pytestmark = pytest.mark.real_time
 async def python_host(name: str, script: str, server: Server, home: Path) -> Any:
     """What the host printed. It runs without the site's packages, among which there is another SDK."""
     command = (sys.executable, "-S", str(PINS / script), server.url, KEY)
-    async with talking(*command, home=home, PYTHONPATH=str(python_peer(name))) as talk:
-        return await talk.hear()
+    async with conversation(*command, home=home, PYTHONPATH=str(python_peer(name))) as talk:
+        return await talk.receive()
 
 
-async def test_the_python_sdk_of_2025_03_26(server: Server, sandbox: ScriptedSandbox, tmp_path: Path) -> None:
+async def test_the_python_sdk_of_2025_03_26_gets_a_result_as_text(
+    server: Server, sandbox: ScriptedSandbox, tmp_path: Path
+) -> None:
     met = await python_host("python_sdk_1_9", "python_sdk_1_9.py", server, tmp_path)
     assert met["version"] == "2025-03-26"
     assert {block["type"] for block in met["result"]["content"]} == {"text"}
@@ -31,11 +33,13 @@ async def test_the_python_sdk_of_2025_03_26(server: Server, sandbox: ScriptedSan
     assert len(dispatches(sandbox)) == 1
 
 
-async def test_the_typescript_sdk_of_2025_03_26(server: Server, sandbox: ScriptedSandbox, tmp_path: Path) -> None:
+async def test_the_typescript_sdk_of_2025_03_26_gets_a_result_as_text(
+    server: Server, sandbox: ScriptedSandbox, tmp_path: Path
+) -> None:
     command = (require("node"), str(node_peers() / "typescript.mjs"), "v1.11", "legacy", server.url, KEY, "error")
-    async with talking(*command, home=tmp_path) as talk:
-        met = await talk.hear()
-    assert "fault" not in met, met
+    async with conversation(*command, home=tmp_path) as talk:
+        met = await talk.receive()
+    assert "error" not in met, met
     assert {block["type"] for block in met["result"]["content"]} == {"text"}
     assert json.loads(met["result"]["content"][0]["text"])["status"] == "succeeded"
     assert len(dispatches(sandbox)) == 1

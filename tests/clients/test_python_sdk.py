@@ -1,9 +1,6 @@
 """The official Python SDK's client, as most Python hosts use it."""
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,21 +15,24 @@ from mcp_types import PromptReference, ResourceLink, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, Revision
-from tests.clients.soon import soon
-from tests.methods.catalogs import entry, script
+from tests.eventually import eventually_async
+from tests.methods.scripted_catalogs import entry, script
 from tests.scripted_sandbox import ScriptedSandbox
-from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
+from tests.server_process import SERVE, ServerProcess
+from tests.serving import INPUT, KEY, MODEL, Serve, Server
 
 pytestmark = pytest.mark.real_time
 
 #: ``legacy`` begins with ``initialize``; ``auto`` asks for a later revision first and falls back.
 MODES = ("auto", "legacy")
-NEWEST_COMMON = max({*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & {str(one) for one in Revision})
+NEWEST_COMMON = max(
+    {*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS} & {str(revision) for revision in Revision}
+)
 
 
 @asynccontextmanager
 async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto") -> AsyncIterator[Client]:
-    """A client of a server, or of whatever is at a URL."""
+    """A client of a server, or of the URL of one."""
     url = server if isinstance(server, str) else server.url
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
         transport = streamable_http_client(url, http_client=http)
@@ -41,7 +41,7 @@ async def connected(server: Server | str, *, key: str = KEY, mode: str = "auto")
 
 
 @pytest.mark.parametrize(("mode", "revision"), [("auto", NEWEST_COMMON), ("legacy", LATEST_LEGACY)])
-async def test_connecting(server: Server, mode: str, revision: str) -> None:
+async def test_a_client_connects_at_the_newest_common_revision(server: Server, mode: str, revision: str) -> None:
     async with connected(server, mode=mode) as client:
         assert client.server_info is not None
         assert client.server_info.name == "Runflow"
@@ -50,7 +50,7 @@ async def test_connecting(server: Server, mode: str, revision: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_what_there_is(server: Server, mode: str) -> None:
+async def test_a_client_lists_tools_and_prompts(server: Server, mode: str) -> None:
     async with connected(server, mode=mode) as client:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == ["generate", "list_models"]
@@ -61,7 +61,7 @@ async def test_what_there_is(server: Server, mode: str) -> None:
         assert found.structured_content["total"] == len(prompts)
 
 
-async def test_a_prompt_and_the_values_of_its_arguments(server: Server) -> None:
+async def test_a_prompt_is_filled_in_and_its_arguments_are_completed(server: Server) -> None:
     async with connected(server) as client:
         prompt = await client.get_prompt("object-removal-prompt", {"image_url": "https://example.com/a.png"})
         content = prompt.messages[0].content
@@ -73,23 +73,23 @@ async def test_a_prompt_and_the_values_of_its_arguments(server: Server) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_run_with_progress(server: Server, mode: str) -> None:
-    told: list[tuple[float, float | None, str | None]] = []
+async def test_a_run_reports_progress_and_returns_its_result(server: Server, mode: str) -> None:
+    progress_seen: list[tuple[float, float | None, str | None]] = []
 
     async def callback(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total, message))
+        progress_seen.append((progress, total, message))
 
     async with connected(server, mode=mode) as client:
         result = await client.call_tool("generate", {"model": MODEL, "input": INPUT}, progress_callback=callback)
     assert not result.is_error
     assert result.structured_content is not None
-    [link] = [one for one in result.content if isinstance(one, ResourceLink)]
+    [link] = [block for block in result.content if isinstance(block, ResourceLink)]
     assert result.structured_content["outputs"] == [{"url": str(link.uri), "mime_type": "image/png"}]
-    values = [value for value, _, _ in told]
+    values = [value for value, _, _ in progress_seen]
     assert len(values) > 1
     assert values == sorted(set(values))
-    assert told[-1][1] == values[-1]
-    assert (told[-1][2] or "").startswith("succeeded, 3 of 3 steps")
+    assert progress_seen[-1][1] == values[-1]
+    assert (progress_seen[-1][2] or "").startswith("succeeded, 3 of 3 steps")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -105,27 +105,27 @@ async def test_an_error_keeps_its_envelope(server: Server, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_refused_key_is_shown_with_what_to_do(server: Server, mode: str) -> None:
+async def test_a_rejected_key_is_shown_with_the_remedy(server: Server, mode: str) -> None:
     refusal = pytest.RaisesExc(MCPError, match="it starts with rf_live_")
     with pytest.RaisesGroup(refusal, flatten_subgroups=True):
         async with connected(server, key="rf_svc_sandbox", mode=mode):
             pass
 
 
-async def test_a_call_that_is_given_up_ends_its_wait(server: Server) -> None:
+async def test_a_call_that_times_out_at_the_client_ends_its_wait(server: Server) -> None:
     """In the modern era the client closes the stream, which is how it cancels."""
     async with connected(server) as client:
         calling = asyncio.create_task(
             client.call_tool("generate", {"model": "sandbox/slow", "input": {}}, read_timeout_seconds=0.2)
         )
-        await soon(lambda: server.services.inflight.slots_used == 1)
+        await eventually_async(lambda: server.services.inflight.slots_used == 1)
         with pytest.raises(MCPError, match=r"[Tt]imed out"):
             await calling
-        await soon(lambda: server.services.inflight.slots_used == 0)
+        await eventually_async(lambda: server.services.inflight.slots_used == 0)
         assert (await client.list_tools()).tools
 
 
-async def test_listening_for_changed_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_client_that_listens_learns_of_changed_prompts(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="5000")
     async with (
         connected(server) as client,
@@ -138,38 +138,28 @@ async def test_listening_for_changed_prompts(serve: Serve, sandbox: ScriptedSand
             assert isinstance(await anext(subscription), PromptsListChanged)
         # Not from the client's cache, although the list's freshness has not passed.
         assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["headshots"]
-    await soon(lambda: len(server.services.subscriptions) == 0)
+    await eventually_async(lambda: len(server.services.subscriptions) == 0)
 
 
 async def test_a_stop_ends_listening_gracefully(server: Server) -> None:
-    async with connected(server) as client, client.listen(prompts_list_changed=True) as subscription:
-        server.services.subscriptions.drain()
-        async with asyncio.timeout(5):
-            assert [event async for event in subscription] == []
-        # What comes after that is acknowledged and ended in one go.
+    async with connected(server) as client:
+        await client.list_prompts()  # the first catalog is there: it changes no prompts any more
+        async with client.listen(prompts_list_changed=True) as subscription:
+            server.services.subscriptions.drain()
+            async with asyncio.timeout(5):
+                assert [event async for event in subscription] == []
+        # A later subscription is acknowledged and ended at once.
         async with client.listen(prompts_list_changed=True) as late, asyncio.timeout(5):
             assert [event async for event in late] == []
 
 
 async def test_a_process_that_is_stopped_ends_listening_gracefully(tmp_path: Path) -> None:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "runflow_mcp", "serve", "--sandbox"),
-        env={**os.environ, "MCP_PORT": str(port)},
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        assert await process.stdout.readline()
-        async with connected(f"http://127.0.0.1:{port}/mcp") as client, client.listen(prompts_list_changed=True) as one:
-            process.send_signal(signal.SIGTERM)
+    with ServerProcess.of(tmp_path, *SERVE, "--sandbox", settings={}) as process:
+        await asyncio.to_thread(process.wait_for_status, 200, "/healthz")
+        url = f"{process.origin}/mcp"
+        async with connected(url) as client, client.listen(prompts_list_changed=True) as subscription:
+            process.send_signal()
             async with asyncio.timeout(5):
                 # An embedded catalog may arrive only now; what matters is that no loss is reported.
-                assert {type(event) for event in [event async for event in one]} <= {PromptsListChanged}
-                assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+                assert {type(event) for event in [event async for event in subscription]} <= {PromptsListChanged}
+                assert await asyncio.to_thread(process.wait) == 0

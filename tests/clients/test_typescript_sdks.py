@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
-from tests.clients.processes import Talk, node_peers, talking
-from tests.clients.soon import soon
-from tests.methods.catalogs import entry, script
+from tests.clients.peer_programs import Conversation, conversation, node_peers
+from tests.eventually import eventually_async
+from tests.methods.scripted_catalogs import entry, script
+from tests.required_programs import require
 from tests.scripted_sandbox import ScriptedSandbox
-from tests.services import require
 from tests.serving import KEY, MODERN, Serve, Server
 from tests.virtual_time import VirtualClock
 
@@ -22,7 +22,7 @@ one_of_each_era = pytest.mark.parametrize(("sdk", "era"), [("v1", "legacy"), ("v
 
 
 class Host(Protocol):
-    def __call__(self, server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Talk]: ...
+    def __call__(self, server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Conversation]: ...
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +32,8 @@ def program() -> Path:
 
 @pytest.fixture
 def host(program: Path, sdk: str, era: str, tmp_path: Path) -> Host:
-    def start(server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Talk]:
-        return talking(require("node"), str(program), sdk, era, server.url, key, step, home=tmp_path)
+    def start(server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Conversation]:
+        return conversation(require("node"), str(program), sdk, era, server.url, key, step, home=tmp_path)
 
     return start
 
@@ -41,11 +41,11 @@ def host(program: Path, sdk: str, era: str, tmp_path: Path) -> Host:
 async def seen(host: Host, server: Server, step: str, *, key: str = KEY) -> Any:
     """What the host saw in a step."""
     async with host(server, step, key=key) as talk:
-        return await talk.hear()
+        return await talk.receive()
 
 
 @every_host
-async def test_connecting_and_what_there_is(host: Host, server: Server, era: str) -> None:
+async def test_a_host_connects_and_lists_tools_and_prompts(host: Host, server: Server, era: str) -> None:
     met = await seen(host, server, "meet")
     assert met["server"] == "Runflow"
     assert met["version"] == (MODERN if era == "auto" else LATEST_LEGACY)
@@ -57,7 +57,7 @@ async def test_connecting_and_what_there_is(host: Host, server: Server, era: str
     assert met["values"] == ["2K"]
 
 
-class TestARunThatTakesLongerThanTheHostWaits:
+class TestARunLongerThanTheTimeoutOfTheHost:
     @pytest.fixture
     def sandbox(self, clock: VirtualClock) -> ScriptedSandbox:
         return ScriptedSandbox(clock=clock, speed=6)
@@ -65,14 +65,14 @@ class TestARunThatTakesLongerThanTheHostWaits:
     @every_host
     async def test_progress_keeps_the_call_alive(self, host: Host, server: Server) -> None:
         met = await seen(host, server, "run")
-        assert "fault" not in met, met
+        assert "error" not in met, met
         assert met["took"] > met["timeout"]
         assert met["result"]["structuredContent"]["status"] == "succeeded"
-        assert [one["type"] for one in met["result"]["content"]] == ["text", "resource_link"]
-        told = [one["progress"] for one in met["told"]]
-        assert len(told) > 5
-        assert told == sorted(set(told))
-        assert met["told"][-1]["message"].startswith("succeeded, 3 of 3 steps")
+        assert [block["type"] for block in met["result"]["content"]] == ["text", "resource_link"]
+        figures = [notification["progress"] for notification in met["progress"]]
+        assert len(figures) > 5
+        assert figures == sorted(set(figures))
+        assert met["progress"][-1]["message"].startswith("succeeded, 3 of 3 steps")
 
 
 @every_host
@@ -84,32 +84,34 @@ async def test_an_error_passes_the_hosts_check_of_the_output_schema(host: Host, 
 
 
 @one_of_each_era
-async def test_a_refused_key_is_shown_with_what_to_do(host: Host, server: Server, era: str) -> None:
-    fault = (await seen(host, server, "meet", key="rf_svc_sandbox"))["fault"]
-    if era == "auto":  # this one shows its own words and the status
-        assert "401" in fault
+async def test_a_rejected_key_is_shown_with_the_remedy(host: Host, server: Server, era: str) -> None:
+    error = (await seen(host, server, "meet", key="rf_svc_sandbox"))["error"]
+    if era == "auto":  # this SDK shows its own message and the status
+        assert "401" in error
     else:
-        assert "it starts with rf_live_" in fault
+        assert "it starts with rf_live_" in error
 
 
 @one_of_each_era
-async def test_a_call_that_the_host_gives_up(host: Host, server: Server, era: str) -> None:
+async def test_a_call_that_the_host_abandons_frees_its_slot(host: Host, server: Server, era: str) -> None:
     """A modern host closes the stream, which ends the wait at once; a legacy one leaves it open until it ends."""
     async with host(server, "leave") as talk:
-        await soon(lambda: server.services.inflight.slots_used == 1)
-        assert "timed out" in (await talk.hear())["fault"]
+        await eventually_async(lambda: server.services.inflight.slots_used == 1)
+        assert "timed out" in (await talk.receive())["error"]
         if era == "auto":
-            await soon(lambda: server.services.inflight.slots_used == 0)
-        await talk.say("enough")
-    await soon(lambda: server.services.inflight.slots_used == 0)
+            await eventually_async(lambda: server.services.inflight.slots_used == 0)
+        await talk.send("enough")
+    await eventually_async(lambda: server.services.inflight.slots_used == 0)
 
 
 @pytest.mark.parametrize(("sdk", "era"), [("v2", "auto")])
-async def test_listening_for_changed_prompts(host: Host, serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_host_that_listens_learns_of_changed_prompts(
+    host: Host, serve: Serve, sandbox: ScriptedSandbox
+) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="5000")
     async with host(server, "listen") as talk:
-        assert await talk.hear() == {"honoured": {"promptsListChanged": True}}
+        assert await talk.receive() == {"honoured": {"promptsListChanged": True}}
         script(sandbox, entry("runflow/headshots"))
-        assert await talk.hear() == {"prompts": ["headshots"]}
+        assert await talk.receive() == {"prompts": ["headshots"]}
         server.services.subscriptions.drain()
-        assert await talk.hear() == {"closed": "graceful"}
+        assert await talk.receive() == {"closed": "graceful"}

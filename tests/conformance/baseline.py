@@ -80,9 +80,9 @@ def read_checks(results: Path) -> list[Check]:
         folder = _FOLDER.fullmatch(file.parent.name)
         if folder is None:
             raise BaselineError(f"{file.parent.name} is not named as the suite names its results")
-        for one in orjson.loads(file.read_bytes()):
-            message = one.get("errorMessage") or one.get("description") or ""
-            checks.append(Check(folder[1], one["id"], one["status"], message))
+        for entry in orjson.loads(file.read_bytes()):
+            message = entry.get("errorMessage") or entry.get("description") or ""
+            checks.append(Check(folder[1], entry["id"], entry["status"], message))
     return checks
 
 

@@ -19,8 +19,8 @@ from runflow_mcp.methods.router import TOOLS, Handler, Method, MethodTable, meth
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.settings.config import Config
-from tests.conformance import asking, jobs, tools
-from tests.conformance.documents import RESOURCES, completing, getting_prompts, listing_prompts
+from tests.conformance import fixture_asking_tools, fixture_task_tools, fixture_tools
+from tests.conformance.fixture_documents import RESOURCES, completing, getting_prompts, listing_prompts
 from tests.scripted_sandbox import ScriptedSandbox
 
 #: Runs take four to six seconds by themselves, and the suite gives up on a task after ten.
@@ -29,7 +29,7 @@ SPEED = 5.0
 
 def with_fixtures() -> MethodTable:
     """The product's methods, with the suite's tools, prompts and resources beside its own."""
-    table = method_table(*TOOLS, *tools.TOOLS, *asking.TOOLS, *jobs.TOOLS)
+    table = method_table(*TOOLS, *fixture_tools.TOOLS, *fixture_asking_tools.TOOLS, *fixture_task_tools.TOOLS)
     table.update({name: Method(name, handler) for name, handler in RESOURCES.items()})
     for name, wrap in WRAPPERS.items():
         table[name] = attrs.evolve(table[name], handler=wrap(table[name].handler))
@@ -38,7 +38,7 @@ def with_fixtures() -> MethodTable:
 
 def _keeping_params(product: Handler) -> Handler:
     async def handler(request: Request, call: RequestContext) -> Result:
-        asking.PARAMS.set(request.params)
+        fixture_asking_tools.PARAMS.set(request.params)
         return await product(request, call)
 
     return handler
@@ -65,7 +65,7 @@ WRAPPERS = {
 
 @web.middleware
 async def _keep_headers(request: web.Request, handler: HTTPHandler) -> web.StreamResponse:
-    tools.HEADERS.set(request.headers)
+    fixture_tools.HEADERS.set(request.headers)
     return await handler(request)
 
 

@@ -1,6 +1,6 @@
 """A loopback reverse proxy that adds the API key, because the suite has no way to send one.
 
-Passes everything else on as it is: streams, disconnects, repeated headers, and a Host or Origin that is not
+Passes everything else on unchanged: streams, disconnects, repeated headers, and a Host or Origin that is not
 the proxy's own (the suite plays an attacker with those).
 """
 
@@ -27,7 +27,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What the suite is told to test."""
+        """The URL that the suite tests."""
         return f"http://{self.own}/mcp"
 
     def headers(self, received: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -16,8 +16,9 @@ from pathlib import Path
 import attrs
 
 from tests.conformance.baseline import BaselineError, Check, Decision, judge, read_baseline, read_checks, unkept
-from tests.conformance.servers import FIXTURES, PRODUCT, ServerError, run_server
+from tests.conformance.servers import FIXTURES, PRODUCT, run_server
 from tests.conformance.suite import Ended, Suite, SuiteError, install
+from tests.server_process import NotReadyError
 
 HERE = Path(__file__).parent
 #: Runs at a time: some checks allow a stream half a second, so the processors must not be overloaded.
@@ -26,7 +27,7 @@ AT_ONCE = 2
 
 @attrs.frozen
 class Run:
-    """One invocation of the suite. ``scenarios``: how many it must be, so that none gets lost unseen."""
+    """One invocation of the suite. ``scenarios``: how many it must be, so that none is lost unnoticed."""
 
     revision: str
     server: tuple[str, ...]
@@ -59,29 +60,29 @@ RUNS = [
 
 @attrs.frozen
 class Report:
-    """What came out of one run; ``faults`` are about the run itself."""
+    """What came out of one run; ``errors`` are those of the run itself."""
 
     run: Run
     checks: list[Check]
     verdict: Decision
-    faults: list[str]
+    errors: list[str]
     seconds: float
 
 
 def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
     checks = read_checks(results)
     verdict = judge(checks, run.reasons)
-    faults = []
-    said = ended.scenarios
-    if len(said) != run.scenarios:
-        faults.append(f"the suite ran {len(said)} scenarios, not {run.scenarios}")
-    for scenario, (passed, failed) in said.items():
+    errors = []
+    reported = ended.scenarios
+    if len(reported) != run.scenarios:
+        errors.append(f"the suite ran {len(reported)} scenarios, not {run.scenarios}")
+    for scenario, (passed, failed) in reported.items():
         statuses = Counter(check.status for check in checks if check.scenario == scenario)
         if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
-            faults.append(f"{scenario}: the suite says {passed} passed, {failed} failed; its checks say otherwise")
-    if faults or (ended.code and not verdict.unexpected and not verdict.stale):
-        faults.append("\n".join([f"the suite ended with {ended.code} and said:", *ended.output.splitlines()[-20:]]))
-    return Report(run, checks, verdict, faults, seconds)
+            errors.append(f"{scenario}: the suite reports {passed} passed, {failed} failed; its checks differ")
+    if errors or (ended.code and not verdict.unexpected and not verdict.stale):
+        errors.append("\n".join([f"the suite ended with {ended.code} and printed:", *ended.output.splitlines()[-20:]]))
+    return Report(run, checks, verdict, errors, seconds)
 
 
 def _print(report: Report) -> None:
@@ -104,8 +105,8 @@ def _print(report: Report) -> None:
         _say(f"  FAILED ({check.status.lower()}): {check.name}: {check.message}")
     for entry in verdict.stale:
         _say(f"  FAILED: {entry} is in {report.run.baseline.name}, but does not fail: remove it")
-    for fault in report.faults:
-        _say(f"  FAILED: {fault}")
+    for error in report.errors:
+        _say(f"  FAILED: {error}")
 
 
 def _counts(columns: Mapping[str, Sized]) -> str:
@@ -125,22 +126,26 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
             folder.mkdir()
             servers[module] = await stack.enter_async_context(run_server(module, folder))
 
-        async def one(number: int, run: Run) -> Report:
+        async def play(number: int, run: Run) -> Report:
             async with gate:
                 started = time.monotonic()
                 results = work / f"run-{number}"
                 ended = await suite.run(servers[run.server].url, run.selection, run.baseline, results)
                 return _report(run, ended, results, time.monotonic() - started)
 
-        reports = await asyncio.gather(*(one(number, run) for number, run in enumerate(RUNS)))
+        reports = await asyncio.gather(*(play(number, run) for number, run in enumerate(RUNS)))
     verdicts = {(report.run.revision, report.run.server): report.verdict for report in reports}
     for report in reports:
-        report.faults.extend(servers[report.run.server].faults)
-        report.faults.extend(
+        report.errors.extend(servers[report.run.server].errors)
+        report.errors.extend(
             f"{entry} does not pass with fixtures, although {report.run.baseline.name} says so"
             for entry in unkept(report.run.reasons, verdicts[report.run.revision, FIXTURES])
         )
     return sorted(reports, key=lambda report: report.run.name)
+
+
+def failures(report: Report) -> tuple[Sized, Sized, Sized]:
+    return report.verdict.unexpected, report.verdict.stale, report.errors
 
 
 def main() -> int:
@@ -149,15 +154,15 @@ def main() -> int:
         suite = install()
         with tempfile.TemporaryDirectory(prefix="conformance-") as work:
             reports = asyncio.run(_run_all(suite, Path(work)))
-    except (SuiteError, ServerError, BaselineError) as fault:
-        print(fault, file=sys.stderr)  # noqa: T201
+    except (SuiteError, NotReadyError, BaselineError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
         return 1
     for report in reports:
         _print(report)
     passed = sum(len(report.verdict.passed) for report in reports)
-    known = sum(len(report.verdict.expected) for report in reports)
-    failed = sum(len(found) for one in reports for found in (one.verdict.unexpected, one.verdict.stale, one.faults))
-    _say(f"\n{known} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
+    expected = sum(len(report.verdict.expected) for report in reports)
+    failed = sum(len(found) for report in reports for found in failures(report))
+    _say(f"\n{expected} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
     _say(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

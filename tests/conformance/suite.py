@@ -1,6 +1,6 @@
 """The conformance suite as a program: installed once into ``.venv``, and run in the background.
 
-The suite needs Node.js 22 or newer; the packages bring one for x64 Linux, elsewhere the machine's own is taken.
+The suite needs Node.js 22 or newer; the packages bring one for x64 Linux, elsewhere the machine's own is used.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ class SuiteError(Exception):
 
 @attrs.frozen
 class Ended:
-    """A run that came to its end: its exit code, its output, and the scenarios that its summary names."""
+    """A finished run: its exit code, its output, and the scenarios that its summary names."""
 
     code: int
     output: str
 
     @property
     def scenarios(self) -> dict[str, tuple[int, int]]:
-        """Scenario → (passed, failed), as the suite counts."""
+        """Scenario → (passed, failed), by the suite's own count."""
         summary = self.output.rpartition("=== SUMMARY ===")[2]
         return {name: (int(passed), int(failed)) for name, passed, failed in _SUMMARY.findall(summary)}
 
@@ -101,8 +101,8 @@ def _npm_install(folder: Path) -> None:
         subprocess.run(  # noqa: S603 - npm as found on the path, with arguments of our own
             [npm, "ci", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL
         )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as fault:
-        raise SuiteError("npm could not install the conformance suite; its own words are above.") from fault
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise SuiteError("npm could not install the conformance suite; its own message is above.") from error
 
 
 def _node(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The judgement over the conformance suite's checks: what fails the run, and what a baseline must look like."""
+"""Checks of the conformance suite against a baseline: what fails the run, and what a baseline must look like."""
 
 from pathlib import Path
 
@@ -30,12 +30,12 @@ def test_an_entry_that_does_not_fail_is_stale(statuses: tuple[str, ...]) -> None
     assert verdict(*statuses).stale == ["ping:pong"]
 
 
-def test_an_entry_excuses_its_own_check_alone() -> None:
+def test_an_entry_accepts_its_own_check_only() -> None:
     found = judge([Check("ping", "pong", "FAILURE"), Check("ping", "wire-schema-valid", "FAILURE")], ENTRY)
     assert [check.id for check in found.unexpected] == ["wire-schema-valid"]
 
 
-def test_a_reason_holds_for_the_entries_below_it() -> None:
+def test_a_reason_applies_to_the_entries_below_it() -> None:
     text = "# Title\nserver:\n  # It cannot\n  # be.\n  - ping:pong\n  - ping:ping\n  # Other.\n  - a:b\n"
     assert read_baseline(text) == {"ping:pong": "It cannot be.", "ping:ping": "It cannot be.", "a:b": "Other."}
 
@@ -49,12 +49,12 @@ def test_a_reason_holds_for_the_entries_below_it() -> None:
         "server:\n  # A space too many.\n  - ping: pong\n",
     ],
 )
-def test_a_baseline_without_reasons_or_with_broad_entries_is_refused(text: str) -> None:
+def test_a_baseline_without_reasons_or_with_whole_scenarios_is_an_error(text: str) -> None:
     with pytest.raises(BaselineError):
         read_baseline(text)
 
 
-def test_passing_with_fixtures_must_be_true() -> None:
+def test_an_entry_that_claims_to_pass_with_fixtures_must_do_so() -> None:
     claim = {"ping:pong": "No tool. Passes with fixtures."}
     wire = Check("ping", "wire-schema-valid", "SUCCESS")
     assert unkept(claim, judge([wire, Check("ping", "other", "SUCCESS")], {})) == []

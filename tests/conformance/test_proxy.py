@@ -15,7 +15,7 @@ KEY = "rf_live_sandbox"
 
 @attrs.define
 class Upstream:
-    """A server that remembers what it was asked, and streams until the client leaves."""
+    """A server that records its requests, and streams until the client leaves."""
 
     address: str = ""
     seen: list[web.Request] = attrs.field(factory=list)
@@ -60,7 +60,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_adds_the_key_and_keeps_the_rest(
+async def test_the_proxy_adds_the_key_and_keeps_everything_else(
     upstream: Upstream, proxy: Proxy, session: aiohttp.ClientSession
 ) -> None:
     headers = [("Mcp-Name", "a"), ("Mcp-Name", "b")]
@@ -73,7 +73,7 @@ async def test_adds_the_key_and_keeps_the_rest(
 
 
 @pytest.mark.parametrize("address", ["own", "evil.example"])
-async def test_rewrites_its_own_address_and_no_other(
+async def test_the_proxy_rewrites_its_own_address_and_no_other(
     address: str, upstream: Upstream, proxy: Proxy, session: aiohttp.ClientSession
 ) -> None:
     sent = proxy.own if address == "own" else address
@@ -84,7 +84,7 @@ async def test_rewrites_its_own_address_and_no_other(
     assert (seen.headers["Host"], seen.headers["Origin"]) == (expected, f"http://{expected}")
 
 
-async def test_streams_and_passes_a_disconnect_on(
+async def test_the_proxy_streams_and_passes_a_disconnect_on(
     upstream: Upstream, proxy: Proxy, session: aiohttp.ClientSession
 ) -> None:
     async with session.get(f"http://{proxy.own}/stream") as answer:

@@ -10,7 +10,7 @@ import attrs
 import orjson
 import pytest
 
-from tests.deploy.stack import Stack
+from tests.deploy.nginx_stack import Stack
 from tests.serving import BOTH, INPUT, KEY, MODEL, Answer
 
 _sources = (f"127.0.0.{number}" for number in itertools.count(2))
@@ -18,12 +18,8 @@ _sources = (f"127.0.0.{number}" for number in itertools.count(2))
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack.make(tmp_path_factory.mktemp("stack"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+    with Stack.make(tmp_path_factory.mktemp("stack")).running() as stack:
+        yield stack
 
 
 def call(tool: str, **arguments: object) -> dict[str, object]:

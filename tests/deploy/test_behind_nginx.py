@@ -1,4 +1,4 @@
-"""The site file in a real nginx, in front of two real servers: what clients see of it, and what its log keeps."""
+"""The site file in a real nginx, in front of two real servers: the answers that clients get, and the access log."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,11 @@ import pytest
 
 from runflow_mcp import __version__
 from runflow_mcp.settings.config import Config
-from tests.deploy import http2
+from tests.deploy import http2_client
 from tests.deploy.conftest import PING, Client, events, order
-from tests.deploy.stack import HOST, PER_ADDRESS, Stack, eventually
+from tests.deploy.nginx_stack import PER_ADDRESS, Stack
+from tests.eventually import eventually
+from tests.server_process import HOST
 from tests.serving import BOTH, KEY
 
 pytestmark = pytest.mark.real_time
@@ -41,7 +43,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
 
 
 def ask(stack: Stack, body: bytes | Iterator[bytes], headers: Mapping[str, str]) -> tuple[int, Message, Any]:
-    """POST with a client that asks no questions: status, headers and JSON of the answer."""
+    """POST with the simplest client: status, headers and JSON of the answer."""
     connection = http.client.HTTPSConnection(HOST, stack.https, context=stack.tls(), timeout=5)
     try:
         connection.request("POST", "/mcp", body, headers)
@@ -54,7 +56,7 @@ def ask(stack: Stack, body: bytes | Iterator[bytes], headers: Mapping[str, str])
 # Streams.
 
 
-async def test_progress_arrives_while_the_run_goes(client: Client) -> None:
+async def test_progress_arrives_before_the_run_ends(client: Client) -> None:
     async with client.open(order()) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/event-stream"
@@ -66,14 +68,14 @@ async def test_progress_arrives_while_the_run_goes(client: Client) -> None:
     assert last - first > AHEAD
 
 
-async def test_progress_arrives_while_the_run_goes_over_http2(stack: Stack) -> None:
+async def test_progress_arrives_before_the_run_ends_over_http2(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "accept": BOTH}
-    answer = http2.post(stack.https, headers, orjson.dumps(order()), context=stack.tls(), source="127.0.1.1")
+    answer = http2_client.post(stack.https, headers, orjson.dumps(order()), context=stack.tls(), source="127.0.1.1")
     arrived = [(time.monotonic(), piece) async for piece in answer]
     assert b"notifications/progress" in arrived[0][1]
     assert b'"status":"succeeded"' in b"".join(piece for _, piece in arrived)
     assert arrived[-1][0] - arrived[0][0] > AHEAD
-    eventually(lambda: any(one["protocol"] == "HTTP/2.0" for one in stack.accesses), "the request is logged")
+    eventually(lambda: any(line["protocol"] == "HTTP/2.0" for line in stack.accesses), "the request is logged")
 
 
 async def test_a_client_that_goes_away_ends_its_wait_at_the_replica(client: Client) -> None:
@@ -81,32 +83,34 @@ async def test_a_client_that_goes_away_ends_its_wait_at_the_replica(client: Clie
         await anext(events(response))
         assert response.connection is not None
         assert response.connection.transport is not None
-        # As browsers and curl leave. To close would be to wait until nginx has said goodbye in TLS too.
+        # Browsers and curl leave like this. A close would wait for the end of the TLS session.
         response.connection.transport.abort()
 
     def ended() -> bool:
-        lines = [line for replica in client.stack.replicas for line in replica.lines]
+        lines = client.stack.replica_log_lines
         return [line["status"] for line in lines if line.get("address") == client.source] == [499]
 
     await asyncio.to_thread(eventually, ended, "the replica has noticed")
 
 
-# Who the caller is.
+# Addresses and ids.
 
 
-async def test_limits_count_the_client_s_own_address_whatever_it_says(client: Client, neighbour: Client) -> None:
+async def test_limits_count_the_client_s_address_and_ignore_its_forwarding_headers(
+    client: Client, neighbour: Client
+) -> None:
     answers = [
         await client.post(PING, headers={"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": "for=192.0.2.1"})
         for number in range(2 * PER_ADDRESS + 1)
     ]
-    refused = [one for one in answers if one.status == 429]
-    assert refused, "two replicas admit no more than twice the limit"
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused, "two replicas admit at most twice the limit"
     assert refused[0].error["data"]["code"] == "rate_limited"
     assert int(refused[0].headers["Retry-After"]) > 0
     assert (await neighbour.post(PING)).status == 200
 
     def seen() -> int:
-        lines = [line for replica in client.stack.replicas for line in replica.lines]
+        lines = client.stack.replica_log_lines
         return sum(line.get("address") == client.source for line in lines)
 
     eventually(lambda: seen() >= len(answers), "each is logged")
@@ -119,7 +123,7 @@ async def test_a_request_has_one_id_in_the_answer_and_in_both_logs_and_it_is_not
     assert len(request_id) == 32
 
     def logged() -> list[object]:
-        return [line.get("request_id") for replica in client.stack.replicas for line in replica.lines]
+        return [line.get("request_id") for line in client.stack.replica_log_lines]
 
     eventually(lambda: request_id in logged(), "the replica has logged it")
     assert logged().count(request_id) == 1
@@ -127,7 +131,7 @@ async def test_a_request_has_one_id_in_the_answer_and_in_both_logs_and_it_is_not
     assert "mine" not in logged()
 
 
-async def test_the_host_keeps_its_port_and_a_foreign_one_is_refused(client: Client) -> None:
+async def test_the_host_keeps_its_port_and_another_host_is_rejected(client: Client) -> None:
     document = await client.get("/.well-known/oauth-protected-resource/mcp")
     assert document.json["resource"] == f"{client.stack.origin}/mcp"
     foreign = await client.post(PING, headers={"Host": HOST})
@@ -137,12 +141,12 @@ async def test_the_host_keeps_its_port_and_a_foreign_one_is_refused(client: Clie
 # Bodies.
 
 
-async def test_a_body_up_to_the_cap_passes(client: Client) -> None:
+async def test_a_body_as_large_as_the_cap_passes(client: Client) -> None:
     assert (await client.post(padded(CAP))).result == {}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_larger_body_is_refused_in_the_server_s_own_shape(stack: Stack, *, chunked: bool) -> None:
+def test_a_larger_body_is_rejected_in_the_shape_of_the_server(stack: Stack, *, chunked: bool) -> None:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     body = padded(CAP + 1)
     status, given, answer = ask(stack, pieces(body) if chunked else body, headers)
@@ -150,14 +154,14 @@ def test_a_larger_body_is_refused_in_the_server_s_own_shape(stack: Stack, *, chu
     assert (answer["id"], answer["error"]["code"]) == (None, 413)
     assert answer["error"]["data"] == {"code": "body_too_large", "request_id": given["X-Request-Id"]}
     if not chunked:  # by its declared length, it has reached no replica
-        lines = [line for replica in stack.replicas for line in replica.lines]
+        lines = stack.replica_log_lines
         assert given["X-Request-Id"] not in [line.get("request_id") for line in lines]
 
 
 # The other paths.
 
 
-async def test_the_probes_answer(client: Client) -> None:
+async def test_the_probes_answer_through_nginx(client: Client) -> None:
     assert (await client.get("/healthz")).json == {"status": "ok", "version": __version__}
     assert (await client.get("/readyz")).json["status"] == "ready"
 
@@ -174,7 +178,7 @@ async def test_every_answer_keeps_clients_on_tls_and_names_no_version(client: Cl
     assert answer.headers["Server"] == "nginx"
 
 
-async def test_a_slash_after_the_endpoint_makes_no_difference(client: Client) -> None:
+async def test_a_slash_after_the_path_of_the_endpoint_makes_no_difference(client: Client) -> None:
     assert (await client.post(PING, path="/mcp/")).result == {}
     async with client.open(order(), path="/mcp/") as response:
         arrived = [(time.monotonic(), event) async for event in events(response)]
@@ -184,7 +188,7 @@ async def test_a_slash_after_the_endpoint_makes_no_difference(client: Client) ->
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/", "/healthz?a=b"])
-async def test_a_page_that_is_asked_for_without_tls_is_redirected(client: Client, method: str, path: str) -> None:
+async def test_a_page_without_tls_is_redirected(client: Client, method: str, path: str) -> None:
     url = f"http://{HOST}:{client.stack.http}{path}"
     async with client.session.request(method, url, allow_redirects=False) as response:
         assert response.status == 308
@@ -205,7 +209,7 @@ async def test_a_page_that_is_asked_for_without_tls_is_redirected(client: Client
         ("GET", "/healthz", True),
     ],
 )
-async def test_a_call_without_tls_is_refused_with_words_and_not_redirected(
+async def test_a_call_without_tls_is_rejected_with_an_explanation_and_not_redirected(
     client: Client, method: str, path: str, *, keyed: bool
 ) -> None:
     url = f"http://{HOST}:{client.stack.http}{path}?a=b"
@@ -239,11 +243,11 @@ def request(line: bytes, *headers: bytes) -> bytes:
 
 
 POST = b"POST /mcp HTTP/1.1"
-#: What nginx refuses by itself, with the status and code that clients get.
-REFUSED_BY_NGINX: dict[str, tuple[bytes, int, str]] = {
-    "a host that is none": (b"POST /mcp HTTP/1.1\r\nHost: no host, this\r\n\r\n", 400, "bad_request"),
+#: Requests that nginx itself rejects, with the status and code that clients get.
+REJECTED_BY_NGINX: dict[str, tuple[bytes, int, str]] = {
+    "a malformed host": (b"POST /mcp HTTP/1.1\r\nHost: no host, this\r\n\r\n", 400, "bad_request"),
     "no host": (b"POST /mcp HTTP/1.1\r\n\r\n", 400, "bad_request"),
-    "no request": (b"hello\r\n\r\n", 400, "bad_request"),
+    "not HTTP": (b"hello\r\n\r\n", 400, "bad_request"),
     "a method in lower case": (request(b"post /mcp HTTP/1.1"), 400, "bad_request"),
     "a tunnel": (request(b"CONNECT a:1 HTTP/1.1"), 400, "bad_request"),
     "another version": (request(b"POST /mcp HTTP/3.0"), 400, "bad_request"),
@@ -256,12 +260,12 @@ REFUSED_BY_NGINX: dict[str, tuple[bytes, int, str]] = {
     "a line too long": (request(b"POST /" + b"a" * 9000 + b" HTTP/1.1"), 431, "head_too_large"),
     "a header too long": (request(POST, b"Cookie: " + b"a" * 9000), 431, "head_too_large"),
     "headers too many": (request(POST, *[b"Cookie: " + b"a" * 1000] * 60), 431, "head_too_large"),
-    "no method of ours": (request(b"TRACE /mcp HTTP/1.1"), 405, "method_not_allowed"),
+    "an unsupported method": (request(b"TRACE /mcp HTTP/1.1"), 405, "method_not_allowed"),
 }
 
 
-@pytest.mark.parametrize(("data", "status", "code"), REFUSED_BY_NGINX.values(), ids=REFUSED_BY_NGINX)
-def test_nginx_s_own_refusals_have_the_shape_of_the_server_s(stack: Stack, data: bytes, status: int, code: str) -> None:
+@pytest.mark.parametrize(("data", "status", "code"), REJECTED_BY_NGINX.values(), ids=REJECTED_BY_NGINX)
+def test_rejections_by_nginx_have_the_shape_of_the_server(stack: Stack, data: bytes, status: int, code: str) -> None:
     given, headers, answer = wire(stack, data, port=stack.https, tls=True)
     assert (given, headers["Content-Type"]) == (status, "application/json")
     if code == "method_not_allowed":
@@ -271,18 +275,19 @@ def test_nginx_s_own_refusals_have_the_shape_of_the_server_s(stack: Stack, data:
     assert answer["error"]["data"] == {"code": code, "request_id": headers["X-Request-Id"]}
 
 
-@pytest.mark.parametrize("data", [one for one, _, _ in REFUSED_BY_NGINX.values()], ids=REFUSED_BY_NGINX)
-def test_without_tls_they_all_say_that_tls_is_missing(stack: Stack, data: bytes) -> None:
+@pytest.mark.parametrize("data", [data for data, _, _ in REJECTED_BY_NGINX.values()], ids=REJECTED_BY_NGINX)
+def test_without_tls_every_rejected_request_is_told_that_https_is_required(stack: Stack, data: bytes) -> None:
     assert_https_required(*wire(stack, data, port=stack.http, tls=False))
 
 
-def test_plain_http_on_the_tls_port_says_so_too(stack: Stack) -> None:
+def test_plain_http_on_the_tls_port_is_told_that_https_is_required(stack: Stack) -> None:
     key = b"Authorization: Bearer " + KEY.encode()
     assert_https_required(*wire(stack, request(POST, key), port=stack.https, tls=False))
 
 
-def test_connections_to_the_replicas_are_kept(stack: Stack) -> None:
-    ends = {f"{socket.inet_aton(HOST)[::-1].hex().upper()}:{port:04X}" for port in stack.replica_ports}
+def test_nginx_keeps_connections_to_the_replicas_open(stack: Stack) -> None:
+    address = socket.inet_aton(HOST)[::-1].hex().upper()
+    ends = {f"{address}:{replica.port:04X}" for replica in stack.replicas}
 
     def kept() -> bool:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]

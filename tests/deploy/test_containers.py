@@ -1,4 +1,4 @@
-"""Dockerfile and compose.yaml against the code and against each other; there is no engine here to try them on."""
+"""Dockerfile and compose.yaml against the code and against each other; no container engine runs them."""
 
 import ipaddress
 import json
@@ -15,9 +15,9 @@ from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import HEALTHZ
-from tests.deploy.files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
-from tests.deploy.stack import site_in
-from tests.services import require
+from tests.deploy.deploy_files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
+from tests.deploy.nginx_stack import site_in
+from tests.required_programs import require
 from tests.serving import free_port
 
 DEFAULTS = Config()
@@ -40,9 +40,9 @@ def compose() -> Any:
 
 @pytest.fixture(scope="module")
 def image_environment(instructions: list[tuple[str, str]]) -> dict[str, str]:
-    """What the image itself sets, of the settings."""
+    """The settings that the image itself sets."""
     final = [rest for name, rest in instructions if name == "ENV"][-1]
-    return {name: value for name, value in (one.split("=", 1) for one in final.split()) if name in NAMES}
+    return {name: value for name, value in (word.split("=", 1) for word in final.split()) if name in NAMES}
 
 
 # The image.
@@ -64,7 +64,7 @@ def test_packages_are_installed_with_their_hashes_and_the_project_without_others
     assert project[-4:] == ["--no-deps", "--no-build-isolation", "--no-index", "."]
 
 
-def test_what_is_copied_exists_and_reaches_the_build(instructions: list[tuple[str, str]]) -> None:
+def test_the_files_that_the_image_copies_exist_and_are_not_ignored(instructions: list[tuple[str, str]]) -> None:
     ignore = (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
     let_in = {line.removeprefix("!") for line in ignore if line.startswith("!")}
     copied = {
@@ -72,10 +72,10 @@ def test_what_is_copied_exists_and_reaches_the_build(instructions: list[tuple[st
     }
     assert "*" in ignore
     assert let_in == copied
-    assert all((ROOT / one).exists() for one in copied)
+    assert all((ROOT / source).exists() for source in copied)
 
 
-def test_it_runs_as_nobody_in_particular_and_stops_by_draining(instructions: list[tuple[str, str]]) -> None:
+def test_the_image_runs_as_an_unprivileged_user_and_stops_by_draining(instructions: list[tuple[str, str]]) -> None:
     written = dict(instructions)
     uid, gid = written["USER"].split(":")
     assert int(uid) >= 10_000
@@ -86,13 +86,15 @@ def test_it_runs_as_nobody_in_particular_and_stops_by_draining(instructions: lis
     assert command == "serve"
 
 
-def test_its_settings_are_settings(image_environment: dict[str, str], instructions: list[tuple[str, str]]) -> None:
+def test_the_settings_of_the_image_are_valid(
+    image_environment: dict[str, str], instructions: list[tuple[str, str]]
+) -> None:
     config = Config.from_mapping(image_environment)
     assert (config.host, config.port, config.log_format) == ("0.0.0.0", DEFAULTS.port, "json")  # noqa: S104
     assert dict(instructions)["EXPOSE"] == str(config.port)
 
 
-def test_its_health_check_asks_the_liveness_probe(
+def test_the_health_check_of_the_image_asks_the_liveness_probe(
     image_environment: dict[str, str], instructions: list[tuple[str, str]]
 ) -> None:
     options, _, command = dict(instructions)["HEALTHCHECK"].partition(" CMD ")
@@ -114,7 +116,7 @@ def test_the_services_are_the_proxy_two_replicas_and_the_store(compose: Any) -> 
 
 
 @pytest.mark.parametrize("service", ["nginx", *REPLICAS, "valkey"])
-def test_no_service_has_more_than_it_needs(compose: Any, service: str) -> None:
+def test_every_service_has_the_fewest_privileges(compose: Any, service: str) -> None:
     written = compose["services"][service]
     assert written["read_only"] is True
     assert written["cap_drop"] == ["ALL"]
@@ -128,7 +130,7 @@ def test_no_service_has_more_than_it_needs(compose: Any, service: str) -> None:
     assert service in REPLICAS or {"user", "healthcheck"} <= set(written)
 
 
-def test_images_are_pinned(compose: Any) -> None:
+def test_the_images_of_the_services_are_pinned(compose: Any) -> None:
     for name in ("nginx", "valkey"):
         assert re.search(r":\d+\.\d+\.\d+-bookworm$", compose["services"][name]["image"])
     build = compose["services"]["mcp1"]["build"]
@@ -158,15 +160,15 @@ def test_the_replicas_get_settings_that_fit_the_other_services(compose: Any, ima
         assert services[name]["env_file"] == ".env"
 
 
-def test_a_stop_leaves_the_grace_time(compose: Any) -> None:
+def test_a_stop_of_a_service_leaves_the_grace_time(compose: Any) -> None:
     needed = DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
     for name in ("nginx", *REPLICAS):
         assert seconds(compose["services"][name]["stop_grace_period"]) > needed
-    # nginx must not be stopped before the replicas have had their last word.
+    # nginx must not be stopped before the replicas have answered their last calls.
     assert "depends_on" not in compose["services"]["nginx"]
 
 
-def test_files_suffice_for_every_wait(compose: Any) -> None:
+def test_the_limits_of_open_files_suffice_for_every_wait(compose: Any) -> None:
     for name in REPLICAS:
         assert compose["services"][name]["ulimits"]["nofile"] >= 2 * DEFAULTS.max_waits + SPARE_CONNECTIONS + 1024
     connections = int(read_nginx(DEPLOY / "docker" / "nginx.conf").inside("events").one("worker_connections"))
@@ -175,7 +177,7 @@ def test_files_suffice_for_every_wait(compose: Any) -> None:
 
 
 def test_mounted_files_exist_and_are_where_nginx_looks(compose: Any) -> None:
-    mounts = dict(one.removesuffix(":ro").split(":") for one in compose["services"]["nginx"]["volumes"])
+    mounts = dict(mount.removesuffix(":ro").split(":") for mount in compose["services"]["nginx"]["volumes"])
     made_by_the_operator = mounts.pop("./tls")
     assert all((DEPLOY / source).is_file() for source in mounts)
     server = read_nginx(SITE).all("server")[1]
@@ -194,17 +196,17 @@ def test_the_site_gets_the_addresses_of_the_replicas(compose: Any, tmp_path: Pat
         check=True,
         timeout=10,
     )
-    replicas = [one.split()[0] for one in read_nginx(made).inside("upstream", "runflow_mcp").values("server")]
+    replicas = [address.split()[0] for address in read_nginx(made).inside("upstream", "runflow_mcp").values("server")]
     front = ipaddress.ip_network(compose["networks"]["front"]["ipam"]["config"][0]["subnet"])
     addresses = [services[name]["networks"]["front"]["ipv4_address"] for name in REPLICAS]
     assert replicas == [f"{address}:{DEFAULTS.port}" for address in addresses]
     assert all(ipaddress.ip_address(address) in front for address in addresses)
-    # Nothing else was touched.
+    # Nothing else was changed.
     changed = set(made.read_text().splitlines()) ^ set(SITE.read_text().splitlines())
     assert len(changed) == 4
 
 
-def test_the_main_configuration_holds_the_site(tmp_path: Path) -> None:
+def test_nginx_accepts_the_main_configuration_with_the_site_file(tmp_path: Path) -> None:
     nginx = require("nginx")
     main = tmp_path / "nginx.conf"
     text = (DEPLOY / "docker" / "nginx.conf").read_text()

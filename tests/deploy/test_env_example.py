@@ -1,12 +1,12 @@
-"""``env.example`` names every setting, in the order, with the defaults and in the words of the code.
+"""``env.example`` names every setting, in the order, with the defaults and with the help texts of the code.
 
-``python -m tests.deploy.test_env_example`` writes it anew, below its head.
+``python -m tests.deploy.test_env_example`` rewrites it, below its head.
 """
 
 import dotenv
 
 from runflow_mcp.settings.config import Config
-from tests.deploy.files import DEPLOY, assignments
+from tests.deploy.deploy_files import DEPLOY, assignments
 
 FILE = DEPLOY / "env.example"
 
@@ -23,22 +23,20 @@ def _shared(name: str) -> str:
     return "" if name.startswith(("MCP_", "RUNFLOW_")) else "#"
 
 
-def test_every_setting_stands_there_with_its_default_and_its_meaning() -> None:
-    assert FILE.read_text() == example(), "write it anew with: python -m tests.deploy.test_env_example"
+def test_the_file_has_every_setting_with_its_default_and_its_meaning() -> None:
+    assert FILE.read_text() == example(), "rewrite it with: python -m tests.deploy.test_env_example"
 
 
-def test_unedited_it_changes_nothing() -> None:
+def test_the_unedited_file_changes_nothing() -> None:
     as_systemd_reads = dict(assignments(FILE.read_text()))
     as_serve_reads = dotenv.dotenv_values(FILE)
     assert as_systemd_reads == as_serve_reads
     assert Config.from_mapping(as_systemd_reads) == Config()
 
 
-def test_what_it_says_a_proxy_wants_is_accepted() -> None:
-    wanted = dict(
-        assignments("\n".join(line.lstrip("# ").split("  ")[0] for line in FILE.read_text().splitlines()[:8]))
-    )
-    advised = {name: value for name, value in wanted.items() if name.startswith("MCP_") and " " not in name}
+def test_the_settings_that_it_advises_behind_a_proxy_are_accepted() -> None:
+    lines = dict(assignments("\n".join(line.lstrip("# ").split("  ")[0] for line in FILE.read_text().splitlines()[:8])))
+    advised = {name: value for name, value in lines.items() if name.startswith("MCP_") and " " not in name}
     assert set(advised) == {"MCP_PUBLIC_URL", "MCP_TRUSTED_PROXIES", "MCP_RATE_LIMIT_STORE"}
     config = Config.from_mapping(advised)
     assert "mcp.example.com" in config.allowed_hosts

@@ -1,4 +1,4 @@
-"""Replicas that die, behind a real nginx: what was sent is not sent again, and what was started is found again."""
+"""Replicas that die behind a real nginx: no request is sent twice, and a run that was started is found again."""
 
 import asyncio
 import signal
@@ -9,7 +9,9 @@ import aiohttp
 import pytest
 
 from tests.deploy.conftest import PING, Client, events, order
-from tests.deploy.stack import HOST, Stack, eventually
+from tests.deploy.nginx_stack import Stack
+from tests.eventually import eventually
+from tests.server_process import HOST, ServerProcess
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -17,13 +19,18 @@ pytestmark = pytest.mark.real_time
 REF = "survives-its-replica"
 
 
+def start(replica: ServerProcess) -> None:
+    replica.start()
+    replica.wait_until_ready()
+
+
 @pytest.fixture
 def whole(stack: Stack) -> Iterator[Stack]:
-    """The stack, with every replica back in its place afterwards."""
+    """The stack; replicas that a test stopped are started again afterwards."""
     yield stack
     for replica in stack.replicas:
-        replica.stop(signal.SIGKILL)
-        replica.start()
+        if replica.exit_code is not None:
+            start(replica)
     eventually(stack.serves, "nginx has found the replicas again")
 
 
@@ -37,17 +44,17 @@ async def test_a_run_outlives_its_replica_and_is_billed_once(whole: Stack, clien
         first.stop(signal.SIGKILL)
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    second.start()
+    start(second)
     answer = await client.post(order(client_ref=REF))
     assert answer.structured["status"] == "succeeded"
-    runs = f"http://{HOST}:{whole.sandbox_port}/v1/runs"
+    runs = f"{whole.sandbox.origin}/v1/runs"
     query, headers = {"q": f"client_ref.EQ:'{REF}'"}, {"Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession() as session, session.get(runs, params=query, headers=headers) as listing:
         (run,) = (await listing.json())["items"]
     assert answer.structured["run_id"] == run["id"]
 
 
-async def test_a_post_that_was_sent_is_sent_to_no_other_replica(whole: Stack, client: Client) -> None:
+async def test_a_post_that_one_replica_received_is_not_repeated_at_another(whole: Stack, client: Client) -> None:
     received = 0
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,13 +67,13 @@ async def test_a_post_that_was_sent_is_sent_to_no_other_replica(whole: Stack, cl
     for replica in whole.replicas:
         replica.stop()
     async with AsyncExitStack() as servers:
-        for port in whole.replica_ports:
-            await servers.enter_async_context(await asyncio.start_server(swallow, HOST, port))
+        for replica in whole.replicas:
+            await servers.enter_async_context(await asyncio.start_server(swallow, HOST, replica.port))
         answer = await client.post(PING)
     assert (answer.status, received) == (502, 1)
 
 
-async def test_without_any_replica_nginx_says_so_in_json_and_recovers_at_once(whole: Stack, client: Client) -> None:
+async def test_without_any_replica_nginx_answers_502_in_json_and_recovers_at_once(whole: Stack, client: Client) -> None:
     for replica in whole.replicas:
         replica.stop()
     answer = await client.post(PING)
@@ -80,5 +87,5 @@ async def test_without_any_replica_nginx_says_so_in_json_and_recovers_at_once(wh
         "request_id": answer.headers["X-Request-Id"],
         "retry_after_seconds": 5,
     }
-    whole.replicas[1].start()
+    start(whole.replicas[1])
     eventually(whole.serves, "one replica is enough, and is found within seconds")

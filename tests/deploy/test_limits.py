@@ -1,4 +1,4 @@
-"""The limits of the site file in a real nginx: endless bodies, floods, and what one client is counted by."""
+"""The limits of the site file in a real nginx: endless bodies, floods, and the address that a client is counted by."""
 
 import asyncio
 import http.client
@@ -16,7 +16,9 @@ import pytest
 from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.client_address import client_address
 from tests.deploy.conftest import PING, Client, call, events, order
-from tests.deploy.stack import HOST, Stack, eventually
+from tests.deploy.nginx_stack import Stack
+from tests.eventually import eventually
+from tests.server_process import HOST
 from tests.serving import INPUT
 
 pytestmark = pytest.mark.real_time
@@ -38,7 +40,7 @@ class Ended:
 
 
 async def endless(stack: Stack, source: str, key: str | None) -> Ended:
-    """Send a head at once and its body for ever, a byte every second."""
+    """Send a head at once and then its body without end, a byte every second."""
     began = time.monotonic()
     reader, writer = await asyncio.open_connection(HOST, stack.https, ssl=stack.tls(), local_addr=(source, 0))
     authorization = f"Authorization: Bearer {key}\r\n" if key else ""
@@ -65,29 +67,27 @@ async def endless(stack: Stack, source: str, key: str | None) -> Ended:
     return Ended(int(line.split()[1]) if line else 0, answered, time.monotonic() - began)
 
 
-async def test_bodies_without_end_and_without_a_key_are_refused_at_once(stack: Stack, client: Client) -> None:
+async def test_endless_bodies_without_a_key_are_rejected_at_once(stack: Stack, client: Client) -> None:
     async with client.open(order()) as response:
         ended = await asyncio.gather(*(endless(stack, "127.0.2.1", None) for _ in range(MANY)))
-        assert {one.status for one in ended} <= {401, 429}
-        assert Counter(one.status for one in ended)[401] > 0
-        # Most of it is the handshakes of all of them on a busy machine.
-        assert max(one.answered for one in ended) < 8
-        assert max(one.closed for one in ended) < BODY_TIMEOUT + 5
+        assert {request.status for request in ended} <= {401, 429}
+        assert Counter(request.status for request in ended)[401] > 0
+        # Mostly the TLS handshakes of all of them, on a busy machine.
+        assert max(request.answered for request in ended) < 8
+        assert max(request.closed for request in ended) < BODY_TIMEOUT + 5
         messages = [event async for event in events(response)]
     assert messages[-1]["result"]["structuredContent"]["status"] == "succeeded"
 
 
-async def test_bodies_without_end_with_an_invented_key_are_cut_after_the_server_s_time(
-    stack: Stack, client: Client
-) -> None:
+async def test_endless_bodies_with_an_invented_key_are_cut_after_the_body_timeout(stack: Stack, client: Client) -> None:
     async with client.open(call("generate", model="sandbox/slow", input=INPUT)) as response:
         sources = [f"127.0.3.{number % 60 + 1}" for number in range(MANY)]
         ended = await asyncio.gather(
             *(endless(stack, source, f"rf_live_invented_{number}") for number, source in enumerate(sources))
         )
-        assert {one.status for one in ended} <= {408, 429}
-        assert Counter(one.status for one in ended)[408] > MANY / 2
-        assert max(one.closed for one in ended) < BODY_TIMEOUT + 10
+        assert {request.status for request in ended} <= {408, 429}
+        assert Counter(request.status for request in ended)[408] > MANY / 2
+        assert max(request.closed for request in ended) < BODY_TIMEOUT + 10
         assert not response.content.at_eof()
         # A TLS connection that is closed in order outlives the test's event loop.
         assert response.connection is not None
@@ -100,11 +100,11 @@ async def test_bodies_without_end_with_an_invented_key_are_cut_after_the_server_
 # Floods.
 
 
-async def test_a_flood_beside_the_endpoint_is_refused_in_json_and_leaves_few_lines(
+async def test_a_flood_of_other_paths_is_rejected_in_json_and_leaves_few_log_lines(
     client: Client, neighbour: Client
 ) -> None:
     answers = await asyncio.gather(*(client.get("/.env") for _ in range(600)))
-    refused = [one for one in answers if one.status == 429]
+    refused = [answer for answer in answers if answer.status == 429]
     assert len(refused) > 200
     error = refused[0].error
     assert refused[0].headers["Retry-After"] == "10"
@@ -116,22 +116,22 @@ async def test_a_flood_beside_the_endpoint_is_refused_in_json_and_leaves_few_lin
     assert (await neighbour.get("/.env")).status == 404
     # The endpoint has a limit of its own.
     assert (await client.post(PING)).status == 200
-    eventually(lambda: any(one["address"] == neighbour.source for one in client.stack.accesses), "it is logged")
-    logged = Counter(one["status"] for one in client.stack.accesses if one["address"] == client.source)
+    eventually(lambda: any(line["address"] == neighbour.source for line in client.stack.accesses), "it is logged")
+    logged = Counter(line["status"] for line in client.stack.accesses if line["address"] == client.source)
     assert logged[429] == 0
     assert logged[404] == len(answers) - len(refused)
-    errors = (client.stack.access_log.parent / "error.log").read_text()
+    errors = (client.stack.folder / "error.log").read_text()
     assert "limiting requests" not in errors
 
 
-async def test_what_the_windows_of_the_server_admit_is_never_refused_by_nginx(client: Client) -> None:
+async def test_nginx_never_rejects_what_the_windows_of_the_server_admit(client: Client) -> None:
     answers = await asyncio.gather(*(client.post(PING) for _ in range(500)))
-    refused = [one.error for one in answers if one.status == 429]
-    assert {one.status for one in answers} == {200, 429}
-    assert not [one for one in refused if one["message"].startswith("Too many requests from your address, or")]
+    refused = [answer.error for answer in answers if answer.status == 429]
+    assert {answer.status for answer in answers} == {200, 429}
+    assert not [error for error in refused if error["message"].startswith("Too many requests from your address, or")]
 
 
-# What a client is counted by.
+# Addresses.
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -145,7 +145,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def addresses() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Zeros in every pattern of groups, and addresses at random."""
+    """IPv6 addresses with zeros in every pattern of groups, and random addresses."""
     dice = random.Random(19)
     made: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
     for pattern in range(256):
@@ -155,7 +155,7 @@ def addresses() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         made.append(ipaddress.IPv6Address(dice.getrandbits(128)))
         made.append(ipaddress.IPv4Address(dice.getrandbits(32)))
     made += [ipaddress.IPv6Address(f"::ffff:{ipaddress.IPv4Address(dice.getrandbits(32))}") for _ in range(50)]
-    made += [ipaddress.IPv6Address(one) for one in ("::", "::1", "::1.2.3.4", "::ffff:0:1", "64:ff9b::1.2.3.4")]
+    made += [ipaddress.IPv6Address(address) for address in ("::", "::1", "::1.2.3.4", "::ffff:0:1", "64:ff9b::1.2.3.4")]
     return made
 
 
@@ -165,7 +165,7 @@ def in_full(counted: str) -> str:
 
 
 def test_nginx_counts_every_address_as_the_server_does(stack: Stack) -> None:
-    connection = UnixConnection(stack.access_log.parent / "counted.sock")
+    connection = UnixConnection(stack.folder / "counted.sock")
     for address in addresses():
         connection.request("GET", "/", headers={"X-Forwarded-For": str(address)})
         counted = connection.getresponse().read().decode()

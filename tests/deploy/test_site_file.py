@@ -1,4 +1,4 @@
-"""The nginx site file against the settings and time limits of the code; what it does is tested with a real nginx."""
+"""The nginx site file against the settings and time limits of the code; other tests run it in a real nginx."""
 
 import re
 
@@ -11,7 +11,7 @@ from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.connection import HEAD_TIMEOUT, KEEPALIVE_TIMEOUT
 from runflow_mcp.web.health import READYZ
 from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
-from tests.deploy.files import SITE, Directive, read_nginx, seconds, size
+from tests.deploy.deploy_files import SITE, Directive, read_nginx, seconds, size
 
 DEFAULTS = Config()
 
@@ -33,7 +33,7 @@ def server(site: Directive) -> Directive:
 
 def test_upstream_connections_end_before_the_server_ends_them(site: Directive) -> None:
     upstream = site.inside("upstream", "runflow_mcp")
-    assert [one.split()[0] for one in upstream.values("server")] == ["127.0.0.1:8080", "127.0.0.1:8081"]
+    assert [address.split()[0] for address in upstream.values("server")] == ["127.0.0.1:8080", "127.0.0.1:8081"]
     assert seconds(upstream.one("keepalive_timeout")) < KEEPALIVE_TIMEOUT
     assert int(upstream.one("keepalive")) > 0
 
@@ -44,26 +44,28 @@ def test_the_body_cap_is_the_server_s_and_bodies_are_not_collected(server: Direc
     assert size(server.one("client_body_buffer_size")) <= 16 * 1024
 
 
-def test_slow_clients_get_no_longer_than_the_server_gives_them(server: Directive) -> None:
+def test_slow_clients_get_at_most_the_time_limits_of_the_server(server: Directive) -> None:
     assert seconds(server.one("client_header_timeout")) <= HEAD_TIMEOUT
     assert seconds(server.one("client_body_timeout")) <= BODY_TIMEOUT
     assert seconds(server.one("lingering_time")) < BODY_TIMEOUT
 
 
-def test_only_the_endpoint_may_be_silent_for_long(server: Directive) -> None:
+def test_only_the_endpoint_may_be_silent_for_longer_than_a_minute(server: Directive) -> None:
     endpoint = server.inside("location", "~ ^/mcp/?$")
     assert seconds(endpoint.one("proxy_read_timeout")) > DEFAULTS.poll_timeout
     assert endpoint.one("proxy_buffering") == server.one("gzip") == "off"
-    others = [one for one in server.all("location") if one.value != "~ ^/mcp/?$"]
-    assert not any(one.values("proxy_read_timeout") or one.values("proxy_buffering") for one in others)
+    others = [location for location in server.all("location") if location.value != "~ ^/mcp/?$"]
+    assert not any(location.values("proxy_read_timeout") or location.values("proxy_buffering") for location in others)
     assert KEEPALIVE_INTERVAL < seconds(server.one("proxy_read_timeout")) <= 60
 
 
-def test_a_sent_post_is_never_repeated(server: Directive) -> None:
+def test_a_post_that_was_sent_is_never_repeated(server: Directive) -> None:
     assert server.one("proxy_next_upstream").split() == ["error", "timeout"]
 
 
-def test_one_address_may_hold_what_the_limits_let_it(site: Directive, server: Directive) -> None:
+def test_one_address_may_hold_as_many_connections_as_its_calls_of_five_minutes(
+    site: Directive, server: Directive
+) -> None:
     zone, count = server.one("limit_conn").split()
     assert site.one("limit_conn_zone") == f"$runflow_mcp_client zone={zone}:10m"
     five_minutes = 300 / DEFAULTS.rate_limit_window
@@ -74,7 +76,7 @@ def test_the_rate_of_calls_is_never_stricter_than_the_windows_of_two_replicas(
     site: Directive, server: Directive
 ) -> None:
     zone, burst, delay = server.inside("location", "~ ^/mcp/?$").one("limit_req").split()
-    rates = {one.split()[1].partition(":")[0]: one.split() for one in site.values("limit_req_zone")}
+    rates = {zone.split()[1].partition(":")[0]: zone.split() for zone in site.values("limit_req_zone")}
     assert all(words[0] == "$runflow_mcp_client" for words in rates.values())
     assert zone in rates
     admitted = 2 * (DEFAULTS.rate_limit_per_ip + DEFAULTS.rate_limit_pre_auth_per_ip)
@@ -84,13 +86,13 @@ def test_the_rate_of_calls_is_never_stricter_than_the_windows_of_two_replicas(
 
 
 def test_headers_about_the_caller_are_set_and_not_appended_to(server: Directive) -> None:
-    headers = {one.words[1]: one.words[2] for one in server.all("proxy_set_header")}
+    headers = {directive.words[1]: directive.words[2] for directive in server.all("proxy_set_header")}
     assert headers["X-Forwarded-For"] == "$remote_addr"
     assert headers["X-Request-Id"] == "$request_id"
     assert headers["Host"] == "$http_host"
     assert headers["Connection"] == ""
     # A location with one of its own would lose all of these.
-    assert not any(one.values("proxy_set_header") for one in server.all("location"))
+    assert not any(location.values("proxy_set_header") for location in server.all("location"))
 
 
 def test_locations_with_headers_of_their_own_keep_the_others(server: Directive) -> None:
@@ -101,7 +103,7 @@ def test_locations_with_headers_of_their_own_keep_the_others(server: Directive) 
 
 
 def test_readiness_is_for_the_operator_s_networks(server: Directive) -> None:
-    rules = [(one.name, one.value) for one in server.inside("location", f"= {READYZ}").block]
+    rules = [(rule.name, rule.value) for rule in server.inside("location", f"= {READYZ}").block]
     networks = [value for name, value in rules if name == "allow"]
     assert networks == ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7"]
     assert rules.index(("deny", "all")) == len(networks)
@@ -126,9 +128,13 @@ def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive
         RejectionCode.RATE_LIMITED,
     ],
 )
-def test_refusals_of_nginx_have_the_shape_of_the_server_s(server: Directive, code: RejectionCode) -> None:
+def test_rejections_by_nginx_have_the_shape_of_the_server(server: Directive, code: RejectionCode) -> None:
     status = HTTP_STATUS[code]
-    (handler,) = [one.words[-1] for one in server.all("error_page") if {str(status), f"={status}"} & set(one.words)]
+    (handler,) = [
+        directive.words[-1]
+        for directive in server.all("error_page")
+        if {str(status), f"={status}"} & set(directive.words)
+    ]
     location = server.inside("location", handler if handler.startswith("@") else f"= {handler}")
     (answer,) = location.all("return")
     _, sent, body = answer.words

@@ -12,7 +12,7 @@ from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTING
-from tests.deploy.files import DEPLOY, assignments, seconds, size
+from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
 PORT = "8080"
@@ -21,14 +21,14 @@ DEFAULTS = Config()
 
 @pytest.fixture(scope="module")
 def unit() -> dict[str, list[str]]:
-    """Every value of every key, as for the instance of one port."""
+    """Every value of every key, for the instance of one port."""
     values: dict[str, list[str]] = {}
     for name, value in assignments(UNIT.read_text()):
         values.setdefault(name, []).append(value.replace("%i", PORT))
     return values
 
 
-def test_it_is_hardened(unit: dict[str, list[str]]) -> None:
+def test_the_service_is_hardened(unit: dict[str, list[str]]) -> None:
     expected = {
         "NoNewPrivileges": "yes",
         "ProtectSystem": "strict",
@@ -43,17 +43,17 @@ def test_it_is_hardened(unit: dict[str, list[str]]) -> None:
     assert {name: unit[name] for name in expected} == {name: [value] for name, value in expected.items()}
 
 
-def test_the_instance_is_the_port_whatever_the_file_says(unit: dict[str, list[str]]) -> None:
+def test_the_instance_name_is_the_port_and_overrides_the_environment_file(unit: dict[str, list[str]]) -> None:
     assert unit["EnvironmentFile"] == ["/etc/runflow-mcp/env"]
     assert "Environment" not in unit
     assert unit["ExecStart"] == [f"/usr/bin/env MCP_PORT={PORT} /opt/runflow-mcp/bin/runflow-mcp serve"]
 
 
-def test_files_suffice_for_every_wait_and_its_poll(unit: dict[str, list[str]]) -> None:
+def test_the_limit_of_open_files_suffices_for_every_wait_and_its_poll(unit: dict[str, list[str]]) -> None:
     assert int(unit["LimitNOFILE"][0]) >= 2 * DEFAULTS.max_waits + SPARE_CONNECTIONS + 1024
 
 
-def test_memory_is_limited(unit: dict[str, list[str]]) -> None:
+def test_the_service_has_a_memory_limit(unit: dict[str, list[str]]) -> None:
     assert 2**29 <= size(unit["MemoryHigh"][0]) < size(unit["MemoryMax"][0])
     assert unit["MemorySwapMax"] == ["0"]
 
@@ -63,27 +63,27 @@ def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
     assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
 
 
-def test_a_start_ends_when_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
+def test_a_start_lasts_until_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
     assert f"http://{DEFAULTS.host}:{PORT}{READYZ}" in unit["ExecStartPost"][0]
     assert seconds(unit["TimeoutStartSec"][0]) > STARTING
 
 
-def test_it_restarts_after_a_crash_but_not_with_wrong_settings(unit: dict[str, list[str]]) -> None:
+def test_the_service_restarts_after_a_crash_but_not_with_wrong_settings(unit: dict[str, list[str]]) -> None:
     assert unit["Restart"] == ["on-failure"]
     assert unit["RestartPreventExitStatus"] == [str(USAGE_ERROR)]
 
 
-def test_its_instructions_name_what_is_there() -> None:
+def test_the_instructions_in_the_unit_name_existing_files() -> None:
     text = UNIT.read_text()
     assert "deploy/requirements.txt" in text
     assert "deploy/env.example /etc/runflow-mcp/env" in text
     assert f"deploy/systemd/{UNIT.name}" in text
 
 
-def test_systemd_finds_no_fault_in_it(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        pytest.skip("there is no systemd here")
+        pytest.skip("systemd is not installed")
     instance = tmp_path / f"runflow-mcp@{PORT}.service"
     installed = str(Path(sys.executable).parent)
     instance.write_text(UNIT.read_text().replace("/opt/runflow-mcp/bin", installed))

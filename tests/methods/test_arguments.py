@@ -18,7 +18,7 @@ from runflow_mcp.methods.tools.generate import GenerateArguments
 from runflow_mcp.methods.tools.list_models import ListModelsArguments
 from runflow_mcp.runflow.catalog.entries import CATEGORIES
 from runflow_mcp.runflow.dispatch.inputs import RunInput
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 MODEL = "google/nano-banana-2"
 GIVEN = {"model": MODEL, "input": {"prompt": "x"}}

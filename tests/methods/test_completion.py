@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.methods.catalogs import entry, script
+from tests.methods.scripted_catalogs import entry, script
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Answer, Serve, Server
 

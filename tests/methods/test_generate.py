@@ -7,7 +7,7 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox
-from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.recorded_requests import asked, dispatches, polls
 from tests.methods.schema_check import fits
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server

@@ -7,8 +7,8 @@ import attrs
 import pytest
 
 from runflow_mcp.runflow.dispatch import slots
-from tests.methods.recorded import asked, dispatches, polls
-from tests.methods.tool_errors import run_error_of, tool_error_of
+from tests.methods.recorded_requests import asked, dispatches, polls
+from tests.methods.tool_error_reader import run_error_of, tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 

@@ -5,7 +5,7 @@ import itertools
 import orjson
 import pytest
 
-from tests.methods.recorded import dispatches, lookups, polls
+from tests.methods.recorded_requests import dispatches, lookups, polls
 from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, Serve, Server
 

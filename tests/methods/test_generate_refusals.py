@@ -8,9 +8,9 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox
-from tests.methods.recorded import dispatches
+from tests.methods.recorded_requests import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.tool_errors import run_error_of, tool_error_of
+from tests.methods.tool_error_reader import run_error_of, tool_error_of
 from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Serve, Server, free_port, run_server
 from tests.virtual_time import VirtualClock

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.methods.recorded import dispatches, lookups, polls
-from tests.methods.tool_errors import run_error_of, tool_error_of
+from tests.methods.recorded_requests import dispatches, lookups, polls
+from tests.methods.tool_error_reader import run_error_of, tool_error_of
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Quirks, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
 from tests.virtual_time import VirtualClock

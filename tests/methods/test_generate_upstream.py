@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from runflow_mcp.sandbox.credentials import fingerprint
-from tests.methods.recorded import asked, dispatches
-from tests.methods.tool_errors import tool_error_of
+from tests.methods.recorded_requests import asked, dispatches
+from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server
 

@@ -11,8 +11,8 @@ import pytest
 
 from runflow_mcp.runflow.dispatch import slots
 from runflow_mcp.runflow.dispatch.slots import Share
-from tests.methods.recorded import dispatches
-from tests.methods.tool_errors import tool_error_of
+from tests.methods.recorded_requests import dispatches
+from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, META, TASKS, Serve, Server
 

@@ -8,10 +8,10 @@ import pytest
 
 from runflow_mcp.methods.tools.list_models import TOOL
 from runflow_mcp.sandbox import catalog
-from tests.methods.catalogs import entry, script
-from tests.methods.recorded import dispatches
+from tests.methods.recorded_requests import dispatches
 from tests.methods.schema_check import fits
-from tests.methods.tool_errors import tool_error_of
+from tests.methods.scripted_catalogs import entry, script
+from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 

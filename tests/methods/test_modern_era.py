@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp import __version__
 from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
-from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.recorded_requests import asked, dispatches, polls
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, KEY, META, MODEL, MODERN, TASKS, Serve, Server, encoded, modern
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from runflow_mcp.sandbox import catalog
-from tests.methods.catalogs import entry, script
+from tests.methods.scripted_catalogs import entry, script
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 

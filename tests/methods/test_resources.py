@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.methods.recorded import asked
+from tests.methods.recorded_requests import asked
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Server
 

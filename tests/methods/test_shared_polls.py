@@ -6,7 +6,7 @@ import pytest
 
 from runflow_mcp.credentials import parse_authorization
 from runflow_mcp.runflow.api.shared_reads import MAX_READS
-from tests.methods.recorded import dispatches, polls
+from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Serve, Server
 

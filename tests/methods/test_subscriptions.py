@@ -12,7 +12,7 @@ import pytest
 
 from runflow_mcp.methods.listeners import MAX_PER_ADDRESS, MAX_PER_KEY, MAX_SUBSCRIPTIONS, RETRY_AFTER, Subscriptions
 from runflow_mcp.protocol.jsonrpc import ProtocolError
-from tests.methods.catalogs import entry, script
+from tests.methods.scripted_catalogs import entry, script
 from tests.scripted_sandbox import Delay, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, META, Serve, Server, modern
 

@@ -9,9 +9,9 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from tests import serving
-from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.recorded_requests import asked, dispatches, polls
 from tests.methods.schema_check import fits
-from tests.methods.tool_errors import tool_error_of
+from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, META, MODEL, TASKS, Serve, Server, modern
 

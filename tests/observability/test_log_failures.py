@@ -1,4 +1,4 @@
-"""A real server whose log cannot be written: every request is answered as ever, and the probe tells what is lost."""
+"""A real server whose log cannot be written: requests are answered, and the readiness probe reports the lost lines."""
 
 import asyncio
 import json
@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,27 @@ import aiohttp
 import attrs
 import pytest
 
-from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
-from tests.serving import INPUT, KEY, MODEL, free_port
+from tests.eventually import PATIENCE
+from tests.observability.unwritable_logs import full, with_reader_that_stands_still, without_reader
+from tests.server_process import NO_RATE_LIMITS, SERVE, ServerProcess
+from tests.serving import INPUT, KEY, MODEL
 
 pytestmark = pytest.mark.real_time
 
-PATIENCE = 20.0
 #: Seconds that a probe may take, on a busy machine; a write that blocks takes for ever.
 PROMPT = 2.0
 
 
 @attrs.frozen
-class Served:
+class ServerWithLog:
     """A server with an odd log, and what a client does with it."""
 
-    process: subprocess.Popen[bytes]
-    port: int
+    process: ServerProcess
     session: aiohttp.ClientSession
 
     async def get(self, path: str) -> Any:
         began = time.monotonic()
-        async with self.session.get(f"http://127.0.0.1:{self.port}{path}") as response:
+        async with self.session.get(f"{self.process.origin}{path}") as response:
             assert response.status == 200
             body = await response.json()
         assert time.monotonic() - began < PROMPT
@@ -44,27 +45,15 @@ class Served:
     async def rpc(self, method: str, **params: Any) -> Any:
         message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         headers = {"Authorization": f"Bearer {KEY}"}
-        async with self.session.post(f"http://127.0.0.1:{self.port}/mcp", json=message, headers=headers) as response:
+        async with self.session.post(f"{self.process.origin}/mcp", json=message, headers=headers) as response:
             assert response.status == 200
             return (await response.json())["result"]
 
     async def log_state(self) -> Any:
         return (await self.get("/readyz"))["log"]
 
-    async def ready(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                assert self.process.poll() is None
-                try:
-                    async with self.session.get(f"http://127.0.0.1:{self.port}/readyz") as response:
-                        if response.status == 200:
-                            return
-                except aiohttp.ClientConnectorError:
-                    pass
-                await asyncio.sleep(0.05)
-
     async def works(self, *, wait: bool = False) -> None:
-        """The promise: probes, the handshake and a run are answered, and promptly."""
+        """Check that probes, the handshake and a run are answered promptly."""
         for _ in range(3):
             assert (await self.get("/healthz"))["status"] == "ok"
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}
@@ -83,18 +72,22 @@ class Served:
 
     def resident(self) -> int:
         """Memory in KiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.process.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
     def stop(self) -> float:
         """Seconds that a stop took."""
         began = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(PATIENCE) == 0
+        assert self.process.stop() == 0
         return time.monotonic() - began
 
 
-Start = Callable[..., Awaitable[Served]]
+Start = Callable[..., Awaitable[ServerWithLog]]
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @pytest.fixture
@@ -104,29 +97,21 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
         async def serve(
-            *, stderr: int | None, stdout: int | None = subprocess.DEVNULL, wait: bool = True, **settings: str
-        ) -> Served:
-            port = free_port()
-            environ = {name: text for name, text in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
-            limits = {"MCP_RATE_LIMIT_PER_IP": "1000000", "MCP_RATE_LIMIT_PER_KEY": "1000000"}
-            closed = " ".join(
-                name for name, given in ((">&-", stdout), ("2>&-", stderr)) if given is None
-            )  # the shell's own way to close them
-            process = subprocess.Popen(  # noqa: S602, ASYNC220 - a command of this test's own
-                f"exec {sys.executable} -m runflow_mcp serve --sandbox {closed}",
-                shell=True,
-                stdin=subprocess.DEVNULL,
+            *, stderr: int | None, stdout: int | None = subprocess.DEVNULL, **settings: str
+        ) -> ServerWithLog:
+            closed = [number for number, descriptor in ((1, stdout), (2, stderr)) if descriptor is None]
+            process = ServerProcess.of(
+                tmp_path,
+                *SERVE,
+                "--sandbox",
+                settings=NO_RATE_LIMITS | settings,
                 stdout=stdout,
                 stderr=stderr,
-                cwd=tmp_path,
-                env=environ | limits | {"MCP_PORT": str(port)} | settings,
+                before_exec=partial(close_all, closed),
             )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            served = Served(process, port, session)
-            if wait:
-                await served.ready()
-            return served
+            stack.enter_context(process)
+            process.wait_until_ready()
+            return ServerWithLog(process, session)
 
         yield serve
 
@@ -144,7 +129,7 @@ async def test_a_log_that_cannot_be_written_fails_no_request(
     assert served.stop() < 3.0
 
 
-async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
+async def test_a_blocked_reader_delays_no_request_and_memory_stays_bounded(start: Start) -> None:
     reader, writer = with_reader_that_stands_still()
     served = await start(stderr=writer, stdout=writer)
     os.close(writer)
@@ -152,7 +137,7 @@ async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bou
     before = served.resident()
 
     async def many() -> None:
-        for _ in range(500):
+        for _ in range(250):
             await served.get("/healthz")
 
     await asyncio.gather(*(many() for _ in range(4)))
@@ -164,7 +149,7 @@ async def test_a_reader_that_stands_still_delays_no_request_and_memory_stays_bou
     os.close(reader)
 
 
-async def test_once_there_is_a_reader_again_the_log_goes_on_and_tells_what_is_missing(
+async def test_with_a_reader_again_the_log_continues_and_reports_the_lines_that_are_missing(
     start: Start, tmp_path: Path
 ) -> None:
     name = tmp_path / "fifo"
@@ -190,8 +175,7 @@ async def test_once_there_is_a_reader_again_the_log_goes_on_and_tells_what_is_mi
     state = await served.log_state()
     assert state["state"] == "ok"
     assert reported["count"] == state["dropped"] >= 3
-    served.process.terminate()
-    served.process.wait(PATIENCE)
+    served.process.stop()
     os.close(reader)
 
 
@@ -224,7 +208,7 @@ def test_a_command_whose_output_cannot_be_written_ends_without_a_traceback(
     assert done.returncode == 1
 
 
-def test_a_refusal_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
+def test_a_settings_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
     descriptor = full()
     done = subprocess.run(
         [sys.executable, "-m", "runflow_mcp", "serve"],

@@ -1,9 +1,9 @@
-"""The log's queue and its writer, against files, full disks and pipes as the system has them."""
+"""The log's queue and its writer, against real files, full disks and pipes."""
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -11,10 +11,10 @@ from typing import IO
 import pytest
 
 from runflow_mcp.observability.sink import MAX_BYTES, MAX_LINES, Sink
+from tests.eventually import PATIENCE, eventually
 
 pytestmark = pytest.mark.real_time
 
-PATIENCE = 10.0
 #: Seconds that a call of ``write`` may take, on a busy machine.
 AT_ONCE = 1.0
 
@@ -29,9 +29,9 @@ def notice(dropped: int) -> bytes:
 
 @contextmanager
 def sink_on(descriptor: int | None) -> Iterator[Sink]:
-    one = Sink(descriptor, notice=notice)
-    yield one
-    one.close(0.1)
+    sink = Sink(descriptor, notice=notice)
+    yield sink
+    sink.close(0.1)
 
 
 Pipe = tuple[IO[bytes], IO[bytes]]
@@ -43,13 +43,6 @@ def pipe() -> Iterator[Pipe]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as out, os.fdopen(writer, "wb", buffering=0) as into:
         yield out, into
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def read_all(descriptor: int, until_line: bytes) -> bytes:
@@ -86,17 +79,17 @@ def test_lines_of_many_threads_are_whole(tmp_path: Path) -> None:
                 sink.write(b"%d %d\n" % (thread, number))
 
         threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for running in threads:
+            running.start()
+        for running in threads:
+            running.join()
         assert sink.flush(PATIENCE)
     pairs = [tuple(map(int, line.split())) for line in (tmp_path / "log").read_bytes().splitlines()]
-    for one in range(4):
-        assert [number for which, number in pairs if which == one] == list(range(500))
+    for thread in range(4):
+        assert [number for written_by, number in pairs if written_by == thread] == list(range(500))
 
 
-def test_a_reader_that_stands_still_blocks_nobody_and_nothing_grows_beyond_the_bounds(pipe: Pipe) -> None:
+def test_a_blocked_reader_blocks_no_caller_and_the_queue_stays_within_its_bounds(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         began = time.monotonic()
         for line in lines(0, 3 * MAX_LINES):
@@ -119,11 +112,11 @@ def test_large_lines_are_bounded_by_their_bytes(pipe: Pipe) -> None:
         pipe[0].close()
 
 
-def test_a_reader_that_goes_on_gets_every_line_that_was_kept_and_how_many_were_not(pipe: Pipe) -> None:
+def test_a_reader_that_continues_gets_every_kept_line_and_the_count_of_the_others(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         for line in lines(0, 10_000):  # more than the pipe holds
             sink.write(line)
-        until(lambda: sink.state()["state"] == "failing")
+        eventually(lambda: sink.state()["state"] == "failing")
         for line in lines(10_000, MAX_LINES + 10_000):
             sink.write(line)
         dropped = sink.state()["dropped"]
@@ -138,11 +131,11 @@ def test_a_reader_that_goes_on_gets_every_line_that_was_kept_and_how_many_were_n
         assert sink.state() == {"state": "ok", "dropped": dropped, "queued": 0}
 
 
-def test_a_reader_that_stands_still_is_failing_before_anything_is_lost(pipe: Pipe) -> None:
+def test_a_blocked_reader_is_reported_as_failing_before_a_line_is_lost(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         for line in lines(0, 10_000):
             sink.write(line)
-        until(lambda: sink.state()["state"] == "failing")
+        eventually(lambda: sink.state()["state"] == "failing")
         assert sink.state()["dropped"] == 0
         pipe[0].close()
 
@@ -160,7 +153,7 @@ def test_a_full_disk_costs_lines_that_are_counted() -> None:
     with Path("/dev/full").open("wb") as full, sink_on(full.fileno()) as sink:
         for line in lines(0, 7):
             sink.write(line)
-        until(lambda: sink.state() == {"state": "failing", "dropped": 7, "queued": 0})
+        eventually(lambda: sink.state() == {"state": "failing", "dropped": 7, "queued": 0})
 
 
 def test_a_pipe_without_a_reader_costs_lines_until_there_is_one_again(tmp_path: Path) -> None:
@@ -175,11 +168,11 @@ def test_a_pipe_without_a_reader_costs_lines_until_there_is_one_again(tmp_path: 
         os.close(reader)
         for line in lines(0, 5):
             sink.write(line)
-        until(lambda: sink.state()["dropped"] == 5)
+        eventually(lambda: sink.state()["dropped"] == 5)
         reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(reader, True)
         assert read_all(reader, b"dropped 5\n") == b"dropped 5\n"  # although nothing more is logged
-        until(lambda: sink.state()["state"] == "ok")
+        eventually(lambda: sink.state()["state"] == "ok")
         assert sink.state() == {"state": "ok", "dropped": 5, "queued": 0}
         sink.write(b"next\n")
         assert read_all(reader, b"next") == b"next\n"
@@ -204,9 +197,9 @@ def test_the_line_after_half_a_line_begins_on_a_new_one(tmp_path: Path, monkeypa
     with (tmp_path / "log").open("wb") as file, sink_on(file.fileno()) as sink:
         sink.write(b"abc\n")
         sink.write(b"defghi\n")
-        until(lambda: sink.state()["dropped"] == 1)
+        eventually(lambda: sink.state()["dropped"] == 1)
         room = 1000
-        until(lambda: sink.state()["state"] == "ok")
+        eventually(lambda: sink.state()["state"] == "ok")
         sink.write(b"jkl\n")
         assert sink.flush(PATIENCE)
     assert (tmp_path / "log").read_bytes() == b"abc\ndef\ndropped 1\njkl\n"
@@ -231,7 +224,7 @@ def test_a_descriptor_that_is_closed_and_given_to_something_else_gets_no_log_lin
     assert (tmp_path / "other").read_bytes() == b""
 
 
-def test_a_close_waits_no_longer_than_it_is_told_to(pipe: Pipe) -> None:
+def test_a_close_waits_at_most_its_timeout(pipe: Pipe) -> None:
     sink = Sink(pipe[1].fileno())
     for line in lines(0, 20_000):
         sink.write(line)

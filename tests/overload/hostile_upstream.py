@@ -1,7 +1,4 @@
-"""A Runflow that does its caller's work badly on purpose: hangs, echoes inputs, sends outputs as large as it may.
-
-Not a test module. What it does with a run is named by the model that was asked for.
-"""
+"""A hostile Runflow: it hangs, echoes inputs, and sends outputs as large as it may, each by the model of the run."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +8,7 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-#: The last one is for callers that mean no harm: its runs succeed at once, with a small output.
+#: The last is for ordinary callers: its runs succeed at once, with a small output.
 MODELS = (
     "hostile/hangs",
     "hostile/echoes",

@@ -1,6 +1,6 @@
-"""A server with default settings outlives what strangers send: little memory, prompt probes, other callers served.
+"""A server with default settings survives hostile loads: little memory, prompt probes, other callers served.
 
-The loads are ten times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
+The loads are many times those that once had a replica killed. ``OVERLOAD_SECONDS`` repeats each for so long, from other
 addresses with other keys; ``OVERLOAD_LIMITS=off`` lifts the rate limits, as callers from thousands of addresses would.
 """
 
@@ -16,16 +16,16 @@ import aiohttp
 import attrs
 import pytest
 
-from tests.observability.unwritable import full, with_reader_that_stands_still, without_reader
+from tests.observability.unwritable_logs import full, with_reader_that_stands_still, without_reader
+from tests.overload.hostile_loads import LOADS, Load, Strangers, log_lines, some_log_lines
 from tests.overload.hostile_upstream import HostileUpstream, hostile_upstream
-from tests.overload.loads import LOADS, Load, Strangers, log_lines
 from tests.overload.overloaded_server import OverloadedServer, overloaded_server
+from tests.server_process import NO_RATE_LIMITS
 
 pytestmark = pytest.mark.real_time
 
 MAX_PEAK_MIB = 400
 MAX_PROBE_SECONDS = 0.25
-LIFTED = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
 
 LIST_MODELS: Mapping[str, Any] = {"name": "list_models", "arguments": {}}
 GENERATE: Mapping[str, Any] = {
@@ -36,11 +36,11 @@ GENERATE: Mapping[str, Any] = {
 #: no more of them than the limits allow.
 CALLS = 30
 
-#: Descriptors for standard error, the one to write to last.
-UNWRITABLE_LOGS: Mapping[str, Callable[[], tuple[int, ...]]] = {
-    "disk full": lambda: (full(),),
-    "no reader": lambda: (without_reader(),),
-    "reader stands still": with_reader_that_stands_still,
+#: Descriptors for standard error, the one to write to last; and a load that such a log cannot hold.
+UNWRITABLE_LOGS: Mapping[str, tuple[Callable[[], tuple[int, ...]], Load]] = {
+    "disk full": (lambda: (full(),), some_log_lines),
+    "no reader": (lambda: (without_reader(),), some_log_lines),
+    "reader stands still": (with_reader_that_stands_still, log_lines),
 }
 
 
@@ -56,14 +56,13 @@ async def repeated(load: Load, port: int) -> list[int]:
 
 
 async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], loading: asyncio.Task[Any]) -> int:
-    """Make ``CALLS`` calls, and more while the load goes on, each of which must succeed; how many it were."""
+    """Make ``CALLS`` calls, and more while the load goes on, each of which must succeed; the number of calls."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     headers = {"Authorization": "Bearer rf_live_customer"}
     served = 0
     async with aiohttp.ClientSession() as session:
         while served < CALLS or not loading.done():
-            url = f"http://127.0.0.1:{server.port}/mcp"
-            async with session.post(url, json=message, headers=headers) as response:
+            async with session.post(f"{server.process.origin}/mcp", json=message, headers=headers) as response:
                 assert response.status == 200
                 answer = await response.json()
             assert not answer["result"].get("isError"), answer
@@ -74,7 +73,7 @@ async def serve_other_caller(server: OverloadedServer, call: Mapping[str, Any], 
 
 @attrs.frozen
 class Overload:
-    """What a load met: the server, its upstream, how many calls of another caller's succeeded, the load's statuses."""
+    """The outcome of a load: the server, its upstream, the number of another caller's calls, the load's statuses."""
 
     server: OverloadedServer
     upstream: HostileUpstream
@@ -84,15 +83,15 @@ class Overload:
 
 @asynccontextmanager
 async def overload(
-    load: Load, log: Path, *, call: Mapping[str, Any] = LIST_MODELS, stderr: int | None = None
+    load: Load, folder: Path, *, call: Mapping[str, Any] = LIST_MODELS, stderr: int | None = None
 ) -> AsyncIterator[Overload]:
     """A server that has met the load, within its bounds and serving another caller's ``call`` meanwhile."""
-    settings = LIFTED if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
-    async with hostile_upstream() as (upstream, url), overloaded_server(url, log, settings, stderr) as server:
-        loading = asyncio.create_task(repeated(load, server.port))
+    settings = NO_RATE_LIMITS if os.environ.get("OVERLOAD_LIMITS") == "off" else {}
+    async with hostile_upstream() as (upstream, url), overloaded_server(url, folder, settings, stderr) as server:
+        loading = asyncio.create_task(repeated(load, server.process.port))
         served = await serve_other_caller(server, call, loading)
         statuses = await loading
-        assert server.process.returncode is None, server.log.read_text()[-2000:]
+        assert server.process.exit_code is None, server.process.output[-2000:]
         assert server.peak_mib < MAX_PEAK_MIB
         assert server.slowest_probe < MAX_PROBE_SECONDS, f"{server.slowest_probe} s, {statuses[:5]}"
         yield Overload(server, upstream, served, statuses)
@@ -100,19 +99,19 @@ async def overload(
 
 @pytest.mark.parametrize("load", LOADS, ids=[load.__name__ for load in LOADS])
 async def test_a_hostile_load_costs_neither_memory_nor_time_nor_other_callers(load: Load, tmp_path: Path) -> None:
-    async with overload(load, tmp_path / "server.log"):
+    async with overload(load, tmp_path):
         pass
 
 
-@pytest.mark.parametrize("descriptors", UNWRITABLE_LOGS.values(), ids=UNWRITABLE_LOGS)
+@pytest.mark.parametrize(("descriptors", "load"), UNWRITABLE_LOGS.values(), ids=UNWRITABLE_LOGS)
 async def test_a_log_that_cannot_be_written_costs_log_lines_and_nothing_else(
-    descriptors: Callable[[], tuple[int, ...]], tmp_path: Path
+    descriptors: Callable[[], tuple[int, ...]], load: Load, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
         opened = descriptors()
         for descriptor in opened:
             stack.callback(os.close, descriptor)
-        async with overload(log_lines, tmp_path / "server.log", call=GENERATE, stderr=opened[-1]) as met:
+        async with overload(load, tmp_path, call=GENERATE, stderr=opened[-1]) as met:
             assert set(met.statuses) == {200}
             assert met.upstream.dispatches == met.served
             state = await met.server.log_state()

@@ -20,7 +20,7 @@ from runflow_mcp.protocol.jsonrpc import (
     parse,
 )
 from runflow_mcp.protocol.revisions import Era, ProtocolContext, Revision
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 MODERN = "2026-07-28"

@@ -19,7 +19,7 @@ from runflow_mcp.protocol.jsonrpc import (
     Response,
     parse,
 )
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 from runflow_mcp.protocol.progress import Progress, read_progress_token
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 DAY = 86_400.0
 

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 from runflow_mcp.protocol.revisions import FEATURES, ProtocolContext, Revision, negotiate, require_extension
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 MODERN = "2026-07-28"

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.services import require
+from tests.required_programs import require
 from tests.serving import free_port
 
 #: Seconds to wait for Redis to start.

@@ -19,7 +19,7 @@ from runflow_mcp.ratelimit.redis import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from runflow_mcp.settings.config import Config
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 from tests.ratelimit.conftest import RedisServer
-from tests.services import require
+from tests.required_programs import require
 from tests.serving import free_port
 from tests.virtual_time import real_seconds
 

@@ -19,7 +19,7 @@ from runflow_mcp.runflow.api.connection_errors import problem_of
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.transport import open_session
 from runflow_mcp.settings.egress import Egress
-from tests.runflow.certificates import DAY, Authority
+from tests.runflow.certificate_authority import DAY, Authority
 from tests.serving import KEY, MODEL, free_port, run_server
 from tests.virtual_time import VirtualClock
 

@@ -18,7 +18,7 @@ from runflow_mcp.runflow.catalog.entries import (
     parse_catalog,
 )
 from runflow_mcp.sandbox import catalog as sandbox_catalog
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 ENTRY = {
     "provider_slug": "google",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.runflow.reading.error_bodies import read_error_body
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 #: body → (code, message, errors; None: as they stand in the body)
 BODIES: dict[str, tuple[object, str | None, str | None, list[Any] | None]] = {

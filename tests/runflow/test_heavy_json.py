@@ -15,7 +15,7 @@ from runflow_mcp.runflow.reading.heavy_json import (
     TooHeavy,
     loads,
 )
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import Server
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.runflow.dispatch.inputs import input_digest, is_other_input
 from runflow_mcp.runflow.runs.run import Run, parse_run
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 PROMPT = "A lighthouse at dusk, in the style of an old postcard"
 

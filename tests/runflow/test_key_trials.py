@@ -12,7 +12,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.ratelimit.accepted import MAX_ACCEPTED, AcceptedKeys
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.key_trials import KeyTrials
-from tests.methods import recorded
+from tests.methods import recorded_requests
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import KEY, TASKS, Serve, Server
 from tests.serving import Answer as Given
@@ -64,7 +64,7 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
 
 def asked(sandbox: ScriptedSandbox) -> int:
     """Distinct keys that reached Runflow."""
-    return len({request.key for request in recorded.asked(sandbox)})
+    return len({request.key for request in recorded_requests.asked(sandbox)})
 
 
 def reject(sandbox: ScriptedSandbox, after: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from runflow_mcp.runflow.reading import links
 from runflow_mcp.runflow.reading.media_types import media_type
 from runflow_mcp.runflow.runs import outputs
 from runflow_mcp.runflow.runs.outputs import MAX_OUTPUT_URLS, MAX_OUTPUTS_SIZE, find_outputs
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 from tests.virtual_time import real_seconds
 
 URL = "https://cdn.example.com/a.png?sig=1"

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.sandbox.server import make_app
-from tests.runflow.certificates import Authority
+from tests.runflow.certificate_authority import Authority
 from tests.runflow.forward_proxy import ForwardProxy, forward_proxy
 from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import KEY, Server, free_port, run_server

@@ -16,7 +16,7 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.responses import MAX_PLAIN_TEXT, Response, read_response, read_run, retry_after
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 from tests.serving import KEY
 from tests.virtual_time import EPOCH
 

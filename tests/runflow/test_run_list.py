@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from runflow_mcp.runflow.dispatch.run_list import MAX_ENTRIES, MIN_CUT, is_same_ref, read_page, spellings
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 LIMIT = 5
 RUN = {"id": "run", "client_ref": "ref"}

@@ -11,7 +11,7 @@ from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.outputs import find_outputs
 from runflow_mcp.runflow.runs.polling import poll_delay
 from runflow_mcp.runflow.runs.run import Run, parse_run, unread_run
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 URL = "https://cdn.example.com/a.png?sig=1"
 RUN = {"id": "r-1", "status_code": "running"}

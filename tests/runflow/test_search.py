@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, Snapshot, parse_catalog
 from runflow_mcp.runflow.catalog.search import select
 from runflow_mcp.sandbox import catalog as sandbox_catalog
-from tests.protocol.laws import law
+from tests.protocol.property_settings import law
 
 ENTRY = {
     "provider_slug": "google",

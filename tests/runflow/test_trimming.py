@@ -19,7 +19,7 @@ from runflow_mcp.runflow.reading.trimming import (
     trimmed,
     trimmed_text,
 )
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 
 MEDIA = b"\x89PNG\r\n\x1a\n" + Random(1).randbytes(9000)
 BASE64 = base64.b64encode(MEDIA).decode()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 
-from tests.clients.processes import python_peer
-from tests.setup.machine import LISTS, ROOT, Index, Machine
-from tests.setup.pins import read_list
+from tests.clients.peer_programs import python_peer
+from tests.setup.fresh_machine import LISTS, ROOT, Index, Machine
+from tests.setup.pinned_lists import read_list
 
 PEERS = Path(__file__).parent / "peers"
 HERE = {name: str(value) for name, value in default_environment().items()}

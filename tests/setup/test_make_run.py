@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving import free_port
-from tests.setup.machine import ROOT
+from tests.setup.fresh_machine import ROOT
 
 PATIENCE = 30.0
 

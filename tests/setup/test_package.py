@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flit_core import buildapi  # type: ignore[import-untyped]
 
-from tests.setup.machine import ROOT
+from tests.setup.fresh_machine import ROOT
 
 #: What is not Python: scripts, documents and data that are read at run time, the type marker, the licence.
 DATA = sorted(

@@ -12,8 +12,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.clients.processes import python_peer
-from tests.setup.pins import Metadata, Pin, environments, missing, read_list
+from tests.clients.peer_programs import python_peer
+from tests.setup.pinned_lists import Metadata, Pin, environments, missing, read_list
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

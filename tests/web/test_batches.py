@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.methods.recorded import dispatches, polls
+from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Answer, Serve, Server
 from tests.web.error_shapes import protocol_error_of

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.web.sse import render_event
-from tests.protocol.laws import json_values, law
+from tests.protocol.property_settings import json_values, law
 from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Server
 

@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 # Its SDK is another than the one that is installed beside the tests.
-"""A host on the Python SDK 1.x: does one step against a server and prints what it saw as one JSON text.
+"""A host on the Python SDK 1.x: takes steps against a server, and prints for each what it saw as one JSON text a line.
 
-Arguments: the server's URL, the key, the step.
+Arguments: the server's URL, the key, the steps.
 """
 
 import asyncio
@@ -37,16 +37,16 @@ async def meet(session: ClientSession, greeting: InitializeResult) -> Seen:
 
 
 async def run(session: ClientSession, _greeting: InitializeResult) -> Seen:
-    told: list[Seen] = []
+    notifications: list[Seen] = []
 
     async def progress(value: float, total: float | None, message: str | None) -> None:
-        told.append({"progress": value, "total": total, "message": message})
+        notifications.append({"progress": value, "total": total, "message": message})
 
     result = await session.call_tool("generate", ORDER, timedelta(seconds=10), progress_callback=progress)
     refused = await session.call_tool("generate", {**ORDER, "model": "no/such-model"})
     return {
         "result": result.model_dump(mode="json", exclude_none=True),
-        "told": told,
+        "progress": notifications,
         "refused": refused.model_dump(mode="json", exclude_none=True),
     }
 
@@ -54,14 +54,15 @@ async def run(session: ClientSession, _greeting: InitializeResult) -> Seen:
 STEPS = {step.__name__: step for step in (meet, run)}
 
 
-async def main(url: str, key: str, step: str) -> None:
+async def main(url: str, key: str, *steps: str) -> None:
     async with (
         httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
         streamable_http_client(url, http_client=http) as (read, write, _),
         ClientSession(read, write) as session,
     ):
         greeting = await session.initialize()
-        sys.stdout.write(json.dumps(await STEPS[step](session, greeting)) + "\n")
+        for step in steps:
+            sys.stdout.write(json.dumps(await STEPS[step](session, greeting)) + "\n")
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -40,7 +40,7 @@ const steps = {
       version: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion,
       instructions: client.getInstructions(),
       tools: tools.map((tool) => tool.name),
-      prompts: prompts.map((one) => one.name),
+      prompts: prompts.map((prompt) => prompt.name),
       found: found.structuredContent,
       prompt: prompt.messages[0].content.text,
       values: completion.values,
@@ -50,11 +50,11 @@ const steps = {
   // The call takes longer than its time-out, which each sign of progress puts off.
   async run(client) {
     await client.listTools();
-    const told = [];
-    const settings = { timeout: 400, resetTimeoutOnProgress: true, onprogress: (progress) => told.push(progress) };
+    const notifications = [];
+    const settings = { timeout: 400, resetTimeoutOnProgress: true, onprogress: (progress) => notifications.push(progress) };
     const began = performance.now();
     const result = await call(client, order, settings);
-    print({ result, told, timeout: settings.timeout, took: performance.now() - began });
+    print({ result, progress: notifications, timeout: settings.timeout, took: performance.now() - began });
   },
 
   // Once it knows a tool's output schema, an SDK judges every structured answer by it, errors as well.
@@ -66,14 +66,14 @@ const steps = {
   // A time-out of the client's own closes the stream.
   async leave(client) {
     const slow = { name: "generate", arguments: { model: "sandbox/slow", input: {} } };
-    await call(client, slow, { timeout: 300 }).catch((fault) => print({ fault: fault.message }));
+    await call(client, slow, { timeout: 300 }).catch((error) => print({ error: error.message }));
     for await (const _ of createInterface({ input: process.stdin })) break;
   },
 
   async listen(client) {
     client.setNotificationHandler("notifications/prompts/list_changed", async () => {
       const { prompts } = await client.listPrompts();
-      print({ prompts: prompts.map((one) => one.name) });
+      print({ prompts: prompts.map((prompt) => prompt.name) });
     });
     const subscription = await client.listen({ promptsListChanged: true, toolsListChanged: true });
     print({ honoured: subscription.honoredFilter });
@@ -89,6 +89,6 @@ try {
   await client.connect(transport);
   await steps[step](client, transport);
   await client.close();
-} catch (fault) {
-  print({ fault: fault.message });
+} catch (error) {
+  print({ error: error.message });
 }

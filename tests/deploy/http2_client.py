@@ -1,4 +1,4 @@
-"""Just enough of an HTTP/2 client (RFC 9113) to see what nginx sends and when: one request on one connection.
+"""A minimal HTTP/2 client (RFC 9113) that shows what nginx sends and when: one request on one connection.
 
 Headers go out as literals; of the answer's header block only the status 200, always sent as one byte, is read.
 """
@@ -22,7 +22,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def _literal(name: str, value: str) -> bytes:
-    assert len(value) < 127, "longer ones are written otherwise"
+    assert len(value) < 127, "longer values have another encoding"
     return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 

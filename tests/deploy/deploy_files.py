@@ -1,4 +1,4 @@
-"""The files of ``deploy/`` as data: nginx directives, and lines of ``NAME=value``. No opinion about any of them."""
+"""The files of ``deploy/`` as data: nginx directives, and lines of ``NAME=value``. Judges none of them."""
 
 import re
 from pathlib import Path
@@ -28,11 +28,11 @@ class Directive:
         return " ".join(self.words[1:])
 
     def all(self, name: str) -> list["Directive"]:
-        """The directives of this name right in this block."""
-        return [one for one in self.block if one.name == name]
+        """The directives of this name in this block itself."""
+        return [directive for directive in self.block if directive.name == name]
 
     def values(self, name: str) -> list[str]:
-        return [one.value for one in self.all(name)]
+        return [directive.value for directive in self.all(name)]
 
     def one(self, name: str) -> str:
         """The value of the only directive of this name."""
@@ -41,7 +41,7 @@ class Directive:
 
     def inside(self, name: str, value: str = "") -> "Directive":
         """The only block of this name, and value if it has one."""
-        (found,) = [one for one in self.all(name) if one.value == value]
+        (found,) = [directive for directive in self.all(name) if directive.value == value]
         return found
 
 
@@ -54,7 +54,7 @@ def read_nginx(path: Path) -> Directive:
     position = 0
     while position < len(text):
         match = _NGINX_WORD.match(text, position)
-        assert match, f"{path.name}: what is this? {text[position : position + 40]!r}"
+        assert match, f"{path.name}: unexpected text {text[position : position + 40]!r}"
         position = match.end()
         sign, *written = match.groups()
         if sign == ";":

@@ -1,7 +1,7 @@
-"""Two replicas, one simulated Runflow and any number of clients in virtual time, and what must hold of them.
+"""Two replicas, one simulated Runflow and any number of clients in virtual time, and their invariants.
 
-The world keeps book of every call that was made. ``check`` looks at what has ended since it was last asked;
-``end`` puts everything right again, lets every wait run out, resumes every run and looks for what was left behind.
+The world records every call. ``check`` examines the calls that ended since the last check; ``end`` stops all failures,
+lets every wait end, resumes every run and looks for tasks, connections and polls that remain.
 """
 
 import asyncio
@@ -17,22 +17,21 @@ import attrs
 import orjson
 from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
 from runflow_mcp.sandbox import RunningSandbox, start
 from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT, drain
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
 from tests.scripted_sandbox import Idempotency, Quirks, ScriptedSandbox
-from tests.serving import BOTH, TASKS, Answer, free_port, modern
+from tests.server_process import NO_RATE_LIMITS
+from tests.serving import BOTH, TASKS, Answer, ServedApp, free_port, modern, upstream_settings
 from tests.virtual_time import VirtualClock, VirtualTimeLoop
 
-#: Seconds. The wait's ceiling, one upstream request, a drain; and what a dispatch may take by the documents.
+#: Seconds: the ceiling of a wait, one upstream request, a drain, and the documented budget of a dispatch.
 CEILING, UPSTREAM, GRACE, BUDGET = 60.0, 10.0, 10.0, 45.0
-#: aiohttp rounds time-outs of more than five seconds up to whole ones, and a turn of the loop takes its time.
+#: aiohttp rounds timeouts of more than five seconds up to whole ones, and a turn of the loop takes time.
 ROUNDING, TURN = 1.0, 0.05
 #: Three attempts of ``tasks/get`` and the pauses that upstream may ask for between them.
 TASK_PATIENCE = 3 * (UPSTREAM + ROUNDING) + 2 * 60.0
@@ -41,14 +40,13 @@ SETTINGS = {
     "MCP_SHUTDOWN_GRACE_MS": str(int(GRACE * 1000)),
     "MCP_MAX_WAITS": "6",
     "RUNFLOW_TIMEOUT_MS": str(int(UPSTREAM * 1000)),
-    "RUNFLOW_SKILL_URL": "",
-    **{f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")},
+    **NO_RATE_LIMITS,
 }
 INPUTS = ({"prompt": "a lighthouse"}, {"prompt": "a harbour"})
 WAITING = frozenset({"stream", "json"})
-#: What upstream answers to a poll that ends the wait.
+#: Upstream statuses of a poll that end the wait.
 FINAL = (401, 403, 404)
-#: Tool errors that say that nothing was started.
+#: Codes of tool errors which report that nothing was started.
 NOT_BEGUN = frozenset({"server_busy", "server_draining"})
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 
@@ -59,8 +57,8 @@ def open_files() -> int:
 
 
 @attrs.frozen
-class Order:
-    """What a client asks for. ``mode``: stream, json, no_wait or task. ``ref`` None: one is minted."""
+class CallArguments:
+    """The arguments of a client's call. ``mode``: stream, json, no_wait or task. ``ref`` None: the server makes one."""
 
     key: str
     model: str
@@ -95,13 +93,13 @@ class Replica:
 
 
 @attrs.define(eq=False)
-class Call:
-    """One request of one client, and what came of it."""
+class SentCall:
+    """One request of one client, and its outcome."""
 
     replica: Replica
-    order: Order
+    arguments: CallArguments
     began: float
-    #: Whether the replica was draining by then.
+    #: Whether the replica was draining when it was sent.
     late: bool
     #: The task id, for a ``tasks/get``.
     task_id: str | None = None
@@ -114,37 +112,34 @@ class Call:
 
     @property
     def waiting(self) -> bool:
-        return self.order.waits and self.task_id is None
+        return self.arguments.waits and self.task_id is None
 
     @property
-    def excused(self) -> bool:
-        """Whether nobody owes this call an answer.
-
-        The client left, the process was killed under it, or it had drained and did not listen any more.
-        """
+    def may_stay_unanswered(self) -> bool:
+        """Whether the client left, the process was killed, or it had drained and no longer listened."""
         refused = self.late and isinstance(self.broken, aiohttp.ClientConnectorError)
         return self.left or refused or self.replica.state == "killed"
 
 
 class World:
-    """Everything in one event loop of its own; each method plays to the point where nothing happens any more."""
+    """Everything in one event loop; each method returns when nothing more happens at this moment."""
 
     def __init__(self, rule: Idempotency, seed: int = 0, quirks: Quirks | None = None) -> None:
         self.files = open_files()
         self.rule = rule
-        self.faults_of_ours: list[str] = []
+        self.unhandled_errors: list[str] = []
         self.clock = VirtualClock()
         self.loop = VirtualTimeLoop()
-        self.loop.set_exception_handler(lambda _, context: self.faults_of_ours.append(repr(context)))
+        self.loop.set_exception_handler(lambda _, context: self.unhandled_errors.append(repr(context)))
         self.random = Random(seed)
         self.quirks = quirks or Quirks()
         self.sandbox = ScriptedSandbox(clock=self.clock, idempotency=rule, seed=seed, quirks=self.quirks)
-        self.calls: list[Call] = []
+        self.calls: list[SentCall] = []
         self.ended_checked = 0
         #: When the last dispatch under a client_ref may have begun, and where.
         self.dispatched: dict[tuple[str, str, str], tuple[float, Replica]] = {}
-        #: client_ref of each order → what its clients were told of it.
-        self.told: set[str] = set()
+        #: Every client_ref that a client learned.
+        self.reported: set[str] = set()
         self.upstream: RunningSandbox | None = None
         self.background: set[asyncio.Task[None]] = set()
         self.loop.run_until_complete(self._open())
@@ -162,89 +157,86 @@ class World:
         self.upstream = await start(self.sandbox, port=self.upstream_port)
 
     async def _boot(self, number: int, port: int) -> Replica:
-        base = f"http://127.0.0.1:{self.upstream_port}"
-        environ = {
-            "MCP_PORT": str(port),
-            "RUNFLOW_API_URL": base,
-            "RUNFLOW_CATALOG_URL": f"{base}/models-catalog.json",
-            **SETTINGS,
-        }
-        app = create_app(Config.from_mapping(environ), clock=self.clock, random=self.random)
-        runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        return Replica(number, port, app, runner)
+        upstream = upstream_settings(f"http://127.0.0.1:{self.upstream_port}")
+        settings = {"MCP_PORT": str(port), **upstream, **SETTINGS}
+        served = await ServedApp.start(settings, self.clock, self.random, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        return Replica(number, port, served.app, served.runner)
 
     async def _settle(self) -> None:
-        """Let everything happen that can happen without the time going on."""
+        """Let everything happen that can happen at this moment."""
         await asyncio.sleep(0.001)
 
     @property
     def now(self) -> float:
         return self.loop.time()
 
-    # What can be done to it
+    # Actions
 
     def advance(self, seconds: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
-    def call(self, number: int, order: Order) -> Call:
-        """Send an order; its answer comes whenever it comes."""
-        message = {"name": "generate", "arguments": self._arguments(order), "_meta": {"progressToken": 1}}
-        if order.mode == "task":
+    def call(self, number: int, arguments: CallArguments) -> SentCall:
+        """Send a call, without waiting for its answer."""
+        message = {"name": "generate", "arguments": self._tool_arguments(arguments), "_meta": {"progressToken": 1}}
+        if arguments.mode == "task":
             body, headers = modern(
                 "tools/call", {"name": "generate", "arguments": message["arguments"]}, extensions=(TASKS,)
             )
         else:
             body, headers = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": message}, {}
-        if order.ref is not None:
-            self.dispatched[order.key, order.model, order.ref] = self.now, self.replicas[number]
-        return self._send(number, order, body, headers)
+        if arguments.ref is not None:
+            self.dispatched[arguments.key, arguments.model, arguments.ref] = self.now, self.replicas[number]
+        return self._send(number, arguments, body, headers)
 
-    def tasks_get(self, number: int, order: Order, task_id: str) -> Call:
+    def tasks_get(self, number: int, arguments: CallArguments, task_id: str) -> SentCall:
         body, headers = modern("tasks/get", {"taskId": task_id}, extensions=(TASKS,))
-        return self._send(number, order, body, headers, task_id)
+        return self._send(number, arguments, body, headers, task_id)
 
-    def _arguments(self, order: Order) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"model": order.model, "input": order.input}
-        if order.ref is not None:
-            arguments["client_ref"] = order.ref
-        if order.mode == "no_wait":
-            arguments["wait"] = False
-        return arguments
+    def _tool_arguments(self, call: CallArguments) -> dict[str, Any]:
+        passed: dict[str, Any] = {"model": call.model, "input": call.input}
+        if call.ref is not None:
+            passed["client_ref"] = call.ref
+        if call.mode == "no_wait":
+            passed["wait"] = False
+        return passed
 
     def _send(
-        self, number: int, order: Order, body: dict[str, Any], headers: dict[str, str], task_id: str | None = None
-    ) -> Call:
+        self,
+        number: int,
+        arguments: CallArguments,
+        body: dict[str, Any],
+        headers: dict[str, str],
+        task_id: str | None = None,
+    ) -> SentCall:
         replica = self.replicas[number]
-        call = Call(replica, order, self.now, replica.state == "draining", task_id)
+        call = SentCall(replica, arguments, self.now, replica.state == "draining", task_id)
         self.calls.append(call)
-        sent = {"Authorization": f"Bearer {order.key}", "Content-Type": "application/json", **headers}
-        if order.mode in ("stream", "task"):
+        sent = {"Authorization": f"Bearer {arguments.key}", "Content-Type": "application/json", **headers}
+        if arguments.mode in ("stream", "task"):
             sent["Accept"] = BOTH
         call.job = self.loop.create_task(self._play(call, orjson.dumps(body), sent))
         self.loop.run_until_complete(self._settle())
         return call
 
-    async def _play(self, call: Call, body: bytes, headers: dict[str, str]) -> None:
+    async def _play(self, call: SentCall, body: bytes, headers: dict[str, str]) -> None:
         try:
             async with self.session.post(call.replica.url, data=body, headers=headers) as response:
                 content = await response.read()
                 call.answer = Answer(response.status, response.headers.copy(), content)
-        except aiohttp.ClientError as fault:
-            call.broken = fault
+        except aiohttp.ClientError as error:
+            call.broken = error
         finally:
             call.ended = self.now
 
-    def leave(self, call: Call) -> None:
-        """The client of a call goes away without waiting for its answer."""
+    def leave(self, call: SentCall) -> None:
+        """The client of a call disconnects before its answer."""
         if call.ended is None and call.job is not None:
             call.left = True
             call.job.cancel()
             self.loop.run_until_complete(self._settle())
 
     def drain(self, number: int) -> None:
-        """What a process does at SIGTERM; another takes its place at the same address."""
+        """Drain, as at SIGTERM; a new process takes its place at the same address."""
         replica = self.replicas[number]
         if replica.state == "up":
             replica.state, replica.drained_at = "draining", self.now
@@ -258,7 +250,7 @@ class World:
         self.replicas[replica.number] = await self._boot(replica.number, replica.port)
 
     def kill(self, number: int) -> None:
-        """The process ends as with SIGKILL; another takes its place at the same address."""
+        """End the process, as SIGKILL does; a new one takes its place at the same address."""
         replica = self.replicas[number]
         if replica.state == "up":
             replica.state = "killed"
@@ -293,15 +285,15 @@ class World:
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
-    # What must hold
+    # Invariants
 
     def runs(self) -> Counter[tuple[str, str, str | None]]:
         """How many runs there are for each caller, model and client_ref."""
         return Counter((run.owner, run.request.model.name, run.request.client_ref) for run in self.sandbox.runs)
 
     def check(self) -> None:
-        """Whether all that has happened so far is as promised."""
-        assert not self.faults_of_ours, self.faults_of_ours
+        """Check everything that has happened so far."""
+        assert not self.unhandled_errors, self.unhandled_errors
         twice = {key: count for key, count in self.runs().items() if count > 1}
         assert not twice, f"more than one run: {twice}"
         for call in self.calls:
@@ -311,7 +303,7 @@ class World:
             elif call.ended is None:
                 assert self.now <= call.began + self._patience(call), f"not answered in time: {call}"
 
-    def _patience(self, call: Call) -> float:
+    def _patience(self, call: SentCall) -> float:
         if call.task_id is not None:
             return TASK_PATIENCE
         patience = CEILING if call.waiting else BUDGET + ROUNDING
@@ -319,8 +311,8 @@ class World:
             patience = min(patience, max(0.0, call.replica.drained_at - call.began) + GRACE)
         return patience + TURN
 
-    def _check_call(self, call: Call) -> None:
-        if call.excused:
+    def _check_call(self, call: SentCall) -> None:
+        if call.may_stay_unanswered:
             return
         assert call.broken is None, f"no answer: {call}"
         assert call.answer is not None, f"no answer: {call}"
@@ -330,13 +322,13 @@ class World:
         message = self._one_message(call.answer)
         if call.task_id is not None:
             self._check_task(call, message)
-        elif call.order.mode == "task" and message["result"].get("resultType") == "task":
-            self._owns(call.order, message["result"]["taskId"])
+        elif call.arguments.mode == "task" and message["result"].get("resultType") == "task":
+            self._owns(call.arguments, message["result"]["taskId"])
         else:
             self._check_result(call, message["result"])
 
     def _one_message(self, answer: Answer) -> Any:
-        """The final response; nothing else in the answer may claim to be one."""
+        """The final response, which must be the only one in the answer."""
         if not answer.is_stream:
             assert answer.json["id"] == 1
             return answer.json
@@ -344,16 +336,16 @@ class World:
         finals = [event for event in answer.events if "id" in event]
         assert len(finals) == 1, finals
         assert finals[0] is answer.events[-1] or finals[0] == answer.events[-1]
-        figures = [told["progress"] for told in answer.progress]
+        figures = [notification["progress"] for notification in answer.progress]
         assert figures == sorted(set(figures)), figures
         return finals[0]
 
-    def _check_result(self, call: Call, result: Any) -> None:
+    def _check_result(self, call: SentCall, result: Any) -> None:
         structured = result["structuredContent"]
         if not result["isError"]:
-            self._owns(call.order, structured["run_id"])
-            assert structured["client_ref"] == (call.order.ref or structured["client_ref"])
-            self.told.add(structured["client_ref"])
+            self._owns(call.arguments, structured["run_id"])
+            assert structured["client_ref"] == (call.arguments.ref or structured["client_ref"])
+            self.reported.add(structured["client_ref"])
             return
         error, text = structured["error"], result["content"][0]["text"]
         details = error["details"]
@@ -362,14 +354,14 @@ class World:
             assert call.waiting
             assert error["code"] != "server_draining" or call.late
             return
-        assert details["client_ref"] == (call.order.ref or details["client_ref"])
+        assert details["client_ref"] == (call.arguments.ref or details["client_ref"])
         assert details["client_ref"] in text
-        self.told.add(details["client_ref"])
+        self.reported.add(details["client_ref"])
         if "run_id" in details:
-            run = self._owns(call.order, details["run_id"])
+            run = self._owns(call.arguments, details["run_id"])
             assert details["run_id"] in text
             assert details["run"]["id"] == run.id
-            # No fault of upstream's ends a wait, but for its word that there is nothing to wait for.
+            # Upstream errors do not end a wait, except that the key is refused or the run does not exist.
             assert error["upstream_status"] in (None, *FINAL), error
         if error["code"] == "polling_timeout":
             assert call.ended is not None
@@ -377,42 +369,42 @@ class World:
         if error["code"] == "server_draining":
             assert call.replica.drained_at is not None
 
-    def _check_task(self, call: Call, message: Any) -> None:
+    def _check_task(self, call: SentCall, message: Any) -> None:
         run = self.sandbox.runs.get(call.task_id or "")
-        theirs = run is not None and run.owner == fingerprint(call.order.key)
+        is_own = run is not None and run.owner == fingerprint(call.arguments.key)
         if "error" in message:
             assert message["error"]["code"] in (INVALID_PARAMS, INTERNAL_ERROR), message
         else:
-            assert theirs, f"somebody else's run: {message}"
+            assert is_own, f"somebody else's run: {message}"
             assert message["result"]["taskId"] == call.task_id
 
-    def _owns(self, order: Order, run_id: str) -> Run:
-        """The run of that id, which must be the very one that this order is about."""
+    def _owns(self, arguments: CallArguments, run_id: str) -> Run:
+        """The run of that id, which must be that of this call."""
         run = self.sandbox.runs.get(run_id)
         assert run is not None, f"there is no run {run_id}"
-        assert run.owner == fingerprint(order.key), f"somebody else's run: {run}"
-        assert run.request.model.name == order.model
-        assert run.request.client_ref == (self.quirks.ref(order.ref) or run.request.client_ref)
-        self.told.add(run.request.client_ref or "")
+        assert run.owner == fingerprint(arguments.key), f"somebody else's run: {run}"
+        assert run.request.model.name == arguments.model
+        assert run.request.client_ref == (self.quirks.ref(arguments.ref) or run.request.client_ref)
+        self.reported.add(run.request.client_ref or "")
         return run
 
-    # The end
+    # End
 
     def end(self) -> None:
-        """Let everything come to rest, resume every run, and see that nothing is left behind."""
+        """Let everything end, resume every run, and check that nothing remains."""
         try:
             self._rest()
             self._resume_all()
         finally:
             left = self.close()
         assert not left, left
-        assert not self.faults_of_ours, self.faults_of_ours
+        assert not self.unhandled_errors, self.unhandled_errors
         if open_files() > self.files:
             gc.collect()
         assert open_files() <= self.files, "sockets were left open"
 
     def close(self) -> list["asyncio.Task[Any]"]:
-        """End it as it is. Returns what is still under way then."""
+        """Stop everything at once. Returns the tasks that are still under way."""
         self.loop.run_until_complete(self._close())
         left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
         self.loop.close()
@@ -431,21 +423,21 @@ class World:
         assert names["dispatch"] == 0
         seen = len(self.sandbox.requests)
         self.advance(30.0)
-        new = [one for one in list(self.sandbox.requests)[seen:] if one.path.startswith("/v1/")]
-        assert not new, "somebody still polls"
+        new = [request for request in list(self.sandbox.requests)[seen:] if request.path.startswith("/v1/")]
+        assert not new, "something still polls"
 
     def _resume_all(self) -> None:
-        """Every run is found again by its client_ref: by name, and by whoever was told a minted one."""
-        silenced = any(call.excused for call in self.calls)
-        keys = {fingerprint(call.order.key): call.order.key for call in self.calls}
+        """Check that every run is found again by its client_ref, if a client knows it."""
+        silenced = any(call.may_stay_unanswered for call in self.calls)
+        keys = {fingerprint(call.arguments.key): call.arguments.key for call in self.calls}
         for run in list(self.sandbox.runs):
             ref = run.request.client_ref
             assert ref is not None
-            if ref.startswith("mcp-") and ref not in self.told:
-                assert silenced, f"nobody was told of {run}"
+            if ref.startswith("mcp-") and ref not in self.reported:
+                assert silenced, f"no client learned of {run}"
                 continue
-            order = Order(keys[run.owner], run.request.model.name, ref, "no_wait", INPUTS[0])
-            call = self.call(self.random.randrange(2), order)
+            arguments = CallArguments(keys[run.owner], run.request.model.name, ref, "no_wait", INPUTS[0])
+            call = self.call(self.random.randrange(2), arguments)
             self.advance(0.1)
             assert call.answer is not None
             result = call.answer.result

@@ -1,4 +1,4 @@
-"""The state machine: which rules there are, and which of them may be played when."""
+"""The state machine of the chaos tests: its rules, and when each may be played."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.chaos import scripts
-from tests.chaos.world import BUDGET, INPUTS, ROUNDING, Order, World
+from tests.chaos import random_failures
+from tests.chaos.chaos_world import BUDGET, INPUTS, ROUNDING, CallArguments, World
 from tests.scripted_sandbox import Action, Idempotency, Quirks, Respond, Route
 
 KEYS = ("rf_live_alice", "rf_live_bob")
@@ -28,11 +28,11 @@ MODELS = (
 REFS = ("ref-a", "Ref-B/" + "long-" * 16)
 #: Statuses below 500 that may come with a run.
 MAY_HIDE = (303, 408, 409, 429)
-#: What was played in this process, for the report of a long run.
+#: Counts of everything played in this process, for the report of a long run.
 PLAYED: Counter[str] = Counter()
 
-orders = st.builds(
-    Order,
+call_arguments = st.builds(
+    CallArguments,
     st.sampled_from(KEYS),
     st.sampled_from(MODELS),
     st.sampled_from([None, None, *REFS]),
@@ -41,7 +41,7 @@ orders = st.builds(
 )
 
 
-#: Upstreams as documented, and ones that keep, list and stamp runs otherwise.
+#: The documented upstream, and others that store, list and timestamp runs differently.
 quirks = st.one_of(
     st.just(Quirks()),
     st.builds(
@@ -59,7 +59,7 @@ quirks = st.one_of(
 
 
 class Chaos(RuleBasedStateMachine):
-    """Everything that can happen to two replicas between their clients and Runflow."""
+    """Everything that can happen to two replicas between clients and Runflow."""
 
     world: World
 
@@ -75,50 +75,52 @@ class Chaos(RuleBasedStateMachine):
         self.broken = False
 
     @property
-    def forgetful(self) -> bool:
-        """Whether upstream knows no idempotency whatever."""
+    def without_idempotency(self) -> bool:
+        """Whether upstream has no idempotency."""
         return self.world.rule is Idempotency.NONE
 
     # Clients
 
-    def place(self, order: Order, number: int, script: Sequence[Action] = (), blind: Sequence[Action] = ()) -> None:
-        """Send an order whose dispatch meets ``script`` and whose look-ups meet ``blind``."""
+    def place(
+        self, arguments: CallArguments, number: int, script: Sequence[Action] = (), blind: Sequence[Action] = ()
+    ) -> None:
+        """Send a call whose dispatch meets ``script`` and whose look-ups meet ``blind``."""
         world = self.world
         PLAYED["calls"] += 1
-        ref = order.ref
-        if self.forgetful and world.quirks.list_lag:
-            # A refusal of what was done all the same is a lie that only the list shows, and that one lags.
+        ref = arguments.ref
+        if self.without_idempotency and world.quirks.list_lag:
+            # A refusal of a run that was created shows only in the list, and the list lags.
             script = [_honest(action) for action in script]
-        if self.forgetful and ref is not None:
-            known = world.dispatched.get((order.key, order.model, ref))
+        if self.without_idempotency and ref is not None:
+            dispatched = world.dispatched.get((arguments.key, arguments.model, ref))
             # By the documents, a first look-up that fails does not stop a dispatch, and only calls of one process
             # share one: without idempotency a client_ref that is in use needs a look-up that works and one replica.
             world.sandbox.script.clear(matching=ref)
-            if known is not None:
-                at, replica = known
+            if dispatched is not None:
+                at, replica = dispatched
                 blind = ()
                 # What a process that has gone dispatched a moment ago is in no memory, and not yet in a list that lags.
                 running = replica.state in ("up", "draining") or world.quirks.list_lag > 0
                 elsewhere = replica is not world.replicas[number] and running
                 if world.upstream is None or (elsewhere and world.now < at + BUDGET + ROUNDING):
                     return
-        elif self.forgetful:
-            # The faults cannot be told to meet this call alone: they might meet the look-up of a client_ref in use.
+        elif self.without_idempotency:
+            # Without a client_ref, the failures could hit the look-up of another call's client_ref.
             blind = ()
         for action in script:
             world.sandbox.script.add(Route.CREATE, action, matching=ref or "")
         for action in blind:
             world.sandbox.script.add(Route.LIST_RUNS, action, matching=ref or "")
-        world.call(number, order)
+        world.call(number, arguments)
 
-    @rule(number=st.integers(0, 1), order=orders)
-    def call(self, number: int, order: Order) -> None:
+    @rule(number=st.integers(0, 1), arguments=call_arguments)
+    def call(self, number: int, arguments: CallArguments) -> None:
         quirks = self.world.quirks
-        untold = order.model == "sandbox/odd" or quirks.summaries or not quirks.keep_metadata
-        if order.ref is not None and untold:
-            # Such runs do not tell their model: by the documents, a look-up takes them for any model's.
-            order = attrs.evolve(order, ref=f"{order.model}/{order.ref}")
-        self.place(order, number)
+        model_unknown = arguments.model == "sandbox/odd" or quirks.summaries or not quirks.keep_metadata
+        if arguments.ref is not None and model_unknown:
+            # Such runs do not show their model: as documented, a look-up accepts them for any model.
+            arguments = attrs.evolve(arguments, ref=f"{arguments.model}/{arguments.ref}")
+        self.place(arguments, number)
 
     @rule(
         number=st.integers(0, 1),
@@ -126,35 +128,37 @@ class Chaos(RuleBasedStateMachine):
         own=st.sampled_from([True, True, False]),
         data=st.data(),
     )
-    def call_into_trouble(self, number: int, mode: str, data: st.DataObject, *, own: bool) -> None:
-        """A call under a new client_ref whose dispatch meets up to three faults, and its look-ups some more."""
+    def call_with_failures(self, number: int, mode: str, data: st.DataObject, *, own: bool) -> None:
+        """A call under a new client_ref whose dispatch fails up to three times, and whose look-ups may fail."""
         self.fresh += 1
-        create = scripts.for_create_without_idempotency if self.forgetful else scripts.for_create
-        script = data.draw(st.lists(create, min_size=1, max_size=3), "faults of the dispatch")
-        look_ups = scripts.for_reading if self.forgetful else scripts.for_look_ups
-        blind = data.draw(st.lists(look_ups, max_size=3), "faults of the look-ups")
-        refs = [f"trouble-{self.fresh}", f"Trouble-{self.fresh}/" + "x" * 70]
+        create = (
+            random_failures.for_create_without_idempotency if self.without_idempotency else random_failures.for_create
+        )
+        script = data.draw(st.lists(create, min_size=1, max_size=3), "failures of the dispatch")
+        look_ups = random_failures.for_reading if self.without_idempotency else random_failures.for_look_ups
+        blind = data.draw(st.lists(look_ups, max_size=3), "failures of the look-ups")
+        refs = [f"failing-{self.fresh}", f"Failing-{self.fresh}/" + "x" * 70]
         ref = data.draw(st.sampled_from(refs), "client_ref") if own else None
         model = data.draw(st.sampled_from(MODELS[1:3]), "model")
-        self.place(Order(KEYS[0], model, ref, mode, INPUTS[0]), number, script, blind)
+        self.place(CallArguments(KEYS[0], model, ref, mode, INPUTS[0]), number, script, blind)
 
-    @precondition(lambda self: self.own_orders())
+    @precondition(lambda self: self.own_calls())
     @rule(number=st.integers(0, 1), data=st.data(), mode=st.sampled_from(["stream", "json", "no_wait", "task"]))
     def come_again(self, number: int, data: st.DataObject, mode: str) -> None:
         """The same client_ref once more, from the same caller or another."""
-        order = data.draw(st.sampled_from(self.own_orders()), "order")
-        key = data.draw(st.sampled_from([order.key, order.key, order.key, *KEYS]), "key")
-        self.place(Order(key, order.model, order.ref, mode, order.input), number)
+        arguments = data.draw(st.sampled_from(self.own_calls()), "call")
+        key = data.draw(st.sampled_from([arguments.key, arguments.key, arguments.key, *KEYS]), "key")
+        self.place(CallArguments(key, arguments.model, arguments.ref, mode, arguments.input), number)
 
-    def own_orders(self) -> list[Order]:
-        return [call.order for call in self.world.calls if call.order.ref is not None and call.task_id is None]
+    def own_calls(self) -> list[CallArguments]:
+        return [call.arguments for call in self.world.calls if call.arguments.ref is not None and call.task_id is None]
 
     @precondition(lambda self: len(self.world.sandbox.runs) > 0)
     @rule(number=st.integers(0, 1), key=st.sampled_from(KEYS), data=st.data())
     def ask_for_a_task(self, number: int, key: str, data: st.DataObject) -> None:
         run = data.draw(st.sampled_from([run.id for run in self.world.sandbox.runs]), "task")
         PLAYED["calls"] += 1
-        self.world.tasks_get(number, Order(key, "", None, "task", {}), run)
+        self.world.tasks_get(number, CallArguments(key, "", None, "task", {}), run)
 
     @precondition(lambda self: self.pending())
     @rule(data=st.data())
@@ -166,21 +170,21 @@ class Chaos(RuleBasedStateMachine):
     def pending(self) -> list[Any]:
         return [call for call in self.world.calls if call.ended is None]
 
-    # Trouble
+    # Failures
 
     @rule(data=st.data(), times=st.integers(1, 6))
-    def fault_of_the_polls(self, data: st.DataObject, times: int) -> None:
-        action = data.draw(scripts.for_polls, "action")
+    def fail_polls(self, data: st.DataObject, times: int) -> None:
+        action = data.draw(random_failures.for_polls, "action")
         self.world.sandbox.script.add(Route.GET_RUN, action, times)
 
-    @precondition(lambda self: not self.forgetful)
+    @precondition(lambda self: not self.without_idempotency)
     @rule(data=st.data(), dispatches=st.booleans(), times=st.integers(1, 4))
-    def fault_for_whoever_comes(self, data: st.DataObject, times: int, *, dispatches: bool) -> None:
-        action = data.draw(scripts.for_create if dispatches else scripts.for_look_ups, "action")
+    def fail_any_call(self, data: st.DataObject, times: int, *, dispatches: bool) -> None:
+        action = data.draw(random_failures.for_create if dispatches else random_failures.for_look_ups, "action")
         self.world.sandbox.script.add(Route.CREATE if dispatches else Route.LIST_RUNS, action, times)
 
     @precondition(lambda self: self.pending())
-    @rule(number=st.integers(0, 1), what=st.sampled_from(["drain", "drain", "kill", "outage", "long outage", "peace"]))
+    @rule(number=st.integers(0, 1), what=st.sampled_from(["drain", "drain", "kill", "outage", "long outage", "calm"]))
     def operations(self, number: int, what: str) -> None:
         PLAYED[f"{what}s"] += 1
         match what:
@@ -199,29 +203,29 @@ class Chaos(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.advance(seconds)
 
-    # What must hold
+    # Invariants
 
     @invariant()
-    def all_is_well(self) -> None:
+    def invariants_hold(self) -> None:
         PLAYED["steps"] += 1
         self.broken = True
         self.world.check()
-        self.no_fault_was_logged()
+        self.no_error_was_logged()
         self.broken = False
 
-    def no_fault_was_logged(self) -> None:
-        faults = [line for line in self.logs.entries if line["log_level"] in ("error", "critical")]
-        assert not faults, faults
+    def no_error_was_logged(self) -> None:
+        errors = [line for line in self.logs.entries if line["log_level"] in ("error", "critical")]
+        assert not errors, errors
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         try:
-            if self.broken:  # and that is what is to be told
+            if self.broken:  # whose error is being reported
                 self.world.close()
             else:
                 self.world.end()
-                self.no_fault_was_logged()
+                self.no_error_was_logged()
         finally:
             structlog.configure(processors=self.processors)
 

@@ -1,6 +1,6 @@
-"""The suite's jobs, as real runs of the simulated Runflow.
+"""The suite's long-running tools, as real runs of the simulated Runflow.
 
-So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, and not a second implementation.
+So the tasks scenarios test the product's own ``generate`` and ``tasks/*``, not a second implementation.
 """
 
 from runflow_mcp.json_types import JSON, JSONObject
@@ -9,10 +9,10 @@ from runflow_mcp.methods.tools.generate import generate
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.meta import TASKS
 from runflow_mcp.protocol.revisions import require_extension
-from tests.conformance.asking import NAME, asks
-from tests.conformance.documents import text
-from tests.conformance.interviews import Answers, Interview
-from tests.conformance.tools import strings, tool
+from tests.conformance.fixture_asking_tools import NAME, asks
+from tests.conformance.fixture_documents import text
+from tests.conformance.fixture_input_requests import Answers, Interview
+from tests.conformance.fixture_tools import strings, tool
 
 _SECONDS: JSONObject = {
     "type": "object",

@@ -1,4 +1,4 @@
-"""An upstream that says whatever a test wants, byte by byte, down to what is no HTTP."""
+"""An upstream that answers with any bytes that a test gives it, even if they are not HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,12 +9,12 @@ import attrs
 
 from tests.serving import free_port
 
-#: What goes over the wire in answer to one request; it may never end.
-Saying = bytes | Callable[[], Iterator[bytes]]
+#: The bytes that answer one request; they may be endless.
+Reply = bytes | Callable[[], Iterator[bytes]]
 CREATE, LIST, POLL = "POST /v1/models/", "GET /v1/runs?", "GET /v1/runs/"
-#: Three times as much as is read of any answer: who takes all of it would take everything.
+#: Three times as much as is read of any answer. A reader that takes all of it has no limit.
 ENOUGH = 24 * 1024 * 1024
-NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
@@ -24,33 +24,33 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 def chunks(*head: str, first: bytes = b"", forever: bytes) -> Callable[[], Iterator[bytes]]:
-    """An answer whose body has no end, as far as anybody should listen."""
+    """An answer whose body is longer than anything should read."""
 
-    def said() -> Iterator[bytes]:
+    def pieces() -> Iterator[bytes]:
         yield "\r\n".join(["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *head, "", ""]).encode()
         rest = repeat(forever, ENOUGH // len(forever))
         for chunk in (first, *rest) if first else rest:
             yield b"%x\r\n%s\r\n" % (len(chunk), chunk)
 
-    return said
+    return pieces
 
 
 @attrs.define
-class Liar:
-    """What it says, by how the request line begins; and how often it was asked, and how much it could say."""
+class LyingUpstream:
+    """``replies``: by how the request line begins. ``requests``: request lines so far. ``sent``: bytes so far."""
 
-    says: dict[str, Saying]
+    replies: dict[str, Reply]
     url: str = ""
-    asked: list[str] = attrs.field(factory=list)
+    requests: list[str] = attrs.field(factory=list)
     sent: int = 0
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             line = head.partition("\r\n")[0]
-            self.asked.append(line)
-            saying = next((said for begins, said in self.says.items() if line.startswith(begins)), NOTHING)
-            for piece in (saying,) if isinstance(saying, bytes) else saying():
+            self.requests.append(line)
+            reply = next((reply for beginning, reply in self.replies.items() if line.startswith(beginning)), NOT_FOUND)
+            for piece in (reply,) if isinstance(reply, bytes) else reply():
                 writer.write(piece)
                 await writer.drain()
                 self.sent += len(piece)
@@ -58,13 +58,13 @@ class Liar:
 
 
 @asynccontextmanager
-async def lying(says: dict[str, Saying]) -> AsyncIterator[Liar]:
-    liar = Liar(says)
+async def lying_upstream(replies: dict[str, Reply]) -> AsyncIterator[LyingUpstream]:
+    upstream = LyingUpstream(replies)
     port = free_port()
-    server = await asyncio.start_server(liar._answer, "127.0.0.1", port)  # noqa: SLF001 - its own server
-    liar.url = f"http://127.0.0.1:{port}"
+    server = await asyncio.start_server(upstream._answer, "127.0.0.1", port)  # noqa: SLF001 - its own server
+    upstream.url = f"http://127.0.0.1:{port}"
     try:
-        yield liar
+        yield upstream
     finally:
         server.close()
         await server.wait_closed()

@@ -1,4 +1,4 @@
-"""Faults at random: what an upstream can do to a dispatch, a look-up or a poll, at any moment of it."""
+"""Random failures of an upstream: in a dispatch, a look-up or a poll, at any moment of it."""
 
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ retry_after = st.sampled_from(
     [{}, {}, {"Retry-After": "1"}, {"Retry-After": "20"}, {"Retry-After": "3600"}, {"Retry-After": "soon"}]
 )
 bodies = st.sampled_from([b"", PAGE, ENVELOPE, b"{", b"\xff\xfe\x00", b"[]"])
-#: What is no run, under a status that says there is one.
+#: Bodies that are not a run, under a status of success.
 no_runs = st.sampled_from(
     [
         b"",
@@ -46,11 +46,11 @@ lost: st.SearchStrategy[Action] = st.one_of(
 )
 busy = answers(429, 503, effect=created, content=bodies)
 refusals = answers(301, 400, 401, 402, 403, 404, 409, 413, 422, effect=created, content=bodies)
-#: The answer is late, but what was asked for has happened.
+#: The answer is late, but the run has been created.
 slow: st.SearchStrategy[Action] = st.builds(Delay, st.sampled_from([0.5, 4.0, 9.0, 12.0, 50.0]), st.just(True))  # noqa: FBT003
 
-#: What a dispatch can meet where an upstream knows no idempotency whatever. Left out is what no client can see: an
-#: effect that comes after the look-up has said that there is no run (a ``Delay`` without its effect at once).
+#: Failures of a dispatch where an upstream has no idempotency. One is left out that no client can see: a run that is
+#: created after the look-up found none (a ``Delay`` that does not create it at once).
 for_create_without_idempotency = st.one_of(lost, lost, busy, refusals, slow)
 for_create = st.one_of(
     for_create_without_idempotency,
@@ -65,7 +65,7 @@ for_reading: st.SearchStrategy[Action] = st.one_of(
     answers(200, 201, 204, effect=st.just(False), content=no_runs),  # noqa: FBT003
 )
 for_polls = st.one_of(for_reading, for_reading, answers(401, 403, 404, effect=st.just(False), content=bodies))  # noqa: FBT003
-#: A look-up can be refused as well, or lie that there are no runs.
+#: A look-up can be refused as well, or wrongly find no runs.
 for_look_ups = st.one_of(
     for_reading,
     answers(400, 401, 403, 404, effect=st.just(False), content=bodies),  # noqa: FBT003

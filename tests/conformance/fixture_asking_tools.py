@@ -1,4 +1,4 @@
-"""The suite's tools that ask before they answer: interviews in the product's registry."""
+"""The suite's tools that ask for input before they answer, in the product's registry."""
 
 from contextvars import ContextVar
 
@@ -10,11 +10,11 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import Era
-from tests.conformance.documents import text
-from tests.conformance.interviews import ROOTS, Answers, Interview, elicit, sample
-from tests.conformance.tools import tool
+from tests.conformance.fixture_documents import text
+from tests.conformance.fixture_input_requests import ROOTS, Answers, Interview, elicit, sample
+from tests.conformance.fixture_tools import tool
 
-#: The params of the request that is being answered: a tool of the product sees its arguments alone.
+#: The params of the request that is being answered: a tool of the product only gets its arguments.
 PARAMS: ContextVar[JSONObject] = ContextVar("params")
 
 
@@ -48,7 +48,7 @@ INTERVIEWS = (
 def asks(interview: Interview) -> Tool:
     async def run(_arguments: JSONObject, call: RequestContext) -> Result:
         if call.protocol.era is Era.LEGACY:
-            return {"content": [text("This tool asks, which it can from 2026-07-28 on.")], "isError": True}
+            return {"content": [text("This tool asks for input, which needs revision 2026-07-28.")], "isError": True}
         return await interview.hold(PARAMS.get(), call)
 
     return tool(interview.name, "Asks for input before it answers.", run)

@@ -10,7 +10,7 @@ from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.router import Handler
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
-from tests.conformance.interviews import Answers, Interview, elicit
+from tests.conformance.fixture_input_requests import Answers, Interview, elicit
 
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 AUDIO = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
@@ -31,17 +31,19 @@ def embedded(uri: str, words: str) -> JSONObject:
 # Prompts.
 
 
-def _asks(name: str, description: str, *arguments: str) -> JSONObject:
-    listed = [{"name": one, "description": f"The {one} of the test.", "required": True} for one in arguments]
+def _prompt(name: str, description: str, *arguments: str) -> JSONObject:
+    listed = [
+        {"name": argument, "description": f"The {argument} of the test.", "required": True} for argument in arguments
+    ]
     return {"name": name, "description": description, "arguments": listed}
 
 
 PROMPTS = (
-    _asks("test_simple_prompt", "A prompt without arguments."),
-    _asks("test_prompt_with_arguments", "A prompt with two arguments.", "arg1", "arg2"),
-    _asks("test_prompt_with_embedded_resource", "A prompt that holds a resource.", "resourceUri"),
-    _asks("test_prompt_with_image", "A prompt that holds an image."),
-    _asks("test_input_required_result_prompt", "A prompt that asks for context first."),
+    _prompt("test_simple_prompt", "A prompt without arguments."),
+    _prompt("test_prompt_with_arguments", "A prompt with two arguments.", "arg1", "arg2"),
+    _prompt("test_prompt_with_embedded_resource", "A prompt that holds a resource.", "resourceUri"),
+    _prompt("test_prompt_with_image", "A prompt that holds an image."),
+    _prompt("test_input_required_result_prompt", "A prompt that asks for context first."),
 )
 
 

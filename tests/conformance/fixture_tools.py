@@ -13,8 +13,8 @@ from runflow_mcp.protocol.jsonrpc import ProtocolError, Request, Result
 from runflow_mcp.protocol.meta import META_CAPABILITIES, META_VERSION
 from runflow_mcp.protocol.progress import METHOD
 from runflow_mcp.protocol.revisions import Era
-from tests.conformance.documents import PNG, WAV, embedded, text
-from tests.conformance.interviews import lacks
+from tests.conformance.fixture_documents import PNG, WAV, embedded, text
+from tests.conformance.fixture_input_requests import lacks
 
 #: The headers of the request that is being answered, which no tool of the product ever sees.
 HEADERS: ContextVar[CIMultiDictProxy[str]] = ContextVar("headers")
@@ -28,10 +28,10 @@ def tool(name: str, description: str, run: Run, schema: JSONObject | None = None
 
 
 def strings(**properties: JSONObject) -> JSONObject:
-    return {"type": "object", "properties": {name: {"type": "string", **one} for name, one in properties.items()}}
+    return {"type": "object", "properties": {name: {"type": "string", **schema} for name, schema in properties.items()}}
 
 
-# Tools that give.
+# Tools that return fixed content
 
 
 def _gives(*content: JSONObject, error: bool = False) -> Run:
@@ -46,8 +46,8 @@ async def _with_progress(_arguments: JSONObject, call: RequestContext) -> Result
     await call.channel.open()
     for done in (0, 50, 100):
         if call.progress_token is not None:
-            told = {"progressToken": call.progress_token, "progress": done, "total": 100, "message": f"{done} of 100"}
-            await call.channel.notify(METHOD, told)
+            params = {"progressToken": call.progress_token, "progress": done, "total": 100, "message": f"{done} of 100"}
+            await call.channel.notify(METHOD, params)
     return {"content": [text("Done.")]}
 
 
@@ -58,7 +58,7 @@ async def _streamed(_arguments: JSONObject, call: RequestContext) -> Result:
 
 async def _change_prompts(_arguments: JSONObject, call: RequestContext) -> Result:
     call.services.subscriptions.notify_all()
-    return {"content": [text("Every subscriber has been told.")]}
+    return {"content": [text("Every subscriber has been notified.")]}
 
 
 async def _needs_sampling(_arguments: JSONObject, call: RequestContext) -> Result:
@@ -68,7 +68,7 @@ async def _needs_sampling(_arguments: JSONObject, call: RequestContext) -> Resul
 
 
 async def _with_header(arguments: JSONObject, call: RequestContext) -> Result:
-    """The server validates no parameter headers, for no tool of its own has any; judged as it judges Mcp-Name."""
+    """The server validates no parameter headers, for none of its own tools has one; they are checked as Mcp-Name is."""
     region = arguments.get("region")
     if call.protocol.era is Era.MODERN and isinstance(region, str):
         version, method = call.protocol.revision, "tools/call"
@@ -85,7 +85,7 @@ _ADDRESS = {
     "type": "object",
     "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
 }
-#: As the suite has it, word for word.
+#: The suite compares it word by word.
 _WHOLE_VOCABULARY: JSONObject = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -123,9 +123,9 @@ TOOLS = (
         "Fails.",
         _gives(text("This tool intentionally returns an error for testing"), error=True),
     ),
-    tool("test_tool_with_progress", "Tells its progress.", _with_progress),
+    tool("test_tool_with_progress", "Reports its progress.", _with_progress),
     tool("test_logging_tool", "Would log if it could.", _streamed),
-    tool("test_trigger_prompt_change", "Tells subscribers that the prompts have changed.", _change_prompts),
+    tool("test_trigger_prompt_change", "Notifies subscribers that the prompts have changed.", _change_prompts),
     tool("test_missing_capability", "Needs a client that can sample.", _needs_sampling),
     tool(
         "test_custom_header",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.setup.pins import Pin, read_list
+from tests.setup.pinned_lists import Pin, read_list
 
 ROOT = Path(__file__).parents[2]
 CLONED = ("Makefile", "pyproject.toml", "README.md", "runflow_mcp", "deploy", "tests/requirements.txt")

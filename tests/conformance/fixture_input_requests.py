@@ -1,7 +1,7 @@
 """Fixtures that ask for input first (SEP-2322): a result that is a question, and a second call with the answer.
 
-The product has nothing to ask; what is under test here is that its registry, its dispatcher and its rendering
-let such results through, and let nothing else of theirs change.
+The product asks nothing. These test that its registry, its router and its rendering pass such results on and change
+nothing else in them.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Result
 
-#: What a client must have declared to be asked this.
+#: The capability that a client must have declared for this method.
 _NEEDS = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
 _SEAL = secrets.token_bytes(32)
 
@@ -40,7 +40,7 @@ ROOTS: JSONObject = {"method": "roots/list", "params": {}}
 
 @attrs.frozen
 class Interview:
-    """Rounds of questions, and what is answered in the end. ``sealed``: a signed state travels with them."""
+    """Rounds of questions, and the final result. ``sealed``: a signed state travels with them."""
 
     name: str
     rounds: tuple[Round, ...]
@@ -48,10 +48,10 @@ class Interview:
     sealed: bool = False
 
     async def hold(self, params: JSONObject, call: RequestContext) -> Result:
-        """The next question, or the end. Raises ``ProtocolError`` for answers or a state that are none."""
+        """The next question, or the result. Raises ``ProtocolError`` for malformed answers or an invalid state."""
         number = self._round(params.get("requestState"))
         answers = params.get("inputResponses", {})
-        if not isinstance(answers, dict) or not all(isinstance(one, dict) for one in answers.values()):
+        if not isinstance(answers, dict) or not all(isinstance(answer, dict) for answer in answers.values()):
             raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param inputResponses must be an object of objects.")
         if all(key in answers for key in self._questions(number, call)):
             number += 1
@@ -61,11 +61,15 @@ class Interview:
         return {**asked, "requestState": self._state(number)} if self.sealed else asked
 
     def _questions(self, number: int, call: RequestContext) -> Round:
-        """Those of a round that this client can answer."""
+        """The questions of a round that this client can answer."""
         questions = self.rounds[number]
-        able = {key: one for key, one in questions.items() if _NEEDS[one["method"]] in call.protocol.capabilities}
+        able = {
+            key: question
+            for key, question in questions.items()
+            if _NEEDS[question["method"]] in call.protocol.capabilities
+        }
         if not able:
-            raise lacks(*(_NEEDS[one["method"]] for one in questions.values()))
+            raise lacks(*(_NEEDS[question["method"]] for question in questions.values()))
         return able
 
     def _state(self, number: int) -> str:
@@ -78,11 +82,11 @@ class Interview:
         for number in range(len(self.rounds)):
             if isinstance(state, str) and hmac.compare_digest(state.encode(), self._state(number).encode()):
                 return number
-        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param requestState is not one that was given out here.")
+        raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param requestState was not issued by this server.")
 
 
 def lacks(*capabilities: str) -> ProtocolError:
-    """The refusal of a client that did not declare what is needed."""
+    """The error for a client that did not declare these capabilities."""
     return ProtocolError(
         ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY,
         f"Declare {', '.join(capabilities)} in this request's client capabilities.",

@@ -1,6 +1,6 @@
-"""Clients that no Python environment of ours can hold: installed once beside it, and run as processes.
+"""Clients that do not fit into the environment of the tests: installed once beside it, and run as processes.
 
-They live under ``.venv/peers``; what is there is used again as long as its pins are the ones in ``peers``. Like the
+They are installed under ``.venv/peers``, and used again as long as their pins are the ones in ``peers``. Like the
 packages of the tests themselves they are complete lists with hashes, installed without resolving anything.
 """
 
@@ -20,10 +20,11 @@ import attrs
 import orjson
 import pytest
 
-from tests.services import require
+from tests.required_programs import require
 
 PINS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parents[2] / ".venv" / "peers"
+NODE_SCRIPT = "typescript.mjs"
 INSTALL_SECONDS = 300
 #: What makes pip take a list as it is: it resolves nothing and builds nothing.
 PINNED = ("--no-deps", "--only-binary=:all:", "--require-hashes")
@@ -32,13 +33,17 @@ STEP_SECONDS = 30
 
 
 def node_peers() -> Path:
-    """The folder of the npm packages, with the script that uses them: it finds them from there alone."""
+    """The folder of the npm packages, with a copy of the script that uses them: it finds them from there alone."""
     require("node")
     npm = require("npm")
     flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     command = (npm, "ci", *flags, "--prefix")
-    files = ("package.json", "package-lock.json", "typescript.mjs")
-    return _installed("node", files, lambda folder: [*command, str(folder)])
+    place = _installed("node", ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)])
+    with _installing_alone():
+        if not _same(PINS / NODE_SCRIPT, place / NODE_SCRIPT):
+            shutil.copy(PINS / NODE_SCRIPT, place / "new")
+            (place / "new").rename(place / NODE_SCRIPT)
+    return place
 
 
 def python_peer(name: str, pins: Path = PINS) -> Path:
@@ -49,9 +54,9 @@ def python_peer(name: str, pins: Path = PINS) -> Path:
 
 
 def _installed(name: str, files: tuple[str, ...], command: Callable[[Path], list[str]], pins: Path = PINS) -> Path:
-    """Where ``command`` has installed what these files of ``pins`` say; they lie there, too."""
+    """The folder into which ``command`` has installed what these files of ``pins`` list, with copies of them."""
     place = INSTALLED / name
-    with _alone():
+    with _installing_alone():
         if not all(_same(pins / file, place / file) for file in files):
             scratch = Path(tempfile.mkdtemp(dir=INSTALLED))
             try:
@@ -66,7 +71,7 @@ def _installed(name: str, files: tuple[str, ...], command: Callable[[Path], list
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _installing_alone() -> Iterator[None]:
     """Test processes side by side install one after the other, and all but the first find it done."""
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (INSTALLED / "lock").open("w") as lock:
@@ -74,41 +79,41 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _same(wanted: Path, held: Path) -> bool:
-    return held.is_file() and held.read_bytes() == wanted.read_bytes()
+def _same(pins: Path, installed: Path) -> bool:
+    return installed.is_file() and installed.read_bytes() == pins.read_bytes()
 
 
 def _install(name: str, command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)  # noqa: S603
-    except (OSError, subprocess.SubprocessError) as fault:
-        said = (getattr(fault, "stderr", None) or str(fault)).strip()
-        reason = f"the clients of {name} cannot be installed: {said.splitlines()[-1] if said else fault}"
+    except (OSError, subprocess.SubprocessError) as error:
+        output = (getattr(error, "stderr", None) or str(error)).strip()
+        reason = f"the clients of {name} cannot be installed: {output.splitlines()[-1] if output else error}"
         if os.environ.get("REQUIRE_SERVICES") == "1":
             pytest.fail(f"{reason}, and REQUIRE_SERVICES=1 forbids to do without", pytrace=False)
         pytest.skip(reason)
 
 
 @attrs.frozen
-class Talk:
-    """A process that speaks one JSON text a line."""
+class Conversation:
+    """A process that reads and writes one JSON text a line."""
 
     process: asyncio.subprocess.Process
 
-    async def say(self, message: object) -> None:
+    async def send(self, message: object) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(orjson.dumps(message) + b"\n")
         await self.process.stdin.drain()
 
-    async def hear(self) -> Any:
+    async def receive(self) -> Any:
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), STEP_SECONDS)
-        assert line, "the client has ended without another word"
+        assert line, "the client has ended without printing anything more"
         return orjson.loads(line)
 
 
 @asynccontextmanager
-async def talking(*command: str, home: Path, **environ: str) -> AsyncIterator[Talk]:
+async def conversation(*command: str, home: Path, **environ: str) -> AsyncIterator[Conversation]:
     """Run a client with an environment of its own; it is ended with the context, if it has not by itself."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -120,7 +125,7 @@ async def talking(*command: str, home: Path, **environ: str) -> AsyncIterator[Ta
         limit=1 << 20,
     )
     try:
-        yield Talk(process)
+        yield Conversation(process)
     finally:
         if process.stdin is not None:
             process.stdin.close()

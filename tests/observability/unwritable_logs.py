@@ -1,6 +1,6 @@
 """Descriptors that a log cannot be written to, for servers that are processes of their own.
 
-Not a test module. Every descriptor is the caller's to close.
+The caller closes every descriptor.
 """
 
 import fcntl

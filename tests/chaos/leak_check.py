@@ -1,6 +1,7 @@
-"""Clients that come and go, by the thousand, and what this process holds afterwards."""
+"""Thousands of clients that disconnect, and the tasks, files and memory of this process before and after."""
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import aiohttp
 import attrs
 import orjson
 
-from tests.chaos.world import open_files
+from tests.chaos.chaos_world import open_files
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
+from tests.server_process import NO_RATE_LIMITS
 from tests.serving import BOTH, KEY, Server
 from tests.virtual_time import VirtualClock
 
@@ -18,13 +20,13 @@ SLOW = "sandbox/slow"
 MAX_GROWTH = 3000
 #: Idle connections to upstream, each with a task of the simulated one: aiohttp's pool ages by the machine's clock.
 POOLED = 2
-#: Nothing that counts requests gets in the way, and nothing is fetched in the background meanwhile.
+#: No rate limits, and no fetches in the background.
 UNDISTURBED = {
     "MCP_CATALOG_TTL_MS": "86400000",
     "RUNFLOW_SKILL_URL": "",
-    **{f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")},
+    **NO_RATE_LIMITS,
 }
-#: Ways to leave: how long after the request, whether an event stream was asked for, and where upstream is by then.
+#: Ways to leave: seconds after the request, the Accept header, and what upstream does then.
 WAYS = [
     (0.0, BOTH, None),
     (0.001, BOTH, None),
@@ -40,7 +42,7 @@ WAYS = [
 
 @attrs.frozen
 class Held:
-    """What a process holds at a moment."""
+    """The resources of this process at a moment."""
 
     tasks: int
     files: int
@@ -49,15 +51,16 @@ class Held:
 
 
 def resident_kilobytes() -> int:
-    """The memory of this process, 0 where it cannot be told."""
+    """The memory of this process, 0 where it cannot be read."""
     figures = Path("/proc/self/statm")
     pages = int(figures.read_text().split()[1]) if figures.exists() else 0
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 async def held(server: Server) -> Held:
-    """What there still is once everything has had time to end."""
+    """Read the resources once everything has had time to end."""
     await server.services.clock.sleep(100)
+    gc.collect()
     return Held(
         tasks=len(asyncio.all_tasks()),
         files=open_files(),
@@ -67,7 +70,7 @@ async def held(server: Server) -> Held:
 
 
 def assert_flat(before: Held, after: Held) -> None:
-    """Check that nothing was left behind meanwhile."""
+    """Check that nothing was kept meanwhile."""
     what = f"{before} before, {after} after"
     assert after.waits == 0, what
     assert after.tasks <= before.tasks + POOLED, what
@@ -81,14 +84,14 @@ def endless(clock: VirtualClock) -> ScriptedSandbox:
 
 
 async def come_and_go(server: Server, sandbox: ScriptedSandbox, times: int, *, first: int = 0) -> None:
-    """Ask for the same slow run again and again, each time leaving before the answer."""
+    """Call for the same slow run again and again, each time leaving before the answer."""
     clock = server.services.clock
     for number in range(first, first + times):
-        after, accept, trouble = WAYS[number % len(WAYS)]
+        after, accept, failure = WAYS[number % len(WAYS)]
         sandbox.script.clear()
         sandbox.requests.clear()
-        if trouble is not None:
-            sandbox.script.add(*trouble)
+        if failure is not None:
+            sandbox.script.add(*failure)
         leaving = asyncio.create_task(ask(server, accept))
         await clock.sleep(after)
         leaving.cancel()
@@ -102,7 +105,7 @@ async def ask(server: Server, accept: str | None) -> None:
         "method": "tools/call",
         "params": {
             "name": "generate",
-            "arguments": {"model": SLOW, "input": {}, "client_ref": "in-and-out"},
+            "arguments": {"model": SLOW, "input": {}, "client_ref": "leaving"},
             "_meta": {"progressToken": 1},
         },
     }

@@ -1,0 +1,182 @@
+"""``runflow-mcp`` (or a program beside it) as a process of its own: started, awaited, read, signalled and always ended.
+
+Every method blocks, with a limit. A test whose event loop must go on meanwhile calls it in a thread:
+``await asyncio.to_thread(server.wait_until_ready)``.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+import orjson
+
+from tests.eventually import PATIENCE, eventually
+from tests.serving import free_port
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).parent.parent
+SERVE = ("runflow_mcp", "serve")
+#: Settings under which no number of requests is too many.
+NO_RATE_LIMITS = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
+_SETTINGS = ("MCP_", "RUNFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+
+
+class NotReadyError(AssertionError):
+    """The process ended, or did not become ready in time; the message has its output."""
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without settings, so that those of a person's shell are not under test."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(_SETTINGS)}
+
+
+@attrs.define(eq=False)
+class ServerProcess:
+    """A process, and its log: what it writes to standard output and standard error.
+
+    As a context manager it starts, and is killed at the end if it still runs. It can be started again.
+    """
+
+    command: Sequence[str]
+    folder: Path
+    port: int
+    environ: Mapping[str, str]
+    #: The path that is answered with 200 once it is ready; None where listening on the port is enough.
+    ready_path: str | None = "/readyz"
+    #: Descriptors in the place of the log.
+    stdout: int | None = None
+    stderr: int | None = None
+    #: Called in the new process before the program starts.
+    before_exec: Callable[[], object] | None = None
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    def of(cls, folder: Path, *command: str, settings: Mapping[str, str], **options: Any) -> "ServerProcess":
+        """``python -m`` with this command, on a free port or that of ``settings``, with these settings and no others.
+
+        ``folder`` is its working directory and holds its log.
+        """
+        port = int(settings.get("MCP_PORT") or free_port())
+        environ = {**clean_environment(), "PYTHONPATH": str(ROOT), **settings, "MCP_PORT": str(port)}
+        return cls([sys.executable, "-m", *(command or SERVE)], folder, port, environ, **options)
+
+    # Life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, and return at once."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - programs of this project's own, and nginx
+                self.command,
+                env=dict(self.environ),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log if self.stdout is None else self.stdout,
+                stderr=log if self.stderr is None else self.stderr,
+                preexec_fn=self.before_exec,  # noqa: PLW1509 - it calls the system and nothing else
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return once it is ready. Raises ``NotReadyError`` with its output."""
+        self.wait_for_status(200, self.ready_path)
+
+    def wait_for_status(self, status: int, path: str | None) -> None:
+        """Return once a GET of ``path`` has this status. Raises ``NotReadyError`` with the output of the process."""
+
+        def has_status() -> bool:
+            if self.exit_code is not None:
+                raise NotReadyError(f"{self.command} ended with {self.exit_code}:\n{self.output}")
+            return self.listens() if path is None else self.status(path) == status
+
+        try:
+            eventually(has_status)
+        except NotReadyError:
+            raise
+        except AssertionError:
+            raise NotReadyError(f"{self.command} does not answer {path} with {status}:\n{self.output}") from None
+
+    def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Its exit code, once it has ended by itself or by a signal that was sent."""
+        return self.process.wait(seconds)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait; the exit code."""
+        try:
+            self.send_signal(number)
+            return self.wait()
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    # What can be seen of it
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "it was never started"
+        return self._process
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self.process.poll()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"log-{self.port}"
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The JSON lines that it has logged; the process may be writing the last one."""
+        return [orjson.loads(line) for line in whole_lines(self.log) if line.startswith(b"{")]
+
+    @property
+    def origin(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def status(self, path: str) -> int | None:
+        """The status of a GET; None when no answer comes."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def listens(self) -> bool:
+        try:
+            with socket.create_connection((HOST, self.port), timeout=5):
+                return True
+        except OSError:
+            return False
+
+
+def whole_lines(log: Path) -> list[bytes]:
+    """The lines of a file that another process may be writing to, without a last one that has no end yet."""
+    return log.read_bytes().rpartition(b"\n")[0].splitlines()
