@@ -447,7 +447,7 @@ def desk_order() -> Order:
 
 def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_order: Order) -> None:
     def key(**changed: Any) -> str:
-        return attrs.evolve(desk_order, **changed).key
+        return attrs.evolve(desk_order, **changed).idempotency_key
 
     assert key() == key(body=b"{}", input_digest="other") == key(trace={"traceparent": "x"})
     others = {key(bearer=Bearer("rf_live_other")), key(model="other/model"), key(client_ref="ref-2")}

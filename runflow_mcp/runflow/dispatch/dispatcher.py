@@ -19,17 +19,17 @@ from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.dispatch.attempts import (
     BACKOFF,
     MAX_ATTEMPTS,
-    Reached,
-    Shown,
+    Effect,
+    LookUpResult,
+    effect_of,
+    failed_look_up,
     may_post,
-    reached_by,
-    shown_by,
 )
-from runflow_mcp.runflow.dispatch.errors import DispatchFailed, other_model
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed, model_conflict
 from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
 from runflow_mcp.runflow.dispatch.order import Order, RunRef
-from runflow_mcp.runflow.dispatch.recent import Recent
+from runflow_mcp.runflow.dispatch.recent import RecentDispatches
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
 from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
 from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
@@ -43,7 +43,7 @@ SETTLE = 2.0
 #: A run that upstream created more than this before the request was sent was found by the request, not made by it.
 FOUND_AGE = 5.0
 #: Seconds of looking for a run after upstream's answer that it exists.
-CLAIM_PATIENCE = 10.0
+EXISTING_RUN_TIMEOUT = 10.0
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Dispatched:
     """A run that exists upstream, and what it is to the call.
 
     ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
-    is provisional: see ``Joined.identify``.
+    is provisional: see ``JoinedDispatch.identify``.
     """
 
     run: Run
@@ -83,7 +83,7 @@ class _Flight:
 
 
 @attrs.define(eq=False)
-class Joined:
+class JoinedDispatch:
     """One call's share in a dispatch; await it for the run. Raises ``DispatchFailed``.
 
     It keeps the call's order, which holds the whole input, until the run has been compared with it.
@@ -120,7 +120,7 @@ class Joined:
         if order is None:
             raise RuntimeError("this call has left its dispatch")
         if run.model is not None and not is_same_model(run.model, order.model):
-            raise other_model(run.model, run_path(run.id))
+            raise model_conflict(run.model, run_path(run.id))
         ignored = order.caller_chose_ref and is_other_input(order.input_digest, order.input, run, made_from)
         return attrs.evolve(order.run_ref, input_ignored=ignored)
 
@@ -134,15 +134,15 @@ class Dispatcher:
     random: Random = attrs.field(repr=False)
     slots: DispatchSlots = attrs.field(factory=DispatchSlots, repr=False)
     _flights: dict[str, _Flight] = attrs.field(factory=dict, repr=False)
-    _recent: Recent = attrs.field(factory=Recent, repr=False)
+    _recent: RecentDispatches = attrs.field(factory=RecentDispatches, repr=False)
 
-    def start(self, order: Order) -> Joined:
+    def start(self, order: Order) -> JoinedDispatch:
         """Join the dispatch of this order, or begin it. Raises ``NoSlot`` when nothing may be started now.
 
         The task belongs to no caller: it ends by itself within the budget, although every caller has left, since the
         outcome of a request that is cut off halfway is unknown.
         """
-        key = order.key
+        key = order.idempotency_key
         flight = self._flights.get(key)
         if flight is None:
             slot = self._acquire_slot(order)
@@ -151,9 +151,9 @@ class Dispatcher:
             flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
             # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
-            return Joined(flight.task, order, self._acquire_slot(order))
+            return JoinedDispatch(flight.task, order, self._acquire_slot(order))
         flight.slot.retain()
-        return Joined(flight.task, flight.order, flight.slot)
+        return JoinedDispatch(flight.task, flight.order, flight.slot)
 
     def _acquire_slot(self, order: Order) -> Slot:
         return self.slots.acquire(order.bearer.digest, order.bearer.source.address, len(order.body))
@@ -174,19 +174,21 @@ class Dispatcher:
     async def _dispatch(self, order: Order) -> _Result:
         now = self.clock.monotonic()
         finder = Finder(self.client, self.clock, self.random)
-        entry = self._recent.recall(order.key, now)
+        entry = self._recent.recall(order.idempotency_key, now)
         if entry is not None and entry.run_id is not None:
             # This process made or found the run a moment ago: nothing is dispatched, whatever the read shows.
             found = await finder.read(order, entry.run_id, now + FIRST_LOOK_UP)
             return _Result(found.run, found=True, read=found.read, made_from=entry.made_from)
-        dispatch = _Dispatch(order, finder, now + BUDGET, Reached.NOTHING if entry is None else entry.reached)
+        dispatch = _Dispatch(order, finder, now + BUDGET, Effect.NONE if entry is None else entry.effect)
         try:
             result = await dispatch.run()
         except DispatchFailed:
-            if dispatch.reached:
-                self._recent.remember(order.key, dispatch.reached, None, None, now=self.clock.monotonic())
+            if dispatch.effect:
+                self._recent.remember(order.idempotency_key, dispatch.effect, None, None, now=self.clock.monotonic())
             raise
-        self._recent.remember(order.key, Reached.ANSWERED, result.run.id, result.made_from, now=self.clock.monotonic())
+        self._recent.remember(
+            order.idempotency_key, Effect.CERTAIN, result.run.id, result.made_from, now=self.clock.monotonic()
+        )
         return result
 
 
@@ -202,47 +204,47 @@ class _Dispatch:
     order: Order
     finder: Finder
     deadline: float
-    reached: Reached
+    effect: Effect
     error: UpstreamError | None = None
     #: A run that upstream answered with and that is not the order's.
     named: Run | None = None
 
     async def run(self) -> _Result:
-        if self.reached is Reached.ANSWERED:
-            return await self._claim()
-        shown = Shown.NOT_ASKED
+        if self.effect is Effect.CERTAIN:
+            return await self._find_existing()
+        look_up = LookUpResult.NOT_MADE
         again = True
         for attempt in count(1):
             # Once an attempt may have had an effect, each later one is preceded by a look-up.
-            if self.reached or (attempt == 1 and self.order.caller_chose_ref):
-                first = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
-                found, shown = await self._look_up(min(first, self.deadline))
+            if self.effect or (attempt == 1 and self.order.caller_chose_ref):
+                limit = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
+                found, look_up = await self._look_up(min(limit, self.deadline))
                 if isinstance(found, Found):
                     return self._found(found)
-                if isinstance(found, OtherModel) and not self.reached:
-                    raise other_model(found.model, LIST_PATH)
+                if isinstance(found, OtherModel) and not self.effect:
+                    raise model_conflict(found.model, LIST_PATH)
             again = again and self._remaining() > LOOK_UP_RESERVE
-            if not again or not may_post(self.reached, shown):
-                raise self._failed(shown)
+            if not again or not may_post(self.effect, look_up):
+                raise self._failed(look_up)
             try:
-                return await self._attempt(shown)
+                return await self._attempt(look_up)
             except UpstreamError as error:
                 self.error = _without_frames(error)
-                self.reached = max(self.reached, reached_by(error))
+                self.effect = max(self.effect, effect_of(error))
                 wait, again = self._plan_retry(attempt, error)
-            if self.reached is Reached.ANSWERED:
-                return await self._claim()
+            if self.effect is Effect.CERTAIN:
+                return await self._find_existing()
             await self.finder.clock.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, shown: Shown) -> _Result:
+    async def _attempt(self, look_up: LookUpResult) -> _Result:
         order, finder = self.order, self.finder
         sent_at = finder.clock.wall()
         run = await finder.client.create_run(
             order.bearer,
             order.model,
             order.body,
-            idempotency_key=order.key,
+            idempotency_key=order.idempotency_key,
             trace=order.trace,
             # The reserve is for looking the run up when this attempt's answer is lost.
             timeout=self._remaining() - LOOK_UP_RESERVE,
@@ -254,7 +256,7 @@ class _Dispatch:
             raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
         # A minted client_ref, and one without a run in the list, cannot have been used before: the run is new. Only
         # otherwise is its creation time compared, since clocks differ.
-        fresh = not order.caller_chose_ref or shown is Shown.NONE or run.age(sent_at) <= FOUND_AGE
+        fresh = not order.caller_chose_ref or look_up is LookUpResult.NO_RUN or run.age(sent_at) <= FOUND_AGE
         found = Found(run, read=True)
         if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
             read = await finder.read(order, run.id, self.deadline)
@@ -262,7 +264,7 @@ class _Dispatch:
             found = read if read.read or not run.terminal else found
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
-            raise other_model(model, path)
+            raise model_conflict(model, path)
         made_from = order.input_digest if fresh else None
         return _Result(found.run, found=not fresh, read=found.read, made_from=made_from)
 
@@ -272,44 +274,46 @@ class _Dispatch:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
         wait = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
-        if self.reached:
+        if self.effect:
             wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
         return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
 
-    async def _claim(self) -> _Result:
+    async def _find_existing(self) -> _Result:
         """Look for the run that upstream has answered with: another replica may be making it, and lists lag."""
-        deadline = min(self.deadline, self.finder.clock.monotonic() + CLAIM_PATIENCE)
+        deadline = min(self.deadline, self.finder.clock.monotonic() + EXISTING_RUN_TIMEOUT)
         other_run = None
-        for look_up in count(1):
-            found, shown = await self._look_up(deadline)
+        for attempt in count(1):
+            found, look_up = await self._look_up(deadline)
             if isinstance(found, Found):
                 return self._found(found)
             other_run = found
-            wait = BACKOFF.after(look_up, self.finder.random)
-            if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
+            wait = BACKOFF.after(attempt, self.finder.random)
+            if look_up is not LookUpResult.NO_RUN or wait >= deadline - self.finder.clock.monotonic():
                 break
             await self.finder.clock.sleep(wait)
         if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
-            raise other_model(other_run.model, LIST_PATH)
-        raise self._failed(Shown.UNCLEAR)
+            raise model_conflict(other_run.model, LIST_PATH)
+        raise self._failed(LookUpResult.UNCLEAR)
 
-    async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, Shown]:
+    async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, LookUpResult]:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
             self.error = self.error or _without_frames(error)
-            return None, shown_by(error)
-        return found, Shown.NONE
+            return None, failed_look_up(error)
+        return found, LookUpResult.NO_RUN
 
     def _found(self, found: Found) -> _Result:
         made_from = None if self.order.caller_chose_ref else self.order.input_digest
         return _Result(found.run, found=True, read=found.read, made_from=made_from)
 
-    def _failed(self, shown: Shown) -> DispatchFailed:
+    def _failed(self, look_up: LookUpResult) -> DispatchFailed:
         reason = "Runflow has answered with a run that its list does not show"
         cause = self.error or UpstreamError(Outcome.UNKNOWN, LIST_PATH, reason)
-        uncertain = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
-        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.reached), named=self.named)
+        uncertain = look_up is LookUpResult.UNCLEAR or (
+            self.effect is not Effect.NONE and look_up is not LookUpResult.NO_RUN
+        )
+        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.effect), named=self.named)
 
     def _remaining(self) -> float:
         return self.deadline - self.finder.clock.monotonic()

@@ -20,7 +20,7 @@ class DispatchFailed(Exception):
     named: Run | None = None
 
 
-def other_model(model: str, path: str) -> DispatchFailed:
+def model_conflict(model: str, path: str) -> DispatchFailed:
     """The client_ref belongs to a run of another model. ``path``: of the request that showed it."""
     message = f"This client_ref belongs to a run of {model}; nothing was started."
     cause = UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)

@@ -14,7 +14,7 @@ from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamEr
 from runflow_mcp.runflow.api.paths import LIST_PATH
 from runflow_mcp.runflow.dispatch.attempts import BACKOFF, MAX_ATTEMPTS
 from runflow_mcp.runflow.dispatch.order import Order
-from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_model, is_same_ref, read_page, spellings
+from runflow_mcp.runflow.dispatch.run_list import MIN_CUT_LENGTH, is_same_model, is_same_ref, read_page, spellings
 from runflow_mcp.runflow.runs.run import Run, unread_run
 
 #: Seconds that one request of a look-up may take.
@@ -102,11 +102,11 @@ class _Search:
 
     async def run(self) -> Found | OtherModel | None:
         for spelling in spellings(self.order.client_ref):
-            if found := await self._through_pages(spelling):
+            if found := await self._search_pages(spelling):
                 return found
         return None
 
-    async def _through_pages(self, spelling: str) -> Found | OtherModel | None:
+    async def _search_pages(self, spelling: str) -> Found | OtherModel | None:
         cursors: set[str | None] = {None}
         next_pq = None
         fallback = None
@@ -162,7 +162,7 @@ class _Search:
             model = found.run.model or candidate.model
             if ref is None:
                 skipped = True
-            elif not is_same_ref(ref, self.order.client_ref, shortest=MIN_CUT):
+            elif not is_same_ref(ref, self.order.client_ref, shortest=MIN_CUT_LENGTH):
                 continue
             elif model is None:
                 without_model = without_model or found

@@ -67,7 +67,7 @@ class Order:
         return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace, run_input.urls)
 
     @property
-    def key(self) -> str:
+    def idempotency_key(self) -> str:
         """The Idempotency-Key: one for each caller, model and client_ref."""
         text = f"{self.bearer.digest}\n{self.model}\n{self.client_ref}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -10,9 +10,9 @@ from runflow_mcp.runflow.runs.run import Run, parse_run
 
 #: A listed client_ref that is the beginning of the order's is taken for a cut one only from this length on: upstreams
 #: cut at 32 or more, and a caller's ``job-1`` is not a cut ``job-10``.
-MIN_CUT = 20
+MIN_CUT_LENGTH = 20
 #: Lengths at which an upstream may cut the client_ref of a run; a longer one is looked up in that form, too.
-CUTS = (128, 64)
+CUT_LENGTHS = (128, 64)
 #: Entries of a page that are read, however few were asked for; so many take some tens of milliseconds.
 MAX_ENTRIES = 1000
 
@@ -43,7 +43,7 @@ def is_same_model(upstream: str, model: str) -> bool:
 
 def spellings(client_ref: str) -> tuple[str, ...]:
     """The client_ref as sent, then as a normalising upstream may store it: a filter finds the stored form alone."""
-    cut = [client_ref, *(client_ref[:length] for length in CUTS if len(client_ref) > length)]
+    cut = [client_ref, *(client_ref[:length] for length in CUT_LENGTHS if len(client_ref) > length)]
     return tuple(dict.fromkeys([*cut, *map(str.lower, cut)]))
 
 
@@ -77,7 +77,7 @@ def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | 
 
 
 def _may_be(run: Run, model: str, client_ref: str) -> bool:
-    ref = run.client_ref is None or is_same_ref(run.client_ref, client_ref, shortest=MIN_CUT)
+    ref = run.client_ref is None or is_same_ref(run.client_ref, client_ref, shortest=MIN_CUT_LENGTH)
     return ref and (run.model is None or is_same_model(run.model, model))
 
 
