@@ -40,7 +40,7 @@ def masked(text: str, kind: str) -> str:
     return mask_url_password(text) if kind in ("url", "origin") or "@" in text else text
 
 
-def shown(value: object, kind: str) -> str:
+def display_text(value: object, kind: str) -> str:
     """The parsed value of a setting, written as the setting is."""
     if value is None:
         return ""

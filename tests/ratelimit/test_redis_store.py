@@ -245,13 +245,13 @@ async def test_an_outage_falls_back_to_local_windows_until_redis_is_back(make: M
         clock.now += 1.1
         assert await admitted(store, 2) == 0
         assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 7}
-        assert events(logs) == ["limit_store_away"]
+        assert events(logs) == ["limit_store_unavailable"]
         redis_server.start()
         assert await admitted(store, 1) == 0  # a second has not passed yet
         clock.now += 1.1
         assert await admitted(store, 4) == 3
     assert store.state() == {"store": "redis", "state": "ok", "outages": 1, "fallbacks": 8}
-    assert events(logs) == ["limit_store_away", "limit_store_back"]
+    assert events(logs) == ["limit_store_unavailable", "limit_store_recovered"]
 
 
 async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, redis_server: RedisServer) -> None:
@@ -268,7 +268,7 @@ async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, re
         # Of the connections that the outage broke, most have not been tried since.
         await asyncio.gather(*(store.admit(HITS, 1) for _ in range(40)))
     assert store.state()["outages"] == 1
-    assert events(logs) == ["limit_store_away", "limit_store_back"]
+    assert events(logs) == ["limit_store_unavailable", "limit_store_recovered"]
 
 
 async def test_the_state_is_unknown_before_redis_has_answered(make: Make, redis_server: RedisServer) -> None:
@@ -497,7 +497,7 @@ async def test_neither_log_nor_repr_shows_the_password(make: Make) -> None:
     store = make(f"redis://me:geheim@127.0.0.1:{free_port()}/0")
     with structlog.testing.capture_logs() as logs:
         await store.admit(HITS, 1)
-    assert events(logs) == ["limit_store_away"]
+    assert events(logs) == ["limit_store_unavailable"]
     assert "me:***@" in str(logs)
     assert "geheim" not in f"{logs}{store!r}{store.state()}"
 

@@ -110,8 +110,8 @@ class RunflowClient:
             raise UpstreamError(Outcome.NOT_SENT, request.path, "there was no time left to ask Runflow")
         credentials = {"Authorization": f"Bearer {bearer.reveal()}"}
         with Measurement(self.clock, self.metrics, request.operation) as measurement:
-            async with AsyncExitStack() as turn:
-                on_large = partial(turn.enter_async_context, self._large_bodies)
+            async with AsyncExitStack() as stack:
+                on_large = partial(stack.enter_async_context, self._large_bodies)
                 response = await transport.send(
                     self.session, self.base_url, request, credentials=credentials, timeout=limit, on_large=on_large
                 )

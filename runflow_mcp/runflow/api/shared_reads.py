@@ -18,7 +18,7 @@ from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run
 
 #: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
-FRESH = 1.0
+MAX_AGE = 1.0
 #: Bytes of JSON, to within one string, of a run that has not ended; an error about it shows no more.
 MAX_SHOWN = 4096
 
@@ -40,7 +40,7 @@ class SharedRead:
         if self.waiting == 1:
             return await self.client.get_run(self.bearer, self.run_id, trace)
         now = self.clock.monotonic()
-        if self._flight is None or (self._flight.done() and now - self._started >= FRESH):
+        if self._flight is None or (self._flight.done() and now - self._started >= MAX_AGE):
             self._started = now
             self._flight = asyncio.create_task(self._read(trace), name="shared read")
         # A call that leaves must not cancel the read of the others.

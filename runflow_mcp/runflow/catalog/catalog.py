@@ -98,9 +98,9 @@ class Catalog:
         try:
             document = await self.source.fetch(self._etag)
             if document is not None:
-                before, self.current = self.current, self._accepted(await _parse(document.body))
+                previous, self.current = self.current, self._checked(await _parse(document.body))
                 self._etag = document.etag
-                self.on_replaced(before, self.current)
+                self.on_replaced(previous, self.current)
                 log.info(
                     "catalog_refreshed",
                     models=len(self.current.models),
@@ -120,7 +120,7 @@ class Catalog:
             raise CatalogUnavailable("the server answered 304 (not modified), but nothing is cached")
         return self.current
 
-    def _accepted(self, snapshot: Snapshot) -> Snapshot:
+    def _checked(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot. Raises if it lost every entry at once: that is more likely a publishing accident."""
         if not snapshot.models:
             if self.current is not None and self.current.models:

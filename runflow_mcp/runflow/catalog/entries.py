@@ -80,7 +80,7 @@ def parse_catalog(body: bytes) -> Snapshot:
 
     Raises ``CatalogUnreadable`` when the document as a whole is not a catalog. Takes seconds for megabytes.
     """
-    if heavy_json.values(body) > MAX_VALUES:
+    if heavy_json.count_values(body) > MAX_VALUES:
         raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
     try:
         document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)

@@ -32,7 +32,7 @@ _STEP = 64 * 1024
 _BACKSLASHES = re.compile(rb"\\*+")
 _ADDRESS = re.compile(rb'"https?:(?:\\?/){2}(?:[^"\\\s]|\\/){1,8000}+"')
 #: By byte: how much deeper the next one stands.
-_DEEPER = tuple({ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}.get(byte, 0) for byte in range(256))
+_DEPTH_CHANGE = tuple({ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}.get(byte, 0) for byte in range(256))
 _ENDS = re.compile(rb"[,}\]]")
 
 
@@ -40,7 +40,7 @@ class TooHeavy(ValueError):
     """The answer is more than may be parsed, and was to be parsed whole."""
 
 
-def values(text: bytes) -> int:
+def count_values(text: bytes) -> int:
     """How many values a JSON text may hold, or more: what stands in strings counts too."""
     return text.count(b",") + text.count(b"{") + text.count(b"[")
 
@@ -53,9 +53,9 @@ def loads(text: bytes, *, whole: bool = False) -> tuple[JSON, bytes]:
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     light, skeleton = text, None
-    if values(text) > MAX_VALUES:
+    if count_values(text) > MAX_VALUES:
         skeleton = _skeleton(text)
-        if values(skeleton) > MAX_VALUES:
+        if count_values(skeleton) > MAX_VALUES:
             if whole:
                 raise TooHeavy
             light = _reduced(text, skeleton, keep_texts=True)
@@ -120,7 +120,7 @@ def _members(skeleton: bytes) -> Iterator[tuple[int, int]]:
         step = skeleton[at : at + _STEP]
         opened, closed = (sum(map(step.count, brackets)) for brackets in ((b"{", b"["), (b"}", b"]")))
         if depth - closed <= 1 and (opened or closed or b"," in step):
-            depths = list(accumulate(map(_DEEPER.__getitem__, step), initial=depth))
+            depths = list(accumulate(map(_DEPTH_CHANGE.__getitem__, step), initial=depth))
             for mark in _ENDS.finditer(step) if min(depths) <= 1 else ():
                 offset = mark.start()
                 if depths[offset + 1] == 0:

@@ -142,22 +142,22 @@ class _Trimmer:
         return self.size <= 0 or self.values <= 0
 
     def _list(self, items: list[JSON], depth: int) -> list[JSON]:
-        shown: list[JSON] = []
+        kept: list[JSON] = []
         for item in items:
             if self._full:
-                shown.append(f"[{len(items) - len(shown)} more left out: the answer would be too long]")
+                kept.append(f"[{len(items) - len(kept)} more left out: the answer would be too long]")
                 break
-            shown.append(self.value(item, depth - 1))
-        return shown
+            kept.append(self.value(item, depth - 1))
+        return kept
 
     def _object(self, members: Mapping[str, JSON], depth: int) -> dict[str, JSON]:
-        shown: dict[str, JSON] = {}
+        kept: dict[str, JSON] = {}
         for name, item in members.items():
             if self._full:
-                shown["[left out]"] = f"{len(members) - len(shown)} more: the answer would be too long"
+                kept["[left out]"] = f"{len(members) - len(kept)} more: the answer would be too long"
                 break
             if len(name) > MAX_NAME:
-                name = f"{name[:64]}… [name {len(shown) + 1}, of {len(name)} characters]"  # noqa: PLW2901
+                name = f"{name[:64]}… [name {len(kept) + 1}, of {len(name)} characters]"  # noqa: PLW2901
             self.size -= len(name) + 3
-            shown[name] = self.value(item, depth - 1)
-        return shown
+            kept[name] = self.value(item, depth - 1)
+        return kept
