@@ -96,7 +96,7 @@ def assert_not_logged(log: Log) -> None:
 # Ordinary use, and what goes wrong on the way
 
 
-async def test_ordinary_use(server: Server, sandbox: ScriptedSandbox, log: Log) -> None:
+async def test_ordinary_use_keeps_the_key_secret(server: Server, sandbox: ScriptedSandbox, log: Log) -> None:
     answers = [
         await server.post(PING, key=KEY),
         await server.generate(key=KEY),
@@ -109,12 +109,12 @@ async def test_ordinary_use(server: Server, sandbox: ScriptedSandbox, log: Log) 
     assert all(answer.status == 200 for answer in answers)
     bearer = Bearer(KEY)
     assert bearer.fingerprint in log.text
-    assert {one.key for one in sandbox.requests if one.key} == {bearer.fingerprint}
+    assert {request.key for request in sandbox.requests if request.key} == {bearer.fingerprint}
     assert bearer.digest not in log.text
     await assert_kept(server, log, *answers)
 
 
-async def test_every_refusal_of_the_edge(serve: Serve, log: Log) -> None:
+async def test_no_rejection_shows_the_key(serve: Serve, log: Log) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_KEY="3")
     requests = [
         message(b"Authorization: Bearer " + KEY.encode(), *extra, without=["Authorization", *without], line=line)
@@ -152,7 +152,7 @@ async def test_every_refusal_of_the_edge(serve: Serve, log: Log) -> None:
         f"Bearer={KEY}",
     ],
 )
-async def test_a_bearer_that_is_refused(server: Server, log: Log, value: str) -> None:
+async def test_a_rejected_bearer_is_not_shown(server: Server, log: Log, value: str) -> None:
     data = message(b"Authorization: " + value.encode(), without=["Authorization"])
     answer = await exchange(server, data)
     assert answer.status == 401
@@ -179,7 +179,7 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-async def test_what_is_no_request(server: Server, log: Log, data: bytes) -> None:
+async def test_a_key_in_a_malformed_request_is_not_logged(server: Server, log: Log, data: bytes) -> None:
     answer = await exchange(server, data)
     assert answer.status < 500
     await assert_kept(server, log, answer)
@@ -209,7 +209,7 @@ ELSEWHERE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", ELSEWHERE.values(), ids=ELSEWHERE)
-async def test_a_key_in_an_odd_place(serve: Serve, log: Log, data: bytes) -> None:
+async def test_a_key_in_an_odd_place_of_a_request_is_not_logged(serve: Serve, log: Log, data: bytes) -> None:
     server = await serve(MCP_TRUSTED_PROXIES="127.0.0.1/32")
     answer = await exchange(server, data)
     assert answer.status < 500
@@ -222,7 +222,7 @@ async def test_a_key_as_the_request_id_is_not_logged(server: Server, log: Log, *
     assert_not_logged(log)
 
 
-#: JSON-RPC messages with the key where a caller may put it by mistake. It may be told of it, the log may not.
+#: JSON-RPC messages with the key where a caller may put it by mistake. The answer may repeat it, the log may not.
 MISPLACED: dict[str, Mapping[str, Any]] = {
     "id": {**PING, "id": KEY},
     "version": {**PING, "jsonrpc": KEY},
@@ -340,7 +340,7 @@ ECHOES: dict[str, tuple[str, Callable[[str], Respond]]] = {
 
 @pytest.mark.parametrize(("route", "echo"), ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["plain key", "odd key"])
-async def test_an_upstream_that_echoes_the_key(
+async def test_a_key_that_upstream_echoes_is_masked(
     server: Server, sandbox: ScriptedSandbox, log: Log, *, key: str, route: str, echo: Callable[[str], Respond]
 ) -> None:
     for spelling, spell in SPELLINGS.items():
@@ -352,7 +352,7 @@ async def test_an_upstream_that_echoes_the_key(
         await assert_kept(server, log, answer)
 
 
-FAULTS: dict[str, Action] = {
+UPSTREAM_ERRORS: dict[str, Action] = {
     "reset": Reset(),
     "reset after creating": Reset(created=True),
     "truncated": Truncate(),
@@ -366,8 +366,8 @@ FAULTS: dict[str, Action] = {
 
 
 @pytest.mark.parametrize("route", ["create", "get_run", "list_runs"])
-@pytest.mark.parametrize("action", FAULTS.values(), ids=FAULTS)
-async def test_an_upstream_that_fails(
+@pytest.mark.parametrize("action", UPSTREAM_ERRORS.values(), ids=UPSTREAM_ERRORS)
+async def test_no_upstream_error_shows_the_key(
     server: Server, sandbox: ScriptedSandbox, log: Log, route: str, action: Action
 ) -> None:
     sandbox.script.add(route, action, times=6)
@@ -376,7 +376,7 @@ async def test_an_upstream_that_fails(
 
 
 @pytest.mark.parametrize("suffix", ["_no_credit", "_revoked", "_throttled", "_forbidden", "_unverified"])
-async def test_every_refusal_of_the_sandbox(server: Server, log: Log, suffix: str) -> None:
+async def test_no_refusal_of_the_sandbox_shows_the_key(server: Server, log: Log, suffix: str) -> None:
     key = f"rf_live_sandbox{suffix}"
     answer = await server.generate(key=key)
     assert answer.tool_error["code"]
@@ -386,13 +386,13 @@ async def test_every_refusal_of_the_sandbox(server: Server, log: Log, suffix: st
 
 
 @pytest.mark.parametrize("model", ["sandbox/slow", "sandbox/failing", "sandbox/cancelled", "sandbox/unavailable"])
-async def test_every_sad_end_of_a_run(server: Server, log: Log, model: str) -> None:
+async def test_no_failed_run_shows_the_key(server: Server, log: Log, model: str) -> None:
     answer = await server.generate(model, key=KEY, token=1, accept=BOTH)
     assert answer.tool_error["code"]
     await assert_kept(server, log, answer)
 
 
-# Faults of our own
+# Errors of our own
 
 
 def replace_ping(server: Server, handler: Handler) -> None:
@@ -402,7 +402,7 @@ def replace_ping(server: Server, handler: Handler) -> None:
     table["ping"] = Method("ping", handler)
 
 
-async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
+async def test_an_error_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
     async def broken(_request: Request, call: RequestContext) -> Result:
         revealed = call.bearer.reveal()
         headers: dict[str, str] = {"Authorization": f"Bearer {revealed}"}
@@ -417,7 +417,9 @@ async def test_a_fault_in_a_handler_is_logged_with_its_traceback_and_without_the
     await assert_kept(server, log, answer)
 
 
-async def test_a_client_that_leaves_in_the_middle(server: Server, log: Log, clock: VirtualClock) -> None:
+async def test_a_client_that_leaves_early_does_not_cause_the_key_to_be_logged(
+    server: Server, log: Log, clock: VirtualClock
+) -> None:
     call = {
         **PING,
         "method": "tools/call",
@@ -460,10 +462,10 @@ def test_no_traceback_shows_the_key_even_with_its_locals() -> None:
     order = Order.make(bearer, MODEL, RunInput.of({}), "ref", {})
     try:
         raise DispatchFailed(UpstreamError(Outcome.UNKNOWN, order.model, "broke"), uncertain=True)
-    except DispatchFailed as fault:
-        told = traceback.TracebackException.from_exception(fault, capture_locals=True)
-    assert bearer.fingerprint in "".join(told.format())
-    assert MARK not in "".join(told.format())
+    except DispatchFailed as error:
+        report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert bearer.fingerprint in "".join(report.format())
+    assert MARK not in "".join(report.format())
 
 
 async def test_no_repr_of_a_running_server_shows_the_key(server: Server) -> None:

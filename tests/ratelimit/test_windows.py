@@ -40,8 +40,8 @@ def test_admissions_and_waits_equal_those_of_brute_force(hits: list[tuple[int, s
         if not wait:
             window.add(caller, cost, now)
             expected[caller].add(cost, now)
-    for one in expected.values():
-        assert most_in_any_window(one.admitted, LENGTH) <= limit
+    for brute_force in expected.values():
+        assert most_in_any_window(brute_force.admitted, LENGTH) <= limit
 
 
 @given(hits=hits, limit=st.integers(1, 6), idle=st.integers(LENGTH, 10 * LENGTH))

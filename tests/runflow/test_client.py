@@ -146,7 +146,7 @@ async def test_the_cursor_of_the_next_page_is_sent_back_unchanged(
 
 
 @pytest.mark.parametrize(
-    ("action", "reached"),
+    ("action", "effect"),
     [
         (Respond(201, b"<html>"), Effect.CERTAIN),
         (Respond(201, b"{}"), Effect.CERTAIN),
@@ -388,12 +388,12 @@ async def test_a_key_in_a_large_answer_is_masked_however_it_is_spelt(
     assert run.client_ref == f"[key {Bearer(SLASHED_KEY).fingerprint}]"
     assert SLASHED_KEY not in repr(run)
     sandbox.script.add("create", Respond(400, b"{" + members + b"}"))
-    fault = await refusal(client, bearer=Bearer(SLASHED_KEY))
-    assert fault.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
+    error = await refusal(client, bearer=Bearer(SLASHED_KEY))
+    assert error.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
 
 
 class CountingPool(ThreadPoolExecutor):
-    """A pool that counts what it is given."""
+    """A pool that counts the jobs that it gets."""
 
     given = 0
 
@@ -417,7 +417,7 @@ async def test_a_large_answer_is_parsed_in_a_thread_and_a_small_one_at_once(
 
 
 @pytest.mark.parametrize("large", [LARGE["many values"], LARGE["NaN"]], ids=["many values", "NaN"])
-async def test_a_list_of_which_something_would_be_left_out_is_asked_for_in_parts(
+async def test_a_list_that_would_have_to_be_cut_is_reported_as_too_large(
     client: RunflowClient, sandbox: ScriptedSandbox, large: bytes
 ) -> None:
     sandbox.script.add("list_runs", Respond(200, b'{"items":[{"id":"r-1","output":' + large + b"}]}"))

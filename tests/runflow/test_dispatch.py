@@ -70,7 +70,7 @@ async def failure(harness: Harness, order: Order) -> DispatchFailed:
     return caught.value
 
 
-# One fault
+# One failed request
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
@@ -86,8 +86,8 @@ async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeat
     assert dispatched.found
     assert dispatched.run.client_ref == order.client_ref
     assert harness.runs(order.client_ref) == 1
-    asked = [seen.method for seen in harness.sandbox.requests]
-    assert asked == ["GET"] * own + ["POST", "GET", "GET"], "and the run that was found is read by its id"
+    methods = [seen.method for seen in harness.sandbox.requests]
+    assert methods == ["GET"] * own + ["POST", "GET", "GET"], "and the run that was found is read by its id"
     assert harness.sandbox.requests[-1].path == f"/v1/runs/{dispatched.run.id}"
 
 
@@ -177,10 +177,10 @@ async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_secon
 
 
 async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_its_run(harness: Harness) -> None:
-    """As when an answer to somebody else arrives late on the same connection."""
-    other = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
-    harness.sandbox.script.add("create", Respond(201, other, created=True))
-    harness.sandbox.script.add("create", Respond(201, other))
+    """For example when the answer to another caller arrives late on the same connection."""
+    another_run = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
+    harness.sandbox.script.add("create", Respond(201, another_run, created=True))
+    harness.sandbox.script.add("create", Respond(201, another_run))
     found = await harness.dispatcher.start(harness.order())
     assert harness.sandbox.runs.with_client_ref("ref-1")[0].id == found.run.id
     failed = await failure(harness, harness.order("ref-2"))
@@ -191,7 +191,7 @@ async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_it
 
 
 async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(harness: Harness) -> None:
-    """As when upstream knows runs again by their client_ref alone."""
+    """For example when upstream finds runs by their client_ref alone."""
     found = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
     harness.sandbox.script.add("create", Respond(200, orjson.dumps(found)))
     failed = await failure(harness, harness.order())
@@ -229,19 +229,21 @@ async def test_a_refused_connection_is_tried_three_times(harness: Harness, sessi
     assert not session.closed
 
 
-# Faults in a row
+# Failed requests in a row
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-async def test_no_two_faults_in_a_row_make_a_second_run(make_harness: MakeHarness, rule: Idempotency) -> None:
+async def test_two_failed_requests_in_a_row_never_make_a_second_run(
+    make_harness: MakeHarness, rule: Idempotency
+) -> None:
     harness = await make_harness(rule, timeout=5.0)
     lost = {name: LOST[name] for name in ("reset", "silence", "502")}
-    faults = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
-    for (first, one), (second, other) in product(faults.items(), repeat=2):
+    actions = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
+    for (first, first_action), (second, second_action) in product(actions.items(), repeat=2):
         order = harness.order(None)
         harness.sandbox.script.clear()
-        harness.sandbox.script.add("create", one)
-        harness.sandbox.script.add("create", other)
+        harness.sandbox.script.add("create", first_action)
+        harness.sandbox.script.add("create", second_action)
         dispatched = await harness.dispatcher.start(order)
         assert harness.runs(order.client_ref) == 1, (first, second)
         assert dispatched.found == ("in effect" in first + second), (first, second)
@@ -371,7 +373,7 @@ async def test_a_silent_look_up_leaves_time_for_the_dispatch(
     assert not dispatched.found
 
 
-async def test_when_to_come_again_is_upstreams_to_say(harness: Harness) -> None:
+async def test_retry_after_of_upstream_decides_when_the_next_attempt_follows(harness: Harness) -> None:
     harness.sandbox.script.add("create", Respond(503, headers={"Retry-After": "7"}))
     harness.sandbox.script.add("create", Respond(429, headers={"Retry-After": "3"}))
     await harness.dispatcher.start(harness.order())

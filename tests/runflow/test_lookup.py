@@ -311,7 +311,7 @@ async def test_a_repeat_after_an_unknown_outcome_needs_a_successful_look_up(harn
     assert (await harness.dispatcher.start(order)).found
 
 
-# Faults in a row
+# Failed requests in a row
 
 
 @pytest.mark.parametrize("second", [Respond(429), Respond(503), Respond(422), Respond(402), Respond(401)], ids=repr)

@@ -57,7 +57,7 @@ def test_a_numeric_client_ref_is_compared_by_its_digits() -> None:
     assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
 
 
-def test_of_a_page_without_end_the_first_entries_are_read_and_the_others_reported() -> None:
+def test_the_first_entries_of_an_endless_page_are_read_and_the_others_reported() -> None:
     page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), RUN, RUN), "a/b", "ref", LIMIT)
     assert page is not None
     assert ([run.id for run in page.candidates], page.unreadable) == (["run"], True)
