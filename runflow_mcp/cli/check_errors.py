@@ -13,7 +13,7 @@ from runflow_mcp.json_types import JSON
 #: Seconds. The server sends a keepalive every 15, so a longer silence means that it does not answer.
 CONNECT_TIMEOUT, SILENCE_TIMEOUT = 10.0, 45.0
 
-#: Most lines printed of one tool error's details.
+#: Maximum number of lines printed of a tool error's details.
 MAX_DETAILS = 20
 #: OpenSSL's verification errors (openssl-verification-options(1)): code → cause and fix.
 _UNKNOWN_CA = (

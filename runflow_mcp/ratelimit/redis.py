@@ -22,8 +22,8 @@ from runflow_mcp.settings.masking import mask_url_password
 
 log = structlog.get_logger(__name__)
 
-#: Seconds. A limit must not delay a request noticeably, so a Redis slower than this counts as away. Much less, and a
-#: short stall of this process would look like an outage.
+#: Seconds after which Redis counts as unavailable, since a limit must not delay a request noticeably. If this were much
+#: shorter, a short stall of this process would look like an outage.
 TIMEOUT = 0.5
 #: Seconds between attempts during an outage: one request then waits for the answer, all others do not.
 RETRY = 1.0
@@ -62,7 +62,7 @@ class RedisStore:
 
     @classmethod
     def make(cls, config: Config, clock: Clock, *, timeout: float = TIMEOUT) -> "RedisStore":
-        """A store that treats Redis as away after ``timeout`` seconds; it connects on first use."""
+        """A store that connects on first use. ``timeout``: seconds after which Redis counts as unavailable."""
         url = config.rate_limit_store
         pool = ConnectionPool.from_url(
             url,
@@ -121,7 +121,7 @@ class RedisStore:
             await self._run(self._refund, hits, [stamp])
 
     async def _run(self, script: AsyncScript, hits: tuple[Hit, ...], arguments: list[int]) -> JSON:
-        """What the script returns; None when Redis is away."""
+        """What the script returns; None when Redis is unavailable."""
         if not await self.slots.acquire():
             return None
         try:

@@ -45,7 +45,7 @@ class Window:
         return len(self._young) + len(self._old)
 
     def hits(self, caller: Hashable, now: int) -> list[int]:
-        """The caller's live hits. The list is the stored one; callers must not change it."""
+        """The caller's live hits. This is the stored list, which must not be changed."""
         hits = self._young.get(caller)
         if hits is None:
             hits = self._old.pop(caller, None)

@@ -24,7 +24,7 @@ DeduplicationKey: TypeAlias = tuple[str, ...]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Run:
-    """``owner`` is an organisation; ``created`` is monotonic time, ``created_at`` Unix time."""
+    """One run. ``owner`` is an organisation; ``created`` is monotonic time, ``created_at`` Unix time."""
 
     id: str
     owner: str
@@ -52,7 +52,7 @@ def new_run_id(*, seed: int, number: int, wall: float) -> str:
 
 
 class RunStore:
-    """Iterates over the stored runs, oldest first. ``created`` counts the dropped ones too."""
+    """The runs in memory; iterates oldest first. ``created``: the number of runs ever created."""
 
     def __init__(self, limit: int = MAX_RUNS) -> None:
         self.created = 0

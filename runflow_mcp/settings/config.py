@@ -143,7 +143,7 @@ class Config:
         "1000",
         "integer",
         parsers.integer(1, 100_000),
-        "Maximum number of them with one key, never above half of MCP_MAX_WAITS; more are refused with server_busy.",
+        "Maximum number of waiting calls per key, at most half of MCP_MAX_WAITS; more are refused with server_busy.",
     )
     catalog_ttl: float = setting(
         "MCP_CATALOG_TTL_MS",

@@ -9,7 +9,7 @@ from runflow_mcp.addresses import IPNetwork
 from runflow_mcp.settings.config import Config
 from runflow_mcp.settings.masking import display_text
 
-#: Seconds. Shorter than nearly every run: the number was probably meant as seconds.
+#: In seconds, like the next four. Shorter than nearly every run: the number was probably meant as seconds.
 SHORT_WAIT = 10.0
 #: So short that a limit stops nobody: the number was probably meant as seconds.
 SHORT_WINDOW = 5.0
@@ -17,9 +17,9 @@ SHORT_WINDOW = 5.0
 SHORT_TTL = 10.0
 #: Shorter than a slow response of Runflow's.
 SHORT_UPSTREAM = 1.0
-#: Enough to write the answers that are ready.
+#: So short that only answers that are ready can be written.
 SHORT_GRACE = 1.0
-#: Prefix lengths of the widest networks that may hold only one's own proxies: 10.0.0.0/8, and an IPv6 allocation.
+#: Prefix lengths of the widest networks that an operator may own: 10.0.0.0/8, and an IPv6 allocation.
 WIDEST_IPV4, WIDEST_IPV6 = 8, 16
 PRIVATE_IPV6 = ipaddress.IPv6Network("fc00::/7")
 #: Bytes. Many concurrent requests with larger bodies can exhaust the memory.

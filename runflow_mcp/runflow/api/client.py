@@ -42,7 +42,7 @@ class RunflowClient:
     #: None: every key is trusted, as when only the operator calls.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
     metrics: Metrics = attrs.field(factory=NoMetrics, repr=False)
-    #: Large bodies are parsed in one thread: more of them would leave the event loop too few turns.
+    #: Large bodies are parsed in one thread: several threads would starve the event loop.
     _parsing: ThreadPoolExecutor = attrs.field(
         factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="large bodies"), repr=False
     )

@@ -1,6 +1,6 @@
 """Requests with API keys that Runflow has not accepted yet: few at a time, since a key costs nothing to invent.
 
-Reports to ``KeyLimits`` what each answer says of its key; ``KeyLimits`` decides who is limited, and how.
+Reports to ``KeyLimits`` what each answer says about its key; ``KeyLimits`` decides who is limited, and how.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 
-#: Seconds after which a rejected trial may be repeated: those ahead of it have an answer then.
+#: Seconds after which a rejected trial may be repeated: by then those ahead of it are answered.
 RETRY_AFTER = 1.0
 
 Exchange = Callable[[], Coroutine[None, None, JSON]]
@@ -74,8 +74,8 @@ class KeyTrials:
         keys = self._under_way[address]
         keys[bearer.digest] += 1
         try:
-            # All that are under way may end as rejected: sent at the same moment, they must not pass the limit. A
-            # request that has been counted already tries the same key again.
+            # Every key under way may turn out to be rejected: together they must not exceed the limit. A request that
+            # has been counted already tries the same key again.
             if not bearer.source.rejected and not await self.limits.may_try_keys(address, len(keys)):
                 message = "Too many API keys that Runflow does not know were tried from your address."
                 raise UpstreamError(

@@ -17,9 +17,9 @@ from runflow_mcp.runflow.api.errors import UpstreamError
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run
 
-#: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
+#: Seconds for which a read is shared with the other waiting calls; less than the shortest delay between two polls.
 MAX_AGE = 1.0
-#: Bytes of JSON, to within one string, of a run that has not ended; an error about it shows no more.
+#: Bytes of JSON kept of a run that has not ended, exceeded by at most one text; an error shows no more.
 MAX_SHOWN = 4096
 
 

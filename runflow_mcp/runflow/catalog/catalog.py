@@ -62,7 +62,7 @@ class Catalog:
                 await self.first_attempt_done.wait()
 
     def stale_seconds(self) -> int | None:
-        """Whole seconds since the snapshot ceased to be fresh, rounded up; None while it is fresh."""
+        """Whole seconds since the snapshot stopped being fresh, rounded up; None while it is fresh."""
         past = self.clock.monotonic() - self._confirmed - self.ttl
         return math.ceil(past) if past > 0 and self.current is not None else None
 
@@ -85,7 +85,7 @@ class Catalog:
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch(), name="catalog")
             self._flight.add_done_callback(self._on_done)
-        # A caller that goes away must not take the fetch of the others with it.
+        # A caller that leaves must not cancel the fetch of the others.
         return await asyncio.shield(self._flight)
 
     def _on_done(self, flight: asyncio.Task[Snapshot]) -> None:
@@ -121,7 +121,7 @@ class Catalog:
         return self.current
 
     def _checked(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot. Raises if it lost every entry at once: that is more likely a publishing accident."""
+        """The snapshot. Raises if all entries are gone at once: that is probably a mistake in publishing."""
         if not snapshot.models:
             if self.current is not None and self.current.models:
                 raise CatalogUnreadable("the catalog lists no active model any more; the previous one is kept")

@@ -1,6 +1,6 @@
 """The model catalog as values: entries read tolerantly from any of their known shapes, Solutions first.
 
-Pure. The live document was never seen; shapes and spellings come from Runflow's pages and public clients.
+Pure. The live document has not been seen; shapes and spellings come from Runflow's pages and public clients.
 """
 
 import re
@@ -34,9 +34,9 @@ _INACTIVE = frozenset(
 _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
-#: Values in a catalog; one of 300 models has some ten thousands, and so many take 60 ms to parse.
+#: Values in a catalog; 300 models have some tens of thousands, and this many take 60 ms to parse.
 MAX_VALUES = 200_000
-#: Bytes of a catalog that is not strict JSON; the lenient parser holds the interpreter for long.
+#: Bytes of a catalog that is not strict JSON; the lenient parser blocks all threads for long.
 MAX_LENIENT = 2 * 1024 * 1024
 
 

@@ -123,7 +123,7 @@ def _type_of(values: tuple[JSON, ...]) -> str:
 
 
 def _values(spec: JSONObject, depth: int = MAX_BRANCH_DEPTH) -> tuple[JSON, ...]:
-    """The allowed values; a choice between schemas has some only if each of the schemas has."""
+    """The allowed values. Alternatives (``anyOf``) limit the values only if each of them does."""
     for name in _LISTS:
         if found := _scalars(spec.get(name)):
             return found

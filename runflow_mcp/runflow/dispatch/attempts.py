@@ -26,7 +26,7 @@ class Effect(IntEnum):
 
 
 class LookUpResult(Enum):
-    """What the last look-up by client_ref showed, if it did not find the run."""
+    """The result of the last look-up by client_ref, if it did not find the run."""
 
     NOT_MADE = auto()
     #: The whole list was read; the run is not in it.
@@ -64,5 +64,5 @@ def effect_of(error: UpstreamError) -> Effect:
 
 
 def failed_look_up(error: UpstreamError) -> LookUpResult:
-    """What a look-up that failed with this error showed."""
+    """The result of a look-up that failed with this error."""
     return LookUpResult.UNCLEAR if is_success(error.status) else LookUpResult.FAILED

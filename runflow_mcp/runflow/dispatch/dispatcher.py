@@ -1,7 +1,7 @@
 """Starts runs: at most one per client_ref, whatever the network does.
 
-Owns the steps of a dispatch, its sharing among equal calls of this process, and what a found run has to do with a
-call: another model, another input. Whether a POST may go out is decided in ``attempts``; the body and the
+Owns the steps of a dispatch, its sharing among equal calls of this process, and the comparison of a found run with a
+call (model and input). Whether a POST may go out is decided in ``attempts``; the body and the
 Idempotency-Key never change between attempts.
 """
 
@@ -38,17 +38,17 @@ from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
 BUDGET = 45.0
 #: Seconds that the look-up before the first attempt may take, and the part of the budget kept for the last look-up.
 FIRST_LOOK_UP, LOOK_UP_RESERVE = 10.0, 5.0
-#: Seconds between an attempt that may have made a run and its look-up: it may still be at work, and lists lag.
+#: Seconds between an attempt that may have made a run and its look-up: it may be in progress, and lists lag.
 SETTLE = 2.0
-#: A run that upstream created more than this before the request was sent was found by the request, not made by it.
+#: Seconds. A run that upstream created longer ago than this when the request was sent is not new: it was found.
 FOUND_AGE = 5.0
-#: Seconds of looking for a run after upstream's answer that it exists.
+#: Seconds of looking for a run after upstream has answered that it exists.
 EXISTING_RUN_TIMEOUT = 10.0
 
 
 @attrs.frozen
 class Dispatched:
-    """A run that exists upstream, and what it is to the call.
+    """The result of a dispatch for one call: a run that exists upstream, and the call's ref of it.
 
     ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
     is provisional: see ``JoinedDispatch.identify``.
@@ -62,9 +62,9 @@ class Dispatched:
 
 @attrs.frozen
 class _Result:
-    """What a dispatch brings to every call that shares it: as ``Dispatched``.
+    """The result of a dispatch for every call that shares it. ``found``, ``read``: as in ``Dispatched``.
 
-    ``made_from``: the digest of the input that the run was made from, where this process made it.
+    ``made_from``: the digest of the input that the run was made from, if this process made it.
     """
 
     run: Run
@@ -110,7 +110,7 @@ class JoinedDispatch:
         return ref
 
     def leave(self) -> None:
-        """Let go of the order. The dispatch goes on by itself."""
+        """Release the order. The dispatch goes on by itself."""
         if self._order is not None:
             self._order = None
             self._slot.release()
@@ -139,8 +139,8 @@ class Dispatcher:
     def start(self, order: Order) -> JoinedDispatch:
         """Join the dispatch of this order, or begin it. Raises ``NoSlot`` when nothing may be started now.
 
-        The task belongs to no caller: it ends by itself within the budget, although every caller has left, since the
-        outcome of a request that is cut off halfway is unknown.
+        A caller that leaves does not cancel the task, which ends by itself within the budget: the outcome of a
+        cancelled request would be unknown.
         """
         key = order.idempotency_key
         flight = self._flights.get(key)
@@ -279,7 +279,7 @@ class _Dispatch:
         return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
 
     async def _find_existing(self) -> _Result:
-        """Look for the run that upstream has answered with: another replica may be making it, and lists lag."""
+        """Look for the run that upstream has answered with: another replica may be creating it, and lists lag."""
         deadline = min(self.deadline, self.finder.clock.monotonic() + EXISTING_RUN_TIMEOUT)
         other_run = None
         for attempt in count(1):

@@ -1,4 +1,4 @@
-"""The failure of a dispatch, and what it leaves known. Pure."""
+"""The failure of a dispatch, and what is known after it. Pure."""
 
 import attrs
 
@@ -21,7 +21,7 @@ class DispatchFailed(Exception):
 
 
 def model_conflict(model: str, path: str) -> DispatchFailed:
-    """The client_ref belongs to a run of another model. ``path``: of the request that showed it."""
+    """The error when the client_ref belongs to a run of another model. ``path``: of the request that showed it."""
     message = f"This client_ref belongs to a run of {model}; nothing was started."
     cause = UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
     return DispatchFailed(cause, uncertain=False, sent=False)

@@ -60,9 +60,10 @@ def input_digest(run_input: JSONObject) -> str:
 def is_other_input(digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
     """Whether ``run`` was made from another input than the call's, which has this digest.
 
-    ``parse``: returns the call's input, where it must be compared. ``made_from``: the digest of the input that this
-    process made the run from, where it did. Equal digests decide. Otherwise the input that upstream shows does, since
-    upstream may have normalised it; where it shows none, different digests decide, and no digest means no difference.
+    ``parse``: returns the call's input, if it must be compared. ``made_from``: the digest of the input that this
+    process made the run from, if it did. Equal digests mean the same input. Otherwise the input that upstream stored
+    is compared, since upstream may have normalised it. If there is none, different digests mean another input, and no
+    digest means the same.
     """
     recorded = run.input_digest or made_from
     if recorded is not None and _is_same_digest(recorded, digest):
@@ -77,8 +78,8 @@ def is_other_input(digest: str, parse: Callable[[], JSONObject], run: Run, made_
 
 
 def _is_same_digest(recorded: str, digest: str) -> bool:
-    kept = recorded.strip().lower()
-    return len(kept) >= _MIN_DIGEST and digest.startswith(kept)
+    recorded = recorded.strip().lower()
+    return len(recorded) >= _MIN_DIGEST and digest.startswith(recorded)
 
 
 def _differs(sent: JSON, stored: JSON) -> bool:

@@ -22,7 +22,7 @@ REQUEST_TIMEOUT = 10.0
 #: Runs asked for in a page: many, since a client_ref may have runs of many models. The smaller limit follows an answer
 #: that was too large, as with inline media.
 PAGE_LIMIT, SMALL_PAGE_LIMIT = 50, 5
-#: Pages and runs that one look-up reads at most: more than any batch has, and a bound on an endless list.
+#: Pages and runs that one look-up reads at most: more than any batch needs, and a limit for an endless list.
 MAX_PAGES, MAX_READS = 20, 64
 
 
@@ -36,7 +36,7 @@ class Found:
 
 @attrs.frozen
 class OtherModel:
-    """A run under this client_ref did not show its model in the list, and is of this model when read."""
+    """The list has a run under this client_ref, which turned out to be of this other model when it was read."""
 
     model: str
 
@@ -69,7 +69,7 @@ class Finder:
         return await search.run()
 
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
-        """The run, read by its id; if it cannot be read now, a run of which only the id is known."""
+        """The run, read by its id; a run with nothing but its id if it cannot be read now."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             timeout = min(REQUEST_TIMEOUT, self._remaining(deadline))
             try:

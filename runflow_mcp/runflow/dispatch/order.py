@@ -1,4 +1,4 @@
-"""What a call wants to run, what identifies that upstream, and what identifies the run in answers. Pure."""
+"""What a call asks to run (``Order``), and how results and errors name its run (``RunRef``). Pure."""
 
 import hashlib
 import secrets

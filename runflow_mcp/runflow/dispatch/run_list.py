@@ -13,7 +13,7 @@ from runflow_mcp.runflow.runs.run import Run, parse_run
 MIN_CUT_LENGTH = 20
 #: Lengths at which an upstream may cut the client_ref of a run; a longer one is looked up in that form, too.
 CUT_LENGTHS = (128, 64)
-#: Entries of a page that are read, however few were asked for; so many take some tens of milliseconds.
+#: Entries of a page that are read, however few were asked for; reading this many takes some tens of milliseconds.
 MAX_ENTRIES = 1000
 
 
@@ -82,6 +82,6 @@ def _may_be(run: Run, model: str, client_ref: str) -> bool:
 
 
 def _rank(run: Run, client_ref: str) -> tuple[int, bool]:
-    """The exact client_ref before a normalised one, before none; among equals a run with a model before one without."""
+    """A sort key: the exact client_ref, then a normalised one, then none; each first with a model, then without."""
     distance = 2 if run.client_ref is None else int(run.client_ref != client_ref)
     return distance, run.model is None

@@ -1,4 +1,4 @@
-"""Slots for dispatches under way: how many there are, in number and in bytes of input, in all, per key and address.
+"""Slots for dispatches under way, limited in number and in bytes of input: in all, per key and per address.
 
 Pure. A dispatch goes on after its caller has left, so it is counted here and not with the call.
 """
@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 @attrs.frozen
 class Share:
-    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder in the words of an error."""
+    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder, for an error message."""
 
     dispatches: int
     size: int

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import attrs
 
-#: Signed URLs run to some kilobytes.
+#: Signed URLs may have several kilobytes.
 MAX_URL_LENGTH = 8192
 #: Characters of non-ASCII host names that are checked for one answer: each takes some ten microseconds.
 MAX_INTERNATIONAL = 2000

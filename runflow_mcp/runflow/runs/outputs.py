@@ -19,9 +19,9 @@ MAX_OUTPUT_URLS = 1000
 MAX_OUTPUTS_SIZE = 256 * 1024
 #: Values visited in search of URLs: some tens of milliseconds.
 MAX_VALUES = 20_000
-#: Characters of the addresses in an input that a waiting call keeps; real inputs have a few.
+#: Characters of the addresses in an input that a waiting call keeps; real inputs have few addresses.
 MAX_INPUT_ADDRESSES = 4096
-#: Characters of a member's name that is interpreted.
+#: Characters of a member's name; a longer one is not interpreted.
 _MAX_NAME = 64
 
 

@@ -18,9 +18,9 @@ from runflow_mcp.runflow.runs.outputs import Output, find_outputs
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
-#: The documented states of a run that has not ended, whatever else it says.
+#: The documented states of a run that has not ended; they outweigh its other members.
 _ACTIVE = frozenset({"queued", "dispatching", "running"})
-#: States that say that the run has ended, and not how.
+#: States of a run that has ended, which do not say how.
 _ENDED = frozenset({"done", "finished", "ended"})
 #: Other spellings of the terminal states. A run in any other state is active, unless it has a time of completion.
 _SPELLINGS = {
