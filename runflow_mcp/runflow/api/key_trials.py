@@ -47,9 +47,9 @@ class KeyTrials:
         Raises ``UpstreamError``, also when the caller's address tries too many unknown keys; nothing was sent then.
         """
         if self.limits.is_accepted(bearer):
-            return await self._run(bearer, exchange)
+            return await self._send(bearer, exchange)
         # A task of its own: a caller that leaves before the answer must not keep it from being counted.
-        task = asyncio.create_task(self._try(bearer, path, exchange), name="try a key")
+        task = asyncio.create_task(self._try_key(bearer, path, exchange), name="try a key")
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
         try:
@@ -69,7 +69,7 @@ class KeyTrials:
         if not task.cancelled():
             task.exception()  # retrieved even if the caller has left
 
-    async def _try(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
+    async def _try_key(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
         address = bearer.source.address
         keys = self._under_way[address]
         keys[bearer.digest] += 1
@@ -81,7 +81,7 @@ class KeyTrials:
                 raise UpstreamError(
                     Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=RETRY_AFTER
                 )
-            return await self._run(bearer, exchange)
+            return await self._send(bearer, exchange)
         finally:
             keys[bearer.digest] -= 1
             if not keys[bearer.digest]:
@@ -89,7 +89,7 @@ class KeyTrials:
             if not keys:
                 self._under_way.pop(address, None)
 
-    async def _run(self, bearer: Bearer, exchange: Exchange) -> JSON:
+    async def _send(self, bearer: Bearer, exchange: Exchange) -> JSON:
         try:
             result = await exchange()
         except UpstreamError as error:

@@ -108,9 +108,9 @@ class Catalog:
                     skipped=self.current.skipped,
                 )
         except UpstreamError as error:
-            raise self._failed(error.reason, error.status, error.problem) from error
+            raise self._log_failure(error.reason, error.status, error.problem) from error
         except CatalogUnreadable as error:
-            raise self._failed(str(error), None) from error
+            raise self._log_failure(str(error), None) from error
         except Exception as error:
             # A bug in reading must not end the background task.
             log.exception("catalog_fetch_crashed")
@@ -128,7 +128,7 @@ class Catalog:
             log.warning("catalog_empty", skipped=snapshot.skipped)
         return snapshot
 
-    def _failed(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
+    def _log_failure(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
         log.warning("catalog_fetch_failed", reason=reason, problem=problem, stale=self.current is not None)
         return CatalogUnavailable(reason, status)
 

@@ -220,21 +220,21 @@ class _Dispatch:
                 limit = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
                 found, look_up = await self._look_up(min(limit, self.deadline))
                 if isinstance(found, Found):
-                    return self._found(found)
+                    return self._found_result(found)
                 if isinstance(found, OtherModel) and not self.effect:
                     raise model_conflict(found.model, LIST_PATH)
             again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.effect, look_up):
-                raise self._failed(look_up)
+                raise self._failure(look_up)
             try:
                 return await self._attempt(look_up)
             except UpstreamError as error:
                 self.error = _without_frames(error)
                 self.effect = max(self.effect, effect_of(error))
-                wait, again = self._plan_retry(attempt, error)
+                pause, again = self._plan_retry(attempt, error)
             if self.effect is Effect.CERTAIN:
                 return await self._find_existing()
-            await self.finder.clock.sleep(wait)
+            await self.finder.clock.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, look_up: LookUpResult) -> _Result:
@@ -273,10 +273,10 @@ class _Dispatch:
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
-        wait = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
+        pause = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
         if self.effect:
-            wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
-        return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
+            pause = max(pause, SETTLE) if error.retry_after is not None else SETTLE + pause
+        return (pause, True) if attempt < MAX_ATTEMPTS and pause < room else (min(SETTLE, room), False)
 
     async def _find_existing(self) -> _Result:
         """Look for the run that upstream has answered with: another replica may be creating it, and lists lag."""
@@ -285,15 +285,15 @@ class _Dispatch:
         for attempt in count(1):
             found, look_up = await self._look_up(deadline)
             if isinstance(found, Found):
-                return self._found(found)
+                return self._found_result(found)
             other_run = found
-            wait = BACKOFF.after(attempt, self.finder.random)
-            if look_up is not LookUpResult.NO_RUN or wait >= deadline - self.finder.clock.monotonic():
+            pause = BACKOFF.after(attempt, self.finder.random)
+            if look_up is not LookUpResult.NO_RUN or pause >= deadline - self.finder.clock.monotonic():
                 break
-            await self.finder.clock.sleep(wait)
+            await self.finder.clock.sleep(pause)
         if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
             raise model_conflict(other_run.model, LIST_PATH)
-        raise self._failed(LookUpResult.UNCLEAR)
+        raise self._failure(LookUpResult.UNCLEAR)
 
     async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, LookUpResult]:
         try:
@@ -303,11 +303,11 @@ class _Dispatch:
             return None, failed_look_up(error)
         return found, LookUpResult.NO_RUN
 
-    def _found(self, found: Found) -> _Result:
+    def _found_result(self, found: Found) -> _Result:
         made_from = None if self.order.caller_chose_ref else self.order.input_digest
         return _Result(found.run, found=True, read=found.read, made_from=made_from)
 
-    def _failed(self, look_up: LookUpResult) -> DispatchFailed:
+    def _failure(self, look_up: LookUpResult) -> DispatchFailed:
         reason = "Runflow has answered with a run that its list does not show"
         cause = self.error or UpstreamError(Outcome.UNKNOWN, LIST_PATH, reason)
         uncertain = look_up is LookUpResult.UNCLEAR or (

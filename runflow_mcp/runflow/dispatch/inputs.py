@@ -13,7 +13,7 @@ import attrs
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.runflow.reading.fields import truth
+from runflow_mcp.runflow.reading.fields import parse_boolean
 from runflow_mcp.runflow.runs.outputs import input_addresses
 from runflow_mcp.runflow.runs.run import Run
 
@@ -91,7 +91,7 @@ def _differs(sent: JSON, stored: JSON) -> bool:
     if sent in (None, "") or stored in (None, "") or isinstance(sent, dict | list) or isinstance(stored, dict | list):
         return False
     if isinstance(sent, bool) or isinstance(stored, bool):
-        booleans = truth(sent), truth(stored)
+        booleans = parse_boolean(sent), parse_boolean(stored)
         if None not in booleans:
             return booleans[0] != booleans[1]
     numbers = _number(sent), _number(stored)

@@ -60,12 +60,12 @@ class Finder:
             try:
                 return await search.run()
             except UpstreamError as error:
-                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
-                if error.outcome is Outcome.REFUSED or wait >= self._remaining(deadline) or not search.pages_left:
+                pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                if error.outcome is Outcome.REFUSED or pause >= self._remaining(deadline) or not search.pages_left:
                     raise
                 if isinstance(error, ResponseTooLarge):
                     search.limit = SMALL_PAGE_LIMIT
-            await self.clock.sleep(wait)
+            await self.clock.sleep(pause)
         return await search.run()
 
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
@@ -76,13 +76,13 @@ class Finder:
                 run = await self.client.get_run(order.bearer, run_id, order.trace, timeout=timeout)
             except UpstreamError as error:
                 meaning = meaning_of(error.status)
-                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 refused = meaning.final and not meaning.missing  # a 404 may be read lag
-                if refused or attempt == MAX_ATTEMPTS or wait >= self._remaining(deadline):
+                if refused or attempt == MAX_ATTEMPTS or pause >= self._remaining(deadline):
                     break
             else:
                 return Found(run, read=True)
-            await self.clock.sleep(wait)
+            await self.clock.sleep(pause)
         return Found(unread_run(run_id, order.client_ref), read=False)
 
     def _remaining(self, deadline: float) -> float:

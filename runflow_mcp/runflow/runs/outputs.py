@@ -132,8 +132,8 @@ def input_addresses(run_input: JSON) -> tuple[str, ...]:
 
 
 def _media_type(url: str, member: _Member) -> str | None:
-    beside = member.owner if _is_main(member) else {}
-    return declared_type(beside) or media_type(url) or implied_type(beside)
+    owner = member.owner if _is_main(member) else {}
+    return declared_type(owner) or media_type(url) or implied_type(owner)
 
 
 def _is_main(member: _Member) -> bool:
