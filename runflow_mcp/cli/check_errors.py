@@ -156,7 +156,7 @@ def as_sentence(text: str) -> str:
 
 
 def error_details(result: JSON, details: JSON) -> list[str]:
-    """The lines of a tool error beside its message and next action: wrong inputs, suggestions, the run."""
+    """The lines of a tool error besides its message and next action: wrong inputs, suggestions, the run."""
     details = details if isinstance(details, dict) else {}
     errors, suggestions = details.get("errors"), details.get("suggestions")
     lines = [line for error in (errors if isinstance(errors, list) else []) if (line := _wrong_input(error))]

@@ -18,7 +18,7 @@ class Backoff:
     jitter: float = 0.0
 
     def after(self, failures: int, random: Random | None = None, *, retry_after: float | None = None) -> float:
-        """Seconds to wait after so many failures in a row (at least one).
+        """Seconds to wait after this many failures in a row (at least one).
 
         ``random``: None for a pause without jitter. ``retry_after``: seconds that upstream named; they take precedence.
         """

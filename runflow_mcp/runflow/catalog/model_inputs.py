@@ -61,7 +61,7 @@ def read_inputs(*sources: JSON) -> tuple[Input, ...]:
 
 
 def _listed(item: JSON) -> Input | None:
-    """One item of a list of inputs: an object that holds its name, or the name alone."""
+    """One item of a list of inputs: an object that holds its name, or just the name."""
     if isinstance(item, str):
         item = {"name": item}
     if not isinstance(item, dict) or not (name := read_text(item, "name", "key", "id")):

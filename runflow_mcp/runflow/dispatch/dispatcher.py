@@ -1,8 +1,8 @@
 """Starts runs: at most one per client_ref, whatever the network does.
 
 Owns the steps of a dispatch, its sharing among equal calls of this process, and the comparison of a found run with a
-call (model and input). Whether a POST may go out is decided in ``attempts``; the body and the
-Idempotency-Key never change between attempts.
+call (model and input). Whether a POST may go out is decided in ``attempts``; the body and the Idempotency-Key never
+change between attempts.
 """
 
 import asyncio
@@ -150,7 +150,7 @@ class Dispatcher:
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
-            # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
+            # Another input under the same client_ref: its bytes are kept in addition to those of the dispatch.
             return JoinedDispatch(flight.task, order, self._acquire_slot(order))
         flight.slot.retain()
         return JoinedDispatch(flight.task, flight.order, flight.slot)
@@ -269,7 +269,7 @@ class _Dispatch:
         return _Result(found.run, found=not fresh, read=found.read, made_from=made_from)
 
     def _plan_retry(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
-        """(seconds before the look-up that follows a failed attempt, whether another attempt may follow the look-up)"""
+        """After a failed attempt: (seconds before the next look-up, whether another attempt may follow it)."""
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)

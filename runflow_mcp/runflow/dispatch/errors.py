@@ -8,7 +8,7 @@ from runflow_mcp.runflow.runs.run import Run
 
 @attrs.define
 class DispatchFailed(Exception):
-    """No run was started or found. ``uncertain``: there may be one nevertheless, under the order's client_ref.
+    """No run was started or found. ``uncertain``: there may still be one, under the order's client_ref.
 
     ``sent``: an attempt of this process may have made it. ``named``: a run that upstream answered with and that is
     not the order's.

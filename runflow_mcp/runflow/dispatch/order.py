@@ -29,7 +29,7 @@ class RunRef:
 
     @classmethod
     def of_run(cls, run: Run) -> "RunRef":
-        """For a call that gave the run's id alone: what upstream has kept."""
+        """For a call that gave only the run's id: the names that upstream has stored."""
         return cls((run.model or "")[:MAX_NAME] or None, (run.client_ref or "")[:MAX_NAME] or None)
 
 

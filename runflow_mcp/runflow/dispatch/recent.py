@@ -9,7 +9,7 @@ from runflow_mcp.runflow.dispatch.attempts import Effect
 
 #: Seconds for which a dispatch is remembered. Lists lag by seconds, and clients repeat at once.
 RETENTION = 30.0
-#: Beyond this the oldest is dropped; a repeat of it then depends on upstream's list alone.
+#: Beyond this the oldest is dropped; a repeat of it then depends only on upstream's list.
 MAX_ENTRIES = 4096
 
 

@@ -42,7 +42,7 @@ def is_same_model(upstream: str, model: str) -> bool:
 
 
 def spellings(client_ref: str) -> tuple[str, ...]:
-    """The client_ref as sent, then as a normalising upstream may store it: a filter finds the stored form alone."""
+    """The client_ref as sent, then as a normalising upstream may store it: a filter finds only the stored form."""
     cut = [client_ref, *(client_ref[:length] for length in CUT_LENGTHS if len(client_ref) > length)]
     return tuple(dict.fromkeys([*cut, *map(str.lower, cut)]))
 

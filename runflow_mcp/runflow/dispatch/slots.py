@@ -19,7 +19,7 @@ class Share:
     whose: str
 
 
-#: A dispatch takes some 30 KB beside its body, and lasts 45 s at most: together about 200 MB when upstream hangs.
+#: A dispatch takes its body and some 30 KB, and lasts 45 s at most: together about 200 MB when upstream hangs.
 IN_ALL = Share(4000, 64 * MIB, "on this server")
 #: As many as one key may have waiting by default, and 64 of the largest bodies: a key costs nothing to invent.
 PER_KEY = Share(1000, 16 * MIB, "with this API key")

@@ -95,7 +95,7 @@ MEDIA_TYPES = {suffix: kind for kind, *suffixes in map(str.split, _TABLE.strip()
 #: The defaults of storage services, which say nothing about a file.
 _UNINFORMATIVE = frozenset({"application/octet-stream", "binary/octet-stream", "application/binary"})
 _TYPE = re.compile(r"\s*([a-z]{1,20}/[a-z0-9][a-z0-9.+_-]{0,80})\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
-#: Members that declare the type of the file whose URL stands beside them, in lower case without ``_`` and ``-``.
+#: Members that declare the type of the file whose URL is in the same object, in lower case without ``_`` and ``-``.
 _TYPE_NAMES = frozenset({"contenttype", "mimetype", "mediatype", "mime", "type"})
 _FORMAT_NAMES = frozenset({"format", "fileformat", "fileextension", "extension", "ext"})
 _FILE_NAMES = frozenset({"filename", "name"})
@@ -146,7 +146,7 @@ def declared_type(owner: JSONObject) -> str | None:
 
 
 def implied_type(owner: JSONObject) -> str | None:
-    """The media type that the format or the file name beside a URL implies (``format``, ``file_name``)."""
+    """The media type that the format or the file name in the object of a URL implies (``format``, ``file_name``)."""
     formats = (MEDIA_TYPES.get(value[:12].strip().lstrip(".").lower()) for value in _values(owner, _FORMAT_NAMES))
     names = map(_type_of_file_name, _values(owner, _FILE_NAMES))
     return next(filter(None, (*formats, *names)), None)

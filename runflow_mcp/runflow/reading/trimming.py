@@ -19,7 +19,7 @@ MAX_INLINE_MEDIA = 2048
 MAX_TEXT = 16 * 1024
 #: Characters of a member's name.
 MAX_NAME = 256
-#: Values copied from one payload; visiting so many takes some tens of milliseconds.
+#: Values copied from one payload; visiting this many takes some tens of milliseconds.
 MAX_VALUES = 20_000
 #: Levels of nesting: orjson writes 254, and an answer wraps upstream's values in a few of its own.
 MAX_DEPTH = 100
@@ -34,7 +34,7 @@ _LAST = rf"(?:(?:\r?\n|(?:\\r)?\\n)[ \t]*+{_CHARACTER}{{1,39}}+(?=\s*(?:\Z|[\"'<
 _ENCODED = re.compile(rf"{_CHARACTER}*+{_MORE}{_LAST}")
 #: Written out, since a class with \\s is matched several times more slowly.
 _NOT_QUOTED = re.compile(r"[^\x00-\x20\"'<>()]*+")
-#: Where inline media can begin: at the head of a ``data:`` URI, or at a long enough row of such characters.
+#: Where inline media can begin: at the head of a ``data:`` URI, or at a row of 40 such characters.
 _MEDIA = re.compile(
     r"(?P<head>[Dd][Aa][Tt][Aa]:(?P<kind>[A-Za-z0-9_.+-]{1,60}\\?/[A-Za-z0-9_.+-]{1,90})?(?:;[^\x00-\x20,;\"'<>()]{0,100})*+,)"
     rf"|(?<!{_CHARACTER}){_CHARACTER}{{40}}",

@@ -25,7 +25,7 @@ MIN_TASK_INTERVAL = 5.0
 
 
 def poll_delay(waited: float) -> float:
-    """Seconds until the next poll, after so many seconds of waiting."""
+    """Seconds until the next poll, after this many seconds of waiting."""
     return next(delay for until, delay in POLL_SCHEDULE if waited < until)
 
 
