@@ -41,7 +41,7 @@ class TooHeavy(ValueError):
 
 
 def count_values(text: bytes) -> int:
-    """An upper bound on the values in a JSON text: brackets and commas in strings count too."""
+    """Roughly how many values a JSON text has; brackets and commas in strings count too."""
     return text.count(b",") + text.count(b"{") + text.count(b"[")
 
 
