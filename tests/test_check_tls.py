@@ -99,7 +99,7 @@ async def listen(tmp_path: Path) -> AsyncIterator[Listen]:
 
         async def start(own: Pair, *more: Pair, adjust: Callable[[ssl.SSLContext], None] = lambda _: None) -> str:
             chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-            chain.write_bytes(b"".join(one.pem for one in (own, *more)))
+            chain.write_bytes(b"".join(pair.pem for pair in (own, *more)))
             encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
             key.write_bytes(own.key.private_bytes(encoding, form, serialization.NoEncryption()))
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -160,7 +160,7 @@ async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_
     )
     output, _ = await asyncio.wait_for(pasted.communicate(), PATIENCE)
     events = [json.loads(line.removeprefix("data: ")) for line in output.decode().splitlines() if "data: " in line]
-    assert [one["method"] for one in events[:-1]] == ["notifications/progress"] * (len(events) - 1)
+    assert [event["method"] for event in events[:-1]] == ["notifications/progress"] * (len(events) - 1)
     result = events[-1]["result"]["structuredContent"]
     async with session.get(result["outputs"][0]["url"]) as picture:
         assert picture.content_type == "image/png"

@@ -74,10 +74,10 @@ def test_several_questionable_settings_are_warned_about_at_once() -> None:
 def test_a_limit_of_open_files_below_the_waits_is_warned_about(open_files: int, *, warned: bool) -> None:
     config = Config()
     found = setting_warnings(config, open_files=open_files, files_needed=needed(config.max_waits))
-    assert [one.setting for one in found] == ["MCP_MAX_WAITS"] * warned
-    assert all(str(open_files) in one.why for one in found)
+    assert [warning.setting for warning in found] == ["MCP_MAX_WAITS"] * warned
+    assert all(str(open_files) in warning.why for warning in found)
 
 
 def test_a_warning_shows_no_password() -> None:
     found = setting_warnings(Config.from_mapping({"MCP_HOST": "::", "MCP_RATE_LIMIT_STORE": "redis://:geheim@cache"}))
-    assert "geheim" not in str([attrs.asdict(one) for one in found])
+    assert "geheim" not in str([attrs.asdict(warning) for warning in found])

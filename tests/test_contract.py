@@ -247,7 +247,7 @@ def test_the_house_document_names_a_revision(revision: str) -> None:
         pytest.param(attempts.MAX_ATTEMPTS, 3, id="attempts of a dispatch"),
         pytest.param(dispatcher.BUDGET, 45, id="seconds of a dispatch"),
         pytest.param(dispatcher.FOUND_AGE, 5, id="age of a found run"),
-        pytest.param(recent.KEPT, 30, id="seconds a dispatch is remembered"),
+        pytest.param(recent.RETENTION, 30, id="seconds a dispatch is remembered"),
         pytest.param(listeners.MAX_SUBSCRIPTIONS, 2000, id="subscriptions"),
         pytest.param(listeners.MAX_PER_KEY, 50, id="subscriptions per key"),
         pytest.param(listeners.MAX_PER_ADDRESS, 200, id="subscriptions per address"),

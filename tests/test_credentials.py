@@ -197,7 +197,7 @@ HINT = "Send your Runflow API key (it starts with rf_live_) as a bearer token: h
         (KeyMistake.PLACEHOLDER, ["Bearer YOUR-RUNFLOW", "Bearer your_key_here", "Bearer api-key-here"]),
         (KeyMistake.OTHER_KEY, ["Bearer rf_livex_12345678", "Bearer rfk_1234567890", "Bearer sk-proj-12345678"]),
     ],
-    ids=lambda one: one.name if isinstance(one, KeyMistake) else "",
+    ids=lambda case: case.name if isinstance(case, KeyMistake) else "",
 )
 def test_each_mistake_has_a_sentence_of_its_own(mistake: KeyMistake, values: list[str]) -> None:
     for value in values:

@@ -162,7 +162,7 @@ def test_every_room_imports_exactly_what_is_written_down() -> None:
     assert below == IMPORTS, "write a new edge into IMPORTS in this file, if it keeps the imports one-way"
 
 
-def test_the_imports_have_no_circle() -> None:
+def test_the_imports_have_no_cycle() -> None:
     left = {name: rooms - {"__init__"} for name, rooms in IMPORTS.items()}
     while left:
         ground = {name for name, rooms in left.items() if not rooms}

@@ -40,7 +40,7 @@ async def test_the_printed_address_and_every_other_address_work(
     await server.answers(session, "/readyz", origin=printed.removesuffix("/mcp"))
     assert f"  {printed}\n" in server.stdout
     headers = {"Authorization": f"Bearer {KEY}"}
-    for url in (printed, *(f"http://{one}:{server.port}/mcp" for one in REACHED[host])):
+    for url in (printed, *(f"http://{address}:{server.port}/mcp" for address in REACHED[host])):
         async with session.post(url, json=PING, headers=headers) as response:
             assert response.status == 200, url
 
@@ -55,7 +55,7 @@ async def test_the_printed_address_and_every_other_address_work(
         ("mcp.example.com", "http://mcp.example.com:8080/mcp"),
     ],
 )
-def test_the_local_address_of_a_host(host: str, url: str) -> None:
+def test_the_local_url_of_a_host_can_be_opened_on_this_machine(host: str, url: str) -> None:
     assert local_url(Config.from_mapping({"MCP_HOST": host})) == url
 
 

@@ -148,7 +148,9 @@ async def test_a_server_that_runs_out_of_open_files_logs_it(terminal: Open) -> N
     await server.shows("Ctrl-C stops the server.")
     await server.shows('"setting":"MCP_MAX_WAITS"')
     opened = [asyncio.open_connection("127.0.0.1", server.port) for _ in range(64)]
-    connections = [one for one in await asyncio.gather(*opened, return_exceptions=True) if isinstance(one, tuple)]
+    connections = [
+        result for result in await asyncio.gather(*opened, return_exceptions=True) if isinstance(result, tuple)
+    ]
     await server.shows('"open_files_used_up"')
     assert server.screen.count('"open_files_used_up"') == 1
     for _, writer in connections:

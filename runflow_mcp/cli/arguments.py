@@ -49,7 +49,7 @@ def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Com
     command.add_argument("--sandbox", action="store_true", help="use a simulated Runflow inside this process")
     command.set_defaults(command=serve)
 
-    command = commands.add_parser("sandbox", help="run the simulated Runflow alone")
+    command = commands.add_parser("sandbox", help="run only the simulated Runflow")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     command.add_argument("--port", type=_port, default=SANDBOX_PORT, help="port (default: %(default)s)")
     command.add_argument("--speed", type=_speed, default=1.0, help="how many times faster runs finish (default: 1)")

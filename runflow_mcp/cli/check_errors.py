@@ -13,7 +13,7 @@ from runflow_mcp.json_types import JSON
 #: Seconds. The server sends a keepalive every 15, so a longer silence means that it does not answer.
 CONNECT_TIMEOUT, SILENCE_TIMEOUT = 10.0, 45.0
 
-#: Most lines printed of one tool error's details.
+#: Maximum number of lines printed of a tool error's details.
 MAX_DETAILS = 20
 #: OpenSSL's verification errors (openssl-verification-options(1)): code → cause and fix.
 _UNKNOWN_CA = (
@@ -156,7 +156,7 @@ def as_sentence(text: str) -> str:
 
 
 def error_details(result: JSON, details: JSON) -> list[str]:
-    """The lines of a tool error beside its message and next action: wrong inputs, suggestions, the run."""
+    """The lines of a tool error besides its message and next action: wrong inputs, suggestions, the run."""
     details = details if isinstance(details, dict) else {}
     errors, suggestions = details.get("errors"), details.get("suggestions")
     lines = [line for error in (errors if isinstance(errors, list) else []) if (line := _wrong_input(error))]

@@ -69,6 +69,6 @@ def as_markdown() -> str:
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for name, kind, default, _, help_ in Config().table():
         # Markdown would drop a <placeholder> as an unknown tag.
-        shown = html.escape(help_, quote=False)
-        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {shown} |")
+        meaning = html.escape(help_, quote=False)
+        lines.append(f"| `{name}` | {kind} | {f'`{default}`' if default else 'empty'} | {meaning} |")
     return "\n".join(lines)

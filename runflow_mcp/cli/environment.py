@@ -13,7 +13,7 @@ USAGE_ERROR = 2
 
 
 def read_environment() -> dict[str, str]:
-    """The process environment over the ``.env`` file of the working directory. Exits when the file is unreadable."""
+    """The ``.env`` file of the working directory, overridden by the process environment. Exits if it is unreadable."""
     try:
         from_file = dotenv.dotenv_values(".env", interpolate=False)
     except (OSError, UnicodeDecodeError):

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-#: As the README has it; the list has the packages of every extra.
+#: The README's command; the list includes the packages of every extra.
 INSTALL_PACKAGES = "pip install --no-deps --only-binary=:all: --require-hashes -r deploy/requirements.txt"
 NEEDS_REDIS = f"expected the package redis; install it: {INSTALL_PACKAGES}"
 NEEDS_PILLOW = f"The sandbox (extra sandbox) needs Pillow to draw pictures. Install it: {INSTALL_PACKAGES}"

@@ -5,7 +5,7 @@ import os
 
 from runflow_mcp.settings.config import Config
 
-#: A port to propose, and another for whoever already uses it.
+#: A port to propose, and another if that is the one in use.
 _FREE_PORTS = (9000, 9001)
 
 

@@ -103,7 +103,7 @@ async def _serve_sandboxed(environ: Mapping[str, str], port: int, start: Start) 
 
 
 async def _serve_with_output(sink: Sink, allowed_files: int, config: Config, text: str) -> None:
-    # Through a sink, as the log: a reader that stops reading must not block the server.
+    # Through a sink, like the log: a reader that stops reading must not block the server.
     output = Sink(terminal.descriptor(sys.stdout))
 
     def print_line(line: str) -> None:
@@ -132,7 +132,7 @@ def _program() -> list[str]:
 
 
 def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
-    import uvloop  # noqa: PLC0415 - it does not exist on Windows, and the short commands do without
+    import uvloop  # noqa: PLC0415 - it does not exist on Windows, and short commands do not need it
 
     uvloop.run(main_coroutine)
 

@@ -15,7 +15,7 @@ from runflow_mcp.methods.run_state import RunState, progress_message
 from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
 from runflow_mcp.runflow.api.shared_reads import SharedRead
-from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, Joined
+from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, JoinedDispatch
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.runs.polling import PollTimer
@@ -36,7 +36,7 @@ class RunWait:
     ctx: RequestContext
     ref: RunRef
     #: The call's share in the dispatch; None once the run has been read and compared with the call's order.
-    _joined: Joined | None
+    _joined: JoinedDispatch | None
     #: The run as it was last seen; None until the dispatch has brought one.
     latest: RunState | None = None
     _progress: Progress | None = attrs.field(init=False)

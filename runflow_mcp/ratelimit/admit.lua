@@ -1,4 +1,4 @@
--- Add hits to the sliding windows in KEYS, or to none of them when any lacks the room.
+-- Add hits to the sliding windows in KEYS, or to none of them if any has no room.
 -- KEYS: one list per window, of the stamps of its admitted hits (microseconds, oldest first).
 -- ARGV: window length in microseconds, cost, then two values per window: its limit, and 1 when hits are added to it
 -- or 0 when it must only have room for them.

@@ -1,6 +1,6 @@
 """A first-come, first-served queue for a fixed number of Redis connections.
 
-Unlike a semaphore it can release everybody who waits at once, which is what an outage calls for. Imports asyncio alone.
+Unlike a semaphore it can end every wait at once, as an outage requires. Imports only asyncio.
 """
 
 import asyncio

@@ -50,10 +50,10 @@ class Decision:
 
 
 class Store(Protocol):
-    """Where the windows live."""
+    """Where the windows are kept."""
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
-        """Add ``cost`` to the window of every counted hit, or to none when any window lacks the room."""
+        """Add ``cost`` to the window of every counted hit, or to none if any window has no room."""
 
     async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
         """Remove one hit, admitted at ``stamp``, from each window."""

@@ -11,7 +11,7 @@ from runflow_mcp.settings.config import Config
 
 @attrs.frozen
 class MemoryStore:
-    """One ``Window`` a scope. Nothing here awaits, so every admission is atomic."""
+    """One ``Window`` per scope. Nothing here awaits, so every admission is atomic."""
 
     clock: Clock
     windows: dict[Scope, Window]

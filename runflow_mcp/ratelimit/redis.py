@@ -22,8 +22,8 @@ from runflow_mcp.settings.masking import mask_url_password
 
 log = structlog.get_logger(__name__)
 
-#: Seconds. A limit must not delay a request noticeably, so a Redis slower than this counts as away. Much less, and a
-#: short stall of this process would look like an outage.
+#: Seconds after which Redis counts as unavailable, since a limit must not delay a request noticeably. If this were much
+#: shorter, a short stall of this process would look like an outage.
 TIMEOUT = 0.5
 #: Seconds between attempts during an outage: one request then waits for the answer, all others do not.
 RETRY = 1.0
@@ -44,7 +44,7 @@ _NOTES = {
 class RedisStore:
     """The shared windows, and local ones for outages.
 
-    ``_away_until``: None while Redis answers; during an outage, when to try it again.
+    ``_retry_at``: None while Redis answers; during an outage, when to try it again.
     """
 
     url: str = attrs.field(repr=mask_url_password)
@@ -55,14 +55,14 @@ class RedisStore:
     _admit: AsyncScript = attrs.field(repr=False)
     _refund: AsyncScript = attrs.field(repr=False)
     slots: ConnectionSlots = attrs.field(factory=lambda: ConnectionSlots(MAX_CONNECTIONS), repr=False)
-    _away_until: float | None = None
+    _retry_at: float | None = None
     _answered: bool = False
     outages: int = 0
     fallbacks: int = 0
 
     @classmethod
     def make(cls, config: Config, clock: Clock, *, timeout: float = TIMEOUT) -> "RedisStore":
-        """A store that treats Redis as away after ``timeout`` seconds; it connects on first use."""
+        """A store that connects on first use. ``timeout``: seconds after which Redis counts as unavailable."""
         url = config.rate_limit_store
         pool = ConnectionPool.from_url(
             url,
@@ -84,11 +84,11 @@ class RedisStore:
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         now = self.clock.monotonic()
-        if self._away_until is not None and now < self._away_until:
+        if self._retry_at is not None and now < self._retry_at:
             return await self._admit_locally(hits, cost)
-        probing = self._away_until is not None
+        probing = self._retry_at is not None
         if probing:
-            self._away_until = now + RETRY  # only this request tries Redis; concurrent ones must not wait for it
+            self._retry_at = now + RETRY  # only this request tries Redis; concurrent ones must not wait for it
         windows = [figure for hit in hits for figure in (limit_of(hit.scope, self.config), int(hit.counted))]
         answer = await self._run(self._admit, hits, [window_length(self.config), cost, *windows])
         if answer is None:
@@ -101,7 +101,7 @@ class RedisStore:
 
     async def probe(self) -> None:
         warned = False
-        while not self._answered and self._away_until is None:
+        while not self._answered and self._retry_at is None:
             try:
                 await self._redis.ping()
             except _ERRORS as error:
@@ -115,13 +115,13 @@ class RedisStore:
                 self._answered = True
 
     async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
-        if self._away_until is not None:
+        if self._retry_at is not None:
             await self.local.refund(hits, stamp)
         else:
             await self._run(self._refund, hits, [stamp])
 
     async def _run(self, script: AsyncScript, hits: tuple[Hit, ...], arguments: list[int]) -> JSON:
-        """What the script returns; None when Redis is away."""
+        """What the script returns; None when Redis is unavailable."""
         if not await self.slots.acquire():
             return None
         try:
@@ -140,23 +140,23 @@ class RedisStore:
         return KEY.format(scope=hit.scope.value, caller=hit.caller)
 
     async def _outage(self, error: BaseException) -> None:
-        if self._away_until is None:
+        if self._retry_at is None:
             self.outages += 1
-            log.warning("limit_store_away", **self._log_fields, error=type(error).__name__)
-        self._away_until = self.clock.monotonic() + RETRY
+            log.warning("limit_store_unavailable", **self._log_fields, error=type(error).__name__)
+        self._retry_at = self.clock.monotonic() + RETRY
         self.slots.dismiss_waiters()
         # Idle connections broke as well; each would look like a new outage at its next use.
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def _outage_ended(self) -> None:
-        self._away_until = None
-        log.warning("limit_store_back", **self._log_fields, fallbacks=self.fallbacks)
+        self._retry_at = None
+        log.warning("limit_store_recovered", **self._log_fields, fallbacks=self.fallbacks)
 
     def evict_expired(self) -> None:
         self.local.evict_expired()
 
     def state(self) -> dict[str, JSON]:
-        state = "fallback" if self._away_until is not None else "ok" if self._answered else "unknown"
+        state = "fallback" if self._retry_at is not None else "ok" if self._answered else "unknown"
         note: dict[str, JSON] = {"note": _NOTES[state]} if state in _NOTES else {}
         return {"store": "redis", "state": state, **note, "outages": self.outages, "fallbacks": self.fallbacks}
 

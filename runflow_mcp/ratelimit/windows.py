@@ -15,7 +15,7 @@ MICROSECONDS = 1_000_000
 MAX_CALLERS = 250_000
 
 
-def wait_for(hits: list[int], limit: int, window: int, cost: int, now: int) -> int:
+def time_to_wait(hits: list[int], limit: int, window: int, cost: int, now: int) -> int:
     """Microseconds until ``cost`` more hits fit, 0 when they fit now.
 
     ``hits``: stamps of admitted hits, oldest first, all younger than the window. A cost above the limit never fits:
@@ -45,7 +45,7 @@ class Window:
         return len(self._young) + len(self._old)
 
     def hits(self, caller: Hashable, now: int) -> list[int]:
-        """The caller's live hits. The list is the stored one; callers must not change it."""
+        """The caller's live hits. This is the stored list, which must not be changed."""
         hits = self._young.get(caller)
         if hits is None:
             hits = self._old.pop(caller, None)
@@ -60,7 +60,7 @@ class Window:
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
         """Microseconds until ``cost`` hits of the caller would be admitted, 0 when they would be now."""
         self.evict_expired(now)
-        return wait_for(self.hits(caller, now), self.limit, self.length, cost, now)
+        return time_to_wait(self.hits(caller, now), self.limit, self.length, cost, now)
 
     def add(self, caller: Hashable, cost: int, now: int) -> None:
         """Store ``cost`` admitted hits."""

@@ -10,7 +10,7 @@ class Backoff:
     """A pause that doubles with each failure.
 
     ``first``: seconds after the first failure. ``limit``: the longest pause in seconds. ``jitter``: the share of a
-    pause that is left to chance, so that callers that failed together do not come back together.
+    pause that is random, so that callers that failed together do not retry together.
     """
 
     first: float
@@ -18,9 +18,9 @@ class Backoff:
     jitter: float = 0.0
 
     def after(self, failures: int, random: Random | None = None, *, retry_after: float | None = None) -> float:
-        """Seconds to wait after so many failures in a row (at least one).
+        """Seconds to wait after this many failures in a row (at least one).
 
-        ``random``: None for a pause without jitter. ``retry_after``: the seconds that upstream named take precedence.
+        ``random``: None for a pause without jitter. ``retry_after``: seconds that upstream named; they take precedence.
         """
         if retry_after is not None:
             return retry_after

@@ -85,7 +85,7 @@ class Sandbox:
         scenario = scenario_for(request.model, request.input)
         wall = self.clock.wall()
         return Run(
-            id=new_run_id(seed=self._seed, number=self.runs.created, wall=wall),
+            id=new_run_id(seed=self._seed, number=self.runs.created_count, wall=wall),
             owner=owner,
             request=request,
             scenario=attrs.evolve(scenario, timeline=scenario.timeline.at_speed(self._speed)),

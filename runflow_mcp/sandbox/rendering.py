@@ -18,7 +18,7 @@ from runflow_mcp.sandbox.timeline import FinalStatus, RunState
 
 FAILURE_CODE = "CONTENT_POLICY_VIOLATION"
 FAILURE_MESSAGE = "The input was refused by the content policy"
-#: Fields of a sparse run that are not null; without its client_ref nobody could find it again.
+#: Fields of a sparse run that are not null; without its client_ref a lost run could not be found.
 SPARSE_FIELDS = frozenset({"id", "status_code", "client_ref", "output"})
 #: US dollars, for models whose price is not public.
 DEFAULT_PRICE = "$0.10/request"
@@ -27,7 +27,7 @@ DEFAULT_VIDEO_SECONDS = 5
 
 
 def render_run(run: Run, now: float, origin: str) -> JSONObject:
-    """``origin``: the scheme and host by which the client reaches the sandbox. Draws inline media."""
+    """The run object. ``origin``: the scheme and host by which the client reaches the sandbox. Draws inline media."""
     state = run.state_at(now)
     request, timeline = run.request, run.scenario.timeline
     failed = state.status == FinalStatus.FAILED

@@ -39,7 +39,7 @@ class RunRequest:
 
 @attrs.frozen
 class RunListQuery:
-    """``client_ref`` None: no filter. ``start``: the index of the first run to return."""
+    """An accepted query. ``client_ref`` None: no filter. ``start``: the index of the first run to return."""
 
     client_ref: str | None
     limit: int
@@ -95,7 +95,7 @@ def _envelope_errors(payload: JSONObject) -> list[JSONObject]:
     errors: list[JSONObject] = []
     if "input" not in payload:
         errors.append(_error("missing", ["body", "input"], "Field required"))
-    for name, kind, article in (
+    for name, kind, expected in (
         ("input", dict, "a valid dictionary"),
         ("metadata", dict, "a valid dictionary"),
         ("client_ref", str, "a valid string"),
@@ -104,7 +104,7 @@ def _envelope_errors(payload: JSONObject) -> list[JSONObject]:
         value = payload.get(name)
         nullable = name != "input" or name not in payload
         if not isinstance(value, kind) and not (value is None and nullable):
-            errors.append(_error(f"{kind.__name__}_type", ["body", name], f"Input should be {article}"))
+            errors.append(_error(f"{kind.__name__}_type", ["body", name], f"Input should be {expected}"))
     client_ref = payload.get("client_ref")
     if isinstance(client_ref, str) and len(client_ref) > MAX_CLIENT_REF:
         message = f"String should have at most {MAX_CLIENT_REF} characters"

@@ -24,7 +24,7 @@ DeduplicationKey: TypeAlias = tuple[str, ...]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Run:
-    """``owner`` is an organisation; ``created`` is monotonic time, ``created_at`` Unix time."""
+    """One run. ``owner`` is an organisation; ``created`` is monotonic time, ``created_at`` Unix time."""
 
     id: str
     owner: str
@@ -52,10 +52,10 @@ def new_run_id(*, seed: int, number: int, wall: float) -> str:
 
 
 class RunStore:
-    """Iterates over the stored runs, oldest first. ``created`` counts the dropped ones too."""
+    """The runs in memory; iterates oldest first. ``created_count``: the number of runs ever created."""
 
     def __init__(self, limit: int = MAX_RUNS) -> None:
-        self.created = 0
+        self.created_count = 0
         self._limit = limit
         self._runs: dict[str, Run] = {}
         self._by_client_ref: dict[str, list[Run]] = {}
@@ -80,14 +80,14 @@ class RunStore:
         return None if key is None else self._by_deduplication_key.get(key)
 
     def add(self, run: Run, key: DeduplicationKey | None, *, now: float) -> None:
-        self.created += 1
+        self.created_count += 1
         self._runs[run.id] = run
         if run.request.client_ref is not None:
             self._by_client_ref.setdefault(run.request.client_ref, []).append(run)
         if key is not None:
             self._by_deduplication_key[key] = run
             self._deduplication_keys[run.id] = key
-        heappush(self._endings, (run.ends, self.created, run.id))
+        heappush(self._endings, (run.ends, self.created_count, run.id))
         while len(self._runs) > self._limit and self._endings[0][0] <= now:
             self._drop(heappop(self._endings)[-1])
 

@@ -22,7 +22,10 @@ UNAVAILABLE_MODEL = "sandbox/unavailable"
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """``inline``: media are returned as data: URIs. ``sparse``: the run object has null in every optional field."""
+    """How a run goes.
+
+    ``inline``: media are returned as data: URIs. ``sparse``: the run object has null in every optional field.
+    """
 
     timeline: Timeline
     inline: bool = False

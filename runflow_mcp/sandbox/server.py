@@ -20,7 +20,7 @@ from runflow_mcp.sandbox.scenarios import find_model
 
 #: Inputs may contain media as data: URIs.
 MAX_BODY_BYTES = 16 * 1024 * 1024
-#: Seconds. Nothing is worth waiting for at shutdown; aiohttp takes 0 as "no limit".
+#: Seconds. A shutdown waits for nothing; aiohttp takes 0 as "no limit".
 SHUTDOWN_TIMEOUT = 0.1
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run, and the run's state so many seconds after its creation.
+"""The stages of a run, and the run's state at a time after its creation.
 
 Pure. There are no background tasks: the state is computed whenever a client reads it.
 """

@@ -14,7 +14,7 @@ import attrs
 from runflow_mcp.addresses import IPNetwork
 from runflow_mcp.settings import egress, parsers, store_url
 from runflow_mcp.settings.egress import Egress, Proxy
-from runflow_mcp.settings.masking import masked, shown
+from runflow_mcp.settings.masking import display_text, masked
 
 
 class ConfigError(Exception):
@@ -29,7 +29,7 @@ def setting(name: str, default: str, kind: str, parse: Callable[[str], Any], hel
     """A field of ``Config``. ``empty``: an empty text is a value, and does not mean the default."""
     metadata = {"name": name, "default": default, "kind": kind, "parse": parse, "help": help_, "empty": empty}
     # A repr names the field, whose duration is in seconds; the report names the setting, in milliseconds.
-    repr_: Any = True if kind == "ms" else partial(shown, kind=kind)
+    repr_: Any = True if kind == "ms" else partial(display_text, kind=kind)
     return attrs.field(default=parse(default), metadata=metadata, repr=repr_)
 
 
@@ -143,7 +143,7 @@ class Config:
         "1000",
         "integer",
         parsers.integer(1, 100_000),
-        "Maximum number of them with one key, never above half of MCP_MAX_WAITS; more are refused with server_busy.",
+        "Maximum number of waiting calls per key, at most half of MCP_MAX_WAITS; more are refused with server_busy.",
     )
     catalog_ttl: float = setting(
         "MCP_CATALOG_TTL_MS",
@@ -288,7 +288,7 @@ class Config:
                 field.metadata["name"],
                 field.metadata["kind"],
                 field.metadata["default"],
-                shown(getattr(self, field.name), field.metadata["kind"]),
+                display_text(getattr(self, field.name), field.metadata["kind"]),
                 field.metadata["help"],
             )
             for field in attrs.fields(type(self))

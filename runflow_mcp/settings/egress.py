@@ -96,7 +96,7 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
     return host == entry or host.endswith(f".{entry}")
 
 
-# Parsers, as in ``parsers``
+# Parsers
 
 
 def proxy(value: str) -> Proxy | None:

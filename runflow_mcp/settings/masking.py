@@ -1,4 +1,4 @@
-"""What may be shown of a setting's value: passwords in URLs, well-formed or not, are replaced. Pure."""
+"""The values of settings as they may be shown: passwords in URLs, well-formed or not, are masked. Pure."""
 
 import re
 
@@ -34,14 +34,14 @@ def _mask_address(text: str) -> str:
 
 
 def masked(text: str, kind: str) -> str:
-    """The text of a setting; ``kind`` is the setting's type."""
+    """The text of a setting with passwords masked; ``kind`` is the setting's type."""
     if kind == "list":
         return ",".join(masked(item, "text") for item in text.split(","))
     return mask_url_password(text) if kind in ("url", "origin") or "@" in text else text
 
 
-def shown(value: object, kind: str) -> str:
-    """The parsed value of a setting, written as the setting is."""
+def display_text(value: object, kind: str) -> str:
+    """The parsed value of a setting as it would be written in the setting, with passwords masked."""
     if value is None:
         return ""
     if kind == "ms" and isinstance(value, float):

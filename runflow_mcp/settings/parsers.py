@@ -20,7 +20,7 @@ _API_DOMAIN = ".runflow.io"
 #: A segment of a gateway's path; a version segment means that a whole API path was pasted.
 _PREFIX_SEGMENT = re.compile(r"(?!\.{1,2}$)(?!v\d+$)[\w.~%-]+", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
-#: A label of a host name; one of digits alone would be read as an IPv4 address in a rare form.
+#: A label of a host name; one of only digits would be read as an IPv4 address in a rare form.
 _LABEL = re.compile(r"(?!\d+\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
 

@@ -22,7 +22,7 @@ def _one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda value: value in allowed
 
 
-#: Options after the ``?``, and the check of their values. Timeouts and pool sizes are the server's to choose.
+#: Options after the ``?``, and the check of their values. Timeouts and pool sizes are set by the server.
 _OPTIONS: dict[str, Callable[[str], bool]] = {
     "db": lambda value: bool(value.isascii() and value.isdecimal() and len(value) <= 5),  # noqa: PLR2004
     "username": bool,

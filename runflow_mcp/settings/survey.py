@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import attrs
 
 from runflow_mcp.settings.config import Config, name_in, parse_setting
-from runflow_mcp.settings.masking import masked, shown
+from runflow_mcp.settings.masking import display_text, masked
 
 
 @attrs.frozen(kw_only=True)
@@ -30,9 +30,9 @@ def survey(environ: Mapping[str, str]) -> list[Row]:
         value, error = None, None
         try:
             value = parse_setting(field, environ)
-            text = shown(field.default if value is None else value, kind)
-        except ValueError as expected:
-            text, error = masked(environ[name_in(field, environ)], kind), f"expected {expected}"
+            text = display_text(field.default if value is None else value, kind)
+        except ValueError as problem:
+            text, error = masked(environ[name_in(field, environ)], kind), f"expected {problem}"
         rows.append(
             Row(
                 name=name,

@@ -7,9 +7,9 @@ import attrs
 
 from runflow_mcp.addresses import IPNetwork
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.masking import shown
+from runflow_mcp.settings.masking import display_text
 
-#: Seconds. Shorter than nearly every run: the number was probably meant as seconds.
+#: In seconds, like the next four. Shorter than nearly every run: the number was probably meant as seconds.
 SHORT_WAIT = 10.0
 #: So short that a limit stops nobody: the number was probably meant as seconds.
 SHORT_WINDOW = 5.0
@@ -17,13 +17,13 @@ SHORT_WINDOW = 5.0
 SHORT_TTL = 10.0
 #: Shorter than a slow response of Runflow's.
 SHORT_UPSTREAM = 1.0
-#: Enough to write the answers that are ready.
+#: So short that only answers that are ready can be written.
 SHORT_GRACE = 1.0
-#: Prefix lengths of the widest networks that may hold only one's own proxies: 10.0.0.0/8, and an IPv6 allocation.
+#: Prefix lengths of the widest networks that an operator may own: 10.0.0.0/8, and an IPv6 allocation.
 WIDEST_IPV4, WIDEST_IPV6 = 8, 16
 PRIVATE_IPV6 = ipaddress.IPv6Network("fc00::/7")
 #: Bytes. Many concurrent requests with larger bodies can exhaust the memory.
-LARGE_BODY = 16 * 1024 * 1024
+LARGE_MAX_BODY = 16 * 1024 * 1024
 
 
 @attrs.frozen
@@ -38,13 +38,13 @@ class SettingWarning:
 
 def setting_warnings(config: Config, *, open_files: int | None = None, files_needed: int = 0) -> list[SettingWarning]:
     """A warning for each questionable setting. ``open_files``: how many this process may open, None if unknown."""
-    found: list[SettingWarning] = []
+    warnings: list[SettingWarning] = []
     fields = {field.metadata["name"]: field for field in attrs.fields(Config)}
 
     def warn(name: str, why: str, fix: str) -> None:
         field = fields[name]
-        value = shown(getattr(config, field.name), field.metadata["kind"])
-        found.append(SettingWarning(name, value, why, fix))
+        value = display_text(getattr(config, field.name), field.metadata["kind"])
+        warnings.append(SettingWarning(name, value, why, fix))
 
     if not _is_loopback(config.host) and not config.public_url.startswith("https://"):
         warn(
@@ -113,7 +113,7 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
             "a single request to Runflow may take longer than MCP_POLL_TIMEOUT_MS allows for the whole call",
             "set it below MCP_POLL_TIMEOUT_MS",
         )
-    if config.max_body_bytes > LARGE_BODY:
+    if config.max_body_bytes > LARGE_MAX_BODY:
         warn("MCP_MAX_BODY_BYTES", "a few large concurrent requests can exhaust the memory", "the default is 262144")
     if urlsplit(config.api_url).scheme == "http" and not _is_loopback(urlsplit(config.api_url).hostname or ""):
         warn("RUNFLOW_API_URL", "API keys are sent to this address unencrypted", "write https://")
@@ -124,7 +124,7 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
             "beyond that, new connections are not accepted",
             "raise the limit (ulimit -n, LimitNOFILE=, ulimits:), or lower MCP_MAX_WAITS",
         )
-    return found
+    return warnings
 
 
 def _is_loopback(host: str) -> bool:

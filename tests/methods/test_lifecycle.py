@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from runflow_mcp import __version__
-from runflow_mcp.runflow.catalog.skill import bundled
+from runflow_mcp.runflow.catalog.skill import bundled_skill
 from runflow_mcp.sandbox.catalog import skill_document
 from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
 LIVE = skill_document().decode().strip()
-BUNDLED = bundled().markdown
+BUNDLED = bundled_skill().markdown
 #: What the strictest client keeps, with a margin.
 FIRST = 1800
 

@@ -66,7 +66,7 @@ class RedisServer:
         with self.client() as client:
             stats = client.info("commandstats")
         assert isinstance(stats, dict)
-        counted = {name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()}
+        counted = {name.removeprefix("cmdstat_"): command["calls"] for name, command in stats.items()}
         return {
             name: calls for name, calls in counted.items() if not name.startswith(("client", "config", "hello", "info"))
         }

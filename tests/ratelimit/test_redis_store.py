@@ -26,7 +26,7 @@ from tests.virtual_time import real_seconds
 pytestmark = pytest.mark.real_time
 
 HITS = (Hit(Scope.ADDRESS, "192.0.2.7"), Hit(Scope.KEY, "0123456789ab"))
-AWAY = "fallback"
+FALLBACK = "fallback"
 NOTE = "Redis does not answer. Until it does, this process counts by itself."
 #: Seconds that a request may be delayed by a Redis that does not answer; the machine may be busy.
 MOST = 3.0
@@ -73,12 +73,12 @@ async def admitted(store: RedisStore, times: int, hits: tuple[Hit, ...] = HITS) 
 
 
 async def test_two_processes_enforce_one_limit(make: Make, redis_server: RedisServer) -> None:
-    one, other = make(redis_server.url), make(redis_server.url)
-    assert await admitted(one, 2) + await admitted(other, 2) == 3
-    refused = await other.admit(HITS, 1)
+    first, second = make(redis_server.url), make(redis_server.url)
+    assert await admitted(first, 2) + await admitted(second, 2) == 3
+    refused = await second.admit(HITS, 1)
     assert 59_000_000 < refused.wait <= 60_000_000
     assert refused.scope is Scope.ADDRESS
-    assert one.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
+    assert first.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
 
 
 async def test_requests_at_the_same_moment_are_counted_exactly(make: Make, redis_server: RedisServer) -> None:
@@ -244,14 +244,14 @@ async def test_an_outage_falls_back_to_local_windows_until_redis_is_back(make: M
         assert await admitted(store, 5) == 3
         clock.now += 1.1
         assert await admitted(store, 2) == 0
-        assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 7}
-        assert events(logs) == ["limit_store_away"]
+        assert store.state() == {"store": "redis", "state": FALLBACK, "note": NOTE, "outages": 1, "fallbacks": 7}
+        assert events(logs) == ["limit_store_unavailable"]
         redis_server.start()
         assert await admitted(store, 1) == 0  # a second has not passed yet
         clock.now += 1.1
         assert await admitted(store, 4) == 3
     assert store.state() == {"store": "redis", "state": "ok", "outages": 1, "fallbacks": 8}
-    assert events(logs) == ["limit_store_away", "limit_store_back"]
+    assert events(logs) == ["limit_store_unavailable", "limit_store_recovered"]
 
 
 async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, redis_server: RedisServer) -> None:
@@ -268,7 +268,7 @@ async def test_an_outage_is_one_however_many_connections_it_broke(make: Make, re
         # Of the connections that the outage broke, most have not been tried since.
         await asyncio.gather(*(store.admit(HITS, 1) for _ in range(40)))
     assert store.state()["outages"] == 1
-    assert events(logs) == ["limit_store_away", "limit_store_back"]
+    assert events(logs) == ["limit_store_unavailable", "limit_store_recovered"]
 
 
 async def test_the_state_is_unknown_before_redis_has_answered(make: Make, redis_server: RedisServer) -> None:
@@ -299,14 +299,14 @@ async def test_the_probe_ends_with_the_first_request_that_gets_no_answer(make: M
     probing = asyncio.create_task(store.probe())
     await asyncio.sleep(0)
     await store.admit(HITS, 1)
-    assert store.state()["state"] == AWAY
+    assert store.state()["state"] == FALLBACK
     await asyncio.wait_for(probing, PATIENT)
 
 
 async def test_without_a_redis_from_the_start_requests_are_admitted_under_local_windows(make: Make) -> None:
     store = make(f"redis://127.0.0.1:{free_port()}")
     assert await admitted(store, 5) == 3
-    assert store.state() == {"store": "redis", "state": AWAY, "note": NOTE, "outages": 1, "fallbacks": 5}
+    assert store.state() == {"store": "redis", "state": FALLBACK, "note": NOTE, "outages": 1, "fallbacks": 5}
 
 
 async def test_a_locally_admitted_hit_is_refunded_locally(make: Make) -> None:
@@ -348,14 +348,14 @@ def be_a_lonely_master(client: Redis) -> None:
 
 
 @pytest.mark.parametrize("refuse", [refuse_writes, be_a_lonely_master, want_a_password])
-async def test_a_redis_that_refuses_counts_as_away(
+async def test_a_redis_that_refuses_counts_as_unavailable(
     make: Make, redis_server: RedisServer, refuse: Callable[[Redis], None]
 ) -> None:
     with redis_server.client() as client:
         refuse(client)
     store = make(redis_server.url)
     assert await admitted(store, 5) == 3
-    assert store.state()["state"] == AWAY
+    assert store.state()["state"] == FALLBACK
 
 
 @asynccontextmanager
@@ -447,7 +447,7 @@ async def slowed(port: int, delay: float) -> AsyncIterator[str]:
         await asyncio.sleep(0)  # the aborted transports close
 
 
-async def test_more_requests_than_connections_at_a_slow_redis_are_no_outage(
+async def test_more_requests_than_connections_at_a_slow_redis_are_not_an_outage(
     make: Make, redis_server: RedisServer
 ) -> None:
     async with slowed(redis_server.port, 0.4) as url:
@@ -460,12 +460,12 @@ async def test_more_requests_than_connections_at_a_slow_redis_are_no_outage(
         await store.close()
 
 
-async def test_requests_that_queue_for_a_connection_fall_back_as_soon_as_redis_is_away(make: Make) -> None:
+async def test_requests_that_queue_for_a_connection_fall_back_as_soon_as_redis_is_unavailable(make: Make) -> None:
     async with listening() as (url, connections):
         store = make(url, ManualClock(), TIMEOUT)
-        asked = await asyncio.gather(*(timed(store) for _ in range(4 * MAX_CONNECTIONS)))
-        assert max(took for took, _ in asked) < 2 * MOST
-        assert sum(not decision.wait for _, decision in asked) == 3
+        timed_decisions = await asyncio.gather(*(timed(store) for _ in range(4 * MAX_CONNECTIONS)))
+        assert max(took for took, _ in timed_decisions) < 2 * MOST
+        assert sum(not decision.wait for _, decision in timed_decisions) == 3
         assert len(connections) <= MAX_CONNECTIONS
         assert store.state()["outages"] == 1
         await store.close()
@@ -485,11 +485,11 @@ async def test_a_request_cancelled_in_the_queue_leaks_no_connection_slot(make: M
         await store.close()
 
 
-async def test_another_server_at_the_address_counts_as_away(make: Make) -> None:
+async def test_another_server_at_the_address_counts_as_unavailable(make: Make) -> None:
     async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (url, _):
         store = make(url)
         assert await admitted(store, 5) == 3
-        assert store.state()["state"] == AWAY
+        assert store.state()["state"] == FALLBACK
         await store.close()
 
 
@@ -497,7 +497,7 @@ async def test_neither_log_nor_repr_shows_the_password(make: Make) -> None:
     store = make(f"redis://me:geheim@127.0.0.1:{free_port()}/0")
     with structlog.testing.capture_logs() as logs:
         await store.admit(HITS, 1)
-    assert events(logs) == ["limit_store_away"]
+    assert events(logs) == ["limit_store_unavailable"]
     assert "me:***@" in str(logs)
     assert "geheim" not in f"{logs}{store!r}{store.state()}"
 

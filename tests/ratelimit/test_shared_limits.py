@@ -154,7 +154,7 @@ async def test_when_redis_is_killed_each_server_counts_by_itself_until_redis_is_
         assert limits["fallbacks"] == LIMIT + 2
 
         async def warned(server: Process = server) -> bool:
-            return server.warnings == ["limit_store_away"]
+            return server.warnings == ["limit_store_unavailable"]
 
         await until(warned)
     fleet.redis.start()
@@ -167,7 +167,7 @@ async def test_when_redis_is_killed_each_server_counts_by_itself_until_redis_is_
         await until(back)
 
         async def recovered(server: Process = server) -> bool:
-            return server.warnings == ["limit_store_away", "limit_store_back"]
+            return server.warnings == ["limit_store_unavailable", "limit_store_recovered"]
 
         await until(recovered)
         assert (await fleet.limits(server))["outages"] == 1

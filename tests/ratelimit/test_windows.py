@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runflow_mcp.ratelimit import windows
 from runflow_mcp.ratelimit.limits import Hit, Scope
 from runflow_mcp.ratelimit.memory import MemoryStore
-from runflow_mcp.ratelimit.windows import Window, wait_for
+from runflow_mcp.ratelimit.windows import Window, time_to_wait
 from runflow_mcp.settings.config import Config
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 
@@ -40,8 +40,8 @@ def test_admissions_and_waits_equal_those_of_brute_force(hits: list[tuple[int, s
         if not wait:
             window.add(caller, cost, now)
             expected[caller].add(cost, now)
-    for one in expected.values():
-        assert most_in_any_window(one.admitted, LENGTH) <= limit
+    for brute_force in expected.values():
+        assert most_in_any_window(brute_force.admitted, LENGTH) <= limit
 
 
 @given(hits=hits, limit=st.integers(1, 6), idle=st.integers(LENGTH, 10 * LENGTH))
@@ -107,11 +107,11 @@ def test_a_refunded_hit_counts_as_if_it_never_happened(hits: list[tuple[int, str
     ids=["empty", "room", "one", "two", "all", "just before the end", "a whole batch after one"],
 )
 def test_the_wait_is_until_enough_of_the_oldest_have_passed(hits: list[int], cost: int, now: int, wait: int) -> None:
-    assert wait_for(hits, limit=3, window=LENGTH, cost=cost, now=now) == wait
+    assert time_to_wait(hits, limit=3, window=LENGTH, cost=cost, now=now) == wait
 
 
 def test_a_cost_above_the_limit_waits_a_whole_window() -> None:
-    assert wait_for([], limit=3, window=LENGTH, cost=4, now=0) == LENGTH
+    assert time_to_wait([], limit=3, window=LENGTH, cost=4, now=0) == LENGTH
 
 
 def test_a_refund_of_an_unknown_hit_changes_nothing() -> None:

@@ -35,7 +35,7 @@ def client(session: aiohttp.ClientSession, upstream: RunningSandbox, clock: Virt
 
 
 @attrs.frozen
-class Desk:
+class Harness:
     """A dispatcher, and the sandbox that it sends orders to."""
 
     sandbox: ScriptedSandbox
@@ -51,10 +51,10 @@ class Desk:
     ) -> Order:
         return Order.make(Bearer(key), model, RunInput.of(INPUT if run_input is None else run_input), ref, {})
 
-    def elsewhere(self) -> "Desk":
+    def elsewhere(self) -> "Harness":
         """Another replica before the same upstream."""
         client, clock = self.dispatcher.client, self.dispatcher.clock
-        return Desk(self.sandbox, Dispatcher(client, clock, self.dispatcher.random))
+        return Harness(self.sandbox, Dispatcher(client, clock, self.dispatcher.random))
 
     def requests(self, method: str) -> list[RecordedRequest]:
         return [seen for seen in self.sandbox.requests if seen.method == method]
@@ -63,31 +63,31 @@ class Desk:
         return len(self.sandbox.runs.with_client_ref(ref))
 
 
-class OpenDesk(Protocol):
+class MakeHarness(Protocol):
     def __call__(
         self, idempotency: Idempotency = ..., *, timeout: float = ..., quirks: Quirks = ...
-    ) -> Awaitable[Desk]: ...
+    ) -> Awaitable[Harness]: ...
 
 
 @pytest.fixture
-async def open_desk(session: aiohttp.ClientSession, clock: VirtualClock) -> AsyncIterator[OpenDesk]:
+async def make_harness(session: aiohttp.ClientSession, clock: VirtualClock) -> AsyncIterator[MakeHarness]:
     """A dispatcher before an upstream with these habits."""
     async with AsyncExitStack() as stack:
 
         async def opened(
             idempotency: Idempotency = Idempotency.HEADER, *, timeout: float = TIMEOUT, quirks: Quirks | None = None
-        ) -> Desk:
+        ) -> Harness:
             sandbox = ScriptedSandbox(clock=clock, idempotency=idempotency, quirks=quirks)
             running = await start(sandbox)
             stack.push_async_callback(running.close)
             client = RunflowClient(session, running.url, timeout, clock)
             dispatcher = Dispatcher(client, clock, Random(0))
             stack.push_async_callback(dispatcher.close)
-            return Desk(sandbox, dispatcher)
+            return Harness(sandbox, dispatcher)
 
         yield opened
 
 
 @pytest.fixture
-async def desk(open_desk: OpenDesk) -> Desk:
-    return await open_desk()
+async def harness(make_harness: MakeHarness) -> Harness:
+    return await make_harness()

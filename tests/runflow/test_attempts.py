@@ -4,24 +4,24 @@ from itertools import product
 
 import pytest
 
-from runflow_mcp.runflow.dispatch.attempts import Reached, Shown, may_post
+from runflow_mcp.runflow.dispatch.attempts import Effect, LookUpResult, may_post
 
 ALLOWED = {
-    (Reached.NOTHING, Shown.NOT_ASKED): True,
-    (Reached.NOTHING, Shown.NONE): True,
-    (Reached.NOTHING, Shown.FAILED): True,
-    (Reached.NOTHING, Shown.UNCLEAR): False,
-    (Reached.MAYBE, Shown.NOT_ASKED): False,
-    (Reached.MAYBE, Shown.NONE): True,
-    (Reached.MAYBE, Shown.FAILED): False,
-    (Reached.MAYBE, Shown.UNCLEAR): False,
-    (Reached.ANSWERED, Shown.NOT_ASKED): False,
-    (Reached.ANSWERED, Shown.NONE): False,
-    (Reached.ANSWERED, Shown.FAILED): False,
-    (Reached.ANSWERED, Shown.UNCLEAR): False,
+    (Effect.NONE, LookUpResult.NOT_MADE): True,
+    (Effect.NONE, LookUpResult.NO_RUN): True,
+    (Effect.NONE, LookUpResult.FAILED): True,
+    (Effect.NONE, LookUpResult.UNCLEAR): False,
+    (Effect.POSSIBLE, LookUpResult.NOT_MADE): False,
+    (Effect.POSSIBLE, LookUpResult.NO_RUN): True,
+    (Effect.POSSIBLE, LookUpResult.FAILED): False,
+    (Effect.POSSIBLE, LookUpResult.UNCLEAR): False,
+    (Effect.CERTAIN, LookUpResult.NOT_MADE): False,
+    (Effect.CERTAIN, LookUpResult.NO_RUN): False,
+    (Effect.CERTAIN, LookUpResult.FAILED): False,
+    (Effect.CERTAIN, LookUpResult.UNCLEAR): False,
 }
 
 
-@pytest.mark.parametrize(("reached", "shown"), list(product(Reached, Shown)))
-def test_a_post_may_go_out_only_when_no_run_can_exist(reached: Reached, shown: Shown) -> None:
-    assert may_post(reached, shown) is ALLOWED[reached, shown]
+@pytest.mark.parametrize(("effect", "look_up"), list(product(Effect, LookUpResult)))
+def test_a_post_may_go_out_only_when_no_run_can_exist(effect: Effect, look_up: LookUpResult) -> None:
+    assert may_post(effect, look_up) is ALLOWED[effect, look_up]

@@ -17,7 +17,7 @@ from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError
 from runflow_mcp.runflow.api.paths import run_path, runs_path
 from runflow_mcp.runflow.api.transport import MAX_RESPONSE_BYTES
-from runflow_mcp.runflow.dispatch.attempts import Reached, reached_by
+from runflow_mcp.runflow.dispatch.attempts import Effect, effect_of
 from runflow_mcp.runflow.runs.run import Run
 from runflow_mcp.sandbox import RunningSandbox
 from tests.scripted_sandbox import Action, Hang, Reset, Respond, ScriptedSandbox, Truncate
@@ -146,31 +146,31 @@ async def test_the_cursor_of_the_next_page_is_sent_back_unchanged(
 
 
 @pytest.mark.parametrize(
-    ("action", "reached"),
+    ("action", "effect"),
     [
-        (Respond(201, b"<html>"), Reached.ANSWERED),
-        (Respond(201, b"{}"), Reached.ANSWERED),
-        (Respond(204), Reached.ANSWERED),
-        (Truncate(), Reached.ANSWERED),
-        (Respond(303), Reached.ANSWERED),
-        (Respond(409), Reached.ANSWERED),
-        (Respond(500), Reached.MAYBE),
-        (Respond(408), Reached.MAYBE),
-        (Respond(429), Reached.MAYBE),
-        (Reset(), Reached.MAYBE),
-        (Hang(100), Reached.MAYBE),
-        (Respond(422), Reached.NOTHING),
-        (Respond(301), Reached.NOTHING),
+        (Respond(201, b"<html>"), Effect.CERTAIN),
+        (Respond(201, b"{}"), Effect.CERTAIN),
+        (Respond(204), Effect.CERTAIN),
+        (Truncate(), Effect.CERTAIN),
+        (Respond(303), Effect.CERTAIN),
+        (Respond(409), Effect.CERTAIN),
+        (Respond(500), Effect.POSSIBLE),
+        (Respond(408), Effect.POSSIBLE),
+        (Respond(429), Effect.POSSIBLE),
+        (Reset(), Effect.POSSIBLE),
+        (Hang(100), Effect.POSSIBLE),
+        (Respond(422), Effect.NONE),
+        (Respond(301), Effect.NONE),
     ],
     ids=repr,
 )
 async def test_the_answer_of_an_attempt_shows_what_it_may_have_done(
-    client: RunflowClient, sandbox: ScriptedSandbox, action: Action, reached: Reached
+    client: RunflowClient, sandbox: ScriptedSandbox, action: Action, effect: Effect
 ) -> None:
     sandbox.script.add("create", action)
     with pytest.raises(UpstreamError) as caught:
         await create(client)
-    assert reached_by(caught.value) is reached
+    assert effect_of(caught.value) is effect
 
 
 # Refusals
@@ -388,12 +388,12 @@ async def test_a_key_in_a_large_answer_is_masked_however_it_is_spelt(
     assert run.client_ref == f"[key {Bearer(SLASHED_KEY).fingerprint}]"
     assert SLASHED_KEY not in repr(run)
     sandbox.script.add("create", Respond(400, b"{" + members + b"}"))
-    fault = await refusal(client, bearer=Bearer(SLASHED_KEY))
-    assert fault.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
+    error = await refusal(client, bearer=Bearer(SLASHED_KEY))
+    assert error.message == f"no [key {Bearer(SLASHED_KEY).fingerprint}]"
 
 
 class CountingPool(ThreadPoolExecutor):
-    """A pool that counts what it is given."""
+    """A pool that counts the jobs that it gets."""
 
     given = 0
 
@@ -417,7 +417,7 @@ async def test_a_large_answer_is_parsed_in_a_thread_and_a_small_one_at_once(
 
 
 @pytest.mark.parametrize("large", [LARGE["many values"], LARGE["NaN"]], ids=["many values", "NaN"])
-async def test_a_list_of_which_something_would_be_left_out_is_asked_for_in_parts(
+async def test_a_list_that_would_have_to_be_cut_is_reported_as_too_large(
     client: RunflowClient, sandbox: ScriptedSandbox, large: bytes
 ) -> None:
     sandbox.script.add("list_runs", Respond(200, b'{"items":[{"id":"r-1","output":' + large + b"}]}"))

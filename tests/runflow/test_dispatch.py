@@ -17,7 +17,7 @@ from runflow_mcp.runflow.dispatch.dispatcher import Dispatched
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput, input_digest
 from runflow_mcp.runflow.dispatch.order import Order
-from tests.runflow.conftest import Desk, OpenDesk
+from tests.runflow.conftest import Harness, MakeHarness
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Truncate
 from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import VirtualClock
@@ -64,186 +64,188 @@ def took_effect(action: Action) -> Action:
     return attrs.evolve(action, created=True)
 
 
-async def failure(desk: Desk, order: Order) -> DispatchFailed:
+async def failure(harness: Harness, order: Order) -> DispatchFailed:
     with pytest.raises(DispatchFailed) as caught:
-        await desk.dispatcher.start(order)
+        await harness.dispatcher.start(order)
     return caught.value
 
 
-# One fault
+# One failed request
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeated(
-    open_desk: OpenDesk, rule: Idempotency, action: Action, *, own: bool
+    make_harness: MakeHarness, rule: Idempotency, action: Action, *, own: bool
 ) -> None:
-    desk = await open_desk(rule)
-    order = desk.order("ref-1" if own else None)
-    desk.sandbox.script.add("create", took_effect(action))
-    dispatched = await desk.dispatcher.start(order)
+    harness = await make_harness(rule)
+    order = harness.order("ref-1" if own else None)
+    harness.sandbox.script.add("create", took_effect(action))
+    dispatched = await harness.dispatcher.start(order)
     assert dispatched.found
     assert dispatched.run.client_ref == order.client_ref
-    assert desk.runs(order.client_ref) == 1
-    asked = [seen.method for seen in desk.sandbox.requests]
-    assert asked == ["GET"] * own + ["POST", "GET", "GET"], "and the run that was found is read by its id"
-    assert desk.sandbox.requests[-1].path == f"/v1/runs/{dispatched.run.id}"
+    assert harness.runs(order.client_ref) == 1
+    methods = [seen.method for seen in harness.sandbox.requests]
+    assert methods == ["GET"] * own + ["POST", "GET", "GET"], "and the run that was found is read by its id"
+    assert harness.sandbox.requests[-1].path == f"/v1/runs/{dispatched.run.id}"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", LOST.values(), ids=LOST)
 async def test_a_dispatch_that_was_lost_is_repeated_once_upstream_says_that_there_is_no_run(
-    open_desk: OpenDesk, rule: Idempotency, action: Action
+    make_harness: MakeHarness, rule: Idempotency, action: Action
 ) -> None:
-    desk = await open_desk(rule)
-    order = desk.order(None)
-    desk.sandbox.script.add("create", action)
-    dispatched = await desk.dispatcher.start(order)
+    harness = await make_harness(rule)
+    order = harness.order(None)
+    harness.sandbox.script.add("create", action)
+    dispatched = await harness.dispatcher.start(order)
     assert not dispatched.found
-    assert desk.runs(order.client_ref) == 1
-    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST"]
+    assert harness.runs(order.client_ref) == 1
+    assert [seen.method for seen in harness.sandbox.requests] == ["POST", "GET", "POST"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action, *, own: bool
+    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, action: Action, *, own: bool
 ) -> None:
-    desk = await open_desk(rule)
-    order = desk.order("ref-1" if own else None)
-    desk.sandbox.script.add("create", action)
-    failed = await failure(desk, order)
+    harness = await make_harness(rule)
+    order = harness.order("ref-1" if own else None)
+    harness.sandbox.script.add("create", action)
+    failed = await failure(harness, order)
     assert failed.uncertain
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
     assert 3 < clock.monotonic() <= 10, "the run is looked for meanwhile"
-    again = await failure(desk, attrs.evolve(order, caller_chose_ref=True))
+    again = await failure(harness, attrs.evolve(order, caller_chose_ref=True))
     assert again.uncertain
-    assert len(desk.requests("POST")) == 1, "nor by a repeat that follows at once"
+    assert len(harness.requests("POST")) == 1, "nor by a repeat that follows at once"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", RETRIED.values(), ids=RETRIED)
 async def test_a_dispatch_answered_with_429_or_503_is_repeated_later(
-    open_desk: OpenDesk, rule: Idempotency, action: Action
+    make_harness: MakeHarness, rule: Idempotency, action: Action
 ) -> None:
-    desk = await open_desk(rule)
-    desk.sandbox.script.add("create", action, times=2)
-    dispatched = await desk.dispatcher.start(desk.order(None))
+    harness = await make_harness(rule)
+    harness.sandbox.script.add("create", action, times=2)
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert not dispatched.found
-    assert len(desk.sandbox.runs) == 1
-    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET", "POST", "GET", "POST"]
+    assert len(harness.sandbox.runs) == 1
+    assert [seen.method for seen in harness.sandbox.requests] == ["POST", "GET", "POST", "GET", "POST"]
 
 
 @pytest.mark.parametrize("action", REFUSED.values(), ids=REFUSED)
-async def test_a_refused_dispatch_is_not_repeated(desk: Desk, action: Action) -> None:
-    desk.sandbox.script.add("create", action, times=None)
-    failed = await failure(desk, desk.order())
+async def test_a_refused_dispatch_is_not_repeated(harness: Harness, action: Action) -> None:
+    harness.sandbox.script.add("create", action, times=None)
+    failed = await failure(harness, harness.order())
     assert failed.cause.outcome is Outcome.REFUSED
     assert not failed.uncertain
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-async def test_a_conflict_means_that_the_run_exists(open_desk: OpenDesk, rule: Idempotency) -> None:
-    desk = await open_desk(rule)
-    desk.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', created=True))
-    dispatched = await desk.dispatcher.start(desk.order(None))
+async def test_a_conflict_means_that_the_run_exists(make_harness: MakeHarness, rule: Idempotency) -> None:
+    harness = await make_harness(rule)
+    harness.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', created=True))
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert dispatched.found
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 @pytest.mark.parametrize("status", [303, 409])
-async def test_a_run_that_upstream_says_exists_may_be_listed_later(desk: Desk, status: int) -> None:
+async def test_a_run_that_upstream_says_exists_may_be_listed_later(harness: Harness, status: int) -> None:
     """Another replica is making it, or the list lags."""
-    desk.sandbox.script.add("create", Respond(status, created=True))
-    desk.sandbox.script.add("list_runs", Respond(200, b'{"items":[]}'), times=3)
-    dispatched = await desk.dispatcher.start(desk.order(None))
+    harness.sandbox.script.add("create", Respond(status, created=True))
+    harness.sandbox.script.add("list_runs", Respond(200, b'{"items":[]}'), times=3)
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert dispatched.found
-    assert [seen.method for seen in desk.sandbox.requests] == ["POST"] + ["GET"] * 5
+    assert [seen.method for seen in harness.sandbox.requests] == ["POST"] + ["GET"] * 5
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "60"}], ids=str)
 async def test_a_conflict_whose_run_is_never_listed_is_uncertain_after_ten_seconds(
-    desk: Desk, clock: VirtualClock, headers: dict[str, str]
+    harness: Harness, clock: VirtualClock, headers: dict[str, str]
 ) -> None:
-    desk.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', headers), times=None)
-    failed = await failure(desk, desk.order(None))
+    harness.sandbox.script.add("create", Respond(409, b'{"code":"CONFLICT","message":"x"}', headers), times=None)
+    failed = await failure(harness, harness.order(None))
     assert (failed.cause.status, failed.cause.code, failed.uncertain) == (409, "conflict", True)
-    assert len(desk.requests("POST")) == 1
-    assert 4 <= len(desk.requests("GET")) <= 7
+    assert len(harness.requests("POST")) == 1
+    assert 4 <= len(harness.requests("GET")) <= 7
     assert 3 < clock.monotonic() <= 10
 
 
-async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_its_run(desk: Desk) -> None:
-    """As when an answer to somebody else arrives late on the same connection."""
-    other = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
-    desk.sandbox.script.add("create", Respond(201, other, created=True))
-    desk.sandbox.script.add("create", Respond(201, other))
-    found = await desk.dispatcher.start(desk.order())
-    assert desk.sandbox.runs.with_client_ref("ref-1")[0].id == found.run.id
-    failed = await failure(desk, desk.order("ref-2"))
+async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_its_run(harness: Harness) -> None:
+    """For example when the answer to another caller arrives late on the same connection."""
+    another_run = b'{"id":"r-1","client_ref":"another","status_code":"queued"}'
+    harness.sandbox.script.add("create", Respond(201, another_run, created=True))
+    harness.sandbox.script.add("create", Respond(201, another_run))
+    found = await harness.dispatcher.start(harness.order())
+    assert harness.sandbox.runs.with_client_ref("ref-1")[0].id == found.run.id
+    failed = await failure(harness, harness.order("ref-2"))
     assert failed.uncertain
     assert failed.named is not None
     assert failed.named.id == "r-1"
-    assert len(desk.requests("POST")) == 2
+    assert len(harness.requests("POST")) == 2
 
 
-async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(desk: Desk) -> None:
-    """As when upstream knows runs again by their client_ref alone."""
+async def test_a_run_of_another_model_is_not_taken_for_the_one_that_was_asked_for(harness: Harness) -> None:
+    """For example when upstream finds runs by their client_ref alone."""
     found = {"id": "r-1", "client_ref": "ref-1", "status_code": "succeeded", "metadata": {"mcp_model": "other/model"}}
-    desk.sandbox.script.add("create", Respond(200, orjson.dumps(found)))
-    failed = await failure(desk, desk.order())
+    harness.sandbox.script.add("create", Respond(200, orjson.dumps(found)))
+    failed = await failure(harness, harness.order())
     assert (failed.cause.outcome, failed.cause.code, failed.uncertain) == (Outcome.REFUSED, "conflict", False)
     assert "a run of other/model" in (failed.cause.message or "")
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
 
 
-async def test_a_conflict_that_cannot_be_looked_up_is_uncertain(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Respond(409, created=True))
-    desk.sandbox.script.add("list_runs", Respond(500), times=None)
-    failed = await failure(desk, desk.order(None))
+async def test_a_conflict_that_cannot_be_looked_up_is_uncertain(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Respond(409, created=True))
+    harness.sandbox.script.add("list_runs", Respond(500), times=None)
+    failed = await failure(harness, harness.order(None))
     assert failed.uncertain
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
 
 
 @pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda rule: rule.value)
 async def test_a_dispatch_that_takes_effect_after_its_repeat_makes_no_second_run(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
+    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency
 ) -> None:
-    desk = await open_desk(rule)
-    desk.sandbox.script.add("create", Delay(40))
-    dispatched = await desk.dispatcher.start(desk.order(None))
+    harness = await make_harness(rule)
+    harness.sandbox.script.add("create", Delay(40))
+    dispatched = await harness.dispatcher.start(harness.order(None))
     await clock.sleep(60)
-    assert [run.id for run in desk.sandbox.runs] == [dispatched.run.id]
+    assert [run.id for run in harness.sandbox.runs] == [dispatched.run.id]
 
 
-async def test_a_refused_connection_is_tried_three_times(desk: Desk, session: aiohttp.ClientSession) -> None:
-    client = attrs.evolve(desk.dispatcher.client, base_url=f"http://127.0.0.1:{free_port()}")
-    dispatcher = attrs.evolve(desk.dispatcher, client=client, flights={})
+async def test_a_refused_connection_is_tried_three_times(harness: Harness, session: aiohttp.ClientSession) -> None:
+    client = attrs.evolve(harness.dispatcher.client, base_url=f"http://127.0.0.1:{free_port()}")
+    dispatcher = attrs.evolve(harness.dispatcher, client=client, flights={})
     with pytest.raises(DispatchFailed) as caught:
-        await dispatcher.start(desk.order(None))
+        await dispatcher.start(harness.order(None))
     assert caught.value.cause.outcome is Outcome.NOT_SENT
     assert not caught.value.uncertain
     assert not session.closed
 
 
-# Faults in a row
+# Failed requests in a row
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rule: Idempotency) -> None:
-    desk = await open_desk(rule, timeout=5.0)
+async def test_two_failed_requests_in_a_row_never_make_a_second_run(
+    make_harness: MakeHarness, rule: Idempotency
+) -> None:
+    harness = await make_harness(rule, timeout=5.0)
     lost = {name: LOST[name] for name in ("reset", "silence", "502")}
-    faults = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
-    for (first, one), (second, other) in product(faults.items(), repeat=2):
-        order = desk.order(None)
-        desk.sandbox.script.clear()
-        desk.sandbox.script.add("create", one)
-        desk.sandbox.script.add("create", other)
-        dispatched = await desk.dispatcher.start(order)
-        assert desk.runs(order.client_ref) == 1, (first, second)
+    actions = {**lost, "503": RETRIED["503"], **{f"{name}, in effect": took_effect(lost[name]) for name in lost}}
+    for (first, first_action), (second, second_action) in product(actions.items(), repeat=2):
+        order = harness.order(None)
+        harness.sandbox.script.clear()
+        harness.sandbox.script.add("create", first_action)
+        harness.sandbox.script.add("create", second_action)
+        dispatched = await harness.dispatcher.start(order)
+        assert harness.runs(order.client_ref) == 1, (first, second)
         assert dispatched.found == ("in effect" in first + second), (first, second)
 
 
@@ -251,25 +253,25 @@ async def test_no_two_faults_in_a_row_make_a_second_run(open_desk: OpenDesk, rul
 @pytest.mark.parametrize("created", [True, False])
 @pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 async def test_without_a_look_up_nothing_that_may_have_taken_effect_is_repeated(
-    open_desk: OpenDesk, rule: Idempotency, action: Action, *, created: bool
+    make_harness: MakeHarness, rule: Idempotency, action: Action, *, created: bool
 ) -> None:
-    desk = await open_desk(rule, timeout=5.0)
-    desk.sandbox.script.add("create", took_effect(action) if created else action)
-    desk.sandbox.script.add("list_runs", Respond(502, PAGE), times=None)
-    failed = await failure(desk, desk.order(None))
+    harness = await make_harness(rule, timeout=5.0)
+    harness.sandbox.script.add("create", took_effect(action) if created else action)
+    harness.sandbox.script.add("list_runs", Respond(502, PAGE), times=None)
+    failed = await failure(harness, harness.order(None))
     assert failed.uncertain
     assert failed.cause.outcome in (Outcome.UNKNOWN, Outcome.BUSY)
-    assert len(desk.requests("POST")) == 1
-    assert len(desk.sandbox.runs) == created
+    assert len(harness.requests("POST")) == 1
+    assert len(harness.sandbox.runs) == created
 
 
 @pytest.mark.parametrize("action", [Respond(500), Respond(429), Respond(200, b"{}"), Reset(), Truncate()], ids=repr)
-async def test_a_look_up_that_fails_is_asked_again(desk: Desk, action: Action) -> None:
-    desk.sandbox.script.add("create", Reset(created=True))
-    desk.sandbox.script.add("list_runs", action, times=2)
-    dispatched = await desk.dispatcher.start(desk.order(None))
+async def test_a_look_up_that_fails_is_asked_again(harness: Harness, action: Action) -> None:
+    harness.sandbox.script.add("create", Reset(created=True))
+    harness.sandbox.script.add("list_runs", action, times=2)
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert dispatched.found
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 @pytest.mark.parametrize(
@@ -279,52 +281,52 @@ async def test_a_look_up_that_fails_is_asked_again(desk: Desk, action: Action) -
 )
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 async def test_a_list_that_does_not_show_whether_the_run_exists_is_not_an_empty_one(
-    open_desk: OpenDesk, rule: Idempotency, items: list[object]
+    make_harness: MakeHarness, rule: Idempotency, items: list[object]
 ) -> None:
-    desk = await open_desk(rule)
-    order = desk.order(None)
+    harness = await make_harness(rule)
+    order = harness.order(None)
     unclear = orjson.loads(orjson.dumps(items).replace(b"ref-1", order.client_ref.encode()))
-    desk.sandbox.script.add("create", Reset(created=True))
-    desk.sandbox.script.add("list_runs", Respond(200, orjson.dumps({"items": unclear, "next_pq": None})), times=None)
-    failed = await failure(desk, order)
+    harness.sandbox.script.add("create", Reset(created=True))
+    harness.sandbox.script.add("list_runs", Respond(200, orjson.dumps({"items": unclear, "next_pq": None})), times=None)
+    failed = await failure(harness, order)
     assert failed.uncertain
-    assert desk.runs(order.client_ref) == 1
-    assert len(desk.requests("POST")) == 1
+    assert harness.runs(order.client_ref) == 1
+    assert len(harness.requests("POST")) == 1
 
 
-async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Reset(created=True))
-    desk.sandbox.script.add("list_runs", Respond(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
-    dispatched = await desk.dispatcher.start(desk.order(None))
+async def test_a_look_up_whose_answer_is_too_long_asks_for_fewer_runs(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Reset(created=True))
+    harness.sandbox.script.add("list_runs", Respond(200, b" " * (8 * 1024 * 1024 + 1)), times=2)
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert dispatched.found
-    assert [seen.query["limit"] for seen in desk.requests("GET")[:-1]] == ["50", "5", "5"]
+    assert [seen.query["limit"] for seen in harness.requests("GET")[:-1]] == ["50", "5", "5"]
 
 
-async def test_a_look_up_that_fails_otherwise_asks_for_as_many_again(desk: Desk) -> None:
+async def test_a_look_up_that_fails_otherwise_asks_for_as_many_again(harness: Harness) -> None:
     """Fewer might not hold the run of this model."""
-    desk.sandbox.script.add("create", Reset(created=True))
-    desk.sandbox.script.add("list_runs", Respond(500))
-    desk.sandbox.script.add("list_runs", Hang(100))
-    assert (await desk.dispatcher.start(desk.order(None))).found
-    assert [seen.query["limit"] for seen in desk.requests("GET")[:-1]] == ["50", "50", "50"]
+    harness.sandbox.script.add("create", Reset(created=True))
+    harness.sandbox.script.add("list_runs", Respond(500))
+    harness.sandbox.script.add("list_runs", Hang(100))
+    assert (await harness.dispatcher.start(harness.order(None))).found
+    assert [seen.query["limit"] for seen in harness.requests("GET")[:-1]] == ["50", "50", "50"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_a_look_up_that_is_refused_is_not_asked_again(desk: Desk, status: int) -> None:
-    desk.sandbox.script.add("create", Reset(created=True))
-    desk.sandbox.script.add("list_runs", Respond(status), times=None)
-    failed = await failure(desk, desk.order(None))
+async def test_a_look_up_that_is_refused_is_not_asked_again(harness: Harness, status: int) -> None:
+    harness.sandbox.script.add("create", Reset(created=True))
+    harness.sandbox.script.add("list_runs", Respond(status), times=None)
+    failed = await failure(harness, harness.order(None))
     assert failed.uncertain
-    assert [seen.method for seen in desk.sandbox.requests] == ["POST", "GET"]
+    assert [seen.method for seen in harness.sandbox.requests] == ["POST", "GET"]
 
 
 @pytest.mark.parametrize("action", [Reset(), Respond(502), Respond(503, headers={"Retry-After": "0"})], ids=repr)
 async def test_a_lost_dispatch_has_two_seconds_to_take_effect_and_be_listed_before_it_is_looked_up(
-    desk: Desk, action: Action
+    harness: Harness, action: Action
 ) -> None:
-    desk.sandbox.script.add("create", action)
-    await desk.dispatcher.start(desk.order(None))
-    attempt, look_up, _ = desk.sandbox.requests
+    harness.sandbox.script.add("create", action)
+    await harness.dispatcher.start(harness.order(None))
+    attempt, look_up, _ = harness.sandbox.requests
     assert 2 <= look_up.at - attempt.at <= 2.6
 
 
@@ -332,76 +334,76 @@ async def test_a_lost_dispatch_has_two_seconds_to_take_effect_and_be_listed_befo
 
 
 @pytest.mark.parametrize("name", [name for name in LOST if name != "silence"])
-async def test_a_dispatch_that_never_succeeds_is_given_up_after_three_attempts(desk: Desk, name: str) -> None:
-    desk.sandbox.script.add("create", LOST[name], times=None)
-    failed = await failure(desk, desk.order())
+async def test_a_dispatch_that_never_succeeds_is_given_up_after_three_attempts(harness: Harness, name: str) -> None:
+    harness.sandbox.script.add("create", LOST[name], times=None)
+    failed = await failure(harness, harness.order())
     assert failed.cause.outcome is Outcome.UNKNOWN
     assert not failed.uncertain, "upstream said that there is no run"
-    assert len(desk.requests("POST")) == 3
-    assert len(desk.sandbox.runs) == 0
+    assert len(harness.requests("POST")) == 3
+    assert len(harness.sandbox.runs) == 0
 
 
-async def test_a_silent_upstream_is_given_up_within_the_budget(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.script.add("create", Hang(200), times=None)
-    await failure(desk, desk.order())
+async def test_a_silent_upstream_is_given_up_within_the_budget(harness: Harness, clock: VirtualClock) -> None:
+    harness.sandbox.script.add("create", Hang(200), times=None)
+    await failure(harness, harness.order())
     assert clock.monotonic() <= BUDGET + ROUNDING
-    assert 2 <= len(desk.requests("POST")) <= 3
+    assert 2 <= len(harness.requests("POST")) <= 3
 
 
 @pytest.mark.parametrize("timeout", [30.0, 60.0, 600.0])
 async def test_an_upstream_silent_on_everything_is_given_up_within_the_budget(
-    open_desk: OpenDesk, clock: VirtualClock, timeout: float
+    make_harness: MakeHarness, clock: VirtualClock, timeout: float
 ) -> None:
-    desk = await open_desk(timeout=timeout)
-    desk.sandbox.script.add("create", Hang(2000), times=None)
-    desk.sandbox.script.add("list_runs", Hang(2000), times=None)
-    failed = await failure(desk, desk.order(None))
+    harness = await make_harness(timeout=timeout)
+    harness.sandbox.script.add("create", Hang(2000), times=None)
+    harness.sandbox.script.add("list_runs", Hang(2000), times=None)
+    failed = await failure(harness, harness.order(None))
     assert failed.uncertain
     assert clock.monotonic() <= BUDGET + ROUNDING
 
 
 @pytest.mark.parametrize("timeout", [30.0, 60.0, 600.0])
 async def test_a_silent_look_up_leaves_time_for_the_dispatch(
-    open_desk: OpenDesk, clock: VirtualClock, timeout: float
+    make_harness: MakeHarness, clock: VirtualClock, timeout: float
 ) -> None:
-    desk = await open_desk(timeout=timeout)
-    desk.sandbox.script.add("list_runs", Hang(2000), times=None)
-    dispatched = await desk.dispatcher.start(desk.order())
+    harness = await make_harness(timeout=timeout)
+    harness.sandbox.script.add("list_runs", Hang(2000), times=None)
+    dispatched = await harness.dispatcher.start(harness.order())
     assert clock.monotonic() <= BUDGET + ROUNDING
     assert not dispatched.found
 
 
-async def test_when_to_come_again_is_upstreams_to_say(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Respond(503, headers={"Retry-After": "7"}))
-    desk.sandbox.script.add("create", Respond(429, headers={"Retry-After": "3"}))
-    await desk.dispatcher.start(desk.order())
-    first, second, third = (seen.at for seen in desk.requests("POST"))
+async def test_retry_after_of_upstream_decides_when_the_next_attempt_follows(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Respond(503, headers={"Retry-After": "7"}))
+    harness.sandbox.script.add("create", Respond(429, headers={"Retry-After": "3"}))
+    await harness.dispatcher.start(harness.order())
+    first, second, third = (seen.at for seen in harness.requests("POST"))
     assert second - first == pytest.approx(7, abs=0.1)
     assert third - second == pytest.approx(3, abs=0.1)
 
 
-async def test_a_pause_beyond_the_budget_is_not_waited_for(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.script.add("create", Respond(503, b'{"code":"MODEL_UNAVAILABLE"}', {"Retry-After": "3600"}))
-    failed = await failure(desk, desk.order())
+async def test_a_pause_beyond_the_budget_is_not_waited_for(harness: Harness, clock: VirtualClock) -> None:
+    harness.sandbox.script.add("create", Respond(503, b'{"code":"MODEL_UNAVAILABLE"}', {"Retry-After": "3600"}))
+    failed = await failure(harness, harness.order())
     assert (failed.cause.code, failed.uncertain) == ("model_unavailable", False)
     assert clock.monotonic() < 3
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_run_hidden_behind_a_pause_beyond_the_budget_is_found(
-    desk: Desk, clock: VirtualClock, status: int
+    harness: Harness, clock: VirtualClock, status: int
 ) -> None:
-    desk.sandbox.script.add("create", Respond(status, headers={"Retry-After": "3600"}, created=True))
-    dispatched = await desk.dispatcher.start(desk.order(None))
+    harness.sandbox.script.add("create", Respond(status, headers={"Retry-After": "3600"}, created=True))
+    dispatched = await harness.dispatcher.start(harness.order(None))
     assert dispatched.found
     assert clock.monotonic() < 3
 
 
-async def test_without_retry_after_the_pauses_grow(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Respond(503), times=None)
-    await failure(desk, desk.order())
-    first, second, third = (seen.at for seen in desk.requests("POST"))
+async def test_without_retry_after_the_pauses_grow(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Respond(503), times=None)
+    await failure(harness, harness.order())
+    first, second, third = (seen.at for seen in harness.requests("POST"))
     assert 2.2 <= second - first <= 3
     assert second - first < third - second <= 4
 
@@ -409,10 +411,10 @@ async def test_without_retry_after_the_pauses_grow(desk: Desk) -> None:
 # What is sent
 
 
-async def test_every_attempt_is_the_same_to_the_byte(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Respond(503), times=2)
-    await desk.dispatcher.start(desk.order())
-    sent = desk.requests("POST")
+async def test_every_attempt_is_the_same_to_the_byte(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Respond(503), times=2)
+    await harness.dispatcher.start(harness.order())
+    sent = harness.requests("POST")
     assert len({seen.headers["Idempotency-Key"] for seen in sent}) == 1
     assert sent[0].body == sent[1].body == sent[2].body
     assert sent[0].path == f"/v1/models/{MODEL}/runs"
@@ -423,31 +425,31 @@ async def test_every_attempt_is_the_same_to_the_byte(desk: Desk) -> None:
     }
 
 
-async def test_the_trace_goes_with_every_request(desk: Desk) -> None:
-    desk.sandbox.script.add("create", Reset(created=True))
+async def test_the_trace_goes_with_every_request(harness: Harness) -> None:
+    harness.sandbox.script.add("create", Reset(created=True))
     trace = {"traceparent": "00-a-b-01", "tracestate": "x=1"}
-    await desk.dispatcher.start(attrs.evolve(desk.order(), trace=trace))
-    assert len(desk.sandbox.requests) == 4
-    assert {seen.headers["Traceparent"] for seen in desk.sandbox.requests} == {"00-a-b-01"}
-    assert {seen.headers["Tracestate"] for seen in desk.sandbox.requests} == {"x=1"}
+    await harness.dispatcher.start(attrs.evolve(harness.order(), trace=trace))
+    assert len(harness.sandbox.requests) == 4
+    assert {seen.headers["Traceparent"] for seen in harness.sandbox.requests} == {"00-a-b-01"}
+    assert {seen.headers["Tracestate"] for seen in harness.sandbox.requests} == {"x=1"}
 
 
-def test_an_order_without_a_client_ref_gets_one_of_its_own(desk_order: Order) -> None:
-    minted = [Order.make(desk_order.bearer, MODEL, RunInput.of(INPUT), None, {}) for _ in range(3)]
+def test_an_order_without_a_client_ref_gets_one_of_its_own(example_order: Order) -> None:
+    minted = [Order.make(example_order.bearer, MODEL, RunInput.of(INPUT), None, {}) for _ in range(3)]
     assert all(re.fullmatch(r"mcp-[0-9a-f]{32}", order.client_ref) for order in minted)
     assert len({order.client_ref for order in minted}) == 3
     assert not any(order.caller_chose_ref for order in minted)
-    assert desk_order.caller_chose_ref
+    assert example_order.caller_chose_ref
 
 
 @pytest.fixture
-def desk_order() -> Order:
+def example_order() -> Order:
     return Order.make(Bearer(KEY), MODEL, RunInput.of(INPUT), "ref-1", {})
 
 
-def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_order: Order) -> None:
+def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(example_order: Order) -> None:
     def key(**changed: Any) -> str:
-        return attrs.evolve(desk_order, **changed).key
+        return attrs.evolve(example_order, **changed).idempotency_key
 
     assert key() == key(body=b"{}", input_digest="other") == key(trace={"traceparent": "x"})
     others = {key(bearer=Bearer("rf_live_other")), key(model="other/model"), key(client_ref="ref-2")}
@@ -456,68 +458,68 @@ def test_the_idempotency_key_is_one_for_each_caller_model_and_client_ref(desk_or
     assert key() not in hashlib.sha256(KEY.encode()).hexdigest()
 
 
-def test_an_order_prints_without_the_key(desk_order: Order) -> None:
-    assert KEY not in repr(desk_order)
-    assert KEY.encode() not in desk_order.body
+def test_an_order_prints_without_the_key(example_order: Order) -> None:
+    assert KEY not in repr(example_order)
+    assert KEY.encode() not in example_order.body
 
 
-def test_any_input_can_be_sent(desk_order: Order) -> None:
+def test_any_input_can_be_sent(example_order: Order) -> None:
     deep: dict[str, object] = {}
     for _ in range(199):
         deep = {"a": deep}
-    order = Order.make(desk_order.bearer, MODEL, RunInput.of(deep), "ref-1", {})
+    order = Order.make(example_order.bearer, MODEL, RunInput.of(deep), "ref-1", {})
     assert orjson.loads(order.body)["input"] == order.input() == deep
 
 
 # Finding what exists
 
 
-async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(desk: Desk) -> None:
-    first = await desk.dispatcher.start(desk.order())
-    second = await desk.dispatcher.start(desk.order())
+async def test_a_callers_client_ref_is_looked_up_before_the_first_attempt(harness: Harness) -> None:
+    first = await harness.dispatcher.start(harness.order())
+    second = await harness.dispatcher.start(harness.order())
     assert (first.found, second.found) == (False, True)
     assert second.run.id == first.run.id
-    assert [seen.method for seen in desk.sandbox.requests] == ["GET", "POST", "GET"]
+    assert [seen.method for seen in harness.sandbox.requests] == ["GET", "POST", "GET"]
 
 
-async def test_a_minted_client_ref_needs_no_look_up(desk: Desk) -> None:
-    await desk.dispatcher.start(desk.order(None))
-    assert [seen.method for seen in desk.sandbox.requests] == ["POST"]
+async def test_a_minted_client_ref_needs_no_look_up(harness: Harness) -> None:
+    await harness.dispatcher.start(harness.order(None))
+    assert [seen.method for seen in harness.sandbox.requests] == ["POST"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("run_input", [INPUT, {"prompt": "something else"}], ids=["same input", "other input"])
 async def test_the_same_client_ref_returns_to_the_run_whatever_the_input(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, run_input: dict[str, object]
+    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, run_input: dict[str, object]
 ) -> None:
-    desk = await open_desk(rule)
-    first = await desk.dispatcher.start(desk.order())
+    harness = await make_harness(rule)
+    first = await harness.dispatcher.start(harness.order())
     await clock.sleep(60)
-    again = await desk.dispatcher.start(desk.order(run_input=run_input))
+    again = await harness.dispatcher.start(harness.order(run_input=run_input))
     assert (again.run.id, again.found) == (first.run.id, True)
     assert (again.run.input_digest == input_digest(run_input)) == (run_input == INPUT)
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 @pytest.mark.parametrize(
     "other", [{"model": "google/nano-banana-pro"}, {"key": "rf_live_other"}, {"ref": "ref-2"}], ids=str
 )
-async def test_another_model_caller_or_client_ref_is_another_run(desk: Desk, other: dict[str, Any]) -> None:
-    first = await desk.dispatcher.start(desk.order())
-    second = await desk.dispatcher.start(desk.order(**other))
+async def test_another_model_caller_or_client_ref_is_another_run(harness: Harness, other: dict[str, Any]) -> None:
+    first = await harness.dispatcher.start(harness.order())
+    second = await harness.dispatcher.start(harness.order(**other))
     assert second.run.id != first.run.id
     assert not second.found
-    assert len(desk.sandbox.runs) == 2
+    assert len(harness.sandbox.runs) == 2
 
 
 @pytest.mark.parametrize(
     "action", [Respond(500), Respond(403), Respond(400), Respond(429), Respond(302), Reset(), Truncate()], ids=repr
 )
-async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, action: Action) -> None:
-    desk.sandbox.script.add("list_runs", action, times=None)
-    dispatched = await desk.dispatcher.start(desk.order())
+async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(harness: Harness, action: Action) -> None:
+    harness.sandbox.script.add("list_runs", action, times=None)
+    dispatched = await harness.dispatcher.start(harness.order())
     assert not dispatched.found
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
@@ -539,124 +541,124 @@ async def test_a_look_up_that_fails_does_not_stop_the_first_attempt(desk: Desk, 
     ],
     ids=lambda body: repr(body[:40]),
 )
-async def test_a_first_look_up_that_stays_unclear_starts_nothing(desk: Desk, body: bytes, *, own: bool) -> None:
-    desk.sandbox.script.add("list_runs", Respond(200, body), times=None)
+async def test_a_first_look_up_that_stays_unclear_starts_nothing(harness: Harness, body: bytes, *, own: bool) -> None:
+    harness.sandbox.script.add("list_runs", Respond(200, body), times=None)
     if not own:
-        assert not (await desk.dispatcher.start(desk.order(None))).found, "and none is made"
+        assert not (await harness.dispatcher.start(harness.order(None))).found, "and none is made"
         return
-    failed = await failure(desk, desk.order())
+    failed = await failure(harness, harness.order())
     assert (failed.uncertain, failed.sent) == (True, False)
-    assert desk.requests("POST") == []
+    assert harness.requests("POST") == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", [Respond(500), Respond(429), Respond(200, b"{}"), Reset(), Truncate()], ids=repr)
 async def test_a_first_look_up_that_fails_is_asked_again(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency, action: Action
+    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, action: Action
 ) -> None:
-    desk = await open_desk(rule)
-    first = await desk.dispatcher.start(desk.order())
+    harness = await make_harness(rule)
+    first = await harness.dispatcher.start(harness.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.script.add("list_runs", action, times=LOOK_UPS - 1)
-    again = await desk.dispatcher.start(desk.order())
+    harness.sandbox.script.add("list_runs", action, times=LOOK_UPS - 1)
+    again = await harness.dispatcher.start(harness.order())
     assert (again.run.id, again.found) == (first.run.id, True)
-    assert len(desk.requests("POST")) == 1
+    assert len(harness.requests("POST")) == 1
 
 
 @pytest.mark.parametrize("action", [Hang(100), Respond(503, headers={"Retry-After": "60"})], ids=repr)
 async def test_first_look_ups_hold_a_dispatch_up_for_ten_seconds_at_most(
-    desk: Desk, clock: VirtualClock, action: Action
+    harness: Harness, clock: VirtualClock, action: Action
 ) -> None:
-    desk.sandbox.script.add("list_runs", action, times=None)
-    dispatched = await desk.dispatcher.start(desk.order())
+    harness.sandbox.script.add("list_runs", action, times=None)
+    dispatched = await harness.dispatcher.start(harness.order())
     assert not dispatched.found
     assert clock.monotonic() <= 10 + ROUNDING
 
 
 @pytest.mark.parametrize("rule", [Idempotency.HEADER, Idempotency.CLIENT_REF], ids=lambda rule: rule.value)
 async def test_an_old_run_that_a_dispatch_returns_was_found(
-    open_desk: OpenDesk, clock: VirtualClock, rule: Idempotency
+    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency
 ) -> None:
-    desk = await open_desk(rule)
-    first = await desk.dispatcher.start(desk.order())
+    harness = await make_harness(rule)
+    first = await harness.dispatcher.start(harness.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
-    again = await desk.dispatcher.start(desk.order())
+    harness.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
+    again = await harness.dispatcher.start(harness.order())
     assert (again.run.id, again.found) == (first.run.id, True)
-    assert len(desk.requests("POST")) == 2
+    assert len(harness.requests("POST")) == 2
 
 
 async def test_another_input_under_a_used_client_ref_finds_the_run_even_without_a_first_look_up(
-    desk: Desk, clock: VirtualClock
+    harness: Harness, clock: VirtualClock
 ) -> None:
     """Upstream calls it a conflict: the same Idempotency-Key with another body."""
-    first = await desk.dispatcher.start(desk.order())
+    first = await harness.dispatcher.start(harness.order())
     await clock.sleep(FORGOTTEN)
-    desk.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
-    again = await desk.dispatcher.start(desk.order(run_input={"prompt": "something else"}))
-    assert len(desk.requests("POST")) == 2
+    harness.sandbox.script.add("list_runs", Respond(500), times=LOOK_UPS)
+    again = await harness.dispatcher.start(harness.order(run_input={"prompt": "something else"}))
+    assert len(harness.requests("POST")) == 2
     assert (again.run.id, again.found) == (first.run.id, True)
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 # Sharing
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
-async def test_equal_orders_share_one_dispatch(open_desk: OpenDesk, rule: Idempotency) -> None:
-    desk = await open_desk(rule)
-    desk.sandbox.script.add("create", Delay(2))
-    landed: list[Dispatched] = await asyncio.gather(*(desk.dispatcher.start(desk.order()) for _ in range(200)))
+async def test_equal_orders_share_one_dispatch(make_harness: MakeHarness, rule: Idempotency) -> None:
+    harness = await make_harness(rule)
+    harness.sandbox.script.add("create", Delay(2))
+    landed: list[Dispatched] = await asyncio.gather(*(harness.dispatcher.start(harness.order()) for _ in range(200)))
     assert len({dispatched.run.id for dispatched in landed}) == 1
-    assert len(desk.requests("POST")) == 1
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.requests("POST")) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
-async def test_equal_orders_share_one_failure(desk: Desk) -> None:
-    orders = [desk.order(key="rf_live_sandbox_no_credit") for _ in range(20)]
-    failures = await asyncio.gather(*map(desk.dispatcher.start, orders), return_exceptions=True)
+async def test_equal_orders_share_one_failure(harness: Harness) -> None:
+    orders = [harness.order(key="rf_live_sandbox_no_credit") for _ in range(20)]
+    failures = await asyncio.gather(*map(harness.dispatcher.start, orders), return_exceptions=True)
     assert {type(failure) for failure in failures} == {DispatchFailed}
-    assert len(desk.requests("POST")) == 1
-    again = await failure(desk, orders[0])
+    assert len(harness.requests("POST")) == 1
+    again = await failure(harness, orders[0])
     assert again.cause.code == "insufficient_credits"
-    assert len(desk.requests("POST")) == 2, "a failure is not kept"
+    assert len(harness.requests("POST")) == 2, "a failure is not kept"
 
 
 @pytest.mark.parametrize(
     "other", [{"model": "google/nano-banana-pro"}, {"key": "rf_live_other"}, {"ref": "ref-2"}], ids=str
 )
-async def test_orders_that_differ_share_nothing(desk: Desk, other: dict[str, Any]) -> None:
-    orders = desk.order(), desk.order(**other)
-    landed = await asyncio.gather(*map(desk.dispatcher.start, orders))
+async def test_orders_that_differ_share_nothing(harness: Harness, other: dict[str, Any]) -> None:
+    orders = harness.order(), harness.order(**other)
+    landed = await asyncio.gather(*map(harness.dispatcher.start, orders))
     assert len({dispatched.run.id for dispatched in landed}) == 2
 
 
-async def test_a_dispatch_goes_on_when_its_caller_has_gone(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.script.add("create", Reset())
+async def test_a_dispatch_goes_on_when_its_caller_has_gone(harness: Harness, clock: VirtualClock) -> None:
+    harness.sandbox.script.add("create", Reset())
 
     async def call() -> None:
-        await asyncio.shield(desk.dispatcher.start(desk.order()))
+        await asyncio.shield(harness.dispatcher.start(harness.order()))
 
     caller = asyncio.create_task(call())
     await asyncio.sleep(0.001)
     caller.cancel()
     await clock.sleep(10)
     assert caller.cancelled()
-    assert len(desk.sandbox.runs) == 1
+    assert len(harness.sandbox.runs) == 1
 
 
 async def test_a_failure_that_nobody_waits_for_is_not_logged(
-    desk: Desk, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+    harness: Harness, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.dispatcher.start(desk.order(key="rf_live_sandbox_revoked"))
+    harness.dispatcher.start(harness.order(key="rf_live_sandbox_revoked"))
     await clock.sleep(60)
     assert not caplog.records
 
 
-async def test_dispatches_under_way_end_with_the_process(desk: Desk, clock: VirtualClock) -> None:
-    desk.sandbox.script.add("create", Hang(600), times=None)
-    flights = [desk.dispatcher.start(desk.order(f"ref-{number}")) for number in range(3)]
+async def test_dispatches_under_way_end_with_the_process(harness: Harness, clock: VirtualClock) -> None:
+    harness.sandbox.script.add("create", Hang(600), times=None)
+    flights = [harness.dispatcher.start(harness.order(f"ref-{number}")) for number in range(3)]
     await clock.sleep(1)
-    await desk.dispatcher.close()
+    await harness.dispatcher.close()
     assert all(flight.task.cancelled() for flight in flights)
     assert clock.monotonic() == pytest.approx(1, abs=0.1)

@@ -218,7 +218,7 @@ def test_an_entry_with_an_endpoint_needs_no_well_formed_slugs(slugs: dict[str, o
     assert (found.name, found.provider_slug, found.model_slug) == ("a/b/c", "a", "b/c")
 
 
-def test_of_two_entries_for_the_same_model_the_second_is_skipped() -> None:
+def test_the_second_entry_for_the_same_model_is_skipped() -> None:
     snapshot = read(ENTRY, ENTRY | {"model_slug": "alias", "runs_endpoint": "/v1/models/google/nano-banana-2/runs"})
     assert [entry.name for entry in snapshot.models] == ["google/nano-banana-2"]
     assert snapshot.skipped == 1

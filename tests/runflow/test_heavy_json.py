@@ -1,4 +1,4 @@
-"""Large answers: what of them is parsed, and what is cut before."""
+"""Large answers: what is parsed, and what is cut before."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def test_a_large_member_is_replaced_and_the_others_stay(heavy: object) -> None:
     ["[{," * MANY, '"' * MANY, '\\",' * MANY, "\\" * 200_001 + ",[" * MANY],
     ids=["brackets", "quotes", "escaped quotes", "backslashes"],
 )
-def test_one_text_is_one_value_whatever_stands_in_it(text: str) -> None:
+def test_a_text_is_one_value_whatever_is_in_it(text: str) -> None:
     value = {"id": "r-1", "output": {"text": text}, "logs": text}
     assert loads(orjson.dumps(value))[0] == value
     heavy, _ = loads(_with_heavy(orjson.dumps({"id": "r-1", "logs": text})))
@@ -79,7 +79,7 @@ def test_one_text_is_one_value_whatever_stands_in_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("start", range(65_530, 65_542))
-def test_an_escape_may_stand_anywhere(start: int) -> None:
+def test_an_escape_may_be_anywhere(start: int) -> None:
     value = {"a": "x" * start + '\\"]},' * 3, "id": "r-1"}
     cut, _ = loads(_with_heavy(orjson.dumps(value)))
     assert {name: cut[name] for name in value} == value
@@ -93,7 +93,7 @@ def test_the_addresses_in_a_large_member_stay() -> None:
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_of_too_many_members_the_first_and_the_last_stay(place: str) -> None:
+def test_the_first_and_the_last_of_too_many_members_stay(place: str) -> None:
     members = {f"k{number}": number for number in range(MANY)}
     run = {"id": "r-1"} | members if place == "first" else members | {"id": "r-1"}
     cut, _ = loads(orjson.dumps(run))
@@ -101,7 +101,7 @@ def test_of_too_many_members_the_first_and_the_last_stay(place: str) -> None:
     assert len(cut) == 2 * MAX_MEMBERS
 
 
-def test_many_members_that_are_each_small_enough_are_cut_all_the_same() -> None:
+def test_many_members_are_cut_although_each_is_small_enough() -> None:
     run: dict[str, Any] = {"id": "r-1"} | {f"k{number}": [[]] * 20_000 for number in range(100)} | {"cost": "0.1"}
     cut, light = loads(orjson.dumps(run))
     assert (cut["id"], cut["cost"]) == ("r-1", "0.1")
@@ -121,7 +121,7 @@ def test_many_members_that_are_each_small_enough_are_cut_all_the_same() -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("large", [b'"' + b"x" * 600_000 + b'"', b"[" + b"0," * MANY + b"0]"], ids=["text", "array"])
-def test_of_what_only_the_lenient_parser_reads_the_large_members_are_left_out(
+def test_the_large_members_of_json_for_the_lenient_parser_are_left_out(
     large: bytes, odd: bytes, read: str | None
 ) -> None:
     text = b'\xef\xbb\xbf {"id":"r-1","odd":' + odd + b',"output":[' + large + b',"%s"]}' % URL.encode()
@@ -138,12 +138,12 @@ def test_a_byte_order_mark_alone_leaves_nothing_out() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"]", b"}]", b"}x", b'"', b':"x"', b",}"], ids=repr)
 @pytest.mark.parametrize("start", [b'{"a":1,', b"[", b"<html>,", b'{"a" 1,'], ids=repr)
-def test_what_is_not_a_whole_object_is_refused(start: bytes, end: bytes) -> None:
+def test_a_text_that_is_not_a_whole_object_is_refused(start: bytes, end: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whichever step finds it
         loads(start + HEAVY + end)
 
 
-async def test_a_run_with_such_an_output_is_answered_with_its_files(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_run_with_a_heavy_output_is_answered_with_its_files(server: Server, sandbox: ScriptedSandbox) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "output": {"boxes": [{}] * 300_000, "image": URL}, "cost": "0.1"}
     sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = (await server.generate()).structured

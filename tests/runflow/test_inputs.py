@@ -1,4 +1,4 @@
-"""Whether a run was made from another input than the one that is asked for."""
+"""Whether a run was made from another input than the call's."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ from tests.protocol.property_settings import json_values, law
 PROMPT = "A lighthouse at dusk, in the style of an old postcard"
 
 
-def run_of(shown: object, recorded: JSONObject | None = None) -> Run:
-    """A run whose input upstream shows so, with the digest of ``recorded`` in its metadata."""
+def run_of(stored: object, recorded: JSONObject | None = None) -> Run:
+    """A run with this input, with the digest of ``recorded`` in its metadata."""
     metadata = None if recorded is None else {"mcp_input_sha256": input_digest(recorded)}
-    run = parse_run({"id": "r-1", "input": shown, "metadata": metadata})
+    run = parse_run({"id": "r-1", "input": stored, "metadata": metadata})
     assert run is not None
     return run
 
 
-def is_other(asked: JSONObject, run: Run, made_from: str | None) -> bool:
-    return is_other_input(input_digest(asked), lambda: asked, run, made_from)
+def is_other(sent: JSONObject, run: Run, made_from: str | None) -> bool:
+    return is_other_input(input_digest(sent), lambda: sent, run, made_from)
 
 
-#: asked, and the same as an upstream may show it.
+#: sent, and the same as an upstream may store it.
 SAME: list[tuple[JSONObject, object]] = [
     ({"prompt": PROMPT}, {"prompt": PROMPT}),
     ({"prompt": f"  {PROMPT}\r\n"}, {"prompt": PROMPT}),
@@ -65,7 +65,7 @@ SAME: list[tuple[JSONObject, object]] = [
     ({"prompt": PROMPT}, "left out"),
     ({"prompt": PROMPT}, ["left out"]),
 ]
-#: asked, and what is plainly something else.
+#: sent, and an input that plainly differs.
 OTHER: list[tuple[JSONObject, object]] = [
     ({"prompt": PROMPT}, {"prompt": "A harbour"}),
     ({"prompt": PROMPT}, {"prompt": PROMPT + " by night"}),
@@ -84,30 +84,30 @@ OTHER: list[tuple[JSONObject, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "shown"), SAME, ids=repr)
-def test_an_input_that_upstream_normalised_is_the_same_input(asked: JSONObject, shown: object) -> None:
-    assert not is_other(asked, run_of(shown), None)
-    assert not is_other(asked, run_of(shown, recorded=asked), None)
-    assert not is_other(asked, run_of(shown), input_digest(asked))
+@pytest.mark.parametrize(("sent", "stored"), SAME, ids=repr)
+def test_an_input_that_upstream_normalised_is_the_same_input(sent: JSONObject, stored: object) -> None:
+    assert not is_other(sent, run_of(stored), None)
+    assert not is_other(sent, run_of(stored, recorded=sent), None)
+    assert not is_other(sent, run_of(stored), input_digest(sent))
 
 
-@pytest.mark.parametrize(("asked", "shown"), OTHER, ids=repr)
-def test_an_input_that_plainly_differs_is_another_input(asked: JSONObject, shown: object) -> None:
-    assert is_other(asked, run_of(shown), None)
+@pytest.mark.parametrize(("sent", "stored"), OTHER, ids=repr)
+def test_an_input_that_plainly_differs_is_another_input(sent: JSONObject, stored: object) -> None:
+    assert is_other(sent, run_of(stored), None)
 
 
-@pytest.mark.parametrize(("asked", "shown"), OTHER, ids=repr)
-def test_a_digest_of_this_input_outweighs_what_upstream_made_of_it(asked: JSONObject, shown: object) -> None:
-    assert not is_other(asked, run_of(shown, recorded=asked), None)
-    assert not is_other(asked, run_of(shown), input_digest(asked))
+@pytest.mark.parametrize(("sent", "stored"), OTHER, ids=repr)
+def test_a_digest_of_this_input_outweighs_what_upstream_made_of_it(sent: JSONObject, stored: object) -> None:
+    assert not is_other(sent, run_of(stored, recorded=sent), None)
+    assert not is_other(sent, run_of(stored), input_digest(sent))
 
 
-def test_a_digest_of_another_input_decides_where_the_input_is_not_shown() -> None:
-    asked: JSONObject = {"prompt": PROMPT}
+def test_a_digest_of_another_input_decides_where_the_input_is_not_stored() -> None:
+    sent: JSONObject = {"prompt": PROMPT}
     for recorded in ({"prompt": "A harbour"}, {"prompt": PROMPT, "seed": 5}):
-        assert is_other(asked, run_of(None, recorded), None)
-        assert is_other(asked, run_of(recorded, recorded), None)
-        assert is_other(asked, run_of(None), input_digest(recorded))
+        assert is_other(sent, run_of(None, recorded), None)
+        assert is_other(sent, run_of(recorded, recorded), None)
+        assert is_other(sent, run_of(None), input_digest(recorded))
 
 
 def test_another_input_in_other_words_is_the_same_in_spite_of_its_digest() -> None:
@@ -117,10 +117,10 @@ def test_another_input_in_other_words_is_the_same_in_spite_of_its_digest() -> No
 
 @pytest.mark.parametrize("kept", [str.upper, lambda digest: digest[:50], lambda digest: f" {digest}"])
 def test_a_digest_that_upstream_normalised_is_read(kept: Any) -> None:
-    asked: JSONObject = {"prompt": PROMPT}
-    run = parse_run({"id": "r-1", "metadata": {"mcp_input_sha256": kept(input_digest(asked))}})
+    sent: JSONObject = {"prompt": PROMPT}
+    run = parse_run({"id": "r-1", "metadata": {"mcp_input_sha256": kept(input_digest(sent))}})
     assert run is not None
-    assert not is_other(asked, run, None)
+    assert not is_other(sent, run, None)
 
 
 @law
@@ -131,14 +131,14 @@ def test_an_input_is_never_another_one_than_itself(value: dict[str, Any]) -> Non
 
 @law
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=5), json_values)
-def test_no_shown_input_makes_the_comparison_fail(value: dict[str, Any], shown: object) -> None:
-    is_other(value, run_of(shown), None)
+def test_no_stored_input_makes_the_comparison_fail(value: dict[str, Any], stored: object) -> None:
+    is_other(value, run_of(stored), None)
 
 
 def _turned(value: object) -> object:
     if isinstance(value, dict):
         return {name: _turned(value[name]) for name in reversed(value)}
-    return [_turned(one) for one in value] if isinstance(value, list) else value
+    return [_turned(item) for item in value] if isinstance(value, list) else value
 
 
 @law

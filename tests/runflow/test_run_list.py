@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from runflow_mcp.runflow.dispatch.run_list import MAX_ENTRIES, MIN_CUT, is_same_ref, read_page, spellings
+from runflow_mcp.runflow.dispatch.run_list import MAX_ENTRIES, MIN_CUT_LENGTH, is_same_ref, read_page, spellings
 from tests.protocol.property_settings import json_values, law
 
 LIMIT = 5
@@ -57,7 +57,7 @@ def test_a_numeric_client_ref_is_compared_by_its_digits() -> None:
     assert candidates(listed({"id": "x", "client_ref": 17}), "17") == ["x"]
 
 
-def test_of_a_page_without_end_the_first_entries_are_read_and_the_others_reported() -> None:
+def test_the_first_entries_of_an_endless_page_are_read_and_the_others_reported() -> None:
     page = read_page(listed(*[OTHER] * (MAX_ENTRIES - 1), RUN, RUN), "a/b", "ref", LIMIT)
     assert page is not None
     assert ([run.id for run in page.candidates], page.unreadable) == (["run"], True)
@@ -66,10 +66,10 @@ def test_of_a_page_without_end_the_first_entries_are_read_and_the_others_reporte
     assert (len(page.candidates), page.unreadable) == (1, False)
 
 
-@pytest.mark.parametrize("length", [MIN_CUT, 32, 64, 99])
+@pytest.mark.parametrize("length", [MIN_CUT_LENGTH, 32, 64, 99])
 def test_a_listed_client_ref_may_be_a_long_beginning_of_the_orders(length: int) -> None:
     assert candidates(listed({"id": "x", "client_ref": LONG[:length].lower()}), LONG) == ["x"]
-    assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT - 1]}), LONG) == []
+    assert candidates(listed({"id": "x", "client_ref": LONG[: MIN_CUT_LENGTH - 1]}), LONG) == []
 
 
 @pytest.mark.parametrize("upstream", ["job-10", "JOB-10", "job-1", "j", " job-10 "])

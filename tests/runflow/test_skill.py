@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from runflow_mcp.runflow.catalog.documents import Document, Source
-from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled, read_skill
+from runflow_mcp.runflow.catalog.skill import MAX_SKILL_BYTES, Skill, bundled_skill, read_skill
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.sandbox.catalog import skill_document
 from tests.scripted_sandbox import Hang, RecordedRequest, Reset, Respond, ScriptedSandbox, Truncate
@@ -90,7 +90,7 @@ def test_a_document_that_is_not_markdown_is_not_a_skill(body: bytes, content_typ
 
 
 def test_the_bundled_skill_is_valid() -> None:
-    text = bundled().markdown
+    text = bundled_skill().markdown
     assert text == text.strip() + "\n" or text == text.strip()
     assert read_skill(document(text.encode())) is not None
     assert text.index("Solution") < 1800
@@ -102,7 +102,7 @@ def test_the_bundled_skill_is_valid() -> None:
 async def test_the_bundled_skill_is_current_until_the_live_one_has_been_fetched(
     skill: Skill, sandbox: ScriptedSandbox, clock: VirtualClock
 ) -> None:
-    assert skill.current.markdown == bundled().markdown
+    assert skill.current.markdown == bundled_skill().markdown
     async with kept(skill, clock):
         assert skill.current.markdown == LIVE
     [seen] = fetches(sandbox)
@@ -115,7 +115,7 @@ async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
 ) -> None:
     sandbox.script.add("skill", Respond(200, body, {"Content-Type": content_type, "ETag": '"bad"'}))
     async with kept(skill, clock, 5):
-        assert skill.current.markdown == bundled().markdown
+        assert skill.current.markdown == bundled_skill().markdown
         await clock.sleep(60)
         assert skill.current.markdown == LIVE, "it is asked for again within a minute"
     assert fetches(sandbox)[1].headers.get("If-None-Match") is None
@@ -172,5 +172,5 @@ async def test_without_a_url_no_skill_is_fetched(
 ) -> None:
     skill = make(session, "", clock)
     async with kept(skill, clock, TTL * 2):
-        assert skill.current.markdown == bundled().markdown
+        assert skill.current.markdown == bundled_skill().markdown
     assert not sandbox.requests

@@ -77,7 +77,7 @@ def test_a_full_store_drops_the_run_that_ended_first_and_no_unfinished_run() -> 
     for number in range(1, 5):
         store.add(make_run(number, "sandbox/failing"), (str(number),), now=number * 100)
     assert [run.id for run in store] == ["0", "4"]
-    assert store.created == 5
+    assert store.created_count == 5
     assert store.with_deduplication_key(("slow",)) is slow
     assert store.with_deduplication_key(("1",)) is store.get("1") is None
 

@@ -42,7 +42,7 @@ class RunflowClient:
     #: None: every key is trusted, as when only the operator calls.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
     metrics: Metrics = attrs.field(factory=NoMetrics, repr=False)
-    #: Large bodies are parsed in one thread: more of them would leave the event loop too few turns.
+    #: Large bodies are parsed in one thread: several threads would starve the event loop.
     _parsing: ThreadPoolExecutor = attrs.field(
         factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="large bodies"), repr=False
     )
@@ -110,8 +110,8 @@ class RunflowClient:
             raise UpstreamError(Outcome.NOT_SENT, request.path, "there was no time left to ask Runflow")
         credentials = {"Authorization": f"Bearer {bearer.reveal()}"}
         with Measurement(self.clock, self.metrics, request.operation) as measurement:
-            async with AsyncExitStack() as turn:
-                on_large = partial(turn.enter_async_context, self._large_bodies)
+            async with AsyncExitStack() as stack:
+                on_large = partial(stack.enter_async_context, self._large_bodies)
                 response = await transport.send(
                     self.session, self.base_url, request, credentials=credentials, timeout=limit, on_large=on_large
                 )

@@ -12,11 +12,11 @@ from runflow_mcp.json_types import JSON
 
 
 class Outcome(Enum):
-    """What a failed request leaves known about its effect."""
+    """What is known about the effect of a failed request."""
 
     #: Nothing reached the upstream.
     NOT_SENT = auto()
-    #: Upstream refused, and nothing happened.
+    #: Upstream refused; nothing was done.
     REFUSED = auto()
     #: Upstream asks to come back later (429, 503).
     BUSY = auto()
@@ -31,7 +31,7 @@ class Meaning:
     outcome: Outcome
     #: In answer to a POST: the run exists already.
     exists: bool = False
-    #: In answer to a read: no later read brings another answer.
+    #: In answer to a read: a later read gets the same answer.
     final: bool = False
     #: Nothing was found. Soon after a run was created this may be read lag.
     missing: bool = False
@@ -76,8 +76,8 @@ class UpstreamError(Exception):
     """A request to the upstream that brought no usable answer.
 
     ``reason``: our own words, safe to show. ``code``, ``message``, ``errors``: upstream's, if any. ``problem``: the
-    token of what went wrong below HTTP, None where there was an answer. ``answered``: upstream began a 2xx answer,
-    or sent one that is not what it should be.
+    token of a connection error, None if there was an answer. ``answered``: a 2xx answer began, or arrived with
+    content that cannot be used.
     """
 
     outcome: Outcome
@@ -93,4 +93,4 @@ class UpstreamError(Exception):
 
 
 class ResponseTooLarge(UpstreamError):
-    """An answer that is larger than may be read: asking for less may help."""
+    """An answer over the size that may be read; a request for less may succeed."""

@@ -1,6 +1,6 @@
 """Requests with API keys that Runflow has not accepted yet: few at a time, since a key costs nothing to invent.
 
-Reports to ``KeyLimits`` what each answer says of its key; ``KeyLimits`` decides who is limited, and how.
+Reports to ``KeyLimits`` what each answer says about its key; ``KeyLimits`` decides who is limited, and how.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 
-#: Seconds after which a rejected trial may be repeated: those ahead of it have an answer then.
+#: Seconds after which a rejected trial may be repeated: by then those ahead of it are answered.
 RETRY_AFTER = 1.0
 
 Exchange = Callable[[], Coroutine[None, None, JSON]]
@@ -47,9 +47,9 @@ class KeyTrials:
         Raises ``UpstreamError``, also when the caller's address tries too many unknown keys; nothing was sent then.
         """
         if self.limits.is_accepted(bearer):
-            return await self._run(bearer, exchange)
+            return await self._send(bearer, exchange)
         # A task of its own: a caller that leaves before the answer must not keep it from being counted.
-        task = asyncio.create_task(self._try(bearer, path, exchange), name="try a key")
+        task = asyncio.create_task(self._try_key(bearer, path, exchange), name="try a key")
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
         try:
@@ -69,19 +69,19 @@ class KeyTrials:
         if not task.cancelled():
             task.exception()  # retrieved even if the caller has left
 
-    async def _try(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
+    async def _try_key(self, bearer: Bearer, path: str, exchange: Exchange) -> JSON:
         address = bearer.source.address
         keys = self._under_way[address]
         keys[bearer.digest] += 1
         try:
-            # All that are under way may end as rejected: sent at the same moment, they must not pass the limit. A
-            # request that has been counted already tries the same key again.
+            # Every key under way may turn out to be rejected: together they must not exceed the limit. A request that
+            # has been counted already tries the same key again.
             if not bearer.source.rejected and not await self.limits.may_try_keys(address, len(keys)):
                 message = "Too many API keys that Runflow does not know were tried from your address."
                 raise UpstreamError(
                     Outcome.NOT_SENT, path, message, code="rate_limited", message=message, retry_after=RETRY_AFTER
                 )
-            return await self._run(bearer, exchange)
+            return await self._send(bearer, exchange)
         finally:
             keys[bearer.digest] -= 1
             if not keys[bearer.digest]:
@@ -89,7 +89,7 @@ class KeyTrials:
             if not keys:
                 self._under_way.pop(address, None)
 
-    async def _run(self, bearer: Bearer, exchange: Exchange) -> JSON:
+    async def _send(self, bearer: Bearer, exchange: Exchange) -> JSON:
         try:
             result = await exchange()
         except UpstreamError as error:

@@ -1,4 +1,4 @@
-"""What an answer of Runflow's API means: status, headers and body in, JSON or an ``UpstreamError`` out.
+"""The meaning of an answer of Runflow's API: status, headers and body in, JSON or an ``UpstreamError`` out.
 
 Pure: knows neither aiohttp nor how the answer came. The caller's key is masked wherever upstream echoes it.
 """

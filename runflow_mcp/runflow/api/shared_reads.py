@@ -18,12 +18,12 @@ from runflow_mcp.runflow.api.errors import UpstreamError
 from runflow_mcp.runflow.reading.trimming import trimmed
 from runflow_mcp.runflow.runs.run import Run
 
-#: Seconds for which a read counts for the other waiting calls too; less than the shortest delay between two polls.
-FRESH = 1.0
+#: Seconds for which a read is shared with the other waiting calls; less than the shortest delay between two polls.
+MAX_AGE = 1.0
 #: Reads under way at a time. Answers that arrive together are all handled before anything else runs: thousands of
 #: calls that once poll in step would stop the event loop for seconds, and so stay in step.
 MAX_READS = 100
-#: Bytes of JSON, to within one string, of a run that has not ended; an error about it shows no more.
+#: Bytes of JSON kept of a run that has not ended, exceeded by at most one text; an error shows no more.
 MAX_SHOWN = 4096
 
 
@@ -46,7 +46,7 @@ class SharedRead:
         if self.waiting == 1:
             return await self._get(trace)
         now = self.clock.monotonic()
-        if self._flight is None or (self._flight.done() and now - self._started >= FRESH):
+        if self._flight is None or (self._flight.done() and now - self._started >= MAX_AGE):
             self._started = now
             self._flight = asyncio.create_task(self._read(trace), name="shared read")
         # A call that leaves must not cancel the read of the others.

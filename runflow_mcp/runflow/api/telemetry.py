@@ -29,7 +29,7 @@ _OUTCOMES = {
 class Measurement:
     """Reports the request that is made inside. A cancelled one has no outcome and is not reported.
 
-    ``status``: of the answer, to be set once there is one.
+    ``status``: the answer's, set by the caller once there is one.
     """
 
     clock: Clock

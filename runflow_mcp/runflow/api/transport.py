@@ -1,6 +1,6 @@
 """The I/O edge of the upstream: one pooled session, time limits, capped bodies, aiohttp's errors as one type.
 
-Knows aiohttp and nothing of what an answer means; ``documents`` alone makes requests beside it.
+Knows aiohttp, but not what an answer means. The only other module that sends requests upstream is ``documents``.
 """
 
 import math
@@ -22,7 +22,7 @@ from runflow_mcp.settings.egress import Egress
 
 #: The largest body that is read from upstream. Runs with inline media reach megabytes.
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
-#: Large bodies that are read at a time: thirty callers of runs with huge outputs would hold 500 MB.
+#: Large bodies that are read at the same time: thirty callers of runs with huge outputs would hold 500 MB.
 LARGE_BODIES = 4
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100

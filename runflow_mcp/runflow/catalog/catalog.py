@@ -62,7 +62,7 @@ class Catalog:
                 await self.first_attempt_done.wait()
 
     def stale_seconds(self) -> int | None:
-        """Whole seconds since the snapshot ceased to be fresh, rounded up; None while it is fresh."""
+        """Whole seconds since the snapshot stopped being fresh, rounded up; None while it is fresh."""
         past = self.clock.monotonic() - self._confirmed - self.ttl
         return math.ceil(past) if past > 0 and self.current is not None else None
 
@@ -85,7 +85,7 @@ class Catalog:
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch(), name="catalog")
             self._flight.add_done_callback(self._on_done)
-        # A caller that goes away must not take the fetch of the others with it.
+        # A caller that leaves must not cancel the fetch of the others.
         return await asyncio.shield(self._flight)
 
     def _on_done(self, flight: asyncio.Task[Snapshot]) -> None:
@@ -98,9 +98,9 @@ class Catalog:
         try:
             document = await self.source.fetch(self._etag)
             if document is not None:
-                before, self.current = self.current, self._accepted(await _parse(document.body))
+                previous, self.current = self.current, self._checked(await _parse(document.body))
                 self._etag = document.etag
-                self.on_replaced(before, self.current)
+                self.on_replaced(previous, self.current)
                 log.info(
                     "catalog_refreshed",
                     models=len(self.current.models),
@@ -108,9 +108,9 @@ class Catalog:
                     skipped=self.current.skipped,
                 )
         except UpstreamError as error:
-            raise self._failed(error.reason, error.status, error.problem) from error
+            raise self._log_failure(error.reason, error.status, error.problem) from error
         except CatalogUnreadable as error:
-            raise self._failed(str(error), None) from error
+            raise self._log_failure(str(error), None) from error
         except Exception as error:
             # A bug in reading must not end the background task.
             log.exception("catalog_fetch_crashed")
@@ -120,15 +120,15 @@ class Catalog:
             raise CatalogUnavailable("the server answered 304 (not modified), but nothing is cached")
         return self.current
 
-    def _accepted(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot. Raises if it lost every entry at once: that is more likely a publishing accident."""
+    def _checked(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot. Raises if all entries are gone at once: that is probably a mistake in publishing."""
         if not snapshot.models:
             if self.current is not None and self.current.models:
                 raise CatalogUnreadable("the catalog lists no active model any more; the previous one is kept")
             log.warning("catalog_empty", skipped=snapshot.skipped)
         return snapshot
 
-    def _failed(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
+    def _log_failure(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
         log.warning("catalog_fetch_failed", reason=reason, problem=problem, stale=self.current is not None)
         return CatalogUnavailable(reason, status)
 

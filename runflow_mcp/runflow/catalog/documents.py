@@ -1,6 +1,6 @@
 """Fetching the public documents (catalog, skill): conditional, capped, redirected at most three times.
 
-No bearer ever goes with these requests. What a document says is read by its owner, ``catalog`` or ``skill``.
+These requests never carry a bearer. What a document says is read by its owner, ``catalog`` or ``skill``.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.backoff import Backoff
 
-#: aiohttp counts the request that it refuses as well.
+#: aiohttp's own count includes the redirect that it refuses.
 MAX_REDIRECTS = 3
 NOT_MODIFIED = 304
 

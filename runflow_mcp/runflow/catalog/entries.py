@@ -1,6 +1,6 @@
 """The model catalog as values: entries read tolerantly from any of their known shapes, Solutions first.
 
-Pure. The live document was never seen; shapes and spellings come from Runflow's pages and public clients.
+Pure. The live document has not been seen; shapes and spellings come from Runflow's pages and public clients.
 """
 
 import re
@@ -14,7 +14,7 @@ from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.runflow.catalog.memo import Memo
 from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
 from runflow_mcp.runflow.reading import heavy_json
-from runflow_mcp.runflow.reading.fields import flag, text, truth
+from runflow_mcp.runflow.reading.fields import parse_boolean, read_boolean, read_text
 
 SOLUTION = "solution"
 SOLUTION_PROVIDER = "runflow"
@@ -34,9 +34,9 @@ _INACTIVE = frozenset(
 _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", re.DOTALL)
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
-#: Values in a catalog; one of 300 models has some ten thousands, and so many take 60 ms to parse.
+#: Values in a catalog; 300 models have some tens of thousands, and this many take 60 ms to parse.
 MAX_VALUES = 200_000
-#: Bytes of a catalog that is not strict JSON; the lenient parser holds the interpreter for long.
+#: Bytes of a catalog that is not strict JSON; the lenient parser blocks all threads for long.
 MAX_LENIENT = 2 * 1024 * 1024
 
 
@@ -80,7 +80,7 @@ def parse_catalog(body: bytes) -> Snapshot:
 
     Raises ``CatalogUnreadable`` when the document as a whole is not a catalog. Takes seconds for megabytes.
     """
-    if heavy_json.values(body) > MAX_VALUES:
+    if heavy_json.count_values(body) > MAX_VALUES:
         raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
     try:
         document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)
@@ -108,13 +108,13 @@ def parse_catalog(body: bytes) -> Snapshot:
 
 
 def _active(entry: JSONObject) -> bool:
-    active = flag(entry, "is_active", "active")
+    active = read_boolean(entry, "is_active", "active")
     if active is not None:
         return active
     for name in ("status", "status_code", "availability_status"):
         value = entry.get(name)
         # A number may be a code of another kind than 0 and 1.
-        if isinstance(value, str | bool) and (truth(value) is False or _words(value) in _INACTIVE):
+        if isinstance(value, str | bool) and (parse_boolean(value) is False or _words(value) in _INACTIVE):
             return False
     return True
 
@@ -128,19 +128,19 @@ def model_of_endpoint(endpoint: str) -> str | None:
 def _model(entry: JSON) -> Model | None:
     if not isinstance(entry, dict):
         return None
-    endpoint_name = model_of_endpoint(text(entry, "runs_endpoint") or "")
+    endpoint_name = model_of_endpoint(read_text(entry, "runs_endpoint") or "")
     slug_name = _name_of_slugs(entry) or endpoint_name
     if slug_name is None:
         return None
     name = endpoint_name or slug_name
     provider, _, slug = slug_name.partition("/")
-    description = text(entry, "description", "short_description", "summary")
+    description = read_text(entry, "description", "short_description", "summary")
     return Model(
         name=name,
         provider_slug=provider,
         model_slug=slug,
-        model_name=text(entry, "model_name", "name", "title") or slug,
-        category=_category(text(entry, "category", "category_code") or ""),
+        model_name=read_text(entry, "model_name", "name", "title") or slug,
+        category=_category(read_text(entry, "category", "category_code") or ""),
         runs_endpoint=f"/v1/models/{name}/runs",
         description=description[:_MAX_DESCRIPTION] if description else None,
         pricing=_pricing(entry),
@@ -150,7 +150,7 @@ def _model(entry: JSON) -> Model | None:
 
 def _name_of_slugs(entry: JSONObject) -> str | None:
     """The name made of the entry's slugs, if they are well-formed."""
-    provider, slug = text(entry, "provider_slug", "provider"), text(entry, "model_slug", "slug")
+    provider, slug = read_text(entry, "provider_slug", "provider"), read_text(entry, "model_slug", "slug")
     if slug and not provider:
         provider, _, slug = slug.partition("/")  # the API's own list gives "provider/slug" as the slug
     if not provider or not slug:

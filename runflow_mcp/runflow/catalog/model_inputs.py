@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.runflow.reading.fields import flag, text, truth, unpacked
+from runflow_mcp.runflow.reading.fields import parse_boolean, read_boolean, read_text, unpack_json
 
 MAX_VALUES = 200
 #: Levels of nested ``anyOf`` and ``allOf`` that are read.
@@ -47,7 +47,7 @@ class Input:
 
 def read_inputs(*sources: JSON) -> tuple[Input, ...]:
     """The inputs in the first of these sources that has any; required inputs first."""
-    for source in map(unpacked, sources):
+    for source in map(unpack_json, sources):
         if isinstance(source, list):
             found: Iterable[Input] = filter(None, map(_listed, source))
         elif isinstance(source, dict):
@@ -61,10 +61,10 @@ def read_inputs(*sources: JSON) -> tuple[Input, ...]:
 
 
 def _listed(item: JSON) -> Input | None:
-    """One item of a list of inputs: an object that holds its name, or the name alone."""
+    """One item of a list of inputs: an object that holds its name, or just the name."""
     if isinstance(item, str):
         item = {"name": item}
-    if not isinstance(item, dict) or not (name := text(item, "name", "key", "id")):
+    if not isinstance(item, dict) or not (name := read_text(item, "name", "key", "id")):
         return None
     return _input(name, item, required=False)
 
@@ -83,20 +83,20 @@ def _named(source: JSONObject) -> Iterator[Input]:
             yield _input(name, spec, required=name in required)
         elif isinstance(spec, str) and not is_schema:
             member = "type" if _TYPE_NAME.fullmatch(spec.strip()) else "description"
-            member = "required" if truth(spec) is not None else member
+            member = "required" if parse_boolean(spec) is not None else member
             yield _input(name, {member: spec}, required=False)
 
 
 def _required_names(value: JSON) -> frozenset[str]:
-    value = unpacked(value)
+    value = unpack_json(value)
     if isinstance(value, str):
         value = [part.strip() for part in _SEPARATOR.split(value)]
     return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
 
 def _input(name: str, spec: JSONObject, *, required: bool) -> Input:
-    stated = flag(spec, "required", "is_required")
-    if stated is None and (optional := flag(spec, "optional", "is_optional")) is not None:
+    stated = read_boolean(spec, "required", "is_required")
+    if stated is None and (optional := read_boolean(spec, "optional", "is_optional")) is not None:
         stated = not optional
     values = _values(spec)
     return Input(
@@ -104,7 +104,7 @@ def _input(name: str, spec: JSONObject, *, required: bool) -> Input:
         type=_type(spec) or _type_of(values),
         required=required if stated is None else stated,
         values=values,
-        description=text(spec, "description"),
+        description=read_text(spec, "description"),
     )
 
 
@@ -123,7 +123,7 @@ def _type_of(values: tuple[JSON, ...]) -> str:
 
 
 def _values(spec: JSONObject, depth: int = MAX_BRANCH_DEPTH) -> tuple[JSON, ...]:
-    """The allowed values; a choice between schemas has some only if each of the schemas has."""
+    """The allowed values. Alternatives (``anyOf``) limit the values only if each of them does."""
     for name in _LISTS:
         if found := _scalars(spec.get(name)):
             return found
@@ -149,7 +149,7 @@ def _branches(spec: JSONObject) -> list[JSONObject]:
 
 
 def _scalars(listed: JSON) -> tuple[JSON, ...]:
-    listed = unpacked(listed)
+    listed = unpack_json(listed)
     if isinstance(listed, dict):  # a list one level down
         listed = next((listed[name] for name in _LISTS if isinstance(listed.get(name), list)), None)
     if isinstance(listed, str):

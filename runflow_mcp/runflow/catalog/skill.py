@@ -26,7 +26,7 @@ class SkillText(Memo):
     markdown: str
 
 
-def bundled() -> SkillText:
+def bundled_skill() -> SkillText:
     """The skill that ships with the package."""
     return SkillText(files("runflow_mcp.runflow.catalog").joinpath("skill.md").read_text(encoding="utf-8"))
 
@@ -49,7 +49,7 @@ class Skill:
     source: Source
     ttl: float
     clock: Clock = attrs.field(repr=False)
-    current: SkillText = attrs.field(factory=bundled, repr=False)
+    current: SkillText = attrs.field(factory=bundled_skill, repr=False)
     _etag: str | None = None
 
     async def keep_fresh(self) -> None:

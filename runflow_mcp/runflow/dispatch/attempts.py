@@ -14,30 +14,30 @@ MAX_ATTEMPTS = 3
 BACKOFF = Backoff(first=0.5, jitter=0.5)
 
 
-class Reached(IntEnum):
+class Effect(IntEnum):
     """The most that any attempt so far may have done upstream. It never decreases."""
 
     #: No attempt was sent, or each was refused.
-    NOTHING = 0
+    NONE = 0
     #: An attempt may have created a run: no answer, a 5xx, or a 429 or 503 that may hide a run.
-    MAYBE = 1
+    POSSIBLE = 1
     #: Upstream answered that there is a run: any 2xx, readable or not, a 303 or a 409.
-    ANSWERED = 2
+    CERTAIN = 2
 
 
-class Shown(Enum):
-    """What the last look-up by client_ref showed, if it did not find the run."""
+class LookUpResult(Enum):
+    """The result of the last look-up by client_ref, if it did not find the run."""
 
-    NOT_ASKED = auto()
+    NOT_MADE = auto()
     #: The whole list was read; the run is not in it.
-    NONE = auto()
+    NO_RUN = auto()
     #: No answer, or a refusal: upstream's lists are unavailable.
     FAILED = auto()
     #: An answer that does not show whether the run exists.
     UNCLEAR = auto()
 
 
-def may_post(reached: Reached, shown: Shown) -> bool:
+def may_post(effect: Effect, look_up: LookUpResult) -> bool:
     """Whether a POST may be sent now.
 
     1. Never after upstream answered that there is a run.
@@ -45,24 +45,24 @@ def may_post(reached: Reached, shown: Shown) -> bool:
     3. Otherwise (nothing has been sent), unless a look-up's answer leaves open whether the run exists. A look-up that
        failed does not stop the first attempt, and a minted client_ref needs no look-up: nobody can have used it.
     """
-    if reached is Reached.ANSWERED or shown is Shown.UNCLEAR:
+    if effect is Effect.CERTAIN or look_up is LookUpResult.UNCLEAR:
         return False
-    return shown is Shown.NONE or reached is Reached.NOTHING
+    return look_up is LookUpResult.NO_RUN or effect is Effect.NONE
 
 
-def reached_by(error: UpstreamError) -> Reached:
+def effect_of(error: UpstreamError) -> Effect:
     """What an attempt that failed with this error may have done."""
     if error.answered or is_success(error.status) or meaning_of(error.status).exists:
-        return Reached.ANSWERED
+        return Effect.CERTAIN
     match error.outcome:
         case Outcome.UNKNOWN | Outcome.BUSY:
-            return Reached.MAYBE
+            return Effect.POSSIBLE
         case Outcome.NOT_SENT | Outcome.REFUSED:
-            return Reached.NOTHING
+            return Effect.NONE
         case _:
             assert_never(error.outcome)
 
 
-def shown_by(error: UpstreamError) -> Shown:
-    """What a look-up that failed with this error showed."""
-    return Shown.UNCLEAR if is_success(error.status) else Shown.FAILED
+def failed_look_up(error: UpstreamError) -> LookUpResult:
+    """The result of a look-up that failed with this error."""
+    return LookUpResult.UNCLEAR if is_success(error.status) else LookUpResult.FAILED

@@ -1,8 +1,8 @@
 """Starts runs: at most one per client_ref, whatever the network does.
 
-Owns the steps of a dispatch, its sharing among equal calls of this process, and what a found run has to do with a
-call: another model, another input. Whether a POST may go out is decided in ``attempts``; the body and the
-Idempotency-Key never change between attempts.
+Owns the steps of a dispatch, its sharing among equal calls of this process, and the comparison of a found run with a
+call (model and input). Whether a POST may go out is decided in ``attempts``; the body and the Idempotency-Key never
+change between attempts.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
 from runflow_mcp.runflow.dispatch.attempts import (
     BACKOFF,
     MAX_ATTEMPTS,
-    Reached,
-    Shown,
+    Effect,
+    LookUpResult,
+    effect_of,
+    failed_look_up,
     may_post,
-    reached_by,
-    shown_by,
 )
-from runflow_mcp.runflow.dispatch.errors import DispatchFailed, other_model
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed, model_conflict
 from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
 from runflow_mcp.runflow.dispatch.order import Order, RunRef
-from runflow_mcp.runflow.dispatch.recent import Recent
+from runflow_mcp.runflow.dispatch.recent import RecentDispatches
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
 from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
 from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
@@ -38,20 +38,20 @@ from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
 BUDGET = 45.0
 #: Seconds that the look-up before the first attempt may take, and the part of the budget kept for the last look-up.
 FIRST_LOOK_UP, LOOK_UP_RESERVE = 10.0, 5.0
-#: Seconds between an attempt that may have made a run and its look-up: it may still be at work, and lists lag.
+#: Seconds between an attempt that may have made a run and its look-up: it may be in progress, and lists lag.
 SETTLE = 2.0
-#: A run that upstream created more than this before the request was sent was found by the request, not made by it.
+#: Seconds. A run that upstream created longer ago than this when the request was sent is not new: it was found.
 FOUND_AGE = 5.0
-#: Seconds of looking for a run after upstream's answer that it exists.
-CLAIM_PATIENCE = 10.0
+#: Seconds of looking for a run after upstream has answered that it exists.
+EXISTING_RUN_TIMEOUT = 10.0
 
 
 @attrs.frozen
 class Dispatched:
-    """A run that exists upstream, and what it is to the call.
+    """The result of a dispatch for one call: a run that exists upstream, and the call's ref of it.
 
     ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
-    is provisional: see ``Joined.identify``.
+    is provisional: see ``JoinedDispatch.identify``.
     """
 
     run: Run
@@ -62,9 +62,9 @@ class Dispatched:
 
 @attrs.frozen
 class _Result:
-    """What a dispatch brings to every call that shares it: as ``Dispatched``.
+    """The result of a dispatch for every call that shares it. ``found``, ``read``: as in ``Dispatched``.
 
-    ``made_from``: the digest of the input that the run was made from, where this process made it.
+    ``made_from``: the digest of the input that the run was made from, if this process made it.
     """
 
     run: Run
@@ -83,7 +83,7 @@ class _Flight:
 
 
 @attrs.define(eq=False)
-class Joined:
+class JoinedDispatch:
     """One call's share in a dispatch; await it for the run. Raises ``DispatchFailed``.
 
     It keeps the call's order, which holds the whole input, until the run has been compared with it.
@@ -110,7 +110,7 @@ class Joined:
         return ref
 
     def leave(self) -> None:
-        """Let go of the order. The dispatch goes on by itself."""
+        """Release the order. The dispatch goes on by itself."""
         if self._order is not None:
             self._order = None
             self._slot.release()
@@ -120,7 +120,7 @@ class Joined:
         if order is None:
             raise RuntimeError("this call has left its dispatch")
         if run.model is not None and not is_same_model(run.model, order.model):
-            raise other_model(run.model, run_path(run.id))
+            raise model_conflict(run.model, run_path(run.id))
         ignored = order.caller_chose_ref and is_other_input(order.input_digest, order.input, run, made_from)
         return attrs.evolve(order.run_ref, input_ignored=ignored)
 
@@ -134,15 +134,15 @@ class Dispatcher:
     random: Random = attrs.field(repr=False)
     slots: DispatchSlots = attrs.field(factory=DispatchSlots, repr=False)
     _flights: dict[str, _Flight] = attrs.field(factory=dict, repr=False)
-    _recent: Recent = attrs.field(factory=Recent, repr=False)
+    _recent: RecentDispatches = attrs.field(factory=RecentDispatches, repr=False)
 
-    def start(self, order: Order) -> Joined:
+    def start(self, order: Order) -> JoinedDispatch:
         """Join the dispatch of this order, or begin it. Raises ``NoSlot`` when nothing may be started now.
 
-        The task belongs to no caller: it ends by itself within the budget, although every caller has left, since the
-        outcome of a request that is cut off halfway is unknown.
+        A caller that leaves does not cancel the task, which ends by itself within the budget: the outcome of a
+        cancelled request would be unknown.
         """
-        key = order.key
+        key = order.idempotency_key
         flight = self._flights.get(key)
         if flight is None:
             slot = self._acquire_slot(order)
@@ -150,10 +150,10 @@ class Dispatcher:
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
-            # Another input under the same client_ref: its bytes are kept beside those of the dispatch.
-            return Joined(flight.task, order, self._acquire_slot(order))
+            # Another input under the same client_ref: its bytes are kept in addition to those of the dispatch.
+            return JoinedDispatch(flight.task, order, self._acquire_slot(order))
         flight.slot.retain()
-        return Joined(flight.task, flight.order, flight.slot)
+        return JoinedDispatch(flight.task, flight.order, flight.slot)
 
     def _acquire_slot(self, order: Order) -> Slot:
         return self.slots.acquire(order.bearer.digest, order.bearer.source.address, len(order.body))
@@ -174,19 +174,21 @@ class Dispatcher:
     async def _dispatch(self, order: Order) -> _Result:
         now = self.clock.monotonic()
         finder = Finder(self.client, self.clock, self.random)
-        entry = self._recent.recall(order.key, now)
+        entry = self._recent.recall(order.idempotency_key, now)
         if entry is not None and entry.run_id is not None:
             # This process made or found the run a moment ago: nothing is dispatched, whatever the read shows.
             found = await finder.read(order, entry.run_id, now + FIRST_LOOK_UP)
             return _Result(found.run, found=True, read=found.read, made_from=entry.made_from)
-        dispatch = _Dispatch(order, finder, now + BUDGET, Reached.NOTHING if entry is None else entry.reached)
+        dispatch = _Dispatch(order, finder, now + BUDGET, Effect.NONE if entry is None else entry.effect)
         try:
             result = await dispatch.run()
         except DispatchFailed:
-            if dispatch.reached:
-                self._recent.remember(order.key, dispatch.reached, None, None, now=self.clock.monotonic())
+            if dispatch.effect:
+                self._recent.remember(order.idempotency_key, dispatch.effect, None, None, now=self.clock.monotonic())
             raise
-        self._recent.remember(order.key, Reached.ANSWERED, result.run.id, result.made_from, now=self.clock.monotonic())
+        self._recent.remember(
+            order.idempotency_key, Effect.CERTAIN, result.run.id, result.made_from, now=self.clock.monotonic()
+        )
         return result
 
 
@@ -202,47 +204,47 @@ class _Dispatch:
     order: Order
     finder: Finder
     deadline: float
-    reached: Reached
+    effect: Effect
     error: UpstreamError | None = None
     #: A run that upstream answered with and that is not the order's.
     named: Run | None = None
 
     async def run(self) -> _Result:
-        if self.reached is Reached.ANSWERED:
-            return await self._claim()
-        shown = Shown.NOT_ASKED
+        if self.effect is Effect.CERTAIN:
+            return await self._find_existing()
+        look_up = LookUpResult.NOT_MADE
         again = True
         for attempt in count(1):
             # Once an attempt may have had an effect, each later one is preceded by a look-up.
-            if self.reached or (attempt == 1 and self.order.caller_chose_ref):
-                first = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
-                found, shown = await self._look_up(min(first, self.deadline))
+            if self.effect or (attempt == 1 and self.order.caller_chose_ref):
+                limit = self.finder.clock.monotonic() + FIRST_LOOK_UP if attempt == 1 else self.deadline
+                found, look_up = await self._look_up(min(limit, self.deadline))
                 if isinstance(found, Found):
-                    return self._found(found)
-                if isinstance(found, OtherModel) and not self.reached:
-                    raise other_model(found.model, LIST_PATH)
+                    return self._found_result(found)
+                if isinstance(found, OtherModel) and not self.effect:
+                    raise model_conflict(found.model, LIST_PATH)
             again = again and self._remaining() > LOOK_UP_RESERVE
-            if not again or not may_post(self.reached, shown):
-                raise self._failed(shown)
+            if not again or not may_post(self.effect, look_up):
+                raise self._failure(look_up)
             try:
-                return await self._attempt(shown)
+                return await self._attempt(look_up)
             except UpstreamError as error:
                 self.error = _without_frames(error)
-                self.reached = max(self.reached, reached_by(error))
-                wait, again = self._plan_retry(attempt, error)
-            if self.reached is Reached.ANSWERED:
-                return await self._claim()
-            await self.finder.clock.sleep(wait)
+                self.effect = max(self.effect, effect_of(error))
+                pause, again = self._plan_retry(attempt, error)
+            if self.effect is Effect.CERTAIN:
+                return await self._find_existing()
+            await self.finder.clock.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, shown: Shown) -> _Result:
+    async def _attempt(self, look_up: LookUpResult) -> _Result:
         order, finder = self.order, self.finder
         sent_at = finder.clock.wall()
         run = await finder.client.create_run(
             order.bearer,
             order.model,
             order.body,
-            idempotency_key=order.key,
+            idempotency_key=order.idempotency_key,
             trace=order.trace,
             # The reserve is for looking the run up when this attempt's answer is lost.
             timeout=self._remaining() - LOOK_UP_RESERVE,
@@ -254,7 +256,7 @@ class _Dispatch:
             raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
         # A minted client_ref, and one without a run in the list, cannot have been used before: the run is new. Only
         # otherwise is its creation time compared, since clocks differ.
-        fresh = not order.caller_chose_ref or shown is Shown.NONE or run.age(sent_at) <= FOUND_AGE
+        fresh = not order.caller_chose_ref or look_up is LookUpResult.NO_RUN or run.age(sent_at) <= FOUND_AGE
         found = Found(run, read=True)
         if not fresh or (run.terminal and not (run.status == SUCCEEDED and run.output)):
             read = await finder.read(order, run.id, self.deadline)
@@ -262,54 +264,56 @@ class _Dispatch:
             found = read if read.read or not run.terminal else found
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
-            raise other_model(model, path)
+            raise model_conflict(model, path)
         made_from = order.input_digest if fresh else None
         return _Result(found.run, found=not fresh, read=found.read, made_from=made_from)
 
     def _plan_retry(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
-        """(seconds before the look-up that follows a failed attempt, whether another attempt may follow the look-up)"""
+        """After a failed attempt: (seconds before the next look-up, whether another attempt may follow it)."""
         if error.outcome is Outcome.REFUSED:
             return 0.0, False
         room = max(0.0, self._remaining() - LOOK_UP_RESERVE)
-        wait = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
-        if self.reached:
-            wait = max(wait, SETTLE) if error.retry_after is not None else SETTLE + wait
-        return (wait, True) if attempt < MAX_ATTEMPTS and wait < room else (min(SETTLE, room), False)
+        pause = BACKOFF.after(attempt, self.finder.random, retry_after=error.retry_after)
+        if self.effect:
+            pause = max(pause, SETTLE) if error.retry_after is not None else SETTLE + pause
+        return (pause, True) if attempt < MAX_ATTEMPTS and pause < room else (min(SETTLE, room), False)
 
-    async def _claim(self) -> _Result:
-        """Look for the run that upstream has answered with: another replica may be making it, and lists lag."""
-        deadline = min(self.deadline, self.finder.clock.monotonic() + CLAIM_PATIENCE)
+    async def _find_existing(self) -> _Result:
+        """Look for the run that upstream has answered with: another replica may be creating it, and lists lag."""
+        deadline = min(self.deadline, self.finder.clock.monotonic() + EXISTING_RUN_TIMEOUT)
         other_run = None
-        for look_up in count(1):
-            found, shown = await self._look_up(deadline)
+        for attempt in count(1):
+            found, look_up = await self._look_up(deadline)
             if isinstance(found, Found):
-                return self._found(found)
+                return self._found_result(found)
             other_run = found
-            wait = BACKOFF.after(look_up, self.finder.random)
-            if shown is not Shown.NONE or wait >= deadline - self.finder.clock.monotonic():
+            pause = BACKOFF.after(attempt, self.finder.random)
+            if look_up is not LookUpResult.NO_RUN or pause >= deadline - self.finder.clock.monotonic():
                 break
-            await self.finder.clock.sleep(wait)
+            await self.finder.clock.sleep(pause)
         if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
-            raise other_model(other_run.model, LIST_PATH)
-        raise self._failed(Shown.UNCLEAR)
+            raise model_conflict(other_run.model, LIST_PATH)
+        raise self._failure(LookUpResult.UNCLEAR)
 
-    async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, Shown]:
+    async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, LookUpResult]:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
             self.error = self.error or _without_frames(error)
-            return None, shown_by(error)
-        return found, Shown.NONE
+            return None, failed_look_up(error)
+        return found, LookUpResult.NO_RUN
 
-    def _found(self, found: Found) -> _Result:
+    def _found_result(self, found: Found) -> _Result:
         made_from = None if self.order.caller_chose_ref else self.order.input_digest
         return _Result(found.run, found=True, read=found.read, made_from=made_from)
 
-    def _failed(self, shown: Shown) -> DispatchFailed:
+    def _failure(self, look_up: LookUpResult) -> DispatchFailed:
         reason = "Runflow has answered with a run that its list does not show"
         cause = self.error or UpstreamError(Outcome.UNKNOWN, LIST_PATH, reason)
-        uncertain = shown is Shown.UNCLEAR or (self.reached is not Reached.NOTHING and shown is not Shown.NONE)
-        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.reached), named=self.named)
+        uncertain = look_up is LookUpResult.UNCLEAR or (
+            self.effect is not Effect.NONE and look_up is not LookUpResult.NO_RUN
+        )
+        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.effect), named=self.named)
 
     def _remaining(self) -> float:
         return self.deadline - self.finder.clock.monotonic()

@@ -1,4 +1,4 @@
-"""The failure of a dispatch, and what it leaves known. Pure."""
+"""The failure of a dispatch, and what is known after it. Pure."""
 
 import attrs
 
@@ -8,7 +8,7 @@ from runflow_mcp.runflow.runs.run import Run
 
 @attrs.define
 class DispatchFailed(Exception):
-    """No run was started or found. ``uncertain``: there may be one nevertheless, under the order's client_ref.
+    """No run was started or found. ``uncertain``: there may still be one, under the order's client_ref.
 
     ``sent``: an attempt of this process may have made it. ``named``: a run that upstream answered with and that is
     not the order's.
@@ -20,8 +20,8 @@ class DispatchFailed(Exception):
     named: Run | None = None
 
 
-def other_model(model: str, path: str) -> DispatchFailed:
-    """The client_ref belongs to a run of another model. ``path``: of the request that showed it."""
+def model_conflict(model: str, path: str) -> DispatchFailed:
+    """The error when the client_ref belongs to a run of another model. ``path``: of the request that showed it."""
     message = f"This client_ref belongs to a run of {model}; nothing was started."
     cause = UpstreamError(Outcome.REFUSED, path, message, code="conflict", message=message)
     return DispatchFailed(cause, uncertain=False, sent=False)

@@ -13,8 +13,8 @@ import attrs
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.runflow.reading.fields import truth
-from runflow_mcp.runflow.runs.outputs import addresses
+from runflow_mcp.runflow.reading.fields import parse_boolean
+from runflow_mcp.runflow.runs.outputs import input_addresses
 from runflow_mcp.runflow.runs.run import Run
 
 #: A digest that upstream cut shorter than this proves nothing.
@@ -49,7 +49,7 @@ class RunInput:
 
     @classmethod
     def of(cls, value: JSONObject) -> "RunInput":
-        return cls(orjson.dumps(value), input_digest(value), addresses(value))
+        return cls(orjson.dumps(value), input_digest(value), input_addresses(value))
 
 
 def input_digest(run_input: JSONObject) -> str:
@@ -60,53 +60,54 @@ def input_digest(run_input: JSONObject) -> str:
 def is_other_input(digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
     """Whether ``run`` was made from another input than the call's, which has this digest.
 
-    ``parse``: returns the call's input, where it must be compared. ``made_from``: the digest of the input that this
-    process made the run from, where it did. Equal digests decide. Otherwise the input that upstream shows does, since
-    upstream may have normalised it; where it shows none, different digests decide, and no digest means no difference.
+    ``parse``: returns the call's input, if it must be compared. ``made_from``: the digest of the input that this
+    process made the run from, if it did. Equal digests mean the same input. Otherwise the input that upstream stored
+    is compared, since upstream may have normalised it. If there is none, different digests mean another input, and no
+    digest means the same.
     """
     recorded = run.input_digest or made_from
-    if recorded is not None and _is_digest(recorded, digest):
+    if recorded is not None and _is_same_digest(recorded, digest):
         return False
-    shown = run.input
-    if not isinstance(shown, dict):
+    stored = run.input
+    if not isinstance(stored, dict):
         return recorded is not None
     sent = parse()
-    if recorded is not None and not shown.keys() <= sent.keys():
+    if recorded is not None and not stored.keys() <= sent.keys():
         return True
-    return _differs(sent, shown)
+    return _differs(sent, stored)
 
 
-def _is_digest(recorded: str, digest: str) -> bool:
-    kept = recorded.strip().lower()
-    return len(kept) >= _MIN_DIGEST and digest.startswith(kept)
+def _is_same_digest(recorded: str, digest: str) -> bool:
+    recorded = recorded.strip().lower()
+    return len(recorded) >= _MIN_DIGEST and digest.startswith(recorded)
 
 
-def _differs(sent: JSON, shown: JSON) -> bool:
+def _differs(sent: JSON, stored: JSON) -> bool:
     """Whether two values plainly differ; null, empty and absent ones are not compared."""
-    if isinstance(sent, dict) and isinstance(shown, dict):
-        return any(name in shown and _differs(value, shown[name]) for name, value in sent.items())
-    if isinstance(sent, list) and isinstance(shown, list):
-        return len(sent) != len(shown) or any(map(_differs, sent, shown))
-    if sent in (None, "") or shown in (None, "") or isinstance(sent, dict | list) or isinstance(shown, dict | list):
+    if isinstance(sent, dict) and isinstance(stored, dict):
+        return any(name in stored and _differs(value, stored[name]) for name, value in sent.items())
+    if isinstance(sent, list) and isinstance(stored, list):
+        return len(sent) != len(stored) or any(map(_differs, sent, stored))
+    if sent in (None, "") or stored in (None, "") or isinstance(sent, dict | list) or isinstance(stored, dict | list):
         return False
-    if isinstance(sent, bool) or isinstance(shown, bool):
-        truths = truth(sent), truth(shown)
-        if None not in truths:
-            return truths[0] != truths[1]
-    numbers = _number(sent), _number(shown)
+    if isinstance(sent, bool) or isinstance(stored, bool):
+        booleans = parse_boolean(sent), parse_boolean(stored)
+        if None not in booleans:
+            return booleans[0] != booleans[1]
+    numbers = _number(sent), _number(stored)
     if numbers[0] is not None and numbers[1] is not None:
         return abs(numbers[0] - numbers[1]) > _ROUNDING * abs(numbers[0])
-    return _texts_differ(str(sent), str(shown))
+    return _texts_differ(str(sent), str(stored))
 
 
-def _texts_differ(sent: str, shown: str) -> bool:
-    if _MEDIA.match(sent.strip()) and _MEDIA.match(shown.strip()):
-        sent_url, shown_url = _HTTP.match(sent.strip()), _HTTP.match(shown.strip())
+def _texts_differ(sent: str, stored: str) -> bool:
+    if _MEDIA.match(sent.strip()) and _MEDIA.match(stored.strip()):
+        sent_url, stored_url = _HTTP.match(sent.strip()), _HTTP.match(stored.strip())
         # Another host may hold upstream's own copy of the file; another query is another signature.
         return bool(
-            sent_url and shown_url and sent_url[1].lower() == shown_url[1].lower() and sent_url[2] != shown_url[2]
+            sent_url and stored_url and sent_url[1].lower() == stored_url[1].lower() and sent_url[2] != stored_url[2]
         )
-    folded = _folded(sent), _folded(shown)
+    folded = _folded(sent), _folded(stored)
     return folded[0] != folded[1] and not (len(folded[1]) >= _MIN_TEXT and folded[0].startswith(folded[1]))
 
 

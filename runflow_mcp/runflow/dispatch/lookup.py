@@ -14,7 +14,7 @@ from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamEr
 from runflow_mcp.runflow.api.paths import LIST_PATH
 from runflow_mcp.runflow.dispatch.attempts import BACKOFF, MAX_ATTEMPTS
 from runflow_mcp.runflow.dispatch.order import Order
-from runflow_mcp.runflow.dispatch.run_list import MIN_CUT, is_same_model, is_same_ref, read_page, spellings
+from runflow_mcp.runflow.dispatch.run_list import MIN_CUT_LENGTH, is_same_model, is_same_ref, read_page, spellings
 from runflow_mcp.runflow.runs.run import Run, unread_run
 
 #: Seconds that one request of a look-up may take.
@@ -22,7 +22,7 @@ REQUEST_TIMEOUT = 10.0
 #: Runs asked for in a page: many, since a client_ref may have runs of many models. The smaller limit follows an answer
 #: that was too large, as with inline media.
 PAGE_LIMIT, SMALL_PAGE_LIMIT = 50, 5
-#: Pages and runs that one look-up reads at most: more than any batch has, and a bound on an endless list.
+#: Pages and runs that one look-up reads at most: more than any batch needs, and a limit for an endless list.
 MAX_PAGES, MAX_READS = 20, 64
 
 
@@ -36,7 +36,7 @@ class Found:
 
 @attrs.frozen
 class OtherModel:
-    """A run under this client_ref did not show its model in the list, and is of this model when read."""
+    """The list has a run under this client_ref, which turned out to be of this other model when it was read."""
 
     model: str
 
@@ -60,29 +60,29 @@ class Finder:
             try:
                 return await search.run()
             except UpstreamError as error:
-                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
-                if error.outcome is Outcome.REFUSED or wait >= self._remaining(deadline) or not search.pages_left:
+                pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                if error.outcome is Outcome.REFUSED or pause >= self._remaining(deadline) or not search.pages_left:
                     raise
                 if isinstance(error, ResponseTooLarge):
                     search.limit = SMALL_PAGE_LIMIT
-            await self.clock.sleep(wait)
+            await self.clock.sleep(pause)
         return await search.run()
 
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
-        """The run, read by its id; if it cannot be read now, a run of which only the id is known."""
+        """The run, read by its id; a run with nothing but its id if it cannot be read now."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             timeout = min(REQUEST_TIMEOUT, self._remaining(deadline))
             try:
                 run = await self.client.get_run(order.bearer, run_id, order.trace, timeout=timeout)
             except UpstreamError as error:
                 meaning = meaning_of(error.status)
-                wait = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 refused = meaning.final and not meaning.missing  # a 404 may be read lag
-                if refused or attempt == MAX_ATTEMPTS or wait >= self._remaining(deadline):
+                if refused or attempt == MAX_ATTEMPTS or pause >= self._remaining(deadline):
                     break
             else:
                 return Found(run, read=True)
-            await self.clock.sleep(wait)
+            await self.clock.sleep(pause)
         return Found(unread_run(run_id, order.client_ref), read=False)
 
     def _remaining(self, deadline: float) -> float:
@@ -102,11 +102,11 @@ class _Search:
 
     async def run(self) -> Found | OtherModel | None:
         for spelling in spellings(self.order.client_ref):
-            if found := await self._through_pages(spelling):
+            if found := await self._search_pages(spelling):
                 return found
         return None
 
-    async def _through_pages(self, spelling: str) -> Found | OtherModel | None:
+    async def _search_pages(self, spelling: str) -> Found | OtherModel | None:
         cursors: set[str | None] = {None}
         next_pq = None
         fallback = None
@@ -162,7 +162,7 @@ class _Search:
             model = found.run.model or candidate.model
             if ref is None:
                 skipped = True
-            elif not is_same_ref(ref, self.order.client_ref, shortest=MIN_CUT):
+            elif not is_same_ref(ref, self.order.client_ref, shortest=MIN_CUT_LENGTH):
                 continue
             elif model is None:
                 without_model = without_model or found

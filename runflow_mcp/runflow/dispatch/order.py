@@ -1,4 +1,4 @@
-"""What a call wants to run, what identifies that upstream, and what identifies the run in answers. Pure."""
+"""What a call asks to run (``Order``), and how results and errors name its run (``RunRef``). Pure."""
 
 import hashlib
 import secrets
@@ -29,7 +29,7 @@ class RunRef:
 
     @classmethod
     def of_run(cls, run: Run) -> "RunRef":
-        """For a call that gave the run's id alone: what upstream has kept."""
+        """For a call that gave only the run's id: the names that upstream has stored."""
         return cls((run.model or "")[:MAX_NAME] or None, (run.client_ref or "")[:MAX_NAME] or None)
 
 
@@ -67,7 +67,7 @@ class Order:
         return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace, run_input.urls)
 
     @property
-    def key(self) -> str:
+    def idempotency_key(self) -> str:
         """The Idempotency-Key: one for each caller, model and client_ref."""
         text = f"{self.bearer.digest}\n{self.model}\n{self.client_ref}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -5,11 +5,11 @@ Keeps two hashes, a run id and a state for each order, for at most ``MAX_ENTRIES
 
 import attrs
 
-from runflow_mcp.runflow.dispatch.attempts import Reached
+from runflow_mcp.runflow.dispatch.attempts import Effect
 
 #: Seconds for which a dispatch is remembered. Lists lag by seconds, and clients repeat at once.
-KEPT = 30.0
-#: Beyond this the oldest is dropped; a repeat of it then depends on upstream's list alone.
+RETENTION = 30.0
+#: Beyond this the oldest is dropped; a repeat of it then depends only on upstream's list.
 MAX_ENTRIES = 4096
 
 
@@ -17,18 +17,18 @@ MAX_ENTRIES = 4096
 class Entry:
     """A dispatch that has ended.
 
-    ``reached``: the most that it may have done. ``run_id``, ``made_from``: the run and the digest of its input, if
+    ``effect``: the most that it may have done. ``run_id``, ``made_from``: the run and the digest of its input, if
     known. ``until``: monotonic seconds.
     """
 
-    reached: Reached
+    effect: Effect
     run_id: str | None
     made_from: str | None
     until: float
 
 
 @attrs.define
-class Recent:
+class RecentDispatches:
     """Ended dispatches by the Idempotency-Key of their order. ``now``: monotonic seconds."""
 
     _entries: dict[str, Entry] = attrs.field(factory=dict, repr=False)
@@ -36,9 +36,9 @@ class Recent:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def remember(self, key: str, reached: Reached, run_id: str | None, made_from: str | None, *, now: float) -> None:
+    def remember(self, key: str, effect: Effect, run_id: str | None, made_from: str | None, *, now: float) -> None:
         self._entries.pop(key, None)
-        self._entries[key] = Entry(reached, run_id, made_from, now + KEPT)
+        self._entries[key] = Entry(effect, run_id, made_from, now + RETENTION)
         self._evict(now)
 
     def recall(self, key: str, now: float) -> Entry | None:

@@ -10,10 +10,10 @@ from runflow_mcp.runflow.runs.run import Run, parse_run
 
 #: A listed client_ref that is the beginning of the order's is taken for a cut one only from this length on: upstreams
 #: cut at 32 or more, and a caller's ``job-1`` is not a cut ``job-10``.
-MIN_CUT = 20
+MIN_CUT_LENGTH = 20
 #: Lengths at which an upstream may cut the client_ref of a run; a longer one is looked up in that form, too.
-CUTS = (128, 64)
-#: Entries of a page that are read, however few were asked for; so many take some tens of milliseconds.
+CUT_LENGTHS = (128, 64)
+#: Entries of a page that are read, however few were asked for; reading this many takes some tens of milliseconds.
 MAX_ENTRIES = 1000
 
 
@@ -42,8 +42,8 @@ def is_same_model(upstream: str, model: str) -> bool:
 
 
 def spellings(client_ref: str) -> tuple[str, ...]:
-    """The client_ref as sent, then as a normalising upstream may store it: a filter finds the stored form alone."""
-    cut = [client_ref, *(client_ref[:length] for length in CUTS if len(client_ref) > length)]
+    """The client_ref as sent, then as a normalising upstream may store it: a filter finds only the stored form."""
+    cut = [client_ref, *(client_ref[:length] for length in CUT_LENGTHS if len(client_ref) > length)]
     return tuple(dict.fromkeys([*cut, *map(str.lower, cut)]))
 
 
@@ -77,11 +77,11 @@ def read_page(payload: JSON, model: str, client_ref: str, limit: int) -> Page | 
 
 
 def _may_be(run: Run, model: str, client_ref: str) -> bool:
-    ref = run.client_ref is None or is_same_ref(run.client_ref, client_ref, shortest=MIN_CUT)
+    ref = run.client_ref is None or is_same_ref(run.client_ref, client_ref, shortest=MIN_CUT_LENGTH)
     return ref and (run.model is None or is_same_model(run.model, model))
 
 
 def _rank(run: Run, client_ref: str) -> tuple[int, bool]:
-    """The exact client_ref before a normalised one, before none; among equals a run with a model before one without."""
+    """A sort key: the exact client_ref, then a normalised one, then none; each first with a model, then without."""
     distance = 2 if run.client_ref is None else int(run.client_ref != client_ref)
     return distance, run.model is None

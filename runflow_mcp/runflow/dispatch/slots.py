@@ -1,4 +1,4 @@
-"""Slots for dispatches under way: how many there are, in number and in bytes of input, in all, per key and address.
+"""Slots for dispatches under way, limited in number and in bytes of input: in all, per key and per address.
 
 Pure. A dispatch goes on after its caller has left, so it is counted here and not with the call.
 """
@@ -12,14 +12,14 @@ MIB = 1024 * 1024
 
 @attrs.frozen
 class Share:
-    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder in the words of an error."""
+    """The limit of one holder. ``size``: bytes of request bodies. ``whose``: the holder, for an error message."""
 
     dispatches: int
     size: int
     whose: str
 
 
-#: A dispatch takes some 30 KB beside its body, and lasts 45 s at most: together about 200 MB when upstream hangs.
+#: A dispatch takes its body and some 30 KB, and lasts 45 s at most: together about 200 MB when upstream hangs.
 IN_ALL = Share(4000, 64 * MIB, "on this server")
 #: As many as one key may have waiting by default, and 64 of the largest bodies: a key costs nothing to invent.
 PER_KEY = Share(1000, 16 * MIB, "with this API key")

@@ -21,7 +21,7 @@ MAX_ITEMS, MAX_LEVELS = 5, 4
 #: Members of an object that are read: a body of 8 MiB may have a million.
 MAX_MEMBERS = 200
 #: Characters of the name of an input.
-MAX_PLACE = 100
+MAX_INPUT_NAME = 100
 #: Characters of a text that are read: cleaning much more than is shown would be wasted.
 _MAX_READ = 8 * MAX_REASON
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
@@ -30,7 +30,7 @@ _CODE = re.compile(r"(?=.*[a-z_])[a-z0-9_]{1,64}")
 INSUFFICIENT_CREDITS = "insufficient_credits"
 _NO_CREDIT = frozenset({"insufficient_credit", INSUFFICIENT_CREDITS})
 #: A text that is a code rather than a sentence, as OAuth puts into ``error``.
-_NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:_[a-z0-9]+)+")
+_CODE_LIKE = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:_[a-z0-9]+)+")
 #: Members that hold a reason, in lower case without separators, the most informative first.
 _REASONS = (
     "message",
@@ -93,9 +93,9 @@ _EMPTY_REASONS = frozenset(
 #: Members that hold the list of errors.
 _LISTS = ("errors", "detail", "details", "invalidparams", "violations", "issues")
 #: Members of one error of a list that say which input it is about.
-_PLACES = ("loc", "path", "field", "name", "param", "parameter", "pointer", "property")
+_INPUT_NAMES = ("loc", "path", "field", "name", "param", "parameter", "pointer", "property")
 #: Members of an error that are neither a reason nor the name of an input.
-_NOT_FIELDS = frozenset({"type", "code", "status", "id", "url", "ctx", "input", "instance", "help", *_PLACES})
+_NOT_FIELDS = frozenset({"type", "code", "status", "id", "url", "ctx", "input", "instance", "help", *_INPUT_NAMES})
 _INVISIBLE = re.compile(
     r"(?:\x1b\[[0-9;]{0,20}[A-Za-z]|[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb])+"
 )
@@ -188,7 +188,7 @@ def _type(error: JSON) -> str:
 
 
 def _code_like(value: JSON) -> str | None:
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+    return value if isinstance(value, str) and _CODE_LIKE.fullmatch(value) else None
 
 
 def reason_of(value: JSON, levels: int = MAX_LEVELS) -> str | None:
@@ -221,26 +221,26 @@ def _by_field(value: JSONObject, levels: int) -> str | None:
     members = islice(value.items(), MAX_MEMBERS)
     fields = [(name, texts) for name, texts in members if isinstance(texts, kinds) and name.lower() not in _NOT_FIELDS]
     return _joined(
-        f"{place}: {reason}"
+        f"{input_name}: {reason}"
         for name, texts in fields[:MAX_ITEMS]
-        if (place := one_line(name, MAX_PLACE)) and (reason := reason_of(texts, levels - 1))
+        if (input_name := one_line(name, MAX_INPUT_NAME)) and (reason := reason_of(texts, levels - 1))
     )
 
 
 def _item(item: JSON, levels: int) -> str | None:
     """The reason of one of several errors, with the input that it names."""
     reason = reason_of(item, levels)
-    place = _place(_folded(item)) if isinstance(item, dict) else None
-    return f"{place}: {reason}" if reason and place and place != reason else reason
+    input_name = _input_name(_folded(item)) if isinstance(item, dict) else None
+    return f"{input_name}: {reason}" if reason and input_name and input_name != reason else reason
 
 
-def _place(item: JSONObject) -> str | None:
-    for name in _PLACES:
-        place = item.get(name)
-        if isinstance(place, list):
-            place = ".".join(str(part) for part in place[:MAX_ITEMS] if isinstance(part, str | int))
-        if isinstance(place, str) and (line := one_line(place)):
-            return line[:MAX_PLACE]
+def _input_name(item: JSONObject) -> str | None:
+    for name in _INPUT_NAMES:
+        input_name = item.get(name)
+        if isinstance(input_name, list):
+            input_name = ".".join(str(part) for part in input_name[:MAX_ITEMS] if isinstance(part, str | int))
+        if isinstance(input_name, str) and (line := one_line(input_name)):
+            return line[:MAX_INPUT_NAME]
     return None
 
 

@@ -10,7 +10,7 @@ _TRUE = frozenset({"true", "yes", "y", "on", "1", "required", "active", "enabled
 _FALSE = frozenset({"false", "no", "n", "off", "0", "optional", "inactive", "disabled"})
 
 
-def text(entry: JSONObject, *names: str) -> str | None:
+def read_text(entry: JSONObject, *names: str) -> str | None:
     """The first of these members that is a text and not blank, without surrounding white space."""
     for name in names:
         value = entry.get(name)
@@ -19,7 +19,7 @@ def text(entry: JSONObject, *names: str) -> str | None:
     return None
 
 
-def truth(value: JSON) -> bool | None:
+def parse_boolean(value: JSON) -> bool | None:
     """The truth of a boolean, 0, 1 or a word such as "yes"; None for anything else."""
     if isinstance(value, bool):
         return value
@@ -29,12 +29,12 @@ def truth(value: JSON) -> bool | None:
     return False if word in _FALSE else None
 
 
-def flag(entry: JSONObject, *names: str) -> bool | None:
+def read_boolean(entry: JSONObject, *names: str) -> bool | None:
     """The first of these members that can be read as a boolean."""
-    return next((value for name in names if (value := truth(entry.get(name))) is not None), None)
+    return next((value for name in names if (value := parse_boolean(entry.get(name))) is not None), None)
 
 
-def unpacked(value: JSON) -> JSON:
+def unpack_json(value: JSON) -> JSON:
     """The array or object in a text that is JSON; any other value unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:

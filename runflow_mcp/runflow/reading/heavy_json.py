@@ -1,9 +1,9 @@
 """Large JSON bodies, read without a step that holds the interpreter for a tenth of a second.
 
-Pure, and meant for a thread. A parser in C lets no other thread run until it is done, so what it would need long
-for is cut as text first: a run of 8 MiB may hold millions of values, which take seconds and hundreds of MB, and JSON
-that only a lenient parser reads takes ten times as long. The members of the object are found without being parsed;
-large ones are replaced by the addresses in them.
+Pure, and meant for a thread. A parser in C blocks all threads until it is done, so a body that would take it long is
+cut as text first: a run of 8 MiB may hold millions of values, which take seconds and hundreds of MB, and JSON that
+only a lenient parser reads takes ten times as long. The members of the object are found without being parsed; large
+ones are replaced by the addresses in them.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from runflow_mcp.json_types import JSON
 
 #: Values in one answer; a real one has some hundreds. orjson takes up to a microsecond for each.
 MAX_VALUES = 50_000
-#: Members at either end of the object that are kept where there are more; a real run has about thirty.
+#: Members kept at either end of an object that has more; a real run has about thirty.
 MAX_MEMBERS = 500
 #: Bytes of a member that is kept as it is; of all such members together; and of one that is kept in any case, since
 #: it may be the id.
@@ -31,17 +31,17 @@ LEFT_OUT = "left out: more than an answer can carry"
 _STEP = 64 * 1024
 _BACKSLASHES = re.compile(rb"\\*+")
 _ADDRESS = re.compile(rb'"https?:(?:\\?/){2}(?:[^"\\\s]|\\/){1,8000}+"')
-#: By byte: how much deeper the next one stands.
-_DEEPER = tuple({ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}.get(byte, 0) for byte in range(256))
+#: By byte: how it changes the depth of nesting.
+_DEPTH_CHANGE = tuple({ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}.get(byte, 0) for byte in range(256))
 _ENDS = re.compile(rb"[,}\]]")
 
 
 class TooHeavy(ValueError):
-    """The answer is more than may be parsed, and was to be parsed whole."""
+    """The body is more than may be parsed, and nothing of it may be left out."""
 
 
-def values(text: bytes) -> int:
-    """How many values a JSON text may hold, or more: what stands in strings counts too."""
+def count_values(text: bytes) -> int:
+    """Roughly how many values a JSON text has; brackets and commas in strings count too."""
     return text.count(b",") + text.count(b"{") + text.count(b"[")
 
 
@@ -53,9 +53,9 @@ def loads(text: bytes, *, whole: bool = False) -> tuple[JSON, bytes]:
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     light, skeleton = text, None
-    if values(text) > MAX_VALUES:
+    if count_values(text) > MAX_VALUES:
         skeleton = _skeleton(text)
-        if values(skeleton) > MAX_VALUES:
+        if count_values(skeleton) > MAX_VALUES:
             if whole:
                 raise TooHeavy
             light = _reduced(text, skeleton, keep_texts=True)
@@ -69,7 +69,7 @@ def loads(text: bytes, *, whole: bool = False) -> tuple[JSON, bytes]:
 
 
 def _skeleton(text: bytes) -> bytes:
-    """The text with an x for each byte within a string, so that brackets and commas are what they seem."""
+    """The text with an x for each byte within a string, so that every bracket and comma is syntax."""
     pieces: list[bytes] = []
     quoted = False
     at = 0
@@ -89,7 +89,7 @@ def _skeleton(text: bytes) -> bytes:
 
 
 def _reduced(text: bytes, skeleton: bytes, *, keep_texts: bool) -> bytes:
-    """The object with its large members replaced, with ``keep_texts`` all but the texts among them.
+    """The object with its large members replaced. ``keep_texts``: but not those that are texts.
 
     Raises ``ValueError`` for anything else. What is replaced need not be JSON.
     """
@@ -120,7 +120,7 @@ def _members(skeleton: bytes) -> Iterator[tuple[int, int]]:
         step = skeleton[at : at + _STEP]
         opened, closed = (sum(map(step.count, brackets)) for brackets in ((b"{", b"["), (b"}", b"]")))
         if depth - closed <= 1 and (opened or closed or b"," in step):
-            depths = list(accumulate(map(_DEEPER.__getitem__, step), initial=depth))
+            depths = list(accumulate(map(_DEPTH_CHANGE.__getitem__, step), initial=depth))
             for mark in _ENDS.finditer(step) if min(depths) <= 1 else ():
                 offset = mark.start()
                 if depths[offset + 1] == 0:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import attrs
 
-#: Signed URLs run to some kilobytes.
+#: Signed URLs may have several kilobytes.
 MAX_URL_LENGTH = 8192
 #: Characters of non-ASCII host names that are checked for one answer: each takes some ten microseconds.
 MAX_INTERNATIONAL = 2000
@@ -32,7 +32,7 @@ _ENDS_IN_NUMBER = re.compile(r"(?:^|\.)\d+\.?$")
 _WITHOUT_SCHEME = re.compile(r"//[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?/[^/]")
 #: ``cdn.example.com/x.png``: a host, an optional port, a path.
 _BARE_HOST = re.compile(r"([A-Za-z0-9.-]++)(?::\d{1,5})?/[^/]")
-#: Top-level domains that such a host may have, beside those of two letters: a file name must not pass for a host.
+#: Top-level domains that such a host may have, besides those of two letters: a file name must not count as a host.
 _TOP_LEVEL = frozenset({"com", "net", "org", "dev", "app", "run", "cloud", "info", "media", "xyz", "tech", "site"})
 #: Paths on the machine that made the output, which no server serves.
 _LOCAL_PATH = re.compile(r"/(?:tmp|home|root|mnt|var|usr|Users)/")

@@ -95,7 +95,7 @@ MEDIA_TYPES = {suffix: kind for kind, *suffixes in map(str.split, _TABLE.strip()
 #: The defaults of storage services, which say nothing about a file.
 _UNINFORMATIVE = frozenset({"application/octet-stream", "binary/octet-stream", "application/binary"})
 _TYPE = re.compile(r"\s*([a-z]{1,20}/[a-z0-9][a-z0-9.+_-]{0,80})\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
-#: Members that declare the type of the file whose URL stands beside them, in lower case without ``_`` and ``-``.
+#: Members that declare the type of the file whose URL is in the same object, in lower case without ``_`` and ``-``.
 _TYPE_NAMES = frozenset({"contenttype", "mimetype", "mediatype", "mime", "type"})
 _FORMAT_NAMES = frozenset({"format", "fileformat", "fileextension", "extension", "ext"})
 _FILE_NAMES = frozenset({"filename", "name"})
@@ -132,23 +132,23 @@ _ISO_MEDIA = re.compile(r"AAAA[A-Za-z0-9+/_-][GWm2]Z0eX")
 def media_type(url: str) -> str | None:
     """The media type of a URL: by a type in its query, else by the suffix of its path or of a file in the query."""
     address, _, query = url.partition("#")[0].partition("?")
-    if query and (asked := _TYPE_IN_QUERY.search(f"?{query}")) and (kind := _named(unquote(asked[1]))):
+    if query and (query_type := _TYPE_IN_QUERY.search(f"?{query}")) and (kind := _parse_type(unquote(query_type[1]))):
         return kind
-    if kind := _of_name(unquote(address.rpartition("/")[2]) if address.count("/") > 2 else ""):  # noqa: PLR2004
+    if kind := _type_of_file_name(unquote(address.rpartition("/")[2]) if address.count("/") > 2 else ""):  # noqa: PLR2004
         return kind
-    served = _FILE_IN_QUERY.search(f"?{query}") if query else None
-    return MEDIA_TYPES.get(served[1].lower()) if served else None
+    query_file = _FILE_IN_QUERY.search(f"?{query}") if query else None
+    return MEDIA_TYPES.get(query_file[1].lower()) if query_file else None
 
 
 def declared_type(owner: JSONObject) -> str | None:
     """The media type that an object declares for the file whose URL it holds (``content_type``)."""
-    return next(filter(None, map(_named, _values(owner, _TYPE_NAMES))), None)
+    return next(filter(None, map(_parse_type, _values(owner, _TYPE_NAMES))), None)
 
 
 def implied_type(owner: JSONObject) -> str | None:
-    """The media type that the format or the file name beside a URL implies (``format``, ``file_name``)."""
+    """The media type that the format or the file name in the object of a URL implies (``format``, ``file_name``)."""
     formats = (MEDIA_TYPES.get(value[:12].strip().lstrip(".").lower()) for value in _values(owner, _FORMAT_NAMES))
-    names = map(_of_name, _values(owner, _FILE_NAMES))
+    names = map(_type_of_file_name, _values(owner, _FILE_NAMES))
     return next(filter(None, (*formats, *names)), None)
 
 
@@ -167,11 +167,11 @@ def encoded_type(text: str) -> str:
     return next((kind for magic, kind in _MAGIC if text.startswith(magic)), "data")
 
 
-def _of_name(name: str) -> str | None:
+def _type_of_file_name(name: str) -> str | None:
     return MEDIA_TYPES.get(name.rpartition(".")[2][:12].strip().lower()) if "." in name else None
 
 
-def _named(value: str) -> str | None:
+def _parse_type(value: str) -> str | None:
     """A media type without its parameters; None for an uninformative one, and for anything else."""
     match = _TYPE.fullmatch(value) if len(value) <= 200 else None  # noqa: PLR2004
     kind = match[1].lower() if match else None

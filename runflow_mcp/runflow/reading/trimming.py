@@ -19,7 +19,7 @@ MAX_INLINE_MEDIA = 2048
 MAX_TEXT = 16 * 1024
 #: Characters of a member's name.
 MAX_NAME = 256
-#: Values copied from one payload; visiting so many takes some tens of milliseconds.
+#: Values copied from one payload; visiting this many takes some tens of milliseconds.
 MAX_VALUES = 20_000
 #: Levels of nesting: orjson writes 254, and an answer wraps upstream's values in a few of its own.
 MAX_DEPTH = 100
@@ -34,7 +34,7 @@ _LAST = rf"(?:(?:\r?\n|(?:\\r)?\\n)[ \t]*+{_CHARACTER}{{1,39}}+(?=\s*(?:\Z|[\"'<
 _ENCODED = re.compile(rf"{_CHARACTER}*+{_MORE}{_LAST}")
 #: Written out, since a class with \\s is matched several times more slowly.
 _NOT_QUOTED = re.compile(r"[^\x00-\x20\"'<>()]*+")
-#: Where inline media can begin: at the head of a ``data:`` URI, or at a long enough row of such characters.
+#: Where inline media can begin: at the head of a ``data:`` URI, or at a row of 40 such characters.
 _MEDIA = re.compile(
     r"(?P<head>[Dd][Aa][Tt][Aa]:(?P<kind>[A-Za-z0-9_.+-]{1,60}\\?/[A-Za-z0-9_.+-]{1,90})?(?:;[^\x00-\x20,;\"'<>()]{0,100})*+,)"
     rf"|(?<!{_CHARACTER}){_CHARACTER}{{40}}",
@@ -142,22 +142,22 @@ class _Trimmer:
         return self.size <= 0 or self.values <= 0
 
     def _list(self, items: list[JSON], depth: int) -> list[JSON]:
-        shown: list[JSON] = []
+        kept: list[JSON] = []
         for item in items:
             if self._full:
-                shown.append(f"[{len(items) - len(shown)} more left out: the answer would be too long]")
+                kept.append(f"[{len(items) - len(kept)} more left out: the answer would be too long]")
                 break
-            shown.append(self.value(item, depth - 1))
-        return shown
+            kept.append(self.value(item, depth - 1))
+        return kept
 
     def _object(self, members: Mapping[str, JSON], depth: int) -> dict[str, JSON]:
-        shown: dict[str, JSON] = {}
+        kept: dict[str, JSON] = {}
         for name, item in members.items():
             if self._full:
-                shown["[left out]"] = f"{len(members) - len(shown)} more: the answer would be too long"
+                kept["[left out]"] = f"{len(members) - len(kept)} more: the answer would be too long"
                 break
             if len(name) > MAX_NAME:
-                name = f"{name[:64]}… [name {len(shown) + 1}, of {len(name)} characters]"  # noqa: PLW2901
+                name = f"{name[:64]}… [name {len(kept) + 1}, of {len(name)} characters]"  # noqa: PLW2901
             self.size -= len(name) + 3
-            shown[name] = self.value(item, depth - 1)
-        return shown
+            kept[name] = self.value(item, depth - 1)
+        return kept

@@ -9,7 +9,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.reading.error_bodies import MAX_LEVELS, one_line, reason_of
 
 #: Characters of a reason in a message; details.run has all of it.
-MAX_REASON = 2000
+MAX_FAILURE_REASON = 2000
 #: Members that hold the reason, the most specific first.
 _MEMBERS = (
     "failure_message",
@@ -74,4 +74,4 @@ def _reason(value: JSONObject, members: tuple[str, ...]) -> str | None:
 
 
 def _line(value: JSON) -> str | None:
-    return one_line(value, MAX_REASON) if isinstance(value, str) else reason_of(value, MAX_LEVELS - 1)
+    return one_line(value, MAX_FAILURE_REASON) if isinstance(value, str) else reason_of(value, MAX_LEVELS - 1)

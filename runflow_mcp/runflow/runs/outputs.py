@@ -19,9 +19,9 @@ MAX_OUTPUT_URLS = 1000
 MAX_OUTPUTS_SIZE = 256 * 1024
 #: Values visited in search of URLs: some tens of milliseconds.
 MAX_VALUES = 20_000
-#: Characters of the addresses in an input that a waiting call keeps; real inputs have a few.
+#: Characters of the addresses in an input that a waiting call keeps; real inputs have few addresses.
 MAX_INPUT_ADDRESSES = 4096
-#: Characters of a member's name that is interpreted.
+#: Characters of a member's name; a longer one is not interpreted.
 _MAX_NAME = 64
 
 
@@ -63,7 +63,7 @@ class Output:
 
 
 @attrs.define
-class _Name:
+class _Role:
     """What the name of a member says about the value below it.
 
     ``skipped``: it holds no outputs. ``preview``: it holds previews. ``addressed``: it is an address. ``relations``: it
@@ -76,17 +76,17 @@ class _Name:
     relations: bool = False
 
 
-_ORDINARY = _Name()
+_ORDINARY = _Role()
 _NO_OWNER: JSONObject = {}
 
 
 @attrs.define
-class _Found:
+class _Member:
     """A value, the name of its member, what that name says, and the object that the member belongs to."""
 
     value: JSON
     name: str = ""
-    meaning: _Name = _ORDINARY
+    role: _Role = _ORDINARY
     owner: JSONObject = _NO_OWNER
 
 
@@ -96,108 +96,108 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
     ``run_input``: addresses in it are not outputs. ``base_url``: the API's, completes relative addresses.
     """
     reader = LinkReader(base_url)
-    echoed = {found.value.strip() for found in _texts(run_input, by_name=False)} if run_input else frozenset()
-    own = (f"{base_url}/v1/runs", f"{base_url}/v1/models") if base_url else ()
+    echoed = {member.value.strip() for member in _texts(run_input, by_name=False)} if run_input else frozenset()
+    api_prefixes = (f"{base_url}/v1/runs", f"{base_url}/v1/models") if base_url else ()
     files: dict[str, Output] = {}
     previews: dict[str, Output] = {}
     size = 0
-    for found in _texts(output):
-        if found.value in files:
+    for member in _texts(output):
+        if member.value in files:
             continue
-        url = reader.complete(found.value, addressed=found.meaning.addressed)
-        if url is None or url in echoed or url in files or (url.startswith(own) and media_type(url) is None):
+        url = reader.complete(member.value, addressed=member.role.addressed)
+        if url is None or url in echoed or url in files or (url.startswith(api_prefixes) and media_type(url) is None):
             continue
         new = url not in previews
-        if found.meaning.preview:
-            previews.setdefault(url, Output(url, _media_type(url, found)))
+        if member.role.preview:
+            previews.setdefault(url, Output(url, _media_type(url, member)))
         else:
             previews.pop(url, None)
-            files[url] = Output(url, _media_type(url, found))
+            files[url] = Output(url, _media_type(url, member))
         size += len(url.encode()) if new else 0
         if len(files) + len(previews) >= MAX_OUTPUT_URLS or size >= MAX_OUTPUTS_SIZE:
             break
     return [*files.values(), *previews.values()]
 
 
-def addresses(run_input: JSON) -> tuple[str, ...]:
+def input_addresses(run_input: JSON) -> tuple[str, ...]:
     """The first addresses in an input, ``MAX_INPUT_ADDRESSES`` characters at most."""
-    found_addresses: list[str] = []
+    addresses: list[str] = []
     size = 0
-    for found in _texts(run_input, by_name=False):
-        size += len(found.value)
+    for member in _texts(run_input, by_name=False):
+        size += len(member.value)
         if size > MAX_INPUT_ADDRESSES:
             break
-        found_addresses.append(found.value)
-    return tuple(found_addresses)
+        addresses.append(member.value)
+    return tuple(addresses)
 
 
-def _media_type(url: str, found: _Found) -> str | None:
-    beside = found.owner if _is_main(found) else {}
-    return declared_type(beside) or media_type(url) or implied_type(beside)
+def _media_type(url: str, member: _Member) -> str | None:
+    owner = member.owner if _is_main(member) else {}
+    return declared_type(owner) or media_type(url) or implied_type(owner)
 
 
-def _is_main(found: _Found) -> bool:
+def _is_main(member: _Member) -> bool:
     """Whether what an object declares about its file applies to this address."""
-    if found.name in _ADDRESSES or len(found.owner) > MAX_MEMBERS:
-        return next((name for name in _ADDRESSES if name in found.owner), "") == found.name
-    addresses = [name for name, value in found.owner.items() if isinstance(value, str) and "://" in value[:8]]
-    return [name for name in addresses if not (_meaning(name).skipped or _meaning(name).preview)] == [found.name]
+    if member.name in _ADDRESSES or len(member.owner) > MAX_MEMBERS:
+        return next((name for name in _ADDRESSES if name in member.owner), "") == member.name
+    addresses = [name for name, value in member.owner.items() if isinstance(value, str) and "://" in value[:8]]
+    return [name for name in addresses if not (_role_of(name).skipped or _role_of(name).preview)] == [member.name]
 
 
-def _texts(value: JSON, *, by_name: bool = True) -> Iterator[_Found]:
+def _texts(value: JSON, *, by_name: bool = True) -> Iterator[_Member]:
     """The texts that can be addresses, in document order.
 
     ``by_name``: leave out members whose names say that they are not outputs.
     """
-    stack: list[Iterator[_Found]] = [iter((_Found(value),))]
+    stack: list[Iterator[_Member]] = [iter((_Member(value),))]
     for _ in range(2 * MAX_VALUES):  # each value is visited once, each container left once
-        found = next(stack[-1], None)
-        if found is None:
+        member = next(stack[-1], None)
+        if member is None:
             stack.pop()
             if not stack:
                 return
-        elif isinstance(found.value, str):
-            if _can_be_address(found):
-                yield found
-        elif isinstance(found.value, list):
-            stack.append(_items(found))
-        elif isinstance(found.value, dict):
-            stack.append(_members(found) if by_name else map(_Found, found.value.values()))
+        elif isinstance(member.value, str):
+            if _can_be_address(member):
+                yield member
+        elif isinstance(member.value, list):
+            stack.append(_items(member))
+        elif isinstance(member.value, dict):
+            stack.append(_members(member) if by_name else map(_Member, member.value.values()))
 
 
-def _can_be_address(found: _Found) -> bool:
-    text = found.value
+def _can_be_address(member: _Member) -> bool:
+    text = member.value
     if len(text) > MAX_URL_LENGTH:
         return False
     start = text[:8].lstrip().lower()
-    return start.startswith(("http", "/")) or (found.meaning.addressed and "/" in text)
+    return start.startswith(("http", "/")) or (member.role.addressed and "/" in text)
 
 
-def _items(found: _Found) -> Iterator[_Found]:
-    return (_Found(item, found.name, found.meaning) for item in found.value)
+def _items(member: _Member) -> Iterator[_Member]:
+    return (_Member(item, member.name, member.role) for item in member.value)
 
 
-def _members(found: _Found) -> Iterator[_Found]:
-    owner, above = found.value, found.meaning
+def _members(member: _Member) -> Iterator[_Member]:
+    owner, above = member.value, member.role
     relation = owner.get("rel")
     if isinstance(relation, str) and relation.lower() in _LINK_RELATIONS:  # an item of a list of links
         return
     for name, value in owner.items():
-        meaning = _ORDINARY
+        role = _ORDINARY
         if isinstance(value, str | list | dict) and len(name) <= _MAX_NAME:
-            meaning = _meaning(name, in_preview=above.preview)
-            if meaning.skipped or (above.relations and name.lower() in _LINK_RELATIONS):
-                yield _Found(None)  # counted, not entered
+            role = _role_of(name, in_preview=above.preview)
+            if role.skipped or (above.relations and name.lower() in _LINK_RELATIONS):
+                yield _Member(None)  # counted, not entered
                 continue
-        yield _Found(value, name, meaning, owner)
+        yield _Member(value, name, role, owner)
 
 
 @lru_cache(maxsize=1024)
-def _meaning(name: str, *, in_preview: bool = False) -> _Name:
+def _role_of(name: str, *, in_preview: bool = False) -> _Role:
     words = [word.lower() for word in _WORD.findall(name.replace("URL", "Url").replace("URI", "Uri"))]
     addressed = bool(words) and words[-1] in _ADDRESS_WORDS
     subject = words[:-1] if addressed else words
-    return _Name(
+    return _Role(
         skipped=(
             "_".join(words) in _NOT_OUTPUT
             or not {"input", "inputs"}.isdisjoint(words)

@@ -1,4 +1,4 @@
-"""When to ask for a run again: the schedule, and what a failed poll and the end of the wait change about it.
+"""When to poll a run again: the schedule, and how a failed poll and the end of the wait change it.
 
 Pure: times in, delays out; all figures are seconds. Every rule about the pace of polls is here.
 """
@@ -25,7 +25,7 @@ MIN_TASK_INTERVAL = 5.0
 
 
 def poll_delay(waited: float) -> float:
-    """Seconds until the next poll, after so many seconds of waiting."""
+    """Seconds until the next poll, after this many seconds of waiting."""
     return next(delay for until, delay in POLL_SCHEDULE if waited < until)
 
 
@@ -36,7 +36,7 @@ def task_interval(age: float) -> float:
 
 @attrs.define
 class PollTimer:
-    """The polls of one call. ``started``: when polling began. ``deadline``: the call's time limit. ``now``: as both."""
+    """The polls of one call. ``started``, ``deadline`` (the call's time limit) and ``now``: seconds of one clock."""
 
     started: float
     deadline: float

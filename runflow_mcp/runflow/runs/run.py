@@ -18,9 +18,9 @@ from runflow_mcp.runflow.runs.outputs import Output, find_outputs
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
-#: The documented states of a run that has not ended, whatever else it says.
+#: The documented states of a run that has not ended; they outweigh its other members.
 _ACTIVE = frozenset({"queued", "dispatching", "running"})
-#: States that say that the run has ended, and not how.
+#: States of a run that has ended, which do not say how.
 _ENDED = frozenset({"done", "finished", "ended"})
 #: Other spellings of the terminal states. A run in any other state is active, unless it has a time of completion.
 _SPELLINGS = {
@@ -110,14 +110,14 @@ def _read(id_: str, payload: JSONObject, base_url: str, *, summary: bool) -> Run
     metadata = payload.get("metadata")
     members = {name: value for name, value in islice(payload.items(), MAX_MEMBERS) if name not in _BULK}
     output = next((payload[name] for name in _OUTPUT if payload.get(name)), payload.get("output"))
-    shown = None if summary else trimmed(output)
+    trimmed_output = None if summary else trimmed(output)
     return Run(
         id=id_,
         status=_status(payload, failed=any(map(payload.get, _FAILURE)), output=output),
         client_ref=_name(payload.get("client_ref")),
         nodes_total=_count(payload.get("nodes_total")),
         nodes_completed=_count(payload.get("nodes_completed")),
-        output=shown,
+        output=trimmed_output,
         outputs=() if summary or not output else tuple(find_outputs(output, [payload.get("input")], base_url)),
         input=payload.get("input"),
         cost=_decimal(payload.get("cost")),
@@ -127,7 +127,7 @@ def _read(id_: str, payload: JSONObject, base_url: str, *, summary: bool) -> Run
         failure_code=failure_code(payload),
         failure_message=failure_reason(payload),
         metadata=metadata if isinstance(metadata, dict) else {},
-        raw=members | {"id": id_} | ({"output": shown} if shown is not None else {}),
+        raw=members | {"id": id_} | ({"output": trimmed_output} if trimmed_output is not None else {}),
     )
 
 

@@ -39,7 +39,7 @@ def _is_available(character: str) -> bool:
 
 
 def _replacement(character: str) -> str:
-    """Empty for an accent, which belongs to the letter before it; a space for any other character."""
+    """Empty for an accent, which follows its letter; a space for any other character."""
     return "" if unicodedata.combining(character) else " "
 
 
