@@ -23,7 +23,7 @@ _UNUSABLE = re.compile(
 
 
 @attrs.define(eq=False)
-class Source:
+class KeySource:
     """The origin of a request with a key."""
 
     #: The address for rate limits; empty for a key that did not come with a request.
@@ -38,7 +38,7 @@ class Bearer:
 
     # repr=False hides it from tools that print fields one by one, such as rich tracebacks.
     _key: str = attrs.field(repr=False)
-    source: Source = attrs.field(factory=Source, eq=False)
+    source: KeySource = attrs.field(factory=KeySource, eq=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process; only its beginning is logged.
     digest: str = attrs.field(init=False, repr=False)
 
@@ -86,7 +86,7 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address:
         raise _rejection(RejectionCode.MALFORMED_AUTHORIZATION, KeyMistake.SEVERAL_HEADERS, prefixes)
     match = _AUTHORIZATION.fullmatch(values[0])
     if match and _is_accepted(match[1], prefixes):
-        return Bearer(match[1], Source(address))
+        return Bearer(match[1], KeySource(address))
     raise _rejection(RejectionCode.MALFORMED_AUTHORIZATION, key_mistake(values[0], prefixes), prefixes)
 
 

@@ -6,7 +6,7 @@ except ImportError:  # Windows has no such module and no such limit
     resource = None  # type: ignore[assignment]
 
 #: Open files besides the connections of waiting calls: log, event loop, catalog and skill, Redis, sandbox.
-SPARE = 256
+OTHER_FILES = 256
 #: Stands for "no limit": more than any machine serves. Some systems report a huge number instead.
 UNLIMITED = 1 << 20
 
@@ -32,4 +32,4 @@ def raise_limit() -> int:
 
 def needed(max_waits: int) -> int:
     """Open files of a process with this many waiting calls: each has its client's connection and one to Runflow."""
-    return 2 * max_waits + SPARE
+    return 2 * max_waits + OTHER_FILES

@@ -137,5 +137,5 @@ async def drain(
 
 async def _all_sent(runner: Runner, services: Services) -> None:
     # Bytes that a transport still holds for a slow reader would be lost with the process.
-    while services.inflight.pending or runner.unsent_bytes:
+    while services.inflight.pending_answers or runner.unsent_bytes:
         await services.clock.sleep(DRAIN_POLL_INTERVAL)

@@ -5,7 +5,7 @@ from runflow_mcp.methods.prompts import find_prompt
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 
 #: The specification's limit for one answer.
-MAX_VALUES = 100
+MAX_COMPLETIONS = 100
 
 
 async def complete(request: Request, ctx: RequestContext) -> Result:
@@ -16,9 +16,9 @@ async def complete(request: Request, ctx: RequestContext) -> Result:
     values = [text for text in allowed if text.casefold().startswith(typed)]
     return {
         "completion": {
-            "values": values[:MAX_VALUES],
+            "values": values[:MAX_COMPLETIONS],
             "total": len(values),
-            "hasMore": len(values) > MAX_VALUES,
+            "hasMore": len(values) > MAX_COMPLETIONS,
         }
     }
 

@@ -26,7 +26,7 @@ class ResponseChannel(Protocol):
     """The response while its answer is still being made."""
 
     #: Whether the client accepts an event stream.
-    streams: bool
+    accepts_stream: bool
 
     async def open(self) -> None:
         """The answer will take long: keep the connection alive from now on, as the client's Accept allows."""
@@ -53,7 +53,7 @@ class Services:
     started_at: float
 
 
-def server_stopping() -> NoReturn:
+def raise_server_stopping() -> NoReturn:
     """The answer of a call that a drain interrupts, unless its handler has set another."""
     message = "This server is stopping. Send the request again in a few seconds; any replica answers it."
     raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
@@ -79,4 +79,6 @@ class RequestContext:
     record: CallRecord = attrs.field(factory=CallRecord)
     #: Answers the call when a drain interrupts its handler. A handler that knows more than the default sets it before
     #: it waits; like a handler it returns a result or raises ``ProtocolError`` or ``ToolError``.
-    answer_when_drained: Callable[[], Result] = attrs.field(default=server_stopping, on_setattr=attrs.setters.NO_OP)
+    answer_when_drained: Callable[[], Result] = attrs.field(
+        default=raise_server_stopping, on_setattr=attrs.setters.NO_OP
+    )

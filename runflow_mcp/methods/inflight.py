@@ -36,7 +36,7 @@ class InFlight:
     limit_per_key: int
     slots_used: int = 0
     #: Answers that must be written before a drain ends.
-    pending: int = 0
+    pending_answers: int = 0
     _used_by_key: Counter[str] = attrs.field(factory=Counter, repr=False)
     _scopes: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
     #: Event-loop time after which nothing goes on; None while this process is not draining.
@@ -71,7 +71,7 @@ class InFlight:
             if not scope.expired():
                 scope.reschedule(cutoff)
 
-    async def until_drained(self, work: Awaitable[T]) -> T:
+    async def stop_on_drain(self, work: Awaitable[T]) -> T:
         """Do the work. Raises ``Drained`` when the cutoff of a drain comes first."""
         scope = asyncio.timeout_at(self._cutoff)
         try:
@@ -110,16 +110,16 @@ class PendingAnswer:
         self._inflight.acquire_slot(key)
         self._slots.append(key)
 
-    def until_drained(self, work: Awaitable[T]) -> Awaitable[T]:
-        """As ``InFlight.until_drained``; from now on a drain does not end before the answer has been written."""
+    def stop_on_drain(self, work: Awaitable[T]) -> Awaitable[T]:
+        """As ``InFlight.stop_on_drain``; from now on a drain does not end before the answer has been written."""
         if not self._pending:
             self._pending = True
-            self._inflight.pending += 1
-        return self._inflight.until_drained(work)
+            self._inflight.pending_answers += 1
+        return self._inflight.stop_on_drain(work)
 
     def release(self) -> None:
         """The answer has been written, or its client has left."""
         for key in self._slots:
             self._inflight.release_slot(key)
-        self._inflight.pending -= self._pending
+        self._inflight.pending_answers -= self._pending
         self._slots, self._pending = [], False

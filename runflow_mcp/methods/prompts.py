@@ -34,7 +34,7 @@ class PromptBook:
     """The prompts of one snapshot by name, and the list as JSON."""
 
     solutions: Mapping[str, Model]
-    listed: bytes
+    list_json: bytes
 
 
 EMPTY = PromptBook({}, b"[]")
@@ -96,7 +96,7 @@ async def prompts_list(request: Request, ctx: RequestContext) -> Result:
 
 def _list_result(book: PromptBook, ctx: RequestContext) -> Result:
     fresh_ms = int(ctx.services.catalog.fresh_for() * 1000)
-    return with_cache_hints({"prompts": orjson.Fragment(book.listed)}, ctx.protocol, fresh_ms)
+    return with_cache_hints({"prompts": orjson.Fragment(book.list_json)}, ctx.protocol, fresh_ms)
 
 
 async def prompts_get(request: Request, ctx: RequestContext) -> Result:

@@ -12,7 +12,7 @@ import structlog
 from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
 from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
-from runflow_mcp.methods.context import RequestContext, server_stopping
+from runflow_mcp.methods.context import RequestContext, raise_server_stopping
 from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
@@ -77,7 +77,7 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     try:
         if method is None or ctx.protocol.era not in method.eras:
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
-        result = await _run(method, request, ctx)
+        result = await _call_handler(method, request, ctx)
     except ToolError as error:
         ctx.record.error_code = str(error.code)
         result = error.result(ctx.request_id)
@@ -89,13 +89,13 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
 
 
-async def _run(method: Method, request: Request, ctx: RequestContext) -> Result:
+async def _call_handler(method: Method, request: Request, ctx: RequestContext) -> Result:
     if not method.may_wait:
         return await method.handler(request, ctx)
     try:
-        return await ctx.pending_answer.until_drained(method.handler(request, ctx))
+        return await ctx.pending_answer.stop_on_drain(method.handler(request, ctx))
     except Drained:
         return ctx.answer_when_drained()
     finally:
         # What a handler sets refers to the context: a reference cycle would keep both until the garbage collector runs.
-        ctx.answer_when_drained = server_stopping
+        ctx.answer_when_drained = raise_server_stopping

@@ -138,7 +138,7 @@ def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
     if ref.model is not None:
         details["model"] = ref.model
     if run is not None:
-        details |= {"run_id": run.id, "run": orjson.Fragment(run.shown)}
+        details |= {"run_id": run.id, "run": orjson.Fragment(run.json)}
         hints.insert(0, f"run_id: {run.id}")
         if ref.input_ignored:
             details["input_ignored"] = True

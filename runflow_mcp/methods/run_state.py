@@ -16,22 +16,22 @@ MAX_KEPT = 4096
 
 @attrs.frozen
 class RunState:
-    """A run as progress lines and errors need it. ``shown``: its JSON, cut to a size, for ``details.run``."""
+    """A run as progress lines and errors need it. ``json``: the run itself, cut to a size, for ``details.run``."""
 
     id: str
     status: str
     nodes_completed: int | None
     nodes_total: int | None
-    shown: bytes = attrs.field(repr=False)
+    json: bytes = attrs.field(repr=False)
 
     @classmethod
     def of(cls, run: Run, size: int = MAX_KEPT) -> "RunState":
-        """``size``: bytes of JSON in ``shown``, within one text."""
+        """``size``: the most bytes of ``json``, within one text."""
         # Small members come first, so that a huge one costs none of them.
         members = dict(sorted(run.raw.items(), key=lambda member: _bulk(member[1])))
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
-        shown = bytes(memoryview(orjson.dumps(trimmed(members, size))))
-        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, shown)
+        json = bytes(memoryview(orjson.dumps(trimmed(members, size))))
+        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, json)
 
 
 def _bulk(value: JSON) -> int:

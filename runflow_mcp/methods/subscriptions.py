@@ -15,7 +15,7 @@ PROMPTS_CHANGED = "notifications/prompts/list_changed"
 async def listen(request: Request, ctx: RequestContext) -> Result:
     """Notify until the client closes the stream or this server drains; then end with a result."""
     granted = _granted(request)
-    if not ctx.channel.streams:
+    if not ctx.channel.accepts_stream:
         raise ProtocolError(
             ErrorCode.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
         )
@@ -45,6 +45,6 @@ def _granted(request: Request) -> dict[str, JSON]:
 
 def notify_prompts_changed(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
     """Notify every subscriber when a new catalog snapshot lists other prompts than the one before."""
-    listed = b"[]" if before is None else before.cached(prompt_book).listed
-    if listed != after.cached(prompt_book).listed:
+    old_list = b"[]" if before is None else before.cached(prompt_book).list_json
+    if old_list != after.cached(prompt_book).list_json:
         subscriptions.notify_all()

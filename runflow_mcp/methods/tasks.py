@@ -89,7 +89,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
     require_extension(ctx.protocol, TASKS)
     task_id = _task_id(request.take_params())
     ctx.record.run_id = task_id
-    ctx.answer_when_drained = _stopping
+    ctx.answer_when_drained = _raise_stopping
     clock = ctx.services.clock
     deadline = clock.monotonic() + BUDGET
     for attempt in count(1):
@@ -124,7 +124,7 @@ def _read_error(error: UpstreamError) -> ProtocolError:
     return ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
-def _stopping() -> NoReturn:
+def _raise_stopping() -> NoReturn:
     message = "This server is stopping; the task continues. Ask again in a few seconds; any replica answers."
     raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 

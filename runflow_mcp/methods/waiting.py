@@ -52,23 +52,23 @@ class RunWait:
 
     async def until_started(self) -> Run:
         """The run as soon as it exists. Raises ``ToolError`` when there is none."""
-        return (await self._dispatched()).run
+        return (await self._await_dispatch()).run
 
     async def until_ended(self) -> Run:
         """The run once it has ended. Raises ``ToolError``, at the deadline ``polling_timeout``."""
         try:
             async with asyncio.timeout_at(self.deadline):
                 await self._open_if_slow()
-                dispatched = await self._dispatched()
+                dispatched = await self._await_dispatch()
                 self.latest = RunState.of(dispatched.run)
                 if dispatched.run.terminal:
                     return dispatched.run
                 del dispatched
                 return await self._poll_until_ended()
         except TimeoutError:
-            raise self.interrupted(ToolErrorCode.POLLING_TIMEOUT) from None
+            raise self.interrupted_error(ToolErrorCode.POLLING_TIMEOUT) from None
 
-    def interrupted(self, code: ToolErrorCode) -> ToolError:
+    def interrupted_error(self, code: ToolErrorCode) -> ToolError:
         """The error of a wait that is cut short."""
         return run_errors.wait_interrupted(code, self.latest, self.ref)
 
@@ -84,7 +84,7 @@ class RunWait:
             if not done:
                 await self.ctx.channel.open()
 
-    async def _dispatched(self) -> Dispatched:
+    async def _await_dispatch(self) -> Dispatched:
         if self._joined is None:
             raise RuntimeError("this call has left its dispatch")
         try:

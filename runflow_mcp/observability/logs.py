@@ -49,7 +49,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
-    before = root.level
+    previous_level = root.level
     root.setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)  # noqa: FBT003 - its only form
     try:
@@ -57,7 +57,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
     finally:
         logging.captureWarnings(False)  # noqa: FBT003
         root.removeHandler(handler)
-        root.setLevel(before)
+        root.setLevel(previous_level)
         sink.close(FLUSH_TIMEOUT)
 
 

@@ -25,11 +25,11 @@ class CallRecord:
 
     def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str]:
         """The members of ``_DETAILS`` that are known. A caller may have put an API key into one: it is masked."""
-        found = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
-        for name, value in found.items():
+        details = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
+        for name, value in details.items():
             if any(prefix in value for prefix in key_prefixes):
-                found[name] = MASKED
-        return found
+                details[name] = MASKED
+        return details
 
 
 def jsonrpc_outcome(code: int) -> str:

@@ -94,7 +94,7 @@ class Sink:
         self._thread.join(seconds if not self._count else 0)
 
     def _run(self) -> None:
-        while batch := self._next():
+        while batch := self._next_batch():
             lost = len(batch) - self._deliver(batch)
             with self._changed:
                 self._count -= len(batch)
@@ -108,13 +108,13 @@ class Sink:
                     self._count += 1
                     self._size += len(notice)
                 self._changed.notify_all()
-            self._report_when_it_works()
+            self._report_once_writable()
             # After the write and not before it: the first line after a pause is written at once.
             self._closing.wait(GATHER_TIME)
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def _report_when_it_works(self) -> None:
+    def _report_once_writable(self) -> None:
         """While no line is queued, find out whether writing works again by writing the report itself."""
         while self._failed and self._unreported and not self._lines and not self._closing.is_set():
             count = self._unreported
@@ -139,7 +139,7 @@ class Sink:
             self._torn = written < len(data) and written != (ends[delivered - 1] if delivered else 0)
         return delivered
 
-    def _next(self) -> list[bytes]:
+    def _next_batch(self) -> list[bytes]:
         """Wait for lines and return all that are queued; none when the sink closes."""
         with self._changed:
             while not self._lines and not self._closing.is_set():

@@ -111,16 +111,16 @@ def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolConte
     if version not in MODERN_REVISIONS:
         return _unsupported_version(version)
     revision = Revision(version)
-    return ProtocolContext(revision, _known_capabilities(capabilities, FEATURES[revision]))
+    return ProtocolContext(revision, _recognized_capabilities(capabilities, FEATURES[revision]))
 
 
-def _known_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
+def _recognized_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
     """The capabilities that mean anything here, each as an empty object: a call that waits keeps them."""
-    known: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
+    recognized: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
     extensions = capabilities.get("extensions")
     if isinstance(extensions, dict):
-        known["extensions"] = {name: {} for name in features.extensions if isinstance(extensions.get(name), dict)}
-    return known
+        recognized["extensions"] = {name: {} for name in features.extensions if isinstance(extensions.get(name), dict)}
+    return recognized
 
 
 def _header_mismatch(request: Request, headers: RoutingHeaders, version: str) -> ProtocolError | None:

@@ -29,7 +29,7 @@ class UnreadAnswer:
     transport: asyncio.Transport
     address: str
     size: int
-    began: float
+    started_at: float
     #: Bytes held once the kernels' buffers were full: from then on, fewer bytes held means that the client reads.
     _held_at_start: int | None = None
     _held_before: int = 0
@@ -49,11 +49,11 @@ class UnreadAnswer:
             self._held_before, self._last_read = self.held, now
 
     def is_stalled(self, now: float) -> bool:
-        return now - self.began >= MIN_AGE and now - self._last_read >= STALL_TIME
+        return now - self.started_at >= MIN_AGE and now - self._last_read >= STALL_TIME
 
     def read_rate(self, now: float) -> float:
         """Bytes per second that the client has read so far."""
-        return ((self._held_at_start or 0) - self._held_before) / max(now - self.began, MIN_AGE)
+        return ((self._held_at_start or 0) - self._held_before) / max(now - self.started_at, MIN_AGE)
 
 
 @attrs.define
@@ -85,7 +85,7 @@ class UnreadBudget:
             self._release(answer)
 
     def _make_room(self, newest: UnreadAnswer) -> None:
-        now = newest.began
+        now = newest.started_at
         older = [answer for answer in self._answers.values() if answer is not newest]
         for answer in older:
             answer.measure(now)

@@ -44,7 +44,7 @@ KEEPALIVE_TIMEOUT = 75.0
 #: aiohttp's message for a head with more lines than it reads.
 _TOO_MANY_LINES = "Too many headers received"
 #: Seconds, in effect none; to aiohttp 0 means no limit.
-NO_TIME = 0.01
+_MINIMAL_TIMEOUT = 0.01
 
 
 class Connection(RequestHandler):
@@ -125,7 +125,7 @@ class Connection(RequestHandler):
         else:
             outcome = rejection.code.value
             response = rejection_response(rejection, request_id)
-        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.has_room():
+        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.count_line():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
         # These requests have no application whose signal would set the headers.
         response.headers["X-Request-Id"] = request_id
@@ -199,16 +199,16 @@ class Runner(web.AppRunner):
 
     def abandon_handlers(self) -> None:
         """Do not wait in ``cleanup`` for handlers that are still running."""
-        self._shutdown_timeout = NO_TIME
+        self._shutdown_timeout = _MINIMAL_TIMEOUT
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
+        base = await super()._make_server()
         server = HTTPServer(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
+            base.request_handler,
+            request_factory=base.request_factory,
+            handler_cancellation=base.handler_cancellation,
             loop=asyncio.get_running_loop(),
-            **made._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
+            **base._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
         )
         server.unadmitted_log = self.app[UNADMITTED_LOG]
         return server

@@ -10,7 +10,7 @@ from runflow_mcp.web.responses import json_response
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 #: Seconds after the start within which readiness waits for the first attempt to fetch the catalog.
-STARTING = 5.0
+STARTUP_GRACE = 5.0
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -25,7 +25,7 @@ async def readyz(request: web.Request) -> web.Response:
     reasons = []
     if services.inflight.draining:
         reasons.append("draining")
-    if not catalog.first_attempt_done.is_set() and services.clock.monotonic() - services.started_at < STARTING:
+    if not catalog.first_attempt_done.is_set() and services.clock.monotonic() - services.started_at < STARTUP_GRACE:
         reasons.append("starting: the first attempt at the catalog has not ended")
     state: dict[str, JSON] = {"state": "missing"}
     if catalog.current is not None:

@@ -22,7 +22,7 @@ class Keepalive:
         self._task: asyncio.Task[None] | None = None
         self._timer = self._loop.call_at(since + KEEPALIVE_INTERVAL, self._on_timer)
 
-    def wrote(self) -> None:
+    def note_write(self) -> None:
         """Something else was sent just now."""
         self._last_write = self._loop.time()
 

@@ -14,7 +14,7 @@ ENDPOINT = Guards(json_body=True, bearer=True)
 #: Load balancers ask by address, without a key.
 PROBE = Guards(allowlists=False)
 DOCUMENT = Guards()
-_READING = ("GET", "HEAD")
+_READ_METHODS = ("GET", "HEAD")
 
 
 def add_routes(app: web.Application) -> None:
@@ -30,12 +30,12 @@ def add_routes(app: web.Application) -> None:
 
 
 def _add_get(app: web.Application, path: str, handler: Handler, guards: Guards) -> None:
-    async def dispatch(request: web.Request) -> web.StreamResponse:
-        if request.method not in _READING:
-            raise web.HTTPMethodNotAllowed(request.method, _READING)
+    async def get_or_head(request: web.Request) -> web.StreamResponse:
+        if request.method not in _READ_METHODS:
+            raise web.HTTPMethodNotAllowed(request.method, _READ_METHODS)
         return await handler(request)
 
     # One route for every method: an unmatched one would belong to no resource, and have no guards of its own.
     resource = GuardedResource(path, guards)
-    resource.add_route("*", dispatch)
+    resource.add_route("*", get_or_head)
     app.router.register_resource(resource)

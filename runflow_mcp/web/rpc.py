@@ -55,7 +55,7 @@ _ACCEPTED = 202
 class Exchange:
     """One POST that is being answered: what its request, or the entries of its batch, have in common."""
 
-    http: web.Request
+    http_request: web.Request
     protocol: ProtocolContext
     reply: Reply
     #: ``Clock.monotonic`` at arrival.
@@ -64,7 +64,7 @@ class Exchange:
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
         """The response to a request, and its HTTP status should it be the first thing that is sent."""
         try:
-            result = await router.handle(self.http.app[METHODS], message, self._context(message, record))
+            result = await router.handle(self.http_request.app[METHODS], message, self._context(message, record))
             return jsonrpc.render_result(message.id, result), 200
         except ProtocolError as error:
             record.error_code = jsonrpc_outcome(error.code)
@@ -88,14 +88,14 @@ class Exchange:
 
     def _context(self, message: Request, record: CallRecord) -> RequestContext:
         return RequestContext(
-            request_id=self.http[REQUEST_ID],
-            bearer=self.http[BEARER],
+            request_id=self.http_request[REQUEST_ID],
+            bearer=self.http_request[BEARER],
             protocol=self.protocol,
             arrived=self.arrived,
-            trace=_trace(message, self.http),
+            trace=_trace_context(message, self.http_request),
             channel=self.reply,
             pending_answer=self.reply.pending_answer,
-            services=self.http.app[SERVICES],
+            services=self.http_request.app[SERVICES],
             record=record,
             progress_token=read_progress_token(message.params),
         )
@@ -113,7 +113,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     arrived = services.clock.monotonic()
     # The bytes are not kept while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
-    record.method = _method_of(message, request.app[METHODS])
+    record.method = _logged_method(message, request.app[METHODS])
     if isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
         return protocol_error_response(message.error, message.id, http_status(message.error.code))
@@ -139,9 +139,11 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """An array of responses; or, once a wait has started a stream, one event for each as soon as it is ready."""
-    reply, table = exchange.reply, exchange.http.app[METHODS]
-    records = [CallRecord(_method_of(message, table), exchange.protocol.revision.value) for message in batch.messages]
-    exchange.http[BATCH_RECORDS] = records
+    reply, table = exchange.reply, exchange.http_request.app[METHODS]
+    records = [
+        CallRecord(_logged_method(message, table), exchange.protocol.revision.value) for message in batch.messages
+    ]
+    exchange.http_request[BATCH_RECORDS] = records
     ready: list[bytes] = []
     sent = 0
 
@@ -171,7 +173,7 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
     return jsonrpc.render_error(id_, error)
 
 
-def _method_of(message: Message | Batch, table: router.MethodTable) -> str | None:
+def _logged_method(message: Message | Batch, table: router.MethodTable) -> str | None:
     """The method for the access line; a name that is not in the table could be anything, of any length."""
     if not isinstance(message, Request):
         return None
@@ -187,7 +189,7 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _trace(message: Request, request: web.Request) -> Mapping[str, str]:
+def _trace_context(message: Request, request: web.Request) -> Mapping[str, str]:
     """The trace context to send upstream: from ``_meta``, else from the headers."""
     meta = read_meta(message.params)
     source = meta if "traceparent" in meta else request.headers

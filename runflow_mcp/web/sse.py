@@ -15,7 +15,7 @@ HEADERS = {
 }
 KEEPALIVE_COMMENT = b": keepalive\n\n"
 #: Clients send few different Accept headers. Entries, and characters of one; callers choose the length.
-_CACHED, _CACHED_LENGTH = 256, 256
+_CACHE_SIZE, _MAX_CACHED_LENGTH = 256, 256
 _ZERO_WEIGHT = re.compile(r"q\s*=\s*(?:0+\.?0*|\.0+)")
 #: U+0085, U+2028 and U+2029 in UTF-8. Some clients end a line there, as Python's ``str.splitlines`` does, and never
 #: see the rest of the event. orjson escapes every other character that could end one.
@@ -25,10 +25,10 @@ _LINE_SEPARATORS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 def accepts_sse(accept: list[str]) -> bool:
     """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON."""
     text = ",".join(accept)
-    return (_lists_sse if len(text) <= _CACHED_LENGTH else _lists_sse.__wrapped__)(text)
+    return (_lists_sse if len(text) <= _MAX_CACHED_LENGTH else _lists_sse.__wrapped__)(text)
 
 
-@lru_cache(maxsize=_CACHED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _lists_sse(accept: str) -> bool:
     # A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
     for media_range in accept.lower().split(","):

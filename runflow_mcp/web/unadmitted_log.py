@@ -23,7 +23,7 @@ class UnadmittedLog:
     _lines: int = 0
     _left_out: int = 0
 
-    def has_room(self) -> bool:
+    def count_line(self) -> bool:
         """Whether one more line may be written; call it once per line."""
         loop = asyncio.get_running_loop()
         now = loop.time()

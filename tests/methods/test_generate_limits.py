@@ -187,7 +187,7 @@ async def test_a_drain_answers_the_waits_that_remain(server: Server, accept: str
     assert error["details"]["client_ref"] == "cut"
     assert "client_ref" in error["next_action"]
     await server.services.clock.sleep(0.01)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
@@ -196,7 +196,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     drain(server, 8)
     assert (await waiting).structured["status"] == "succeeded"
     await server.services.clock.sleep(0.01)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_drain_during_the_dispatch_names_the_client_ref_only(server: Server, sandbox: ScriptedSandbox) -> None:
@@ -276,7 +276,7 @@ async def test_a_drain_answers_calls_that_wait_for_the_first_catalog(serve: Serv
     models = asyncio.create_task(server.call("list_models"))
     prompts = asyncio.create_task(server.rpc("prompts/list"))
     await server.services.clock.sleep(1)
-    assert server.services.inflight.pending == 2
+    assert server.services.inflight.pending_answers == 2
     drain(server, 2)
     error = tool_error_of(await models, "catalog_fetch_failed")
     assert "This server is stopping" in error["message"]

@@ -437,7 +437,7 @@ async def test_a_drain_ends_all_subscriptions_and_every_new_one_at_once(server: 
 async def test_a_subscription_does_not_delay_a_drain(server: Server) -> None:
     async with listening(server):
         server.services.inflight.drain(server.services.clock.monotonic() + 8)
-        assert server.services.inflight.pending == 0
+        assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:

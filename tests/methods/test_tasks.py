@@ -484,7 +484,7 @@ async def test_the_ceiling_of_a_wait_does_not_end_a_task(serve: Serve) -> None:
 async def test_a_draining_server_still_answers_tasks_get(server: Server) -> None:
     task_id = await task_of(server)
     server.services.inflight.drain(server.services.clock.monotonic() + 8)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
     assert (await get(server, task_id)).result["status"] == "working"
 
 

@@ -16,16 +16,16 @@ _SIMILAR = 0.6
 _SHORTEST_STEM = 3
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
+def closest_argument(name: str, arguments: Collection[str]) -> str | None:
     """The argument that an unknown name most likely means, if any."""
-    folded = {_fold(candidate): candidate for candidate in known}
+    folded = {_fold(candidate): candidate for candidate in arguments}
     if found := folded.get(_fold(name)):
         return found
-    if (synonym := _SYNONYMS.get(_fold(name))) in known:
+    if (synonym := _SYNONYMS.get(_fold(name))) in arguments:
         return synonym
     if similar := difflib.get_close_matches(_fold(name), folded, n=1, cutoff=_SIMILAR):
         return folded[similar[0]]
-    return next((candidate for candidate in known if _share_a_word(name, candidate)), None)
+    return next((candidate for candidate in arguments if _share_a_word(name, candidate)), None)
 
 
 def _fold(name: str) -> str:

@@ -23,7 +23,7 @@ from runflow_mcp.identifiers import (
     strip_runs_endpoint,
 )
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, nearest
+from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, closest_argument
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 
 MAX_INPUT_DEPTH = 200
@@ -118,10 +118,12 @@ def _is_absent(value: JSON) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _invalid_arguments(problems: dict[str, str], unknown: list[str], known: tuple[str, ...]) -> ToolError:
+def _invalid_arguments(problems: dict[str, str], unknown: list[str], argument_names: tuple[str, ...]) -> ToolError:
     """The tool error of these problems and unknown names; it lists the first ones only."""
     paths = [*problems, *unknown]
-    listed = problems | {quote(name): _advice(quote(name), known) for name in unknown[: MAX_LISTED - len(problems)]}
+    listed = problems | {
+        quote(name): _advice(quote(name), argument_names) for name in unknown[: MAX_LISTED - len(problems)]
+    }
     count = "1 argument is" if len(paths) == 1 else f"{len(paths):,} arguments are"
     # Clients may read these members by name.
     details: dict[str, JSON] = {"faults": [{"path": path, "message": message} for path, message in listed.items()]}
@@ -135,14 +137,14 @@ def _invalid_arguments(problems: dict[str, str], unknown: list[str], known: tupl
     )
 
 
-def _advice(name: str, known: tuple[str, ...]) -> str:
-    meant = nearest(name, known)
+def _advice(name: str, argument_names: tuple[str, ...]) -> str:
+    meant = closest_argument(name, argument_names)
     hint = f"; did you mean {meant}?" if meant else ""
-    own = "; the model's own inputs go inside input" if "input" in known else ""
-    return f"is not an argument of this tool{hint} (it takes {', '.join(known)}{own})"
+    own = "; the model's own inputs go inside input" if "input" in argument_names else ""
+    return f"is not an argument of this tool{hint} (it takes {', '.join(argument_names)}{own})"
 
 
-def _digits(value: JSON) -> JSON:
+def _number_as_text(value: JSON) -> JSON:
     """A number as text; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
@@ -154,7 +156,7 @@ def _digits(value: JSON) -> JSON:
 
 
 def _string(value: JSON) -> str:
-    text = _digits(value)
+    text = _number_as_text(value)
     if not isinstance(text, str):
         raise TypeError("must be a string")
     return text
@@ -189,7 +191,7 @@ def _client_ref(value: JSON) -> ClientRef:
 
 def _run_input(value: JSON) -> RunInput:
     if isinstance(value, str):  # models often send the object as text
-        value = _object_in(value)
+        value = _parse_text(value)
     if not isinstance(value, dict):
         raise TypeError("must be a JSON object")
     if deeper_than(value, MAX_INPUT_DEPTH):
@@ -197,7 +199,7 @@ def _run_input(value: JSON) -> RunInput:
     return RunInput.of(value)
 
 
-def _object_in(text: str) -> JSON:
+def _parse_text(text: str) -> JSON:
     if has_too_many_values(text.encode()):
         raise ValueError(f"must not hold more than {MAX_VALUES:,} JSON values")
     try:

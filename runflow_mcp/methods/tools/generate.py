@@ -91,7 +91,7 @@ def _mode(ctx: RequestContext, *, wait: bool) -> _Mode:
 
 
 def _raise_draining(wait: RunWait) -> NoReturn:
-    raise wait.interrupted(ToolErrorCode.SERVER_DRAINING)
+    raise wait.interrupted_error(ToolErrorCode.SERVER_DRAINING)
 
 
 async def _answer(wait: RunWait, mode: _Mode) -> Result:

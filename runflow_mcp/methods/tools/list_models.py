@@ -102,7 +102,7 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
 
 
 async def _first_snapshot(ctx: RequestContext) -> Snapshot:
-    ctx.answer_when_drained = _stopping
+    ctx.answer_when_drained = _raise_stopping
     try:
         return await ctx.services.catalog.snapshot()
     except CatalogUnavailable as error:
@@ -110,7 +110,7 @@ async def _first_snapshot(ctx: RequestContext) -> Snapshot:
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, error.status) from error
 
 
-def _stopping() -> NoReturn:
+def _raise_stopping() -> NoReturn:
     message = "This server is stopping before its first copy of the model catalog has arrived."
     raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message)
 

@@ -24,10 +24,10 @@ ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 @attrs.frozen
 class Tool:
-    """A tool. ``definition``: as ``tools/list`` shows it. ``run``: its handler."""
+    """A tool. ``definition``: as ``tools/list`` shows it. ``handler``: answers ``tools/call``."""
 
     definition: JSONObject
-    run: ToolHandler
+    handler: ToolHandler
 
     @property
     def name(self) -> str:
@@ -63,12 +63,12 @@ class Tools:
 
     def __init__(self, *tools: Tool) -> None:
         self._by_name = {tool.name: tool for tool in tools}
-        self._listed = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
+        self._list_result = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
 
     async def list(self, request: Request, ctx: RequestContext) -> Result:
         """``tools/list``: the same bytes at every call."""
         reject_cursor(request.params)
-        return with_cache_hints(self._listed, ctx.protocol, TOOLS_TTL_MS)
+        return with_cache_hints(self._list_result, ctx.protocol, TOOLS_TTL_MS)
 
     def call(self, request: Request, ctx: RequestContext) -> Awaitable[Result]:
         """``tools/call``: the tool's work. Not a coroutine, whose frame would keep the params while the tool works."""
@@ -83,4 +83,4 @@ class Tools:
             tools = ", ".join(self._by_name)
             raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {quote(name)}. The tools are {tools}.")
         ctx.record.tool = name
-        return tool.run(arguments or {}, ctx)
+        return tool.handler(arguments or {}, ctx)
