@@ -39,7 +39,7 @@ def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
     values: dict[str, JSON] = {}
     for model_input in model.inputs:
         if model_input.name in texts:
-            values[model_input.name] = _value(model_input, texts[model_input.name])
+            values[model_input.name] = _typed_value(model_input, texts[model_input.name])
         elif model_input.required:
             values[model_input.name] = f"<{model_input.name}>"
     required = [model_input for model_input in model.inputs if model_input.required]
@@ -67,8 +67,8 @@ def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
 def _generate_arguments(model: Model, values: JSONObject) -> str:
     """The arguments of ``generate`` as JSON, one input a line, each value on one line."""
     inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
-    shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
-    arguments = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
+    input_json = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
+    arguments = f'{{\n  "model": {_json(model.name)},\n  "input": {input_json}\n}}'
     if len(arguments.encode()) > MAX_CALL:
         raise ProtocolError(
             ErrorCode.INVALID_PARAMS,
@@ -81,7 +81,7 @@ def _json(value: JSON) -> str:
     return orjson.dumps(value).decode()
 
 
-def _value(model_input: Input, text: str) -> JSON:
+def _typed_value(model_input: Input, text: str) -> JSON:
     """A prompt argument, which is always a text, in the type of the input; as text where it cannot be read as that."""
     try:
         value = _read(model_input.type, text)

@@ -63,8 +63,8 @@ def not_started(code: ToolErrorCode, message: str, ref: RunRef) -> ToolError:
     return ToolError(code, message, details=details, hints=hints)
 
 
-def too_many_dispatches(refused: NoSlot, ref: RunRef) -> ToolError:
-    share = refused.share
+def too_many_dispatches(error: NoSlot, ref: RunRef) -> ToolError:
+    share = error.share
     message = (
         f"Too many runs are being started {share.whose} at this moment (at most {share.dispatches:,}, with "
         f"{share.size // MIB} MiB of inputs), so nothing was started."
@@ -79,12 +79,12 @@ def internal_error(run: RunState | None, ref: RunRef) -> ToolError:
     return ToolError(ToolErrorCode.GENERATE_FAILED, message, details=details, hints=hints)
 
 
-def dispatch_error(failed: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
+def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
     """No run was started or found. ``catalog``: for suggestions when there is no such model."""
-    cause = failed.cause
-    details, hints = _identify_refusal(cause, None if failed.named is None else RunState.of(failed.named), ref)
-    if failed.uncertain:
-        return _uncertain(failed, details, hints)
+    cause = error.cause
+    details, hints = _identify_refusal(cause, None if error.named is None else RunState.of(error.named), ref)
+    if error.uncertain:
+        return _uncertain(error, details, hints)
     if meaning_of(cause.status).missing and not names_another_thing(ref.model or "", cause.code, cause.message):
         return _model_not_found(cause, ref.model or "", catalog, details, hints)
     return _upstream_error(cause, details, hints)
@@ -96,9 +96,9 @@ def poll_error(cause: UpstreamError, run: RunState | None, ref: RunRef) -> ToolE
     return _upstream_error(cause, details, hints)
 
 
-def _uncertain(failed: DispatchFailed, details: Details, hints: Hints) -> ToolError:
-    cause = failed.cause
-    if not failed.sent:
+def _uncertain(error: DispatchFailed, details: Details, hints: Hints) -> ToolError:
+    cause = error.cause
+    if not error.sent:
         message = f"{_reason(cause)}. This call started no run, since one may exist under this client_ref."
     else:
         quoted = f" ({cause.message})" if cause.message else ""

@@ -99,7 +99,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
         except UpstreamError as error:
             pause = BACKOFF.after(attempt, retry_after=error.retry_after)
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
-            if last or not _may_change(error):
+            if last or not _may_succeed_later(error):
                 raise _read_error(error) from error
         await clock.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
@@ -112,7 +112,7 @@ def _task_id(params: JSONObject) -> str:
     return task_id
 
 
-def _may_change(error: UpstreamError) -> bool:
+def _may_succeed_later(error: UpstreamError) -> bool:
     """Whether another read may succeed: the run of a new task may not be readable yet."""
     return error.outcome is not Outcome.REFUSED or meaning_of(error.status).missing
 

@@ -89,8 +89,8 @@ class RunWait:
             raise RuntimeError("this call has left its dispatch")
         try:
             dispatched = await self._joined
-        except DispatchFailed as failed:
-            raise run_errors.dispatch_error(failed, self.ref, self.ctx.services.catalog.current) from failed
+        except DispatchFailed as error:
+            raise run_errors.dispatch_error(error, self.ref, self.ctx.services.catalog.current) from error
         self.ref = dispatched.ref
         self.ctx.record.run_id = dispatched.run.id
         if dispatched.read:
@@ -143,8 +143,8 @@ class RunWait:
             return
         try:
             self.ref = self._joined.identify(run)
-        except DispatchFailed as failed:
-            raise run_errors.dispatch_error(failed, self.ref, None) from failed
+        except DispatchFailed as error:
+            raise run_errors.dispatch_error(error, self.ref, None) from error
         self.leave()
 
     @property

@@ -27,21 +27,21 @@ async def readyz(request: web.Request) -> web.Response:
         reasons.append("draining")
     if not catalog.first_attempt_done.is_set() and services.clock.monotonic() - services.started_at < STARTUP_GRACE:
         reasons.append("starting: the first attempt at the catalog has not ended")
-    state: dict[str, JSON] = {"state": "missing"}
+    catalog_state: dict[str, JSON] = {"state": "missing"}
     if catalog.current is not None:
         stale = catalog.stale_seconds()
-        state = {
+        catalog_state = {
             "state": "fresh" if stale is None else "stale",
             "models": len(catalog.current.models),
             "skipped": catalog.current.skipped,
         }
         if stale is not None:
-            state["stale_seconds"] = stale
+            catalog_state["stale_seconds"] = stale
     body: dict[str, JSON] = {
         "status": "unready" if reasons else "ready",
         "version": __version__,
         "reasons": [*reasons],
-        "catalog": state,
+        "catalog": catalog_state,
         "limits": request.app[LIMITS].store.state(),
         "waits": services.inflight.slots_used,
     }

@@ -75,10 +75,10 @@ def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
         if mode is _Mode.ENDED:
             ctx.pending_answer.acquire_slot(ctx.bearer.digest)
         joined = ctx.services.dispatcher.start(order)
-    except WaitRefused as refused:
-        raise run_errors.not_started(refused.code, refused.message, order.run_ref) from None
-    except NoSlot as refused:
-        raise run_errors.too_many_dispatches(refused, order.run_ref) from None
+    except WaitRefused as error:
+        raise run_errors.not_started(error.code, error.message, order.run_ref) from None
+    except NoSlot as error:
+        raise run_errors.too_many_dispatches(error, order.run_ref) from None
     wait = RunWait(ctx, order.run_ref, joined)
     ctx.answer_when_drained = partial(_raise_draining, wait)
     return _answer(wait, mode)

@@ -38,10 +38,10 @@ def _limit(value: JSON) -> Limit:
     """An integer; a text or float that is one counts."""
     if isinstance(value, str) and (match := _INTEGER.fullmatch(value.strip())):
         value = int(match[1])
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if not isinstance(whole, int) or isinstance(whole, bool) or not MIN_LIMIT <= whole <= MAX_LIMIT:
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not MIN_LIMIT <= number <= MAX_LIMIT:
         raise ValueError(f"must be a whole number from {MIN_LIMIT} to {MAX_LIMIT}")
-    return Limit(whole)
+    return Limit(number)
 
 
 define_type(Category, {"type": "string", "enum": list(CATEGORIES)}, _category)
@@ -80,16 +80,16 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     catalog = ctx.services.catalog
     snapshot = catalog.current or await _first_snapshot(ctx)
     positions = select(snapshot, category=args.category, provider=args.provider, query=args.query)
-    shown = positions[: args.limit]
-    counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}
+    page = positions[: args.limit]
+    counts: dict[str, JSON] = {"returned": len(page), "total": len(positions)}
     if (stale := catalog.stale_seconds()) is not None:
         counts["stale_seconds"] = stale
     prepared = snapshot.cached(_prepare)
     tail = orjson.dumps(counts)[1:]
-    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in shown]) + b"]," + tail
+    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in page]) + b"]," + tail
     escaped = (
         b'"{\\"models\\":['
-        + b",".join([prepared.escaped[position] for position in shown])
+        + b",".join([prepared.escaped[position] for position in page])
         + b"],"
         + _escape(tail)
         + b'"'
@@ -127,7 +127,7 @@ def _prepare(snapshot: Snapshot) -> _Prepared:
 
 def listing(model: Model) -> dict[str, JSON]:
     """One model as an agent sees it: enough to call ``generate`` without a further request."""
-    shown: dict[str, JSON] = {
+    entry: dict[str, JSON] = {
         "model": model.name,
         "model_name": model.model_name,
         "provider_slug": model.provider_slug,
@@ -136,25 +136,25 @@ def listing(model: Model) -> dict[str, JSON]:
         "runs_endpoint": model.runs_endpoint,
     }
     if model.description:
-        shown["description"] = model.description
+        entry["description"] = model.description
     if model.pricing is not None:
-        shown["pricing"] = model.pricing
+        entry["pricing"] = model.pricing
     if model.inputs:
-        shown["inputs"] = [_listed_input(model_input) for model_input in model.inputs]
-    return shown
+        entry["inputs"] = [_listed_input(model_input) for model_input in model.inputs]
+    return entry
 
 
 def _listed_input(model_input: Input) -> dict[str, JSON]:
-    shown: dict[str, JSON] = {
+    entry: dict[str, JSON] = {
         "name": model_input.name,
         "type": model_input.type,
         "required": model_input.required,
     }
     if model_input.values:
-        shown["enum"] = model_input.values
+        entry["enum"] = model_input.values
     if model_input.description:
-        shown["description"] = model_input.description
-    return shown
+        entry["description"] = model_input.description
+    return entry
 
 
 _TEXT = {"type": "string"}

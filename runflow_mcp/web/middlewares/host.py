@@ -19,8 +19,8 @@ def host_guard(config: Config) -> Middleware:
             return await handler(request)
         values = request.headers.getall("Host", ())
         if len(values) != 1:
-            found = "no Host header" if not values else f"{len(values)} Host headers"
-            raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {found}; HTTP/1.1 requires exactly one.")
+            sent = "no Host header" if not values else f"{len(values)} Host headers"
+            raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {sent}; HTTP/1.1 requires exactly one.")
         hosts = {values[0].strip().lower()}
         if request.host != values[0]:
             # A request target in absolute form names a host too, and HTTP goes by that one (RFC 9112, 3.2.2).
