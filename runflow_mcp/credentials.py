@@ -11,10 +11,10 @@ import attrs
 import orjson
 
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.key_mistakes import KeyMistake, key_mistake
+from runflow_mcp.key_mistakes import MAX_LENGTH, MIN_LENGTH, KeyMistake, key_mistake
 
-#: The scheme in any case, spaces or tabs, 8 to 512 visible ASCII characters.
-_AUTHORIZATION = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{8,512})[ \t]*")
+#: The scheme in any case, spaces or tabs, and a key of visible ASCII characters.
+_AUTHORIZATION = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{{{MIN_LENGTH},{MAX_LENGTH}}})[ \t]*")
 #: Texts that pass the pattern above and still are not keys: with a variable that was not replaced, shortened for
 #: display, or copied with a quotation mark, bracket or comma.
 _UNUSABLE = re.compile(

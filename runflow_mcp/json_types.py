@@ -7,6 +7,8 @@ from typing import Any
 JSON = Any
 #: A JSON object whose members the proxy does not know.
 JSONObject = Mapping[str, JSON]
+#: Floats below this are exact integers; from here on two different integers may be the same float.
+EXACT_FLOAT = 2.0**53
 
 
 def deeper_than(value: JSON, levels: int) -> bool:

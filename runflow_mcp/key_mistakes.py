@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 
+#: Characters of a key.
+MIN_LENGTH, MAX_LENGTH = 8, 512
+
 
 class KeyMistake(StrEnum):
     """The sentences."""
@@ -40,12 +43,11 @@ class KeyMistake(StrEnum):
     INNER_SPACE = "There is white space inside the key; it was probably wrapped, or pasted together with other text."
     NOT_ASCII = "The key has characters outside ASCII; it was probably changed by a word processor. Copy it again."
     CONTROL = "The key has control characters in it; it was probably pasted with a line break. Copy it again."
-    TOO_LONG = "The key is too long: keys have at most 512 characters."
-    TOO_SHORT = "The key is too short: keys have at least 8 characters."
+    TOO_LONG = f"The key is too long: keys have at most {MAX_LENGTH} characters."
+    TOO_SHORT = f"The key is too short: keys have at least {MIN_LENGTH} characters."
     PLACEHOLDER = "The header contains a placeholder from documentation instead of a key."
 
 
-_MAX_KEY, _MIN_KEY = 512, 8
 _SCHEME = re.compile(r"bearer(?![a-z0-9])(.*)", re.IGNORECASE | re.DOTALL)
 #: Searched for in this order in the part after the scheme; the first match decides.
 _IN_THE_KEY = (
@@ -105,6 +107,6 @@ def _in_the_key(key: str, prefixes: Sequence[str]) -> KeyMistake:
             return KeyMistake.PREFIX_ALONE
         if key.lower().startswith(f"{prefix}_".lower()) and not key.startswith(f"{prefix}_"):
             return KeyMistake.WRONG_CASE
-    if len(key) > _MAX_KEY:
+    if len(key) > MAX_LENGTH:
         return KeyMistake.TOO_LONG
-    return KeyMistake.TOO_SHORT if len(key) < _MIN_KEY else KeyMistake.OTHER_KEY
+    return KeyMistake.TOO_SHORT if len(key) < MIN_LENGTH else KeyMistake.OTHER_KEY

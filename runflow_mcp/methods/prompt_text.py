@@ -11,7 +11,7 @@ import orjson
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import has_too_many_values
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
+from runflow_mcp.methods.tools.arguments import BOOLEANS, MAX_INPUT_DEPTH
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 from runflow_mcp.runflow.catalog.entries import Model
 from runflow_mcp.runflow.catalog.model_inputs import Input
@@ -20,7 +20,6 @@ from runflow_mcp.runflow.catalog.model_inputs import Input
 MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
-_BOOLEANS = {"true": True, "false": False}
 
 
 def describe_input(model_input: Input) -> str:
@@ -97,7 +96,7 @@ def _read(kind: str, text: str) -> JSON:
         number = _NUMBERS[kind](text)
         return number if math.isfinite(number) else text
     if kind == "boolean":
-        return _BOOLEANS.get(text.lower(), text)
+        return BOOLEANS.get(text.lower(), text)
     if kind.endswith("_list") and not text.startswith("["):
         return text.split()
     if (kind in _JSON_KINDS or kind.endswith("_list")) and not has_too_many_values(text.encode()):

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from runflow_mcp.bounds import quote, quote_all
-from runflow_mcp.json_types import JSON
+from runflow_mcp.json_types import EXACT_FLOAT, JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.prompt_text import describe_input, render_prompt
@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 #: Hosts show prompts as ``/<server>:<prompt>``, and some people type all of it.
 NAME_PREFIX = "runflow:"
-#: Floats below this are exact integers.
-_EXACT = 2.0**53
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -137,7 +135,7 @@ def _texts(arguments: JSON) -> dict[str, str]:
 
 def _text(value: JSON) -> str | None:
     """A string unchanged, a number or boolean as its JSON, anything else as None."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
         value = int(value)
     if isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()

@@ -6,7 +6,7 @@ given for a name is its digits; a text that holds a JSON object is accepted for 
 every call are ignored. Must not import a tool: a type that only one tool has is defined in its file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NewType, TypeVar, get_args
 
 import attrs
@@ -22,7 +22,7 @@ from runflow_mcp.identifiers import (
     model_problem,
     strip_runs_endpoint,
 )
-from runflow_mcp.json_types import JSON, JSONObject, deeper_than
+from runflow_mcp.json_types import EXACT_FLOAT, JSON, JSONObject, deeper_than
 from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, closest_argument
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 
@@ -37,10 +37,9 @@ Arguments = TypeVar("Arguments")
 _PLACEHOLDERS = frozenset(
     {"null", "none", "undefined", "nil", "nan", "n/a", "string", "true", "false", "client_ref", "client-ref"}
 )
-_BOOLEANS = {"true": True, "false": False}
+#: A boolean as text, in lower case.
+BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 _QUOTES = "\"'`“”‘’"
-#: Floats below this are exact integers; above it two numbers of a caller's would become one.
-_EXACT = 2.0**53
 
 Reader = Callable[[JSON, Any], object]
 
@@ -150,7 +149,7 @@ def _number_as_text(value: JSON) -> JSON:
         return value
     if isinstance(value, int):
         return str(value)
-    if not abs(value) < _EXACT:
+    if not abs(value) < EXACT_FLOAT:
         return value
     return str(int(value)) if value.is_integer() else repr(value)
 
@@ -163,7 +162,7 @@ def _string(value: JSON) -> str:
 
 
 def _boolean(value: JSON) -> bool:
-    read = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    read = BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(read, bool):
         raise TypeError("must be true or false")
     return read

@@ -17,7 +17,7 @@ from runflow_mcp.methods import run_errors, run_results, tasks
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import WaitRefused
 from runflow_mcp.methods.tools.arguments import ClientRef, ModelName, input_schema, read_arguments
-from runflow_mcp.methods.tools.registry import Tool, nullable, output_schema
+from runflow_mcp.methods.tools.registry import STRING, Tool, nullable, output_schema
 from runflow_mcp.methods.waiting import RunWait
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.dispatch.inputs import RunInput
@@ -116,8 +116,7 @@ async def _answer(wait: RunWait, mode: _Mode) -> Result:
         wait.leave()
 
 
-_TEXT = {"type": "string"}
-_OUTPUT = {"type": "object", "properties": {"url": _TEXT, "mime_type": _TEXT}, "required": ["url"]}
+_OUTPUT = {"type": "object", "properties": {"url": STRING, "mime_type": STRING}, "required": ["url"]}
 
 TOOL = Tool(
     {
@@ -132,19 +131,19 @@ TOOL = Tool(
         "inputSchema": input_schema(GenerateArguments),
         "outputSchema": output_schema(
             {
-                "run_id": _TEXT,
-                "status": _TEXT,
-                "model": _TEXT,
-                "client_ref": _TEXT,
+                "run_id": STRING,
+                "status": STRING,
+                "model": STRING,
+                "client_ref": STRING,
                 "outputs": {"type": "array", "items": _OUTPUT},
                 "output": {"description": "The model's output as Runflow returned it."},
                 "cost": nullable("string"),
                 "duration_ms": nullable("number"),
                 "created_at": nullable("string"),
                 "completed_at": nullable("string"),
-                "poll_url": _TEXT,
+                "poll_url": STRING,
                 "input_ignored": {"type": "boolean"},
-                "note": _TEXT,
+                "note": STRING,
             }
         ),
         "annotations": {

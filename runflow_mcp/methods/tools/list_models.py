@@ -11,7 +11,7 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.arguments import define_type, input_schema, read_arguments
-from runflow_mcp.methods.tools.registry import Tool, output_schema
+from runflow_mcp.methods.tools.registry import STRING, Tool, output_schema
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, Model, Snapshot
@@ -157,15 +157,14 @@ def _listed_input(model_input: Input) -> dict[str, JSON]:
     return entry
 
 
-_TEXT = {"type": "string"}
 _INPUT = {
     "type": "object",
     "properties": {
-        "name": _TEXT,
-        "type": _TEXT,
+        "name": STRING,
+        "type": STRING,
         "required": {"type": "boolean"},
         "enum": {"type": "array"},
-        "description": _TEXT,
+        "description": STRING,
     },
 }
 _MODEL = {
@@ -173,7 +172,7 @@ _MODEL = {
     "properties": {
         "model": {"type": "string", "description": "What to give generate as model."},
         **dict.fromkeys(
-            ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), _TEXT
+            ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), STRING
         ),
         "pricing": {},
         "inputs": {"type": "array", "items": _INPUT},

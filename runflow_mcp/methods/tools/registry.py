@@ -34,6 +34,9 @@ class Tool:
         return str(self.definition["name"])
 
 
+STRING: JSONObject = {"type": "string"}
+
+
 def nullable(kind: str) -> dict[str, JSON]:
     """The schema of a value that may be null."""
     return {"type": [kind, "null"]}
@@ -48,10 +51,10 @@ def output_schema(properties: JSONObject) -> dict[str, JSON]:
         "type": "object",
         "description": "Present instead of everything else when the call failed.",
         "properties": {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
+            "code": STRING,
+            "message": STRING,
             "upstream_status": nullable("integer"),
-            "next_action": {"type": "string"},
+            "next_action": STRING,
             "details": {"type": "object"},
         },
     }
