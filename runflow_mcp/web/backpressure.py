@@ -9,16 +9,16 @@ import attrs
 
 MIB = 1024 * 1024
 #: Bytes of answers held for clients that read slowly or not at all. Most answers are kilobytes; a run with
-#: media in its output makes one of megabytes, which any caller can request again and again.
+#: inline data in its output makes one of megabytes, which any caller can request again and again.
 MAX_UNREAD = 256 * MIB
-#: One address's share of them: four of the largest answers at once. Four addresses can fill the whole.
+#: The share of one address: four of the largest answers at once. Four addresses can use up ``MAX_UNREAD``.
 MAX_PER_ADDRESS = 64 * MIB
 #: Seconds without a byte read after which a client counts as stalled. On a slow line the kernel takes more of an
 #: answer about once a second.
 STALL_TIME = 2.0
 #: Seconds in which the kernels of both ends fill their buffers, whether or not the client reads.
 KERNEL_FILL_TIME = 0.1
-#: Seconds before which a client is not judged.
+#: Seconds that an answer must have been under way before its client can count as stalled.
 MIN_AGE = 0.5
 
 
@@ -68,7 +68,7 @@ class UnreadBudget:
     def reserve(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
         """Account for an answer of ``size`` bytes while it is written; ``transport`` is None if its client has left.
 
-        Where all answers, or those of one address, would exceed their limit, connections are dropped. A run whose
+        When all answers, or those of one address, would exceed their limit, connections are dropped. A run whose
         answer was lost is found again by its client_ref.
         """
         if transport is None:

@@ -1,7 +1,7 @@
 """Connections below aiohttp's application: aiohttp's own errors in this server's shape, and a time limit for heads.
 
-aiohttp answers what it cannot parse by itself, in plain text and with the offending bytes in a traceback; both are
-replaced here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
+aiohttp answers what it cannot parse in plain text, and logs the offending bytes in a traceback; both are replaced
+here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
 
 - ``RequestHandler``: ``_manager``, ``_loop``, ``_messages``, ``_request_count``, ``_current_request``, ``_waiter``, and
   that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
@@ -43,7 +43,7 @@ LINGERING_TIME = 2.0
 KEEPALIVE_TIMEOUT = 75.0
 #: aiohttp's message for a head with more lines than it reads.
 _TOO_MANY_LINES = "Too many headers received"
-#: Seconds, in effect none; to aiohttp 0 means no limit.
+#: Seconds; aiohttp takes 0 for "no limit".
 _MINIMAL_TIMEOUT = 0.01
 
 
@@ -74,7 +74,7 @@ class Connection(RequestHandler):
     def _check_newest(self, newest: object) -> None:
         if isinstance(newest, _ErrInfo):
             if self._current_request is not None:
-                # These bytes were to be the rest of a body that is being read, which is now known to be incomplete.
+                # The invalid bytes are part of the body that is being read.
                 self._current_request.content.set_exception(web.RequestPayloadError("the body is incomplete"))
         elif newest.version < HttpVersion10:  # type: ignore[attr-defined]
             # A request line without a version, which aiohttp would accept.
@@ -106,7 +106,7 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Replace the plain text with which aiohttp refuses an unknown ``Expect``, before any middleware sees it."""
+        """Replace aiohttp's plain-text answer to an unknown ``Expect``, which no middleware sees."""
         if isinstance(resp, web.HTTPException):
             resp = self._reject(HTTPStatus.BAD_REQUEST, type(resp).__name__)
         return await super().finish_response(request, resp, start_time)
@@ -116,7 +116,7 @@ class Connection(RequestHandler):
         log.error("connection_error", error=type(exc_info).__name__)
 
     def _reject(self, status: int, error: str) -> web.Response:
-        """The response to what no middleware has seen, and its access line; ``error``: the class of aiohttp's error."""
+        """Log and answer a request that no middleware has seen. ``error``: the class of aiohttp's error."""
         request_id = make_request_id()
         rejection = _REJECTIONS.get(HTTPStatus(status))
         if rejection is None:
@@ -135,7 +135,7 @@ class Connection(RequestHandler):
 
 
 def _is_head_too_large(error: BaseException | None) -> bool:
-    """Whether the lines of the head are too long or too many; for the number aiohttp has no exception type."""
+    """Whether a line of the head is too long, or there are too many, for which aiohttp has no exception type."""
     return isinstance(error, LineTooLong) or (isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_LINES)
 
 
@@ -161,7 +161,7 @@ class HTTPServer(web.Server):
 
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
-    #: Bounds the access lines of what did not reach the application.
+    #: Bounds the access lines of requests that did not reach the application.
     unadmitted_log: UnadmittedLog
 
     def __call__(self) -> RequestHandler:
@@ -169,7 +169,7 @@ class HTTPServer(web.Server):
 
 
 class Runner(web.AppRunner):
-    """aiohttp's application runner with the settings that the server and its tests share."""
+    """aiohttp's application runner, with this server's settings."""
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
         super().__init__(
@@ -193,7 +193,7 @@ class Runner(web.AppRunner):
         return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
-        """Call ``watch`` with the file descriptor of each new connection; after ``setup``."""
+        """Call ``watch`` with the file descriptor of each new connection. Effective after ``setup`` only."""
         if isinstance(self.server, HTTPServer):
             self.server.on_descriptor = watch
 
@@ -208,7 +208,7 @@ class Runner(web.AppRunner):
             request_factory=base.request_factory,
             handler_cancellation=base.handler_cancellation,
             loop=asyncio.get_running_loop(),
-            **base._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
+            **base._kwargs,  # noqa: SLF001 - the runner's options, as ``AppRunner`` passes them on
         )
         server.unadmitted_log = self.app[UNADMITTED_LOG]
         return server

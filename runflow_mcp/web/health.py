@@ -14,19 +14,19 @@ STARTUP_GRACE = 5.0
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """Whether the process answers. Asks nothing upstream."""
+    """Whether the process answers. Sends nothing upstream."""
     return json_response(orjson.dumps({"status": "ok", "version": __version__}))
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Whether this replica should get traffic. A missing catalog is no reason against it: generate needs none."""
+    """Whether this replica should get traffic. A missing catalog does not make it unready: generate needs none."""
     services = request.app[SERVICES]
     catalog = services.catalog
     reasons = []
     if services.inflight.draining:
         reasons.append("draining")
     if not catalog.first_attempt_done.is_set() and services.clock.monotonic() - services.started_at < STARTUP_GRACE:
-        reasons.append("starting: the first attempt at the catalog has not ended")
+        reasons.append("starting: the first attempt to fetch the catalog has not ended")
     catalog_state: dict[str, JSON] = {"state": "missing"}
     if catalog.current is not None:
         stale = catalog.stale_seconds()
@@ -46,6 +46,6 @@ async def readyz(request: web.Request) -> web.Response:
         "waits": services.inflight.slots_used,
     }
     sink = request.app[LOG_SINK]
-    if sink is not None:  # nor is a log that cannot be written
+    if sink is not None:  # reported only: a log that cannot be written does not make it unready either
         body["log"] = sink.state()
     return json_response(orjson.dumps(body), 503 if reasons else 200)

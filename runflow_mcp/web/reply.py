@@ -22,7 +22,7 @@ from runflow_mcp.web.responses import json_response
 
 #: Seconds in which a client must accept what is written before its connection is dropped.
 WRITE_TIMEOUT = 60.0
-#: Bytes that a transport accepts without waiting for the client (asyncio's default is 64 KiB).
+#: Bytes that a transport accepts at once, however slowly the client reads (asyncio's default is 64 KiB).
 MAX_BUFFERED = 32 * 1024
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _LINE_FEED = b"\n"
@@ -45,8 +45,8 @@ class State(Enum):
 async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
     """Write to a client that may read slowly or have gone.
 
-    What a client does not read in time is not kept for it: the connection is dropped. The run goes on and is found
-    again by its client_ref. A client that has gone is not an error; aiohttp cancels its handler.
+    A client that does not read in time loses its connection. Its run continues and is found again by its
+    client_ref. A client that has left is not an error; aiohttp cancels its handler.
     """
     try:
         async with asyncio.timeout(WRITE_TIMEOUT):
@@ -59,7 +59,7 @@ async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
 
 
 class Reply:
-    """Implements ``methods.context.ResponseChannel``. The status is not decided before ``open`` or ``finish``."""
+    """Implements ``methods.context.ResponseChannel``. The HTTP status is sent by ``open`` or ``finish``, not before."""
 
     __slots__ = ("_arrived", "_keepalive", "_request", "_response", "_state", "accepts_stream", "pending_answer")
 
@@ -127,7 +127,7 @@ class Reply:
         self._state = State.FINISHED
         if self._keepalive is not None:
             self._keepalive.cancel()
-            self._keepalive = None  # it refers to this object
+            self._keepalive = None  # breaks a reference cycle
         self.pending_answer.release()
 
     async def _send_head(self) -> None:

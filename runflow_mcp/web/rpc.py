@@ -1,6 +1,6 @@
 """The JSON-RPC endpoint: one POST in, one response out, for a request alone or for a batch.
 
-What a method does lies in ``methods``; what may call it was settled by the middlewares.
+Methods are implemented in ``methods``; keys, limits and allowlists are checked by the middlewares before.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _ACCEPTED = 202
 
 @attrs.frozen
 class Exchange:
-    """One POST that is being answered: what its request, or the entries of its batch, have in common."""
+    """One POST that is being answered: what all entries of its batch share, or its only request has."""
 
     http_request: web.Request
     protocol: ProtocolContext
@@ -62,7 +62,7 @@ class Exchange:
     arrived: float
 
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
-        """The response to a request, and its HTTP status should it be the first thing that is sent."""
+        """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
         try:
             result = await router.handle(self.http_request.app[METHODS], message, self._context(message, record))
             return jsonrpc.render_result(message.id, result), 200
@@ -71,7 +71,7 @@ class Exchange:
             return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
 
     async def answer_entry(self, message: Message, record: CallRecord) -> bytes | None:
-        """The response to an entry of a batch; None where it gets none."""
+        """The response to an entry of a batch; None for a notification or a response."""
         match message:
             case Request(method="initialize"):
                 error = ProtocolError(ErrorCode.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
@@ -111,7 +111,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return oauth_style_error(405, record.error_code, description, allow="POST, OPTIONS")
     services = request.app[SERVICES]
     arrived = services.clock.monotonic()
-    # The bytes are not kept while the message is answered.
+    # The body has no name here: its bytes must not stay in memory while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
     record.method = _logged_method(message, request.app[METHODS])
     if isinstance(message, Malformed):
@@ -138,7 +138,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
-    """An array of responses; or, once a wait has started a stream, one event for each as soon as it is ready."""
+    """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
     reply, table = exchange.reply, exchange.http_request.app[METHODS]
     records = [
         CallRecord(_logged_method(message, table), exchange.protocol.revision.value) for message in batch.messages
@@ -174,7 +174,7 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
 
 
 def _logged_method(message: Message | Batch, table: router.MethodTable) -> str | None:
-    """The method for the access line; a name that is not in the table could be anything, of any length."""
+    """The method for the access line; "unknown" if it is not in the table, since it could be any text."""
     if not isinstance(message, Request):
         return None
     return message.method if message.method in table else "unknown"

@@ -213,7 +213,7 @@ async def test_unadmitted_requests_are_logged_up_to_fifty_a_second_and_the_rest_
         assert [line["event"] for line in logs] == ["request"] * MAX_LINES
         # The count comes by itself, without another request.
         await clock.sleep(1.1)
-        assert logs[MAX_LINES:] == [{"event": "refusals_not_logged", "count": 20, "log_level": "warning"}]
+        assert logs[MAX_LINES:] == [{"event": "requests_not_logged", "count": 20, "log_level": "warning"}]
         await clock.sleep(5)
         await send(server)
     assert [line["event"] for line in logs[MAX_LINES + 1 :]] == ["request"]
@@ -245,4 +245,4 @@ async def test_a_shutdown_reports_how_many_lines_were_left_out(serve: Serve) -> 
         for _ in range(MAX_LINES + 7):
             await unknown_path(server)
         await server.app.cleanup()
-    assert [line["count"] for line in logs if line["event"] == "refusals_not_logged"] == [7]
+    assert [line["count"] for line in logs if line["event"] == "requests_not_logged"] == [7]

@@ -1,7 +1,7 @@
 """The request id and the access line: one line per request, and one per entry of a batch.
 
-Every request that was admitted under a key leaves its line; of all others, which anybody can send, the first of
-each second do.
+Every request that was admitted under a key is logged; of all others, which anybody can send, the first ones of
+each second are.
 """
 
 import structlog
@@ -25,7 +25,7 @@ from runflow_mcp.web.request_id import choose_request_id
 
 log = structlog.get_logger(__name__)
 
-#: The status that is logged when the client goes away before there is an answer; nginx's own for it.
+#: The status logged when the client leaves before the response; nginx logs the same.
 CLIENT_GONE = 499
 
 

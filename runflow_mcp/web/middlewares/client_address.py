@@ -14,7 +14,7 @@ from runflow_mcp.web.client_address import client_address
 
 log = structlog.get_logger(__name__)
 
-#: Parsing an address costs more than finding it here. Entries, and characters of X-Forwarded-For in one entry.
+#: Entries, and characters of X-Forwarded-For in one entry.
 _CACHE_SIZE, _MAX_CACHED_LENGTH = 4096, 256
 
 
