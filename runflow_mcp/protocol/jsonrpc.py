@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0: bytes into one typed message or one typed error, and results and errors into bytes.
+"""JSON-RPC 2.0: parses bytes into typed messages, and renders results, errors and notifications.
 
 Pure; the shapes are those of https://www.jsonrpc.org/specification as MCP narrows them (ids are strings or
 integers, params are objects). Knows nothing of methods, revisions or HTTP.
@@ -19,12 +19,12 @@ Id = str | int
 #: The result of a method: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
 Result = Mapping[str, JSON]
 
-#: Entries of one batch; each counts in the windows of the rate limits.
+#: Entries of one batch; each counts in the rate limits.
 MAX_BATCH = 50
 
 
 class ErrorCode(IntEnum):
-    """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP's own, and one of HTTP."""
+    """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP, and one of HTTP."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -65,7 +65,7 @@ class Request:
     params: JSONObject
 
     def take_params(self) -> JSONObject:
-        """Return the params and forget them: in memory they take up to 20 times their bytes, too much for a wait."""
+        """Return the params and drop them: in memory they take up to 20 times their bytes, too much for a wait."""
         params, self.params = self.params, {}
         return params
 
@@ -85,7 +85,7 @@ class Response:
 
 @attrs.frozen
 class Malformed:
-    """Anything that is not a valid message; ``id`` where one could be read."""
+    """Anything that is not a valid message; ``id`` if it has a valid one."""
 
     error: ProtocolError
     id: Id | None = None
