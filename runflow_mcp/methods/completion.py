@@ -9,7 +9,7 @@ MAX_COMPLETIONS = 100
 
 
 async def complete(request: Request, ctx: RequestContext) -> Result:
-    """The matching values, in any case; none for an argument that takes any text."""
+    """The values that match, ignoring case; none for an argument that takes any text."""
     prompt, argument, typed = _read_params(request)
     model = await find_prompt(prompt, ctx)
     allowed = next((model_input.texts for model_input in model.inputs if model_input.name == argument), ())
@@ -24,7 +24,7 @@ async def complete(request: Request, ctx: RequestContext) -> Result:
 
 
 def _read_params(request: Request) -> tuple[str, str, str]:
-    """(prompt, argument, typed text, case-folded); nothing else of the params is kept."""
+    """(the prompt, the argument, the typed text without case); nothing else of the params is kept."""
     params = request.take_params()
     ref, argument = params.get("ref"), params.get("argument")
     if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):

@@ -1,6 +1,6 @@
 """The message of a prompt: which Solution to use, the exact call of ``generate``, and what to ask the person first.
 
-Pure: a Solution and texts in, text out.
+Pure: takes a Solution and the prompt's arguments, returns the text.
 """
 
 import math
@@ -16,7 +16,7 @@ from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 from runflow_mcp.runflow.catalog.entries import Model
 from runflow_mcp.runflow.catalog.model_inputs import Input
 
-#: Bytes of the call in a message. Escaped within the answer it takes up to twice that.
+#: Bytes of the call in a message; escaped in the response it takes up to twice as many.
 MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
@@ -31,7 +31,7 @@ def describe_input(model_input: Input) -> str:
 
 
 def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
-    """The message that a slash command sends to the AI model. Raises ``ProtocolError`` when it is too long."""
+    """The message that the slash command sends to the AI model. Raises ``ProtocolError`` when it is too long."""
     texts = {
         model_input.name: text for model_input in model.inputs if (text := arguments.get(model_input.name, "").strip())
     }
@@ -64,7 +64,7 @@ def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
 
 
 def _generate_arguments(model: Model, values: JSONObject) -> str:
-    """The arguments of ``generate`` as JSON, one input a line, each value on one line."""
+    """The arguments of ``generate`` as JSON, one line per input."""
     inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
     input_json = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
     arguments = f'{{\n  "model": {_json(model.name)},\n  "input": {input_json}\n}}'
@@ -81,13 +81,13 @@ def _json(value: JSON) -> str:
 
 
 def _typed_value(model_input: Input, text: str) -> JSON:
-    """A prompt argument, which is always a text, in the type of the input; as text where it cannot be read as that."""
+    """A prompt argument, which is always a text, converted to the type of its input; unchanged if that fails."""
     try:
         value = _read(model_input.type, text)
         orjson.dumps(value)
-    except (ValueError, TypeError):  # not such a value, or one that JSON cannot hold
+    except (ValueError, TypeError):  # not such a value, or one that JSON does not have
         return text
-    # generate refuses an input that nests more deeply.
+    # ``generate`` rejects an input that is nested more deeply.
     return text if deeper_than(value, MAX_INPUT_DEPTH - 1) else value
 
 

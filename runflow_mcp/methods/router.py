@@ -1,7 +1,7 @@
-"""The table of JSON-RPC methods, and the one function that answers a request through it.
+"""The table of JSON-RPC methods, and the function that answers a request with it.
 
-Owns what holds for every handler: which eras know the method, the drain, and what becomes of an exception. A new
-method is one row here.
+Owns what applies to every handler: the eras of its method, the drain, and the rendering of exceptions. A new method
+is one row here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,8 +33,8 @@ BOTH = LEGACY | MODERN
 class Method:
     """A JSON-RPC method.
 
-    ``may_wait``: a drain interrupts the handler at its cutoff and lets its answer be written. False only for a
-    handler that never waits for the network, or that ends by itself when a drain begins.
+    ``may_wait``: a drain interrupts the handler at its cutoff, and waits until its answer is written. False only for
+    a handler that never waits for the network, or ends by itself when a drain begins.
     """
 
     name: str
@@ -72,7 +72,7 @@ def method_table(*tools: Tool) -> dict[str, Method]:
 
 
 async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> Result:
-    """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and shows no text."""
+    """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and not shown."""
     method = table.get(request.method)
     try:
         if method is None or ctx.protocol.era not in method.eras:
@@ -97,5 +97,5 @@ async def _call_handler(method: Method, request: Request, ctx: RequestContext) -
     except Drained:
         return ctx.answer_when_drained()
     finally:
-        # What a handler sets refers to the context: a reference cycle would keep both until the garbage collector runs.
+        # Breaks a reference cycle: what a handler sets refers to the context.
         ctx.answer_when_drained = raise_server_stopping

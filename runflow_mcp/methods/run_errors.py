@@ -1,6 +1,6 @@
-"""A run, or a dispatch that brought none, as a tool error: its code, its message, and what names the run.
+"""The tool errors of ``generate``: runs that failed, dispatches without a run, and waits that were interrupted.
 
-Pure: runs and errors in, ``ToolError`` out.
+Pure: takes runs and upstream errors, returns ``ToolError``.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from runflow_mcp.runflow.reading.trimming import MAX_SIZE, trimmed
 from runflow_mcp.runflow.runs.run import Run
 
 MAX_SUGGESTIONS = 5
-#: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: both hold ordinary ones whole.
+#: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: ordinary errors fit.
 MAX_ERRORS, MAX_ERRORS_TEXT = 64 * 1024, 4096
 INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
@@ -80,7 +80,7 @@ def internal_error(run: RunState | None, ref: RunRef) -> ToolError:
 
 
 def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
-    """No run was started or found. ``catalog``: for suggestions when there is no such model."""
+    """The dispatch brought no run. ``catalog``: for suggestions when there is no such model."""
     cause = error.cause
     details, hints = _identify_refusal(cause, None if error.named is None else RunState.of(error.named), ref)
     if error.uncertain:
@@ -91,7 +91,7 @@ def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None)
 
 
 def poll_error(cause: UpstreamError, run: RunState | None, ref: RunRef) -> ToolError:
-    """Runflow refuses to show a run that exists."""
+    """Runflow refused to show a run that exists."""
     details, hints = _identify_refusal(cause, run, ref)
     return _upstream_error(cause, details, hints)
 
@@ -104,7 +104,7 @@ def _uncertain(error: DispatchFailed, details: Details, hints: Hints) -> ToolErr
         quoted = f" ({cause.message})" if cause.message else ""
         doubt = "and Runflow did not show whether the run exists: it may, under this client_ref"
         message = f"{_reason(cause)}{quoted}, {doubt}."
-    # A code of Runflow's own is kept; an error on the way to it must not read as its answer.
+    # Keep a code of Runflow's; an error between here and Runflow must not look like one.
     code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
     return ToolError(code, message, cause.status, details, hints)
 
@@ -129,7 +129,7 @@ def _upstream_error(cause: UpstreamError, details: Details, hints: Hints) -> Too
 
 
 def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
-    """(details, hints) that name the run, as far as it is known."""
+    """(details, hints) that identify the run, as far as it is known."""
     details: Details = {}
     hints: list[str] = []
     if ref.client_ref is not None:
@@ -147,7 +147,7 @@ def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
 
 
 def _identify_refusal(cause: UpstreamError, run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
-    """``_identify``, with what upstream listed as wrong."""
+    """``_identify``, with the errors that upstream listed."""
     details, hints = _identify(run, ref)
     errors = trimmed(cause.errors, MAX_ERRORS)
     details |= {"errors": errors, "path": cause.path}

@@ -1,6 +1,6 @@
-"""A run as a tool result, whole in its text and in its structured part: hosts show the model one of the two.
+"""A run as a tool result, complete both as text and as structured content: hosts show the model one of the two.
 
-Pure: runs in, results out; a run that did not succeed is a ``ToolError`` of ``run_errors``.
+Pure: takes runs, returns results; runs that did not succeed are in ``run_errors``.
 """
 
 import orjson
@@ -22,13 +22,13 @@ MAX_LINK_NAME = 128
 
 
 def started_result(run: Run, ref: RunRef, api_url: str) -> Result:
-    """The answer of ``wait=false``: the run's state as it is, and the URL to poll."""
+    """The answer to ``wait=false``: the run as it is now, and the URL to poll."""
     structured, _ = _structured(run, ref)
     return _result({**structured, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
 def final_result(run: Run, ref: RunRef, revision: Revision) -> Result:
-    """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
+    """The result of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
         raise run_failed(run, ref)
     if run.status == CANCELLED:
@@ -65,7 +65,7 @@ def _output(output: Output) -> dict[str, str]:
 
 
 def _short(text: str | None) -> str | None:
-    """A figure or a time as upstream spells it; None for a text that is too long to be one."""
+    """A cost or a time as upstream writes it; None for a text that is too long to be one."""
     return text if text is None or len(text) <= MAX_FIGURE else None
 
 

@@ -1,6 +1,6 @@
-"""What a waiting call keeps of its run between two polls, and the line of progress made from it.
+"""What a waiting call keeps of its run between two polls, and the progress message made from it.
 
-Pure. There may be thousands of waiting calls, and a run may repeat its whole input: what is kept is small.
+Pure. There may be thousands of waiting calls, and a run may repeat its whole input, so little is kept.
 """
 
 import attrs
@@ -16,7 +16,7 @@ MAX_KEPT = 4096
 
 @attrs.frozen
 class RunState:
-    """A run as progress lines and errors need it. ``json``: the run itself, cut to a size, for ``details.run``."""
+    """A run as progress messages and errors need it. ``json``: the run itself, cut to a size, for ``details.run``."""
 
     id: str
     status: str
@@ -27,7 +27,7 @@ class RunState:
     @classmethod
     def of(cls, run: Run, size: int = MAX_KEPT) -> "RunState":
         """``size``: the most bytes of ``json``, within one text."""
-        # Small members come first, so that a huge one costs none of them.
+        # Small members come first, so that none of them is cut because of a huge one.
         members = dict(sorted(run.raw.items(), key=lambda member: _bulk(member[1])))
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
         json = bytes(memoryview(orjson.dumps(trimmed(members, size))))

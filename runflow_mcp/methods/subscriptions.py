@@ -1,4 +1,4 @@
-"""``subscriptions/listen`` (2026-07-28): a stream of "the list of prompts has changed"."""
+"""``subscriptions/listen`` (2026-07-28): a stream of notifications that the list of prompts has changed."""
 
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
@@ -33,7 +33,7 @@ async def listen(request: Request, ctx: RequestContext) -> Result:
 
 
 def _granted(request: Request) -> dict[str, JSON]:
-    """The requested notifications that this server sends: only those about prompts. Tasks are polled.
+    """The requested notifications that this server sends: only those about prompts.
 
     The params are not kept: the stream may stay open for days.
     """

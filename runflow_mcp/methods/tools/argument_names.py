@@ -1,4 +1,4 @@
-"""Unknown names of tool arguments: which are ignored, and which argument a misspelt one means.
+"""Unknown argument names: which are ignored, and which argument a misspelt name means.
 
 Pure. A misspelt ``client_ref`` must never be ignored: without it a repeated call starts and bills another run.
 """
@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 #: What hosts add to the arguments of every tool: n8n (the first four), OpenHands, Cursor.
 ADDED_BY_HOSTS = frozenset({"toolCallId", "sessionId", "action", "chatInput", "security_risk", "random_string"})
-#: Other words for an argument that are not similar to it.
+#: Other words for an argument that are not spelt like it.
 _SYNONYMS = {"reference": "client_ref", "idempotencykey": "client_ref", "parameters": "input", "arguments": "input"}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIMILAR = 0.6

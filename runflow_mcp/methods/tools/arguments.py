@@ -1,8 +1,8 @@
-"""Tool arguments: how a class of them is read from JSON, and the input schema derived from it.
+"""Tool arguments: reading a class of them from JSON, and the input schema derived from the class.
 
 Reading is as strict as the schema, apart from documented leniencies for what proxies and models do to values: an
-optional argument given as null or blank text counts as absent; a text that reads as a boolean is one, and a number
-given for a name is its digits; a text that holds a JSON object is accepted for ``input``; names that hosts add to
+optional argument given as null or blank text counts as absent; the text of a boolean is accepted as one, and a
+number as text; a text that holds a JSON object is accepted for ``input``; names that hosts add to
 every call are ignored. Must not import a tool: a type that only one tool has is defined in its file.
 """
 
@@ -45,7 +45,7 @@ Reader = Callable[[JSON, Any], object]
 
 _converter = cattrs.Converter()
 _schemas: dict[Any, JSONObject] = {}
-#: By class of arguments: what ``_make_readers`` makes of it.
+#: class of arguments → ``_make_readers`` of it
 _readers: dict[type, dict[str, tuple[Reader, Any, bool]]] = {}
 
 
@@ -105,7 +105,7 @@ def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
 
 
 def _make_readers(kind: type) -> dict[str, tuple[Reader, Any, bool]]:
-    """By argument: (the function that reads it, its type, whether it is required)."""
+    """argument → (the function that reads it, its type, whether it is required)"""
     return {
         field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
         for field in attrs.fields(kind)
@@ -118,7 +118,7 @@ def _is_absent(value: JSON) -> bool:
 
 
 def _invalid_arguments(problems: dict[str, str], unknown: list[str], argument_names: tuple[str, ...]) -> ToolError:
-    """The tool error of these problems and unknown names; it lists the first ones only."""
+    """The tool error for these problems and unknown names; only the first ones are listed."""
     paths = [*problems, *unknown]
     listed = problems | {
         quote(name): _advice(quote(name), argument_names) for name in unknown[: MAX_LISTED - len(problems)]
@@ -183,7 +183,7 @@ def _client_ref(value: JSON) -> ClientRef:
         raise ValueError(problem)
     if client_ref.casefold() in _PLACEHOLDERS or not any(map(str.isalnum, client_ref)):
         raise ValueError(
-            "is a placeholder and not the name of a run; leave client_ref out, or send a unique name of your own"
+            "is a placeholder, not the name of a run; leave client_ref out, or send a unique name of your own"
         )
     return ClientRef(client_ref)
 

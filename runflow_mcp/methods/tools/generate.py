@@ -1,4 +1,4 @@
-"""``generate``: start a run, wait for it, and answer with what it made.
+"""``generate``: start a run, wait for it, and return its outputs.
 
 Owns the tool's definition, its arguments and the three ways to answer; the wait itself is in ``methods.waiting``.
 """
@@ -63,9 +63,9 @@ class _Mode(Enum):
 
 
 def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
-    """Run a model. Raises ``ToolError`` for everything that can go wrong.
+    """Run a model. Raises ``ToolError``, also for unexpected exceptions.
 
-    Not a coroutine: no frame of the work that is awaited keeps the arguments or the order.
+    Not a coroutine, whose frame would keep the arguments and the order while the call waits.
     """
     args = read_arguments(GenerateArguments, arguments)
     order = Order.make(ctx.bearer, args.model, args.input, args.client_ref, ctx.trace)
@@ -125,7 +125,7 @@ TOOL = Tool(
         "description": (
             "Run a Runflow model or Solution and, by default, wait for the result, with progress. Costs money per "
             "run. Returns the output URLs, which expire. Safe to repeat with the same model and client_ref: the "
-            "existing run is found and waited for, not billed again. Use it so after a time-out or a lost "
+            "existing run is found and waited for, not billed again. Do so after a time-out or a lost "
             "connection. For runs of many minutes (video) use wait=false."
         ),
         "inputSchema": input_schema(GenerateArguments),

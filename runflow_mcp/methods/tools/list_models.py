@@ -1,4 +1,4 @@
-"""``list_models``: the catalog filtered for an agent, joined from bytes prepared once per snapshot."""
+"""``list_models``: the filtered catalog, joined from JSON that is rendered once per snapshot."""
 
 import re
 from collections.abc import Awaitable
@@ -35,7 +35,7 @@ def _category(value: JSON) -> Category:
 
 
 def _limit(value: JSON) -> Limit:
-    """An integer; a text or float that is one counts."""
+    """An integer, also as text or as a float without a fraction."""
     if isinstance(value, str) and (match := _INTEGER.fullmatch(value.strip())):
         value = int(match[1])
     number = int(value) if isinstance(value, float) and value.is_integer() else value
@@ -51,7 +51,7 @@ define_type(Limit, {"type": "integer", "minimum": MIN_LIMIT, "maximum": MAX_LIMI
 @attrs.frozen
 class ListModelsArguments:
     category: Category | None = attrs.field(
-        default=None, metadata={"description": "What it makes from what; solution: the ready-made workflows."}
+        default=None, metadata={"description": "What goes in and what comes out; solution: the ready-made workflows."}
     )
     provider: str | None = attrs.field(
         default=None, metadata={"description": "Provider slug, such as runflow, google or openai."}
@@ -116,7 +116,7 @@ def _raise_stopping() -> NoReturn:
 
 
 def _escape(json: bytes) -> bytes:
-    """JSON as the inside of a JSON string."""
+    """JSON, escaped to stand inside a JSON string."""
     return orjson.dumps(json.decode())[1:-1]
 
 
@@ -126,7 +126,7 @@ def _prepare(snapshot: Snapshot) -> _Prepared:
 
 
 def listing(model: Model) -> dict[str, JSON]:
-    """One model as an agent sees it: enough to call ``generate`` without a further request."""
+    """One entry of the list, with all that an agent needs to call ``generate``."""
     entry: dict[str, JSON] = {
         "model": model.name,
         "model_name": model.model_name,

@@ -15,10 +15,10 @@ from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
 
-#: The tools change with a new version of the server only.
+#: The tools change only with a new version of the server.
 TOOLS_TTL_MS = 3_600_000
 
-#: Reads the arguments, and returns the work to be awaited, which keeps none of their JSON. Both raise ``ToolError``.
+#: Reads the arguments and returns an awaitable, which keeps none of their JSON. Both may raise ``ToolError``.
 ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 
@@ -74,7 +74,7 @@ class Tools:
         return with_cache_hints(self._list_result, ctx.protocol, TOOLS_TTL_MS)
 
     def call(self, request: Request, ctx: RequestContext) -> Awaitable[Result]:
-        """``tools/call``: the tool's work. Not a coroutine, whose frame would keep the params while the tool works."""
+        """``tools/call``. Not a coroutine, whose frame would keep the params while the tool works."""
         params = request.take_params()
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
