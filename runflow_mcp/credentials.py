@@ -15,8 +15,8 @@ from runflow_mcp.key_mistakes import MAX_LENGTH, MIN_LENGTH, KeyMistake, key_mis
 
 #: The scheme in any case, spaces or tabs, and a key of visible ASCII characters.
 _AUTHORIZATION = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{{{MIN_LENGTH},{MAX_LENGTH}}})[ \t]*")
-#: Texts that pass the pattern above and still are not keys: with a variable that was not replaced, shortened for
-#: display, or copied with a quotation mark, bracket or comma.
+#: Texts that match ``_AUTHORIZATION`` but are not keys: they contain a variable that was not replaced, are shortened
+#: for display, or were copied with a quotation mark, bracket or comma.
 _UNUSABLE = re.compile(
     r"""\$\{\w+\} | \{\{.*\}\} | \A [\w-]* (?: \.{3} | \*{2,} ) [\w-]* \Z | \A [\w-]+ ["'`>,;] \Z""", re.VERBOSE
 )
@@ -24,9 +24,9 @@ _UNUSABLE = re.compile(
 
 @attrs.define(eq=False)
 class KeySource:
-    """The origin of a request with a key."""
+    """Where a key came from."""
 
-    #: The address for rate limits; empty for a key that did not come with a request.
+    #: The address as the rate limits count it; empty for a key that did not come with a request.
     address: str = ""
     #: Whether the request was already counted as one whose key Runflow rejected.
     rejected: bool = False
@@ -77,8 +77,8 @@ class Bearer:
 def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address: str = "") -> Bearer:
     """Read the key from the Authorization header values of one request.
 
-    ``prefixes``: the accepted key prefixes without their underscore (``rf_live``). ``address``: of the request, for
-    rate limits. Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
+    ``prefixes``: the accepted key prefixes without their underscore (``rf_live``). ``address``: see
+    ``KeySource``. Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
     """
     if not values:
         raise _rejection(RejectionCode.MISSING_AUTHORIZATION, "No API key came with this request.", prefixes)

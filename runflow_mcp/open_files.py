@@ -1,4 +1,4 @@
-"""The limit of open files: each connection is an open file, and most systems allow a process few by default."""
+"""The limit of open files, which counts connections too; by default it is low on most systems."""
 
 try:
     import resource
@@ -7,7 +7,7 @@ except ImportError:  # Windows has no such module and no such limit
 
 #: Open files besides the connections of waiting calls: log, event loop, catalog and skill, Redis, sandbox.
 OTHER_FILES = 256
-#: Stands for "no limit": more than any machine serves. Some systems report a huge number instead.
+#: Stands for "no limit", since some systems report a huge number; no process has as many.
 UNLIMITED = 1 << 20
 
 

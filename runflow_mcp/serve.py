@@ -1,6 +1,6 @@
 """The life of a serving process: bind, serve, drain on a signal, stop. Only ``cli`` imports it.
 
-Drain: readiness turns 503, the listener stays open while calls wait, every waiting call gets its answer within the
+In a drain readiness is 503, the listener stays open while calls wait, and every waiting call is answered within the
 grace time. A second signal stops at once.
 """
 
@@ -25,10 +25,10 @@ log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest of it is for
+#: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
 WAIT_GRACE_SHARE = 0.8
-#: Seconds that short calls in progress get once all waiting calls are answered; aiohttp waits twice as long.
+#: Seconds that short calls get to end once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
 #: Seconds between two checks whether all answers have been sent.
 DRAIN_POLL_INTERVAL = 0.05
@@ -116,7 +116,7 @@ async def drain(
     stop_now: asyncio.Event,
     print_line: PrintLine = print_nothing,
 ) -> None:
-    """Wait until every waiting call is answered and every answer is sent; stop at the grace time or at ``stop_now``."""
+    """Wait until every answer is sent, at most for the grace time and until ``stop_now``."""
     services = app[SERVICES]
     services.subscriptions.drain()
     grace = config.shutdown_grace
