@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from runflow_mcp.runflow.dispatch import slots
-from tests.methods.recorded import asked, dispatches, polls
+from tests.methods.recorded import caller_requests, dispatches, polls
 from tests.methods.tool_errors import run_error_of, tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
@@ -49,7 +49,7 @@ async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, 
     assert len(sandbox.runs) == 1  # the dispatch went on by itself
 
 
-async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_without_a_free_slot_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate(client_ref="first"))
     await server.services.clock.sleep(1)
@@ -73,7 +73,7 @@ async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: S
     ],
     ids=str,
 )
-async def test_one_key_has_a_share_of_the_waits(
+async def test_one_key_has_a_share_of_the_slots(
     serve: Serve, sandbox: ScriptedSandbox, settings: dict[str, str], most: int
 ) -> None:
     server = await serve(**settings)
@@ -218,7 +218,7 @@ async def test_a_draining_server_starts_no_wait_but_answers_short_calls(
     answer = await server.generate(client_ref="late", accept=BOTH)
     error = tool_error_of(answer, "server_draining")
     assert "nothing was started" in error["message"]
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
     assert not answer.is_stream
     assert (await server.generate(wait=False)).structured["status"] == "queued"
     assert (await server.call("list_models")).structured["total"] > 0

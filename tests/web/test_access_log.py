@@ -177,7 +177,7 @@ async def test_a_request_whose_client_left_leaves_a_line_that_says_so(serve: Ser
     assert (line["status"], line["outcome"]) == (499, "client_gone")
 
 
-async def test_what_is_not_http_leaves_a_line_with_the_request_id_that_was_sent(serve: Serve) -> None:
+async def test_malformed_http_leaves_a_line_with_the_request_id_of_its_answer(serve: Serve) -> None:
     server = await serve()
     with structlog.testing.capture_logs() as logs:
         response = await not_http(server)

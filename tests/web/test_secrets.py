@@ -13,7 +13,7 @@ from runflow_mcp.observability import logs
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.sandbox.credentials import fingerprint
 from runflow_mcp.settings.config import Config
-from tests.methods.recorded import asked
+from tests.methods.recorded import caller_requests
 from tests.scripted_sandbox import Reset, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server, run_server
 from tests.virtual_time import VirtualClock
@@ -54,7 +54,7 @@ async def test_a_call_is_logged_with_the_fingerprint_of_its_key(
     answer = await server.generate(key=KEY, client_ref="x", accept=BOTH, token=1)
     assert b"MARKED" not in answer.content
     assert SHOWN in clean(written, caplog)
-    assert {request.key for request in asked(sandbox)} == {fingerprint(KEY)}
+    assert {request.key for request in caller_requests(sandbox)} == {fingerprint(KEY)}
 
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/unavailable", "no/such", "..", "sandbox/odd"])
