@@ -52,7 +52,7 @@ def wait_interrupted(code: ToolErrorCode, run: RunState | None, ref: RunRef) -> 
     state = (
         f"the run continues at Runflow (last status: {run.status})"
         if run is not None
-        else "Runflow has not confirmed the run yet, which may exist under this client_ref"
+        else "Runflow has not confirmed the run yet, but it may exist under this client_ref"
     )
     return ToolError(code, f"{cause}; {state}.", details=details, hints=hints)
 
@@ -102,8 +102,8 @@ def _uncertain(error: DispatchFailed, details: Details, hints: Hints) -> ToolErr
         message = f"{_reason(cause)}. This call started no run, since one may exist under this client_ref."
     else:
         quoted = f" ({cause.message})" if cause.message else ""
-        doubt = "and Runflow did not show whether the run exists: it may, under this client_ref"
-        message = f"{_reason(cause)}{quoted}, {doubt}."
+        doubt = "Runflow did not show whether the run exists; it may exist under this client_ref."
+        message = f"{_reason(cause)}{quoted}. {doubt}"
     # Keep a code of Runflow's; an error between here and Runflow must not look like one.
     code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
     return ToolError(code, message, cause.status, details, hints)

@@ -39,7 +39,7 @@ def final_result(run: Run, ref: RunRef, revision: Revision) -> Result:
 
 
 def _structured(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
-    """(``structuredContent``, the outputs in it). Together they stay within ``MAX_SIZE`` and one text."""
+    """(``structuredContent``, the outputs in it). Together they exceed ``MAX_SIZE`` by one text at most."""
     outputs = [output for output in run.outputs if output.url not in ref.input_urls]
     remaining = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
     structured: dict[str, JSON] = {"run_id": run.id, "status": run.status}

@@ -10,7 +10,7 @@ from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.reading.trimming import MAX_NAME, trimmed
 from runflow_mcp.runflow.runs.run import Run
 
-#: Bytes of a run's JSON that a waiting call keeps, within one text: an ordinary run has 1 to 2 KB.
+#: Bytes of a run's JSON that a waiting call keeps, exceeded by one text at most: an ordinary run has 1 to 2 KB.
 MAX_KEPT = 4096
 
 
@@ -26,7 +26,7 @@ class RunState:
 
     @classmethod
     def of(cls, run: Run, size: int = MAX_KEPT) -> "RunState":
-        """``size``: the most bytes of ``json``, within one text."""
+        """``size``: the most bytes of ``json``, exceeded by one text at most."""
         # Small members come first, so that none of them is cut because of a huge one.
         members = dict(sorted(run.raw.items(), key=lambda member: _bulk(member[1])))
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.

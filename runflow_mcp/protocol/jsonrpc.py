@@ -52,7 +52,7 @@ class ProtocolError(Exception):
 
 def internal_error(request_id: str) -> ProtocolError:
     """The error that reports an unexpected exception and shows nothing of it."""
-    message = f"An internal error occurred; the operator's log has it under {request_id}."
+    message = f"An internal error occurred; the server's log has it under {request_id}."
     return ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 

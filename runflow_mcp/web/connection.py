@@ -66,17 +66,17 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != requests:
             self._stop_head_timer()
-            self._check_newest(self._messages[-1][0])
+            self._check_newest_message(self._messages[-1][0])
         elif data and self._head_timer is None and self._waiter is not None:
             # Between two requests: these bytes begin a head, which is not complete yet.
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
-    def _check_newest(self, newest: object) -> None:
-        if isinstance(newest, _ErrInfo):
+    def _check_newest_message(self, message: object) -> None:
+        if isinstance(message, _ErrInfo):
             if self._current_request is not None:
                 # The invalid bytes are part of the body that is being read.
                 self._current_request.content.set_exception(web.RequestPayloadError("the body is incomplete"))
-        elif newest.version < HttpVersion10:  # type: ignore[attr-defined]
+        elif message.version < HttpVersion10:  # type: ignore[attr-defined]
             # A request line without a version, which aiohttp would accept.
             self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 

@@ -49,7 +49,7 @@ class Subscriber:
         return self.received[-1][1]
 
     async def listen(self, server: Server) -> None:
-        """Take down what comes, until the server ends the stream."""
+        """Record what arrives, until the server ends the stream."""
         async for line in self.response.content:
             if line.startswith(b"data: "):
                 self.received.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
@@ -86,7 +86,7 @@ async def listening(
 
 
 def publish(sandbox: ScriptedSandbox, *entries: object) -> None:
-    """From the next refresh on, the catalog is this one."""
+    """Publish this catalog from the next refresh on."""
     sandbox.script.clear()
     script(sandbox, *entries)
 

@@ -67,7 +67,7 @@ async def task_of(server: Server, model: str = MODEL, **arguments: Any) -> str:
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 stamp with its zone."""
+    """A time in ISO 8601 with its zone."""
     read = datetime.fromisoformat(text)
     assert read.tzinfo is not None
     return read

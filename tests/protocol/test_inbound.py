@@ -63,7 +63,7 @@ def test_initialize_is_legacy_whatever_its_header_says(version: str | None) -> N
 
 
 def test_initialize_with_modern_meta_is_modern() -> None:
-    """There it is an unknown method like any other."""
+    """The modern era has no ``initialize``: it becomes an unknown method."""
     assert accepted(modern("initialize"), headers(MODERN, "initialize")).era is Era.MODERN
 
 

@@ -32,7 +32,7 @@ async def no_key(server: Server) -> Answer:
 
 
 async def invented_key(server: Server) -> Answer:
-    """Refused once the window of its address is full."""
+    """Rejected once the window of its address is full."""
     return await server.post(PING, key="rf_live_invented")
 
 
@@ -45,7 +45,7 @@ async def probe(server: Server) -> Answer:
 
 
 async def not_http(server: Server) -> bytes:
-    """Bytes that aiohttp refuses before the application sees anything."""
+    """Bytes that aiohttp rejects before the application sees anything."""
     address = urlsplit(server.origin)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(b"nonsense\r\n\r\n")
