@@ -54,7 +54,7 @@ def quote_all(names: Collection[str]) -> str:
     return ", ".join(listed) + (f" and {more:,} more" if more else "")
 
 
-def bounded(text: str, limit: int = MAX_ERROR_TEXT) -> str:
+def truncate(text: str, limit: int = MAX_ERROR_TEXT) -> str:
     """The text, cut to ``limit`` bytes of UTF-8."""
     if len(text) * 4 <= limit or len(encoded := text.encode("utf-8", "replace")) <= limit:
         return text

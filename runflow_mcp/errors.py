@@ -11,7 +11,7 @@ from enum import StrEnum
 import attrs
 import orjson
 
-from runflow_mcp.bounds import bounded
+from runflow_mcp.bounds import truncate
 from runflow_mcp.json_types import JSON
 
 
@@ -138,14 +138,14 @@ class ToolError(Exception):
         """The ``tools/call`` result of this error."""
         error = {
             "code": str(self.code),
-            "message": bounded(self.message),
+            "message": truncate(self.message),
             "upstream_status": self.upstream_status,
             "next_action": self.next_action,
             "details": {**self.details, "request_id": request_id},
         }
         text = "\n".join((f"[{self.code}] {self.message}", self.next_action, *self.hints))
         return {
-            "content": [{"type": "text", "text": bounded(text)}],
+            "content": [{"type": "text", "text": truncate(text)}],
             "structuredContent": {"error": error},
             "isError": True,
         }

@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from runflow_mcp import lenient_json
-from runflow_mcp.bounds import MAX_ID_BYTES, bounded
+from runflow_mcp.bounds import MAX_ID_BYTES, truncate
 from runflow_mcp.json_types import JSON, JSONObject
 
 Id = str | int
@@ -163,7 +163,7 @@ def render_error(id_: Id | None, error: ProtocolError) -> bytes:
     envelope: dict[str, JSON] = {"jsonrpc": "2.0"}
     if id_ is not None:
         envelope["id"] = id_
-    body: dict[str, JSON] = {"code": int(error.code), "message": bounded(error.message)}
+    body: dict[str, JSON] = {"code": int(error.code), "message": truncate(error.message)}
     if error.data is not None:
         body["data"] = error.data
     envelope["error"] = body
