@@ -6,7 +6,7 @@ from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.protocol.revisions import ProtocolContext
 
 #: The status of every error that ``inbound.classify`` returns, whatever its code.
-REJECTED = 400
+CLASSIFY_ERROR_STATUS = 400
 #: code → status of an error that the parser or a method makes.
 HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.PARSE_ERROR: 400,

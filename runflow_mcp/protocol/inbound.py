@@ -65,7 +65,7 @@ class RoutingHeaders:
 
 
 def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
-    """The revision of a POST, or the error to answer it with (``http_status.REJECTED``)."""
+    """The revision of a POST, or the error to answer it with (``http_status.CLASSIFY_ERROR_STATUS``)."""
     version = _version(headers)
     if isinstance(message, Request):
         is_initialize = message.method == "initialize"

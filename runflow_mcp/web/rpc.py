@@ -15,7 +15,7 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
 from runflow_mcp.protocol import jsonrpc
-from runflow_mcp.protocol.http_status import REJECTED, http_status
+from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS, http_status
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.jsonrpc import (
     Batch,
@@ -120,7 +120,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
     protocol = classify(message, _routing_headers(request))
     if isinstance(protocol, ProtocolError):
         record.error_code = jsonrpc_outcome(protocol.code)
-        return protocol_error_response(protocol, message.id if isinstance(message, Request) else None, REJECTED)
+        return protocol_error_response(
+            protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
+        )
     record.revision = protocol.revision.value
     with Reply(request, PendingAnswer(services.inflight)) as reply:
         exchange = Exchange(request, protocol, reply, arrived)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.protocol.http_status import REJECTED
+from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.jsonrpc import (
     Batch,
@@ -314,7 +314,7 @@ def test_every_message_has_a_revision_or_gets_an_error(message: Message | Batch,
 
 def test_every_rejection_is_a_bad_request() -> None:
     """The statuses over HTTP are tested in ``test_legacy_answers`` and ``test_modern_answers``."""
-    assert REJECTED == 400
+    assert CLASSIFY_ERROR_STATUS == 400
 
 
 def test_a_whole_body_is_classified() -> None:
