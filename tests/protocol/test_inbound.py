@@ -312,7 +312,7 @@ def test_every_message_has_a_revision_or_gets_an_error(message: Message | Batch,
         assert not isinstance(message, Batch) or outcome.revision == "2025-03-26"
 
 
-def test_every_rejection_is_a_bad_request() -> None:
+def test_every_error_of_classify_is_a_bad_request() -> None:
     """The statuses over HTTP are tested in ``test_legacy_answers`` and ``test_modern_answers``."""
     assert CLASSIFY_ERROR_STATUS == 400
 
