@@ -1,7 +1,6 @@
 """IP addresses and networks: parsing them, and the key that a client's requests are counted under.
 
-Pure. IPv4 addresses written inside IPv6 (``::ffff:192.0.2.1``) are folded to plain IPv4 everywhere, so that an
-address compares equal however it was written.
+Pure. IPv4 addresses inside IPv6 (``::ffff:192.0.2.1``) become plain IPv4 everywhere, so that both forms are equal.
 """
 
 import ipaddress
@@ -10,7 +9,7 @@ from collections.abc import Iterable
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: One household or machine commonly has a whole /64 of IPv6.
+#: One household or machine commonly has a whole /64 of IPv6 addresses.
 IPV6_PREFIX = 64
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96

@@ -46,7 +46,7 @@ def create_app(
     """The server as an aiohttp application.
 
     ``table``: replaces the product's methods, for tests. ``sink``: where the log goes, for the readiness probe.
-    ``metrics``: None to count nothing.
+    ``metrics``: None to record nothing.
     """
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)

@@ -1,7 +1,7 @@
 """Limits on the size of a request, in JSON values, and on the text of an error that quotes it.
 
-Pure. Anyone can invent a key, so a request is bounded in objects as well as in bytes, and so is every text made from
-what a caller sent.
+Pure. Anyone can invent a key, so requests are bounded in values as well as in bytes, and so is every text that
+quotes one.
 """
 
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from collections.abc import Collection
 #: JSON values in one request body: a Python object takes 50 to 200 bytes where its JSON takes three, so a body of
 #: 256 KB could otherwise become 20 MB. The largest inputs of real models have a few hundred values.
 MAX_VALUES = 20_000
-#: Bytes of a JSON-RPC id or a progress token, which every message about the request repeats.
+#: Bytes of a JSON-RPC id or a progress token, which the answers repeat.
 MAX_ID_BYTES = 1024
 #: Bytes of an error text. Hosts cut texts at about 11,000 characters.
 MAX_ERROR_TEXT = 8192
@@ -27,7 +27,7 @@ def has_too_many_values(text: bytes, limit: int = MAX_VALUES) -> bool:
     """
     if len(text) <= limit:  # each value takes at least one byte
         return False
-    # One value at the root, one after each comma, and the first of each container.
+    # One value at the root, one after each comma, one at the beginning of each container.
     if 1 + text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
         return False
     bare = _without_strings(text).translate(None, _WHITE_SPACE)
@@ -36,7 +36,7 @@ def has_too_many_values(text: bytes, limit: int = MAX_VALUES) -> bool:
 
 
 def _without_strings(text: bytes) -> bytes:
-    """The JSON text with every string replaced by 0, so that all remaining commas and brackets are structure."""
+    """The JSON text with every string replaced by 0, so that all remaining commas and brackets are syntax."""
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"0".join(unescaped.split(b'"')[::2])
 
@@ -48,13 +48,13 @@ def quote(text: str, limit: int = MAX_QUOTED) -> str:
 
 
 def quote_all(names: Collection[str]) -> str:
-    """A caller's names for an error message: the first ``MAX_LISTED``, and the number of the others."""
+    """A caller's names for an error message: the first ``MAX_LISTED``, and how many more there are."""
     listed = [quote(name) for name, _ in zip(names, range(MAX_LISTED), strict=False)]
     more = len(names) - len(listed)
     return ", ".join(listed) + (f" and {more:,} more" if more else "")
 
 
-def bounded(text: str, limit: int = MAX_ERROR_TEXT) -> str:
+def truncate(text: str, limit: int = MAX_ERROR_TEXT) -> str:
     """The text, cut to ``limit`` bytes of UTF-8."""
     if len(text) * 4 <= limit or len(encoded := text.encode("utf-8", "replace")) <= limit:
         return text

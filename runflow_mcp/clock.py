@@ -1,7 +1,7 @@
 """Time as a value that can be injected, for deadlines, rate windows and timestamps.
 
-Imports nothing of the package; no other module calls ``time`` or ``asyncio.sleep``. ``monotonic`` must agree with the
-event loop's own time, which asyncio's timeouts use: replace both (tests run on a virtual loop) or neither.
+Must import nothing of the package; no other module calls ``time`` or ``asyncio.sleep``. ``monotonic`` must agree with
+the event loop's own time, which asyncio's timeouts use: replace both (tests run on a virtual loop) or neither.
 """
 
 import asyncio

@@ -11,22 +11,22 @@ import attrs
 import orjson
 
 from runflow_mcp.errors import Rejection, RejectionCode
-from runflow_mcp.key_mistakes import KeyMistake, key_mistake
+from runflow_mcp.key_mistakes import MAX_LENGTH, MIN_LENGTH, KeyMistake, key_mistake
 
-#: The scheme in any case, spaces or tabs, 8 to 512 visible ASCII characters.
-_AUTHORIZATION = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{8,512})[ \t]*")
-#: Texts that pass the pattern above and still are not keys: with a variable that was not replaced, shortened for
-#: display, or copied with a quotation mark, bracket or comma.
+#: The scheme in any case, spaces or tabs, and a key of visible ASCII characters.
+_AUTHORIZATION = re.compile(rf"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+([\x21-\x7e]{{{MIN_LENGTH},{MAX_LENGTH}}})[ \t]*")
+#: Texts that match ``_AUTHORIZATION`` but are not keys: they contain a variable that was not replaced, are shortened
+#: for display, or were copied with a quotation mark, bracket or comma.
 _UNUSABLE = re.compile(
     r"""\$\{\w+\} | \{\{.*\}\} | \A [\w-]* (?: \.{3} | \*{2,} ) [\w-]* \Z | \A [\w-]+ ["'`>,;] \Z""", re.VERBOSE
 )
 
 
 @attrs.define(eq=False)
-class Source:
-    """The origin of a request with a key."""
+class KeySource:
+    """Where a key came from."""
 
-    #: The address for rate limits; empty for a key that did not come with a request.
+    #: The address as the rate limits count it; empty for a key that did not come with a request.
     address: str = ""
     #: Whether the request was already counted as one whose key Runflow rejected.
     rejected: bool = False
@@ -38,7 +38,7 @@ class Bearer:
 
     # repr=False hides it from tools that print fields one by one, such as rich tracebacks.
     _key: str = attrs.field(repr=False)
-    source: Source = attrs.field(factory=Source, eq=False)
+    source: KeySource = attrs.field(factory=KeySource, eq=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process; only its beginning is logged.
     digest: str = attrs.field(init=False, repr=False)
 
@@ -77,8 +77,8 @@ class Bearer:
 def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address: str = "") -> Bearer:
     """Read the key from the Authorization header values of one request.
 
-    ``prefixes``: the accepted key prefixes without their underscore (``rf_live``). ``address``: of the request, for
-    rate limits. Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
+    ``prefixes``: the accepted key prefixes without their underscore (``rf_live``). ``address``: see
+    ``KeySource``. Raises ``Rejection`` with ``missing_authorization`` or ``malformed_authorization``.
     """
     if not values:
         raise _rejection(RejectionCode.MISSING_AUTHORIZATION, "No API key came with this request.", prefixes)
@@ -86,7 +86,7 @@ def parse_authorization(values: Sequence[str], prefixes: Sequence[str], address:
         raise _rejection(RejectionCode.MALFORMED_AUTHORIZATION, KeyMistake.SEVERAL_HEADERS, prefixes)
     match = _AUTHORIZATION.fullmatch(values[0])
     if match and _is_accepted(match[1], prefixes):
-        return Bearer(match[1], Source(address))
+        return Bearer(match[1], KeySource(address))
     raise _rejection(RejectionCode.MALFORMED_AUTHORIZATION, key_mistake(values[0], prefixes), prefixes)
 
 

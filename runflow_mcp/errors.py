@@ -1,9 +1,8 @@
 """Rejections and tool errors: their codes, their two wire shapes, and the next action for each code.
 
-A ``Rejection`` refuses a request before its handler runs (a JSON-RPC error at an HTTP 4xx); a ``ToolError`` is the
-result of a tool that failed (HTTP 200, ``isError``). Each is rendered here and nowhere else. The other shapes that
-leave the server belong to others: JSON-RPC errors to ``protocol.jsonrpc``, bodies of plain HTTP errors to ``web``.
-Pure: imports neither a protocol nor HTTP.
+A ``Rejection`` rejects a request before its handler runs (a JSON-RPC error at an HTTP 4xx); a ``ToolError`` is the
+result of a tool that failed (HTTP 200, ``isError``). Each is rendered here and nowhere else. JSON-RPC errors
+are rendered in ``protocol.jsonrpc``, plain HTTP errors in ``web.responses``. Pure: must not import a protocol or HTTP.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from enum import StrEnum
 import attrs
 import orjson
 
-from runflow_mcp.bounds import bounded
+from runflow_mcp.bounds import truncate
 from runflow_mcp.json_types import JSON
 
 
@@ -47,7 +46,7 @@ HTTP_STATUS: Mapping[RejectionCode, int] = {
 
 @attrs.define
 class Rejection(Exception):
-    """A request refused before its handler ran. ``message`` says what is wrong and what to do, for a person."""
+    """A request rejected before its handler ran. ``message`` says what is wrong and what to do, for a person."""
 
     code: RejectionCode
     message: str
@@ -67,7 +66,7 @@ class Rejection(Exception):
 
 
 class ToolErrorCode(StrEnum):
-    """The tool-error codes of this server; any other code is upstream's, in lower case."""
+    """The tool-error codes of this server; any other code comes from upstream, in lower case."""
 
     POLLING_TIMEOUT = "polling_timeout"
     SERVER_DRAINING = "server_draining"
@@ -108,7 +107,7 @@ NEXT_ACTION: Mapping[str, str] = {
 }
 #: The next action for upstream codes that are not in the table.
 OTHER_NEXT_ACTION = "Read the message and details, fix the cause, and call again with the same client_ref."
-#: The next action for a ``generate_failed`` that upstream refused without a code and would refuse again.
+#: The next action for a ``generate_failed`` without a code of upstream's, when a repetition would be refused again.
 REFUSED_NEXT_ACTION = (
     "Correct what the message names before calling again with the same client_ref; an unchanged call is refused again."
 )
@@ -118,7 +117,7 @@ REFUSED_NEXT_ACTION = (
 class ToolError(Exception):
     """A tool that failed; rendered as a result with ``isError``.
 
-    ``hints`` are further lines of the text: on an error common hosts show the model nothing else. ``refused``:
+    ``hints``: further lines of the text, which is all that common hosts show the model of an error. ``refused``:
     upstream refused the request, and would refuse it again.
     """
 
@@ -139,14 +138,14 @@ class ToolError(Exception):
         """The ``tools/call`` result of this error."""
         error = {
             "code": str(self.code),
-            "message": bounded(self.message),
+            "message": truncate(self.message),
             "upstream_status": self.upstream_status,
             "next_action": self.next_action,
             "details": {**self.details, "request_id": request_id},
         }
         text = "\n".join((f"[{self.code}] {self.message}", self.next_action, *self.hints))
         return {
-            "content": [{"type": "text", "text": bounded(text)}],
+            "content": [{"type": "text", "text": truncate(text)}],
             "structuredContent": {"error": error},
             "isError": True,
         }

@@ -1,6 +1,6 @@
-"""The syntax of model names, client_refs and run ids, which keeps each inside the URL path or filter it is put into.
+"""The syntax of model names, client_refs and run ids, so that none can leave the URL path or filter it is put into.
 
-Pure; used for what callers send and for what the catalog lists.
+Pure; used for callers' arguments and for entries of the catalog.
 """
 
 import re

@@ -1,12 +1,14 @@
-"""Type aliases for JSON that passes through the proxy uninterpreted, and its nesting depth. Pure."""
+"""Type aliases for JSON that the server does not interpret, and its nesting depth. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Any JSON value whose shape the proxy does not know (a model's input, an upstream output).
+#: Any JSON value whose shape the server does not know, such as a model's input or output.
 JSON = Any
-#: A JSON object whose members the proxy does not know.
+#: A JSON object whose members the server does not know.
 JSONObject = Mapping[str, JSON]
+#: Floats below this are exact integers; from here on two different integers may be the same float.
+EXACT_FLOAT = 2.0**53
 
 
 def deeper_than(value: JSON, levels: int) -> bool:

@@ -7,9 +7,12 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 
+#: Characters of a key.
+MIN_LENGTH, MAX_LENGTH = 8, 512
+
 
 class KeyMistake(StrEnum):
-    """The sentences."""
+    """One sentence for each mistake, for the person who configured the client."""
 
     SEVERAL_HEADERS = "The request has more than one Authorization header; send exactly one."
     OTHER_KEY = "This key is of a kind that this server does not accept."
@@ -19,7 +22,7 @@ class KeyMistake(StrEnum):
     )
     VARIABLE = (
         "The Authorization header still contains the name of a variable instead of its value: this client does not "
-        "replace variables there, or the variable is not set. Write the key itself, or use the client's own way."
+        "replace variables there, or the variable is not set. Write the key itself, or use the client's own syntax."
     )
     QUOTED = "There are quotation marks in the Authorization header; send the key without them."
     BRACKETS = "There are angle brackets around the key; documentation uses them to mark a placeholder. Leave them out."
@@ -39,15 +42,14 @@ class KeyMistake(StrEnum):
     COMMA = "There is a comma or semicolon in the Authorization header; send one key without any punctuation."
     INNER_SPACE = "There is white space inside the key; it was probably wrapped, or pasted together with other text."
     NOT_ASCII = "The key has characters outside ASCII; it was probably changed by a word processor. Copy it again."
-    CONTROL = "The key has control characters in it; it was probably pasted with a line break. Copy it again."
-    TOO_LONG = "The key is too long: keys have at most 512 characters."
-    TOO_SHORT = "The key is too short: keys have at least 8 characters."
+    CONTROL = "The key has control characters; it was probably pasted with a line break. Copy it again."
+    TOO_LONG = f"The key is too long: keys have at most {MAX_LENGTH} characters."
+    TOO_SHORT = f"The key is too short: keys have at least {MIN_LENGTH} characters."
     PLACEHOLDER = "The header contains a placeholder from documentation instead of a key."
 
 
-_MAX_KEY, _MIN_KEY = 512, 8
 _SCHEME = re.compile(r"bearer(?![a-z0-9])(.*)", re.IGNORECASE | re.DOTALL)
-#: Searched for in this order in the part after the scheme; the first match decides.
+#: Searched for in the part after the scheme, in this order; the first match decides.
 _IN_THE_KEY = (
     (re.compile(r"\A\s*\Z"), KeyMistake.EMPTY_KEY),
     (re.compile(r"\A\s*bearer\b", re.IGNORECASE), KeyMistake.TWICE),
@@ -105,6 +107,6 @@ def _in_the_key(key: str, prefixes: Sequence[str]) -> KeyMistake:
             return KeyMistake.PREFIX_ALONE
         if key.lower().startswith(f"{prefix}_".lower()) and not key.startswith(f"{prefix}_"):
             return KeyMistake.WRONG_CASE
-    if len(key) > _MAX_KEY:
+    if len(key) > MAX_LENGTH:
         return KeyMistake.TOO_LONG
-    return KeyMistake.TOO_SHORT if len(key) < _MIN_KEY else KeyMistake.OTHER_KEY
+    return KeyMistake.TOO_SHORT if len(key) < MIN_LENGTH else KeyMistake.OTHER_KEY

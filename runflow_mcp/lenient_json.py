@@ -1,10 +1,10 @@
-"""JSON as other programs write it: parsed strictly by orjson, and when that fails once more, leniently.
+"""JSON as other programs write it: parsed by orjson and, if that fails, once more leniently.
 
 Pure. ``loads`` is for upstream responses; it accepts a byte order mark, invalid UTF-8, lone surrogates (JavaScript
 writes them when it cuts a string), NaN and infinities. ``loads_message`` is for what clients send; it accepts only the
-byte order mark and lone surrogates, since a client must learn of the rest. Both also parse the JSON that orjson
-(3.13.0) fails on with "failed to allocate memory": some KB that begin indented and continue without white space,
-because it estimates the memory from the beginning.
+byte order mark and lone surrogates, since a client should learn of other errors. Both also parse JSON for which orjson
+(3.13.0) raises "failed to allocate memory": texts of some KB that are indented at the beginning only, from which it
+estimates the memory.
 """
 
 import json
@@ -16,9 +16,9 @@ from runflow_mcp.json_types import JSON
 
 
 def loads(text: bytes) -> JSON:
-    """The value, with strings and numbers that orjson can write. Raises ``ValueError`` for what is not JSON at all.
+    """The value of an upstream response. Raises ``ValueError`` for what is not JSON at all.
 
-    It may be nested deeper than orjson can write.
+    orjson can write its strings and numbers, but it may be nested deeper than orjson can write.
     """
     try:
         return orjson.loads(text)
@@ -31,7 +31,7 @@ def loads(text: bytes) -> JSON:
 
 
 def loads_message(text: bytes) -> JSON:
-    """The same for a client's message. Raises also ``UnicodeDecodeError``, a ``ValueError``, for invalid UTF-8."""
+    """The value of a client's message. Raises ``ValueError``; its subclass ``UnicodeDecodeError`` for invalid UTF-8."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The limit of open files: each connection is an open file, and most systems allow a process few by default."""
+"""The limit of open files, which counts connections too; by default it is low on most systems."""
 
 try:
     import resource
@@ -6,8 +6,8 @@ except ImportError:  # Windows has no such module and no such limit
     resource = None  # type: ignore[assignment]
 
 #: Open files besides the connections of waiting calls: log, event loop, catalog and skill, Redis, sandbox.
-SPARE = 256
-#: Stands for "no limit": more than any machine serves. Some systems report a huge number instead.
+OTHER_FILES = 256
+#: Stands for "no limit", since some systems report a huge number; no process has as many.
 UNLIMITED = 1 << 20
 
 
@@ -32,4 +32,4 @@ def raise_limit() -> int:
 
 def needed(max_waits: int) -> int:
     """Open files of a process with this many waiting calls: each has its client's connection and one to Runflow."""
-    return 2 * max_waits + SPARE
+    return 2 * max_waits + OTHER_FILES

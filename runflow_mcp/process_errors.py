@@ -1,6 +1,6 @@
 """Errors of the process itself, below any request: the event loop's, and running out of open files.
 
-Each kind is logged at most once per ``REPORT_INTERVAL``. Knows the clock alone; ``serve`` connects it to the loop.
+Each kind is logged at most once per ``REPORT_INTERVAL``. Must not import HTTP; ``serve`` connects it to the loop.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from runflow_mcp.open_files import UNLIMITED
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two log lines of one kind: without open files left, accepting fails again and again.
+#: Seconds between two log lines of one kind: when no open file is left, every ``accept`` fails.
 REPORT_INTERVAL = 10.0
 #: With this many open files left, the limit counts as reached.
 RESERVED_FILES = 8
@@ -22,7 +22,7 @@ RESERVED_FILES = 8
 
 @attrs.define
 class ProcessErrors:
-    """Logs errors, each line with the count of those left out since the last. ``open_files``: the process's limit."""
+    """Logs errors; each line has the count of those left out before it. ``open_files``: the process's limit."""
 
     clock: Clock
     open_files: int = UNLIMITED
@@ -32,9 +32,9 @@ class ProcessErrors:
     def on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception handler for the event loop: errors without a caller, such as a failed ``accept``."""
         error = context.get("exception")
-        # An OSError has a text of the system's; any other text could quote what a client sent.
+        # The text of an OSError is the system's; any other could quote what a client sent.
         text = str(error) if isinstance(error, OSError) else type(error).__name__
-        self._report("event_loop_error", what=context.get("message"), error=text)
+        self._report("event_loop_error", message=context.get("message"), error=text)
 
     def on_connection(self, descriptor: int) -> None:
         """A connection was accepted with this file descriptor, which is always the lowest free one.
@@ -43,7 +43,7 @@ class ProcessErrors:
         """
         if descriptor >= self.open_files - RESERVED_FILES:
             fix = "raise the limit of open files (ulimit -n, LimitNOFILE=, ulimits:)"
-            self._report("open_files_used_up", limit=self.open_files, why="new connections are refused", fix=fix)
+            self._report("open_files_used_up", limit=self.open_files, effect="new connections fail", fix=fix)
 
     def _report(self, event: str, **values: object) -> None:
         now = self.clock.monotonic()

@@ -1,6 +1,6 @@
 """The life of a serving process: bind, serve, drain on a signal, stop. Only ``cli`` imports it.
 
-Drain: readiness turns 503, the listener stays open while calls wait, every waiting call gets its answer within the
+In a drain readiness is 503, the listener stays open while calls wait, and every waiting call is answered within the
 grace time. A second signal stops at once.
 """
 
@@ -26,10 +26,10 @@ log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-#: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest of it is for
+#: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
 WAIT_GRACE_SHARE = 0.8
-#: Seconds that short calls in progress get once all waiting calls are answered; aiohttp waits twice as long.
+#: Seconds that short calls get to end once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
 #: When the garbage collector runs: after so many new containers, and how often it goes on to the older generations.
 #: With Python's own figures 2,000 waiting calls, which are 160,000 objects, are all visited every few seconds, and the
@@ -130,7 +130,7 @@ async def drain(
     stop_now: asyncio.Event,
     print_line: PrintLine = print_nothing,
 ) -> None:
-    """Wait until every waiting call is answered and every answer is sent; stop at the grace time or at ``stop_now``."""
+    """Wait until every answer is sent, at most for the grace time and until ``stop_now``."""
     services = app[SERVICES]
     services.subscriptions.drain()
     grace = config.shutdown_grace
@@ -151,5 +151,5 @@ async def drain(
 
 async def _all_sent(runner: Runner, services: Services) -> None:
     # Bytes that a transport still holds for a slow reader would be lost with the process.
-    while services.inflight.pending or runner.unsent_bytes:
+    while services.inflight.pending_answers or runner.unsent_bytes:
         await services.clock.sleep(DRAIN_POLL_INTERVAL)

@@ -53,7 +53,7 @@ def test_at_most_ten_names_are_quoted(count: int, more: str) -> None:
 
 @law
 @given(st.text(max_size=100), st.integers(4, 60))
-def test_a_bounded_text_fits_and_is_a_prefix_of_the_original(text: str, limit: int) -> None:
-    bounded = bounds.bounded(text, limit)
-    assert len(bounded.encode()) <= limit
-    assert bounded == text or text.startswith(bounded.removesuffix("…"))
+def test_a_truncated_text_fits_and_is_a_prefix_of_the_original(text: str, limit: int) -> None:
+    truncated = bounds.truncate(text, limit)
+    assert len(truncated.encode()) <= limit
+    assert truncated == text or text.startswith(truncated.removesuffix("…"))

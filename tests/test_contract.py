@@ -35,7 +35,7 @@ from runflow_mcp.sandbox.credentials import DISPATCH_ERRORS, REVOKED_KEY
 from runflow_mcp.sandbox.scenarios import MAGIC_MODELS, UNAVAILABLE_MODEL
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.body import BODY_TIMEOUT
-from runflow_mcp.web.health import STARTING
+from runflow_mcp.web.health import STARTUP_GRACE
 from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
 from runflow_mcp.web.reply import WRITE_TIMEOUT
 from runflow_mcp.web.unadmitted_log import MAX_LINES
@@ -233,7 +233,7 @@ def test_the_house_document_names_a_revision(revision: str) -> None:
         pytest.param(OPEN_AFTER, 10, id="stream opens after"),
         pytest.param(READ_LAG, 10, id="read lag"),
         pytest.param(BODY_TIMEOUT, 10, id="body timeout"),
-        pytest.param(STARTING, 5, id="unready while starting"),
+        pytest.param(STARTUP_GRACE, 5, id="unready while starting"),
         pytest.param(POLL_SCHEDULE, ((30, 2), (120, 5), (float("inf"), 10)), id="poll schedule"),
         pytest.param(MAX_BATCH, 50, id="batch entries"),
         pytest.param(bounds.MAX_VALUES, 20_000, id="JSON values of a body"),

@@ -513,7 +513,7 @@ def test_no_repr_shows_the_key() -> None:
         assert MARK not in shown(value)
     assert bearer.fingerprint in repr(order)
     assert bearer.digest not in shown(order)
-    assert MARK not in order.key
+    assert MARK not in order.idempotency_key
     assert MARK not in order.body.decode()
 
 

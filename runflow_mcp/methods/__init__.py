@@ -1,1 +1,1 @@
-"""What each JSON-RPC method does: coroutine handlers of a request and its context, without HTTP."""
+"""The JSON-RPC methods: handlers that take a request and its context. Must not import HTTP or ``web``."""

@@ -1,4 +1,4 @@
-"""What a handler receives beside the request: who calls, in which revision, and the services of this process."""
+"""What a handler receives besides the request: caller, revision, response channel, and the services of this process."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -23,16 +23,16 @@ from runflow_mcp.settings.config import Config
 
 
 class ResponseChannel(Protocol):
-    """The response while its answer is still being made."""
+    """The HTTP response while a handler still works on its answer."""
 
     #: Whether the client accepts an event stream.
-    streams: bool
+    accepts_stream: bool
 
     async def open(self) -> None:
-        """The answer will take long: keep the connection alive from now on, as the client's Accept allows."""
+        """The answer will take long: keep the connection alive, with a stream if the client accepts one."""
 
     async def notify(self, method: str, params: JSONObject) -> None:
-        """Send a notification ahead of the answer; dropped where the client takes a single JSON body."""
+        """Send a notification before the answer; dropped when the client takes a single JSON body."""
 
 
 @attrs.frozen
@@ -49,19 +49,19 @@ class Services:
     reads: SharedReads
     inflight: InFlight
     subscriptions: Subscriptions
-    #: ``Clock.monotonic`` when the process came up.
+    #: ``Clock.monotonic`` when the process started.
     started_at: float
 
 
-def server_stopping() -> NoReturn:
-    """The answer of a call that a drain interrupts, unless its handler has set another."""
+def raise_server_stopping() -> NoReturn:
+    """The default answer of a call that a drain interrupts."""
     message = "This server is stopping. Send the request again in a few seconds; any replica answers it."
     raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
 @attrs.define(on_setattr=attrs.setters.frozen)
 class RequestContext:
-    """The circumstances of one request."""
+    """What a handler knows of one request besides its params."""
 
     request_id: str
     bearer: Bearer
@@ -73,10 +73,12 @@ class RequestContext:
     channel: ResponseChannel
     pending_answer: PendingAnswer
     services: Services
-    #: The token of progress notifications, where the client wants them.
+    #: The token of progress notifications; None when the client requested none.
     progress_token: Id | None = None
-    #: What the access line says about the call; handlers fill in what they learn.
+    #: What the access line reports of the call; handlers set what they learn.
     record: CallRecord = attrs.field(factory=CallRecord)
-    #: Answers the call when a drain interrupts its handler. A handler that knows more than the default sets it before
-    #: it waits; like a handler it returns a result or raises ``ProtocolError`` or ``ToolError``.
-    answer_when_drained: Callable[[], Result] = attrs.field(default=server_stopping, on_setattr=attrs.setters.NO_OP)
+    #: Answers the call when a drain interrupts its handler. A handler that has a better answer than the default sets
+    #: it before it waits. It returns a result, or raises ``ProtocolError`` or ``ToolError``.
+    answer_when_drained: Callable[[], Result] = attrs.field(
+        default=raise_server_stopping, on_setattr=attrs.setters.NO_OP
+    )

@@ -1,6 +1,6 @@
-"""What is under way in this process: slots of waiting calls, answers not yet written, and the drain that ends both.
+"""The work in progress in this process: slots of waiting calls, answers not written yet, and the drain of both.
 
-Must not import a handler, nor anything of HTTP.
+Must not import a handler or HTTP.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 class Drained(Exception):
-    """The cutoff of a drain came before the work was done."""
+    """A drain reached its cutoff before the work was done."""
 
 
 @attrs.define
 class WaitRefused(Exception):
-    """A call may not wait, and has started nothing. ``message``: a sentence for the caller."""
+    """A call got no slot, and started nothing. ``message``: a sentence for the caller."""
 
     code: ToolErrorCode
     message: str
@@ -29,17 +29,17 @@ class WaitRefused(Exception):
 
 @attrs.define
 class InFlight:
-    """The work of this process that a drain must take into account."""
+    """Counts the slots and the pending answers, and interrupts all work at the cutoff of a drain."""
 
-    #: Slots for waiting calls: in all, and of one API key.
+    #: Slots for waiting calls: in all, and for one API key.
     limit: int
     limit_per_key: int
     slots_used: int = 0
     #: Answers that must be written before a drain ends.
-    pending: int = 0
+    pending_answers: int = 0
     _used_by_key: Counter[str] = attrs.field(factory=Counter, repr=False)
     _scopes: set[asyncio.Timeout] = attrs.field(factory=set, repr=False)
-    #: Event-loop time after which nothing goes on; None while this process is not draining.
+    #: Event-loop time at which a drain interrupts all work; None while this process is not draining.
     _cutoff: float | None = None
 
     def acquire_slot(self, key: str) -> None:
@@ -65,14 +65,14 @@ class InFlight:
         return self._cutoff is not None
 
     def drain(self, cutoff: float) -> None:
-        """Interrupt what is not done by ``cutoff`` (event-loop time), and refuse slots from now on."""
+        """Interrupt what is not done by ``cutoff`` (event-loop time), and give no slots from now on."""
         self._cutoff = cutoff
         for scope in self._scopes:
             if not scope.expired():
                 scope.reschedule(cutoff)
 
-    async def until_drained(self, work: Awaitable[T]) -> T:
-        """Do the work. Raises ``Drained`` when the cutoff of a drain comes first."""
+    async def stop_on_drain(self, work: Awaitable[T]) -> T:
+        """Await the work. Raises ``Drained`` when a drain reaches its cutoff first."""
         scope = asyncio.timeout_at(self._cutoff)
         try:
             async with scope:
@@ -94,10 +94,10 @@ def _busy(limit: int, whose: str) -> WaitRefused:
 
 @attrs.define
 class PendingAnswer:
-    """One HTTP answer that is being made, and what it is counted as until it has been written.
+    """One HTTP answer that is being made, with the slots that it holds until it has been written.
 
-    A slot is held until then and not only while the call waits: a result may be megabytes, and is kept in memory
-    until its client has read it.
+    A slot is held until then, not only while the call waits: a result may be megabytes, and stays in memory until
+    its client has read it.
     """
 
     _inflight: InFlight
@@ -110,16 +110,16 @@ class PendingAnswer:
         self._inflight.acquire_slot(key)
         self._slots.append(key)
 
-    def until_drained(self, work: Awaitable[T]) -> Awaitable[T]:
-        """As ``InFlight.until_drained``; from now on a drain does not end before the answer has been written."""
+    def stop_on_drain(self, work: Awaitable[T]) -> Awaitable[T]:
+        """As ``InFlight.stop_on_drain``; from now on a drain does not end before the answer has been written."""
         if not self._pending:
             self._pending = True
-            self._inflight.pending += 1
-        return self._inflight.until_drained(work)
+            self._inflight.pending_answers += 1
+        return self._inflight.stop_on_drain(work)
 
     def release(self) -> None:
         """The answer has been written, or its client has left."""
         for key in self._slots:
             self._inflight.release_slot(key)
-        self._inflight.pending -= self._pending
+        self._inflight.pending_answers -= self._pending
         self._slots, self._pending = [], False

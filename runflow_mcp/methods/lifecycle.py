@@ -1,6 +1,6 @@
-"""``initialize``, ``server/discover`` and ``ping``, and the instructions that the first two answer with.
+"""``initialize``, ``server/discover`` and ``ping``, and the instructions in the first two.
 
-None of them waits for the network: the skill in the instructions is the one that this process has at that moment.
+None of them waits for the network: the instructions have the skill that this process has at that moment.
 """
 
 from importlib.resources import files
@@ -24,18 +24,18 @@ SERVER_INFO: dict[str, JSON] = {
     "websiteUrl": "https://www.runflow.io",
 }
 CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}}
-#: Only the modern era has a stream for "the list has changed".
+#: Only the modern era has a stream for notifications of changed lists.
 MODERN_CAPABILITIES: dict[str, JSON] = {
     **CAPABILITIES,
     "prompts": {"listChanged": True},
     "extensions": {TASKS: {}},
 }
-#: What every agent must know, within the 2,048 characters that the strictest client keeps; the skill follows it.
+#: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.
 PREFACE = files("runflow_mcp.methods").joinpath("instructions.md").read_text(encoding="utf-8")
 
 
 async def initialize(request: Request, ctx: RequestContext) -> Result:
-    """The handshake of the revisions up to 2025-11-25. An unknown revision is answered with the latest of these."""
+    """The handshake of the revisions up to 2025-11-25. Any other revision is answered with the latest of these."""
     requested = request.params.get("protocolVersion")
     if not isinstance(requested, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param protocolVersion must be a string.")

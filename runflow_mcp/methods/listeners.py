@@ -1,4 +1,4 @@
-"""The open subscriptions of this process: their limits, their notifications, and their end in a drain."""
+"""The open subscriptions of this process: their limits, their notifications, and how a drain ends them."""
 
 import asyncio
 from collections import Counter
@@ -9,13 +9,13 @@ import attrs
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 
-#: A subscription holds a connection and a task for as long as its client wants.
+#: In all. A subscription holds a connection and a task for as long as its client wants.
 MAX_SUBSCRIPTIONS = 2000
-#: Of one API key; an agent needs one for each of its windows.
+#: For one API key; an agent needs one for each open conversation.
 MAX_PER_KEY = 50
-#: Of one address, since keys cost nothing to invent: enough for an office, and for ten offices in a process.
+#: For one address, since keys can be invented: enough for an office. A process has room for ten such addresses.
 MAX_PER_ADDRESS = 200
-#: Seconds after which a rejected client may try again: slots become free as clients leave.
+#: Seconds after which a rejected client may try again.
 RETRY_AFTER = 60
 
 
@@ -79,7 +79,7 @@ class Subscriptions:
                     del count[holder]
 
     def _limit_reached(self, key: str, address: str) -> str:
-        """The limit that leaves no room for another subscription, in words; empty when there is room."""
+        """The limit that is reached, in words; empty when none is."""
         if self._by_key[key] >= MAX_PER_KEY:
             return f"with this API key ({MAX_PER_KEY})"
         if self._by_address[address] >= MAX_PER_ADDRESS:
@@ -91,7 +91,7 @@ class Subscriptions:
             subscription.notify()
 
     def drain(self) -> None:
-        """End every subscription, and each new one as soon as it is open."""
+        """End every open subscription, and each later one at once."""
         self._draining = True
         for subscription in self._open:
             subscription.close()

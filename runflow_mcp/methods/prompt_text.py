@@ -1,6 +1,6 @@
 """The message of a prompt: which Solution to use, the exact call of ``generate``, and what to ask the person first.
 
-Pure: a Solution and texts in, text out.
+Pure: takes a Solution and the prompt's arguments, returns the text.
 """
 
 import math
@@ -11,16 +11,15 @@ import orjson
 from runflow_mcp import lenient_json
 from runflow_mcp.bounds import has_too_many_values
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.tools.arguments import MAX_INPUT_DEPTH
+from runflow_mcp.methods.tools.arguments import BOOLEANS, MAX_INPUT_DEPTH
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
 from runflow_mcp.runflow.catalog.entries import Model
 from runflow_mcp.runflow.catalog.model_inputs import Input
 
-#: Bytes of the call in a message. Escaped within the answer it takes up to twice that.
+#: Bytes of the call in a message; escaped in the response it takes up to twice as many.
 MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
 _JSON_KINDS = frozenset({"json", "object", "array"})
-_BOOLEANS = {"true": True, "false": False}
 
 
 def describe_input(model_input: Input) -> str:
@@ -32,14 +31,14 @@ def describe_input(model_input: Input) -> str:
 
 
 def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
-    """The message that a slash command sends to the AI model. Raises ``ProtocolError`` when it is too long."""
+    """The message that the slash command sends to the AI model. Raises ``ProtocolError`` when it is too long."""
     texts = {
         model_input.name: text for model_input in model.inputs if (text := arguments.get(model_input.name, "").strip())
     }
     values: dict[str, JSON] = {}
     for model_input in model.inputs:
         if model_input.name in texts:
-            values[model_input.name] = _value(model_input, texts[model_input.name])
+            values[model_input.name] = _typed_value(model_input, texts[model_input.name])
         elif model_input.required:
             values[model_input.name] = f"<{model_input.name}>"
     required = [model_input for model_input in model.inputs if model_input.required]
@@ -65,10 +64,10 @@ def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
 
 
 def _generate_arguments(model: Model, values: JSONObject) -> str:
-    """The arguments of ``generate`` as JSON, one input a line, each value on one line."""
+    """The arguments of ``generate`` as JSON, one line per input."""
     inputs = [f"    {_json(name)}: {_json(value)}" for name, value in values.items()]
-    shown = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
-    arguments = f'{{\n  "model": {_json(model.name)},\n  "input": {shown}\n}}'
+    input_json = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
+    arguments = f'{{\n  "model": {_json(model.name)},\n  "input": {input_json}\n}}'
     if len(arguments.encode()) > MAX_CALL:
         raise ProtocolError(
             ErrorCode.INVALID_PARAMS,
@@ -81,14 +80,14 @@ def _json(value: JSON) -> str:
     return orjson.dumps(value).decode()
 
 
-def _value(model_input: Input, text: str) -> JSON:
-    """A prompt argument, which is always a text, in the type of the input; as text where it cannot be read as that."""
+def _typed_value(model_input: Input, text: str) -> JSON:
+    """A prompt argument, which is always a text, converted to the type of its input; unchanged if that fails."""
     try:
         value = _read(model_input.type, text)
         orjson.dumps(value)
-    except (ValueError, TypeError):  # not such a value, or one that JSON cannot hold
+    except (ValueError, TypeError):  # not such a value, or one that JSON does not have
         return text
-    # generate refuses an input that nests more deeply.
+    # ``generate`` rejects an input that is nested more deeply.
     return text if deeper_than(value, MAX_INPUT_DEPTH - 1) else value
 
 
@@ -97,7 +96,7 @@ def _read(kind: str, text: str) -> JSON:
         number = _NUMBERS[kind](text)
         return number if math.isfinite(number) else text
     if kind == "boolean":
-        return _BOOLEANS.get(text.lower(), text)
+        return BOOLEANS.get(text.lower(), text)
     if kind.endswith("_list") and not text.startswith("["):
         return text.split()
     if (kind in _JSON_KINDS or kind.endswith("_list")) and not has_too_many_values(text.encode()):

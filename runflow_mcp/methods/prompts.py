@@ -1,6 +1,6 @@
 """``prompts/list`` and ``prompts/get``: one prompt per Solution, listed from bytes made once per catalog snapshot.
 
-What a prompt says is in ``prompt_text``.
+``prompt_text`` renders the message of a prompt.
 """
 
 import re
@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from runflow_mcp.bounds import quote, quote_all
-from runflow_mcp.json_types import JSON
+from runflow_mcp.json_types import EXACT_FLOAT, JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.prompt_text import describe_input, render_prompt
@@ -24,24 +24,22 @@ log = structlog.get_logger(__name__)
 
 #: Hosts show prompts as ``/<server>:<prompt>``, and some people type all of it.
 NAME_PREFIX = "runflow:"
-#: Floats below this are exact integers.
-_EXACT = 2.0**53
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @attrs.frozen
 class PromptBook:
-    """The prompts of one snapshot by name, and the list as JSON."""
+    """The prompts of one snapshot: their Solutions by name, and ``prompts/list`` as JSON."""
 
     solutions: Mapping[str, Model]
-    listed: bytes
+    list_json: bytes
 
 
 EMPTY = PromptBook({}, b"[]")
 
 
 def prompt_book(snapshot: Snapshot) -> PromptBook:
-    """Names are slugs with ``/`` as ``-``; of two that become equal, the second in slug order gets ``-2``."""
+    """Names are slugs with ``-`` for ``/``; of two equal names the second in slug order gets ``-2``."""
     by_name: dict[str, Model] = {}
     for model in sorted(snapshot.solutions, key=lambda solution: solution.model_slug):
         base = name = _NOT_IN_NAMES.sub("-", model.model_slug)
@@ -52,7 +50,7 @@ def prompt_book(snapshot: Snapshot) -> PromptBook:
         if name != base:
             log.warning("prompt_name_taken", solution=model.name, name=name)
         by_name[name] = model
-    # Listed in the catalog's order, which is the order people see.
+    # Listed in the catalog's order, which hosts show to people.
     names = {model.name: name for name, model in by_name.items()}
     return PromptBook(by_name, orjson.dumps([_listing(names[model.name], model) for model in snapshot.solutions]))
 
@@ -70,7 +68,7 @@ def _listing(name: str, model: Model) -> dict[str, JSON]:
 
 
 async def current_prompts(ctx: RequestContext) -> PromptBook:
-    """The prompts of the current snapshot; none while the catalog is unavailable, since a client must still connect."""
+    """The prompts of the current snapshot; none while the catalog is unavailable, so that clients can connect."""
     catalog = ctx.services.catalog
     if catalog.current is None:
         await catalog.first_attempt()
@@ -96,11 +94,11 @@ async def prompts_list(request: Request, ctx: RequestContext) -> Result:
 
 def _list_result(book: PromptBook, ctx: RequestContext) -> Result:
     fresh_ms = int(ctx.services.catalog.fresh_for() * 1000)
-    return with_cache_hints({"prompts": orjson.Fragment(book.listed)}, ctx.protocol, fresh_ms)
+    return with_cache_hints({"prompts": orjson.Fragment(book.list_json)}, ctx.protocol, fresh_ms)
 
 
 async def prompts_get(request: Request, ctx: RequestContext) -> Result:
-    """``prompts/get``: one user message that stands alone."""
+    """``prompts/get``: one user message that needs no other context."""
     name, texts = _read_params(request)
     model = await find_prompt(name, ctx)
     arguments: dict[str, str] = orjson.loads(texts)
@@ -118,7 +116,7 @@ async def prompts_get(request: Request, ctx: RequestContext) -> Result:
 
 
 def _read_params(request: Request) -> tuple[str, bytes]:
-    """(the prompt's name, its arguments as JSON); bytes, since they are kept while the first catalog is waited for."""
+    """(the prompt's name, its arguments as JSON); bytes, since they are kept while the call waits for a catalog."""
     params = request.take_params()
     name, arguments = params.get("name"), params.get("arguments")
     if not isinstance(name, str):
@@ -127,7 +125,7 @@ def _read_params(request: Request) -> tuple[str, bytes]:
 
 
 def _texts(arguments: JSON) -> dict[str, str]:
-    """The arguments as the strings that the specification requires; some hosts send null for one that is left out."""
+    """The arguments as the strings that the specification requires; null, which some hosts send, counts as absent."""
     if isinstance(arguments, dict):
         texts = {name: _text(value) for name, value in arguments.items() if value is not None}
         if all(text is not None for text in texts.values()):
@@ -137,7 +135,7 @@ def _texts(arguments: JSON) -> dict[str, str]:
 
 def _text(value: JSON) -> str | None:
     """A string unchanged, a number or boolean as its JSON, anything else as None."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
         value = int(value)
     if isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()

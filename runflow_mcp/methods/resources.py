@@ -1,7 +1,7 @@
-"""``resources/read``: the content of a result's link, which some hosts read back, is the link itself.
+"""``resources/read``: some hosts read the links of a result; the content of a link is its own URL.
 
-Nothing is fetched: the media stay at their address, and a server that fetches any URL it is given could be made to
-reach addresses inside its own network.
+Nothing is fetched: the media stay at their address, and a server that fetches any URL could be made to reach
+addresses inside its own network.
 """
 
 from runflow_mcp.methods.context import RequestContext
@@ -16,7 +16,7 @@ MAX_SHOWN_URI = 1024
 
 
 async def read(request: Request, ctx: RequestContext) -> Result:
-    """The content of an http(s) URI is the URI. Raises ``ProtocolError`` for any other."""
+    """The content of an http(s) URI: the URI. Raises ``ProtocolError`` for any other URI."""
     uri = request.params.get("uri")
     if not isinstance(uri, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param uri must be a string.")

@@ -1,7 +1,7 @@
-"""The table of JSON-RPC methods, and the one function that answers a request through it.
+"""The table of JSON-RPC methods, and the function that answers a request with it.
 
-Owns what holds for every handler: which eras know the method, the drain, and what becomes of an exception. A new
-method is one row here.
+Owns what applies to every handler: the eras of its method, the drain, and the rendering of exceptions. A new method
+is one row here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ import structlog
 from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
 from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
-from runflow_mcp.methods.context import RequestContext, server_stopping
+from runflow_mcp.methods.context import RequestContext, raise_server_stopping
 from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
@@ -33,8 +33,8 @@ BOTH = LEGACY | MODERN
 class Method:
     """A JSON-RPC method.
 
-    ``may_wait``: a drain interrupts the handler at its cutoff and lets its answer be written. False only for a
-    handler that never waits for the network, or that ends by itself when a drain begins.
+    ``may_wait``: a drain interrupts the handler at its cutoff, and waits until its answer is written. False only for
+    a handler that never waits for the network, or ends by itself when a drain begins.
     """
 
     name: str
@@ -72,12 +72,12 @@ def method_table(*tools: Tool) -> dict[str, Method]:
 
 
 async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> Result:
-    """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and shows no text."""
+    """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and not shown."""
     method = table.get(request.method)
     try:
         if method is None or ctx.protocol.era not in method.eras:
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
-        result = await _run(method, request, ctx)
+        result = await _call_handler(method, request, ctx)
     except ToolError as error:
         ctx.record.error_code = str(error.code)
         result = error.result(ctx.request_id)
@@ -89,13 +89,13 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
 
 
-async def _run(method: Method, request: Request, ctx: RequestContext) -> Result:
+async def _call_handler(method: Method, request: Request, ctx: RequestContext) -> Result:
     if not method.may_wait:
         return await method.handler(request, ctx)
     try:
-        return await ctx.pending_answer.until_drained(method.handler(request, ctx))
+        return await ctx.pending_answer.stop_on_drain(method.handler(request, ctx))
     except Drained:
         return ctx.answer_when_drained()
     finally:
-        # What a handler sets refers to the context: a reference cycle would keep both until the garbage collector runs.
-        ctx.answer_when_drained = server_stopping
+        # Breaks a reference cycle: what a handler sets refers to the context.
+        ctx.answer_when_drained = raise_server_stopping

@@ -1,6 +1,6 @@
-"""A run, or a dispatch that brought none, as a tool error: its code, its message, and what names the run.
+"""The tool errors of ``generate``: runs that failed, dispatches without a run, and waits that were interrupted.
 
-Pure: runs and errors in, ``ToolError`` out.
+Pure: takes runs and upstream errors, returns ``ToolError``.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from runflow_mcp.runflow.reading.trimming import MAX_SIZE, trimmed
 from runflow_mcp.runflow.runs.run import Run
 
 MAX_SUGGESTIONS = 5
-#: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: both hold ordinary ones whole.
+#: Bytes of upstream's ``errors`` in an answer, and of the first ten in its text: ordinary errors fit.
 MAX_ERRORS, MAX_ERRORS_TEXT = 64 * 1024, 4096
 INPUT_IGNORED = (
     "This client_ref belongs to an existing run, which was made from another input; "
@@ -52,7 +52,7 @@ def wait_interrupted(code: ToolErrorCode, run: RunState | None, ref: RunRef) -> 
     state = (
         f"the run continues at Runflow (last status: {run.status})"
         if run is not None
-        else "Runflow has not confirmed the run yet, which may exist under this client_ref"
+        else "Runflow has not confirmed the run yet, but it may exist under this client_ref"
     )
     return ToolError(code, f"{cause}; {state}.", details=details, hints=hints)
 
@@ -63,8 +63,8 @@ def not_started(code: ToolErrorCode, message: str, ref: RunRef) -> ToolError:
     return ToolError(code, message, details=details, hints=hints)
 
 
-def too_many_dispatches(refused: NoSlot, ref: RunRef) -> ToolError:
-    share = refused.share
+def too_many_dispatches(error: NoSlot, ref: RunRef) -> ToolError:
+    share = error.share
     message = (
         f"Too many runs are being started {share.whose} at this moment (at most {share.dispatches:,}, with "
         f"{share.size // MIB} MiB of inputs), so nothing was started."
@@ -79,32 +79,32 @@ def internal_error(run: RunState | None, ref: RunRef) -> ToolError:
     return ToolError(ToolErrorCode.GENERATE_FAILED, message, details=details, hints=hints)
 
 
-def dispatch_error(failed: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
-    """No run was started or found. ``catalog``: for suggestions when there is no such model."""
-    cause = failed.cause
-    details, hints = _identify_refusal(cause, None if failed.named is None else RunState.of(failed.named), ref)
-    if failed.uncertain:
-        return _uncertain(failed, details, hints)
+def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
+    """The dispatch brought no run. ``catalog``: for suggestions when there is no such model."""
+    cause = error.cause
+    details, hints = _identify_refusal(cause, None if error.named is None else RunState.of(error.named), ref)
+    if error.uncertain:
+        return _uncertain(error, details, hints)
     if meaning_of(cause.status).missing and not names_another_thing(ref.model or "", cause.code, cause.message):
         return _model_not_found(cause, ref.model or "", catalog, details, hints)
     return _upstream_error(cause, details, hints)
 
 
 def poll_error(cause: UpstreamError, run: RunState | None, ref: RunRef) -> ToolError:
-    """Runflow refuses to show a run that exists."""
+    """Runflow refused to show a run that exists."""
     details, hints = _identify_refusal(cause, run, ref)
     return _upstream_error(cause, details, hints)
 
 
-def _uncertain(failed: DispatchFailed, details: Details, hints: Hints) -> ToolError:
-    cause = failed.cause
-    if not failed.sent:
+def _uncertain(error: DispatchFailed, details: Details, hints: Hints) -> ToolError:
+    cause = error.cause
+    if not error.sent:
         message = f"{_reason(cause)}. This call started no run, since one may exist under this client_ref."
     else:
         quoted = f" ({cause.message})" if cause.message else ""
-        doubt = "and Runflow did not show whether the run exists: it may, under this client_ref"
-        message = f"{_reason(cause)}{quoted}, {doubt}."
-    # A code of Runflow's own is kept; an error on the way to it must not read as its answer.
+        doubt = "Runflow did not show whether the run exists; it may exist under this client_ref."
+        message = f"{_reason(cause)}{quoted}. {doubt}"
+    # Keep a code of Runflow's; an error between here and Runflow must not look like one.
     code = ToolErrorCode.GENERATE_FAILED if cause.outcome is Outcome.UNKNOWN else _code(cause)
     return ToolError(code, message, cause.status, details, hints)
 
@@ -129,7 +129,7 @@ def _upstream_error(cause: UpstreamError, details: Details, hints: Hints) -> Too
 
 
 def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
-    """(details, hints) that name the run, as far as it is known."""
+    """(details, hints) that identify the run, as far as it is known."""
     details: Details = {}
     hints: list[str] = []
     if ref.client_ref is not None:
@@ -138,7 +138,7 @@ def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
     if ref.model is not None:
         details["model"] = ref.model
     if run is not None:
-        details |= {"run_id": run.id, "run": orjson.Fragment(run.shown)}
+        details |= {"run_id": run.id, "run": orjson.Fragment(run.json)}
         hints.insert(0, f"run_id: {run.id}")
         if ref.input_ignored:
             details["input_ignored"] = True
@@ -147,7 +147,7 @@ def _identify(run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
 
 
 def _identify_refusal(cause: UpstreamError, run: RunState | None, ref: RunRef) -> tuple[Details, Hints]:
-    """``_identify``, with what upstream listed as wrong."""
+    """``_identify``, with the errors that upstream listed."""
     details, hints = _identify(run, ref)
     errors = trimmed(cause.errors, MAX_ERRORS)
     details |= {"errors": errors, "path": cause.path}

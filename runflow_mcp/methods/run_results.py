@@ -1,6 +1,6 @@
-"""A run as a tool result, whole in its text and in its structured part: hosts show the model one of the two.
+"""A run as a tool result, complete both as text and as structured content: hosts show the model one of the two.
 
-Pure: runs in, results out; a run that did not succeed is a ``ToolError`` of ``run_errors``.
+Pure: takes runs, returns results; runs that did not succeed are in ``run_errors``.
 """
 
 import orjson
@@ -22,50 +22,50 @@ MAX_LINK_NAME = 128
 
 
 def started_result(run: Run, ref: RunRef, api_url: str) -> Result:
-    """The answer of ``wait=false``: the run's state as it is, and the URL to poll."""
-    facts, _ = _facts(run, ref)
-    return _result({**facts, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
+    """The answer to ``wait=false``: the run as it is now, and the URL to poll."""
+    structured, _ = _structured(run, ref)
+    return _result({**structured, "poll_url": f"{api_url}{run_path(run.id)}"}, [])
 
 
 def final_result(run: Run, ref: RunRef, revision: Revision) -> Result:
-    """The answer of a run that has ended. Raises ``ToolError`` when it did not succeed."""
+    """The result of a run that has ended. Raises ``ToolError`` when it did not succeed."""
     if run.status == FAILED:
         raise run_failed(run, ref)
     if run.status == CANCELLED:
         raise run_cancelled(run, ref)
-    facts, outputs = _facts(run, ref)
+    structured, outputs = _structured(run, ref)
     links = outputs if FEATURES[revision].resource_links else []
-    return _result(facts, [_link(position, output) for position, output in enumerate(links, 1)])
+    return _result(structured, [_link(position, output) for position, output in enumerate(links, 1)])
 
 
-def _facts(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
-    """(``structuredContent``, the outputs in it). Together they stay within ``MAX_SIZE`` and one text."""
+def _structured(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
+    """(``structuredContent``, the outputs in it). Together they exceed ``MAX_SIZE`` by one text at most."""
     outputs = [output for output in run.outputs if output.url not in ref.input_urls]
-    left = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
-    facts: dict[str, JSON] = {"run_id": run.id, "status": run.status}
+    remaining = MAX_SIZE - sum(len(output.url.encode()) for output in outputs)
+    structured: dict[str, JSON] = {"run_id": run.id, "status": run.status}
     if ref.model is not None:
-        facts["model"] = ref.model
+        structured["model"] = ref.model
     if ref.client_ref is not None:
-        facts["client_ref"] = ref.client_ref
-    facts |= {
-        "outputs": [_shown_output(output) for output in outputs],
-        "output": trimmed(run.output, max(left, MAX_TEXT)),
+        structured["client_ref"] = ref.client_ref
+    structured |= {
+        "outputs": [_output(output) for output in outputs],
+        "output": trimmed(run.output, max(remaining, MAX_TEXT)),
         "cost": _short(run.cost),
         "duration_ms": run.duration_ms,
         "created_at": _short(run.created_at),
         "completed_at": _short(run.completed_at),
     }
     if ref.input_ignored:
-        facts |= {"input_ignored": True, "note": INPUT_IGNORED}
-    return facts, outputs
+        structured |= {"input_ignored": True, "note": INPUT_IGNORED}
+    return structured, outputs
 
 
-def _shown_output(output: Output) -> dict[str, str]:
+def _output(output: Output) -> dict[str, str]:
     return {"url": output.url, "mime_type": output.mime_type} if output.mime_type else {"url": output.url}
 
 
 def _short(text: str | None) -> str | None:
-    """A figure or a time as upstream spells it; None for a text that is too long to be one."""
+    """A cost or a time as upstream writes it; None for a text that is too long to be one."""
     return text if text is None or len(text) <= MAX_FIGURE else None
 
 
@@ -76,10 +76,10 @@ def _link(position: int, output: Output) -> dict[str, str]:
     return {**link, "mimeType": output.mime_type} if output.mime_type else link
 
 
-def _result(facts: JSONObject, links: list[dict[str, str]]) -> Result:
-    structured = orjson.dumps(facts)
+def _result(structured: JSONObject, links: list[dict[str, str]]) -> Result:
+    as_json = orjson.dumps(structured)
     return {
-        "content": [{"type": "text", "text": structured.decode()}, *links],
-        "structuredContent": orjson.Fragment(structured),
+        "content": [{"type": "text", "text": as_json.decode()}, *links],
+        "structuredContent": orjson.Fragment(as_json),
         "isError": False,
     }

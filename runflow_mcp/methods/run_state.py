@@ -1,6 +1,6 @@
-"""What a waiting call keeps of its run between two polls, and the line of progress made from it.
+"""What a waiting call keeps of its run between two polls, and the progress message made from it.
 
-Pure. There may be thousands of waiting calls, and a run may repeat its whole input: what is kept is small.
+Pure. There may be thousands of waiting calls, and a run may repeat its whole input, so little is kept.
 """
 
 import attrs
@@ -10,28 +10,28 @@ from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.reading.trimming import MAX_NAME, trimmed
 from runflow_mcp.runflow.runs.run import Run
 
-#: Bytes of a run's JSON that a waiting call keeps, within one text: an ordinary run has 1 to 2 KB.
+#: Bytes of a run's JSON that a waiting call keeps, exceeded by one text at most: an ordinary run has 1 to 2 KB.
 MAX_KEPT = 4096
 
 
 @attrs.frozen
 class RunState:
-    """A run as progress lines and errors need it. ``shown``: its JSON, cut to a size, for ``details.run``."""
+    """A run as progress messages and errors need it. ``json``: the run itself, cut to a size, for ``details.run``."""
 
     id: str
     status: str
     nodes_completed: int | None
     nodes_total: int | None
-    shown: bytes = attrs.field(repr=False)
+    json: bytes = attrs.field(repr=False)
 
     @classmethod
     def of(cls, run: Run, size: int = MAX_KEPT) -> "RunState":
-        """``size``: bytes of JSON in ``shown``, within one text."""
-        # Small members come first, so that a huge one costs none of them.
+        """``size``: the most bytes of ``json``, exceeded by one text at most."""
+        # Small members come first, so that none of them is cut because of a huge one.
         members = dict(sorted(run.raw.items(), key=lambda member: _bulk(member[1])))
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
-        shown = bytes(memoryview(orjson.dumps(trimmed(members, size))))
-        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, shown)
+        json = bytes(memoryview(orjson.dumps(trimmed(members, size))))
+        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, json)
 
 
 def _bulk(value: JSON) -> int:

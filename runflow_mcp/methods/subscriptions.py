@@ -1,4 +1,4 @@
-"""``subscriptions/listen`` (2026-07-28): a stream of "the list of prompts has changed"."""
+"""``subscriptions/listen`` (2026-07-28): a stream of notifications that the list of prompts has changed."""
 
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
@@ -15,7 +15,7 @@ PROMPTS_CHANGED = "notifications/prompts/list_changed"
 async def listen(request: Request, ctx: RequestContext) -> Result:
     """Notify until the client closes the stream or this server drains; then end with a result."""
     granted = _granted(request)
-    if not ctx.channel.streams:
+    if not ctx.channel.accepts_stream:
         raise ProtocolError(
             ErrorCode.INVALID_REQUEST, "A subscription is a stream: list text/event-stream in the Accept header."
         )
@@ -33,7 +33,7 @@ async def listen(request: Request, ctx: RequestContext) -> Result:
 
 
 def _granted(request: Request) -> dict[str, JSON]:
-    """The requested notifications that this server sends: only those about prompts. Tasks are polled.
+    """The requested notifications that this server sends: only those about prompts.
 
     The params are not kept: the stream may stay open for days.
     """
@@ -45,6 +45,6 @@ def _granted(request: Request) -> dict[str, JSON]:
 
 def notify_prompts_changed(subscriptions: Subscriptions, before: Snapshot | None, after: Snapshot) -> None:
     """Notify every subscriber when a new catalog snapshot lists other prompts than the one before."""
-    listed = b"[]" if before is None else before.cached(prompt_book).listed
-    if listed != after.cached(prompt_book).listed:
+    old_list = b"[]" if before is None else before.cached(prompt_book).list_json
+    if old_list != after.cached(prompt_book).list_json:
         subscriptions.notify_all()

@@ -1,7 +1,7 @@
 """The tasks extension (``io.modelcontextprotocol/tasks``, SEP-2663): a waiting run as a task that its client polls.
 
-A task is a Runflow run and its id is the run's, so nothing is kept here: any replica answers, and who may see a task
-is decided by Runflow, from the caller's own bearer.
+A task is a Runflow run and its id is the run's, so nothing is kept here: any replica answers, and Runflow decides by
+the caller's key who may see a task.
 """
 
 from datetime import UTC, datetime
@@ -24,22 +24,22 @@ from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.runs.polling import task_interval
 from runflow_mcp.runflow.runs.run import CANCELLED, Run
 
-#: Reads of the run within one request: clients take an error for the end of the task.
+#: Reads of the run in one request: clients take an error as the end of the task.
 MAX_ATTEMPTS = 3
 BACKOFF = Backoff(0.5)
-#: Seconds for one read and for all: clients give up on an ordinary request after a minute.
+#: Seconds for one read and for all of them: clients give up on a request after a minute.
 ATTEMPT_TIMEOUT, BUDGET = 10.0, 25.0
 CANNOT_STOP = (
     "Runflow cannot stop a run: it continues and is billed. tasks/get still returns its result once it has ended."
 )
 _NO_SUCH_TASK = (
-    "There is no such task for this API key (Runflow answered HTTP {status}). Use the key that started it; a run "
-    "that exists is also found by calling generate with the same model and client_ref."
+    "There is no such task for this API key (Runflow answered HTTP {status}). Use the key that started it; an "
+    "existing run is also found by calling generate with the same model and client_ref."
 )
 
 
 def client_supports_tasks(protocol: ProtocolContext) -> bool:
-    """Whether a waiting run may be answered with a task: the client must declare the extension on each request."""
+    """Whether the answer may be a task: the client must declare the extension on each request."""
     return protocol.declares(TASKS)
 
 
@@ -76,7 +76,7 @@ async def cancel(request: Request, ctx: RequestContext) -> Result:
 
 
 async def update(request: Request, ctx: RequestContext) -> Result:
-    """``tasks/update``: a run never asks for input, so there is nothing to do with an answer."""
+    """``tasks/update``: acknowledged and ignored, since a run never asks for input."""
     require_extension(ctx.protocol, TASKS)
     if not isinstance(request.params.get("inputResponses"), dict):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param inputResponses must be an object.")
@@ -89,7 +89,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
     require_extension(ctx.protocol, TASKS)
     task_id = _task_id(request.take_params())
     ctx.record.run_id = task_id
-    ctx.answer_when_drained = _stopping
+    ctx.answer_when_drained = _raise_stopping
     clock = ctx.services.clock
     deadline = clock.monotonic() + BUDGET
     for attempt in count(1):
@@ -99,7 +99,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
         except UpstreamError as error:
             pause = BACKOFF.after(attempt, retry_after=error.retry_after)
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
-            if last or not _may_change(error):
+            if last or not _may_succeed_later(error):
                 raise _read_error(error) from error
         await clock.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
@@ -112,7 +112,7 @@ def _task_id(params: JSONObject) -> str:
     return task_id
 
 
-def _may_change(error: UpstreamError) -> bool:
+def _may_succeed_later(error: UpstreamError) -> bool:
     """Whether another read may succeed: the run of a new task may not be readable yet."""
     return error.outcome is not Outcome.REFUSED or meaning_of(error.status).missing
 
@@ -124,7 +124,7 @@ def _read_error(error: UpstreamError) -> ProtocolError:
     return ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
-def _stopping() -> NoReturn:
+def _raise_stopping() -> NoReturn:
     message = "This server is stopping; the task continues. Ask again in a few seconds; any replica answers."
     raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
@@ -136,7 +136,7 @@ def _task(run: Run, status: str, now: float, message: str) -> dict[str, JSON]:
         "statusMessage": message,
         "createdAt": _timestamp(run.created_at, now),
         "lastUpdatedAt": _timestamp(run.completed_at, now),
-        # Runflow keeps the runs, and does not promise for how long.
+        # Runflow does not promise how long it keeps a run.
         "ttlMs": None,
         "pollIntervalMs": int(task_interval(run.age(now)) * 1000),
     }

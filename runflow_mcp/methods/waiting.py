@@ -1,4 +1,4 @@
-"""One call's wait for its run: the dispatch, then polls with live progress, until the run or the wait ends.
+"""One call's wait for its run: the dispatch, then polls with progress, until the run or the wait ends.
 
 Retries of a dispatch are in ``runflow.dispatch``, the pace of polls in ``runflow.runs.polling``, messages in
 ``run_errors``.
@@ -21,8 +21,8 @@ from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.runs.polling import PollTimer
 from runflow_mcp.runflow.runs.run import Run
 
-#: Seconds of dispatching after which the stream is opened although there is no run yet: clients give up on a
-#: response whose headers do not come.
+#: Seconds of dispatching after which the stream is opened without a run: clients give up on a response whose headers
+#: do not arrive.
 OPEN_AFTER = 10.0
 
 
@@ -30,14 +30,14 @@ OPEN_AFTER = 10.0
 class RunWait:
     """The state of the wait. There may be thousands at a time, so nothing large is kept between two polls.
 
-    ``ref``: how the call names its run; provisional until the run has been read.
+    ``ref``: how the call identifies its run; provisional until the run has been read.
     """
 
     ctx: RequestContext
     ref: RunRef
-    #: The call's share in the dispatch; None once the run has been read and compared with the call's order.
+    #: The dispatch, which equal calls share; None once the run has been read and compared with the call's order.
     _joined: JoinedDispatch | None
-    #: The run as it was last seen; None until the dispatch has brought one.
+    #: The run as it was last read; None until the dispatch has brought one.
     latest: RunState | None = None
     _progress: Progress | None = attrs.field(init=False)
 
@@ -52,28 +52,28 @@ class RunWait:
 
     async def until_started(self) -> Run:
         """The run as soon as it exists. Raises ``ToolError`` when there is none."""
-        return (await self._dispatched()).run
+        return (await self._await_dispatch()).run
 
     async def until_ended(self) -> Run:
         """The run once it has ended. Raises ``ToolError``, at the deadline ``polling_timeout``."""
         try:
             async with asyncio.timeout_at(self.deadline):
                 await self._open_if_slow()
-                dispatched = await self._dispatched()
+                dispatched = await self._await_dispatch()
                 self.latest = RunState.of(dispatched.run)
                 if dispatched.run.terminal:
                     return dispatched.run
                 del dispatched
                 return await self._poll_until_ended()
         except TimeoutError:
-            raise self.interrupted(ToolErrorCode.POLLING_TIMEOUT) from None
+            raise self.interrupted_error(ToolErrorCode.POLLING_TIMEOUT) from None
 
-    def interrupted(self, code: ToolErrorCode) -> ToolError:
-        """The error of a wait that is cut short."""
+    def interrupted_error(self, code: ToolErrorCode) -> ToolError:
+        """The error of a wait that ends before its run."""
         return run_errors.wait_interrupted(code, self.latest, self.ref)
 
     def leave(self) -> None:
-        """Leave the dispatch, which goes on by itself, and let go of what it has brought."""
+        """Leave the dispatch, which continues by itself, and release its result."""
         if self._joined is not None:
             self._joined.leave()
             self._joined = None
@@ -84,13 +84,13 @@ class RunWait:
             if not done:
                 await self.ctx.channel.open()
 
-    async def _dispatched(self) -> Dispatched:
+    async def _await_dispatch(self) -> Dispatched:
         if self._joined is None:
             raise RuntimeError("this call has left its dispatch")
         try:
             dispatched = await self._joined
-        except DispatchFailed as failed:
-            raise run_errors.dispatch_error(failed, self.ref, self.ctx.services.catalog.current) from failed
+        except DispatchFailed as error:
+            raise run_errors.dispatch_error(error, self.ref, self.ctx.services.catalog.current) from error
         self.ref = dispatched.ref
         self.ctx.record.run_id = dispatched.run.id
         if dispatched.read:
@@ -111,7 +111,7 @@ class RunWait:
                     return ended
 
     async def _poll(self, reads: SharedRead, timer: PollTimer) -> Run | None:
-        """Read the run once; None while it goes on, or when the poll failed and is to be repeated."""
+        """Read the run once; None if it has not ended, or if the poll failed and is to be repeated."""
         clock = self.ctx.services.clock
         sent_at = clock.monotonic()
         try:
@@ -134,17 +134,17 @@ class RunWait:
     async def _read(self, reads: SharedRead) -> Run:
         if self._joined is None:
             return await reads.read(self.ctx.trace)
-        # The first read of a run that was found: a shared one may be without the input, which is to be compared.
+        # The first read of a run that a look-up found: a shared read may lack the input, which must be compared.
         return await self.ctx.services.client.get_run(self.ctx.bearer, self._state.id, self.ctx.trace)
 
     def _identify(self, run: Run) -> None:
-        """Learn what the run is to this call, when it has been read for the first time."""
+        """Compare the run with the call's order, at its first read."""
         if self._joined is None:
             return
         try:
             self.ref = self._joined.identify(run)
-        except DispatchFailed as failed:
-            raise run_errors.dispatch_error(failed, self.ref, None) from failed
+        except DispatchFailed as error:
+            raise run_errors.dispatch_error(error, self.ref, None) from error
         self.leave()
 
     @property

@@ -1,1 +1,1 @@
-"""What the operator sees of a running server: log lines and metrics."""
+"""Log lines and metrics: what the operator sees of a running server. Must not import what it observes."""

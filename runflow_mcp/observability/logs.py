@@ -1,4 +1,4 @@
-"""The configuration of logging, applied once by the command line; every other module only gets a logger."""
+"""The configuration of logging, applied once by the command line; other modules only call ``structlog.get_logger``."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ FLUSH_TIMEOUT = 0.5
 def configured(config: Config, descriptor: int | None, *, terminal: bool, colors: bool) -> Iterator[Sink]:
     """Set the level and format of all log lines; yields the sink that they go to, and closes it at the end.
 
-    ``descriptor``: the file descriptor to write to, None for none. ``terminal``: a person reads it.
+    ``descriptor``: the file descriptor to write to; with None lines are dropped. ``terminal``: a person reads it.
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
@@ -44,12 +44,12 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
         logger_factory=lambda *_names: _Logger(sink),
         cache_logger_on_first_use=True,
     )
-    # aiohttp and asyncio log through the standard library, rarely; Python's own warnings would be printed.
+    # aiohttp and asyncio log through the standard library; Python would print its warnings to standard error.
     handler = _StandardHandler(sink)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
-    before = root.level
+    previous_level = root.level
     root.setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)  # noqa: FBT003 - its only form
     try:
@@ -57,12 +57,12 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
     finally:
         logging.captureWarnings(False)  # noqa: FBT003
         root.removeHandler(handler)
-        root.setLevel(before)
+        root.setLevel(previous_level)
         sink.close(FLUSH_TIMEOUT)
 
 
 def _console(*, colors: bool) -> list[Processor]:
-    # The plain formatter: the rich one prints local variables, and one of them is the key.
+    # The plain formatter: the rich one prints local variables, and one of them may be a key.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
 

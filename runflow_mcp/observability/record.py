@@ -1,11 +1,11 @@
-"""What the access line reports of one JSON-RPC call; each member is filled in where it becomes known. Pure."""
+"""What the access line reports of one JSON-RPC call; each member is set where its value becomes known. Pure."""
 
 import attrs
 
 #: The members that an access line has only where they are known.
 _DETAILS = ("revision", "tool", "prompt", "model", "run_id", "client_ref")
 
-#: What stands for a value that holds an API key.
+#: Logged instead of a value that contains an API key.
 MASKED = "***"
 
 
@@ -24,12 +24,12 @@ class CallRecord:
     error_code: str | None = None
 
     def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str]:
-        """The members of ``_DETAILS`` that are known. A caller may have put an API key into one: it is masked."""
-        found = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
-        for name, value in found.items():
+        """The members of ``_DETAILS`` that are known. A value that contains an API key is masked."""
+        details = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
+        for name, value in details.items():
             if any(prefix in value for prefix in key_prefixes):
-                found[name] = MASKED
-        return found
+                details[name] = MASKED
+        return details
 
 
 def jsonrpc_outcome(code: int) -> str:

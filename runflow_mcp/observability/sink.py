@@ -1,7 +1,7 @@
 """Writes log lines: a bounded queue, and one thread that writes it to a file descriptor.
 
 Code that logs never waits for the descriptor and never sees it fail: a full disk, a pipe whose reader is gone or
-stalled, and a closed descriptor only cost log lines. Knows nothing of how a line is rendered.
+stalled, and a closed descriptor only cost log lines. Lines arrive rendered.
 """
 
 import os
@@ -18,10 +18,10 @@ from runflow_mcp.json_types import JSON
 #: At 300 bytes a line that is about 14,000 lines: some seconds of a busy server.
 MAX_LINES = 20_000
 MAX_BYTES = 4 * 1024 * 1024
-#: Seconds of pause after a write, so that the thread wakes once for many lines and not once for each.
+#: Seconds of pause after a write, so that the thread wakes up once for many lines.
 GATHER_TIME = 0.02
-#: Seconds between two attempts while writing fails. Lines that fail twice are dropped, so that the probe counts
-#: them as lost and lines written later are not old.
+#: Seconds between two attempts while writing fails. Lines that failed twice are dropped and counted: when writing
+#: works again, it does not begin with old lines.
 RETRY_INTERVAL = 0.5
 #: Seconds that one write may take before the sink counts as failing, because the reader of a pipe has stalled.
 STALL_TIME = 1.0
@@ -81,12 +81,12 @@ class Sink:
             return {"state": "failing" if failing else "ok", "dropped": self._dropped, "queued": self._count}
 
     def flush(self, seconds: float) -> bool:
-        """Wait at most so many seconds until everything queued is written; returns whether it is."""
+        """Wait until all queued lines are written, at most so many seconds; returns whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._count, seconds)
 
     def close(self, seconds: float) -> None:
-        """Write what is queued, within so many seconds, and end the thread; a blocked one ends with the process."""
+        """Write what is queued, within so many seconds, and end the thread; a blocked thread ends with the process."""
         self.flush(seconds)
         self._closing.set()
         with self._changed:
@@ -94,7 +94,7 @@ class Sink:
         self._thread.join(seconds if not self._count else 0)
 
     def _run(self) -> None:
-        while batch := self._next():
+        while batch := self._next_batch():
             lost = len(batch) - self._deliver(batch)
             with self._changed:
                 self._count -= len(batch)
@@ -108,14 +108,14 @@ class Sink:
                     self._count += 1
                     self._size += len(notice)
                 self._changed.notify_all()
-            self._report_when_it_works()
-            # After the write and not before it: the first line after a pause is written at once.
+            self._report_once_writable()
+            # After the write, not before it: the first line after a pause is written at once.
             self._closing.wait(GATHER_TIME)
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def _report_when_it_works(self) -> None:
-        """While no line is queued, find out whether writing works again by writing the report itself."""
+    def _report_once_writable(self) -> None:
+        """While no line is queued, try to write the report itself, until that works."""
         while self._failed and self._unreported and not self._lines and not self._closing.is_set():
             count = self._unreported
             if self._deliver([self._notice(count)]):
@@ -123,7 +123,7 @@ class Sink:
                     self._unreported -= count
 
     def _deliver(self, batch: list[bytes]) -> int:
-        """Write lines; returns how many were written completely. After two failures in a row the rest is given up."""
+        """Write lines; returns how many were written completely. After two failures in a row it gives up."""
         # After an incomplete line, begin a new one.
         data = memoryview(b"".join((b"\n" if self._torn else b"", *batch)))
         ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
@@ -139,7 +139,7 @@ class Sink:
             self._torn = written < len(data) and written != (ends[delivered - 1] if delivered else 0)
         return delivered
 
-    def _next(self) -> list[bytes]:
+    def _next_batch(self) -> list[bytes]:
         """Wait for lines and return all that are queued; none when the sink closes."""
         with self._changed:
             while not self._lines and not self._closing.is_set():

@@ -1,1 +1,1 @@
-"""JSON-RPC 2.0 and the MCP revisions as values and tables: no I/O, no clock, no HTTP library."""
+"""JSON-RPC 2.0 and the MCP revisions as values and tables. Must not import I/O, the clock or an HTTP library."""

@@ -1,12 +1,12 @@
-"""The HTTP status of a JSON-RPC error that is known before anything of the answer was sent. Pure."""
+"""The HTTP status of a JSON-RPC error, which applies as long as nothing of the response has been sent. Pure."""
 
 from collections.abc import Mapping
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.protocol.revisions import ProtocolContext
 
-#: Every error that ``inbound.classify`` returns, whatever its code: the message was not fit to be handled.
-REJECTED = 400
+#: The status of every error that ``inbound.classify`` returns, whatever its code.
+CLASSIFY_ERROR_STATUS = 400
 #: code → status of an error that the parser or a method makes.
 HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.PARSE_ERROR: 400,

@@ -1,20 +1,20 @@
-"""Which revision the message of a POST uses, judged by its body and three headers.
+"""Which revision the message of a POST uses, decided from its body and three headers.
 
-Pure; knows nothing of methods. ``classify`` climbs these rungs and returns at the first that applies:
+Pure; knows nothing of methods. ``classify`` uses the first of these rules that applies:
 
 1. A request whose ``_meta`` has a protocol version or client capabilities is modern, ``initialize`` included: only
    modern clients write those.
 2. A request whose version header names a modern revision is modern, so that a client that forgot ``_meta`` learns
-   what is missing. ``initialize`` is excepted: clients that try the newest revision first send it with that header.
+   what is missing. ``initialize`` is an exception: clients that try the newest revision first send it with that header.
 3. ``initialize`` is legacy. Its body names the revision, so an unknown one in the header does not matter.
-4. Without a version header, any other message uses ``DEFAULT_REVISION``, as the specification has it.
-5. A supported version in the header is the revision. Notifications and responses are modern by this rung alone.
-6. Any other version is -32022, whose data lists what is supported.
+4. Without a version header, any other message uses ``DEFAULT_REVISION``, as the specification says.
+5. A supported version in the header is the revision. Notifications and responses are modern by this rule only.
+6. Any other version gets -32022, whose data lists the supported ones.
 
-Then a batch is -32600 in every revision but those with batching. ``Mcp-Method`` and ``Mcp-Name`` mark nothing: a
-widely used bridge sends them on legacy requests too. A modern request is checked further, in this order: its
-``_meta`` is complete (-32602; the headers are compared with it), the headers repeat the body (-32020), the revision
-is supported (-32022). An unknown method and wrong params are judged later, by the method.
+After that, a batch gets -32600 in every revision without batching. ``Mcp-Method`` and ``Mcp-Name`` say nothing about
+the revision: a widely used bridge sends them on legacy requests too. A modern request is checked further, in this
+order: its ``_meta`` is complete (-32602; the headers are compared with it), the headers repeat the body (-32020), the
+revision is supported (-32022). Unknown methods and wrong params are found later, in ``methods``.
 """
 
 import base64
@@ -47,11 +47,11 @@ NAME_PARAM: Mapping[str, str] = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
-#: What a client may declare beside extensions. This server's own methods need none of it; other tables' may.
+#: What a client may declare beside extensions. No method of the product needs these; those of the conformance tests do.
 CLIENT_CAPABILITIES = ("elicitation", "roots", "sampling")
 #: Around a header value that is base64 of UTF-8 (2026-07-28, "Request Metadata").
 _ENCODED_PREFIX, _ENCODED_SUFFIX = "=?base64?", "?="
-#: revision → the context of every message that declares nothing, so that an ordinary request makes none.
+#: revision → the context of a message without capabilities, made once.
 _WITHOUT_CAPABILITIES = {revision: ProtocolContext(revision) for revision in Revision}
 
 
@@ -65,7 +65,7 @@ class RoutingHeaders:
 
 
 def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
-    """The revision of a POST, or the error to answer it with (``http_status.REJECTED``)."""
+    """The revision of a POST, or the error to answer it with (``http_status.CLASSIFY_ERROR_STATUS``)."""
     version = _version(headers)
     if isinstance(message, Request):
         is_initialize = message.method == "initialize"
@@ -84,7 +84,7 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolConte
 
 
 def _version(headers: RoutingHeaders) -> str | None:
-    """The version header; sent more than once, it is a value that no revision has."""
+    """The version header; several are joined into one value, which is unsupported."""
     return ", ".join(map(_trimmed, headers.version)) if headers.version else None
 
 
@@ -99,7 +99,7 @@ def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolConte
     if not isinstance(version, str) or not isinstance(capabilities, dict):
         header = _version(headers)
         if header is not None and header not in SUPPORTED:
-            # A client of an unknown revision must learn which ones are supported; its ``_meta`` may have other rules.
+            # A client of an unknown revision must learn which ones are supported; its ``_meta`` may differ.
             return _unsupported_version(header)
         return ProtocolError(
             ErrorCode.INVALID_PARAMS,
@@ -111,16 +111,16 @@ def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolConte
     if version not in MODERN_REVISIONS:
         return _unsupported_version(version)
     revision = Revision(version)
-    return ProtocolContext(revision, _known_capabilities(capabilities, FEATURES[revision]))
+    return ProtocolContext(revision, _recognized_capabilities(capabilities, FEATURES[revision]))
 
 
-def _known_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
-    """The capabilities that mean anything here, each as an empty object: a call that waits keeps them."""
-    known: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
+def _recognized_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
+    """The capabilities that this server uses, each as an empty object, since a waiting call keeps them."""
+    recognized: dict[str, JSON] = {name: {} for name in CLIENT_CAPABILITIES if isinstance(capabilities.get(name), dict)}
     extensions = capabilities.get("extensions")
     if isinstance(extensions, dict):
-        known["extensions"] = {name: {} for name in features.extensions if isinstance(extensions.get(name), dict)}
-    return known
+        recognized["extensions"] = {name: {} for name in features.extensions if isinstance(extensions.get(name), dict)}
+    return recognized
 
 
 def _header_mismatch(request: Request, headers: RoutingHeaders, version: str) -> ProtocolError | None:
@@ -131,7 +131,7 @@ def _header_mismatch(request: Request, headers: RoutingHeaders, version: str) ->
     ]
     param = NAME_PARAM.get(request.method)
     name = request.params.get(param) if param else None
-    if isinstance(name, str):  # a name of another type is a wrong param
+    if isinstance(name, str):  # another type is a wrong param, found later
         pairs.append(("Mcp-Name", tuple(map(_decoded, headers.name)), name))
     for header, values, expected in pairs:
         problem = _header_problem(values, expected)
@@ -177,5 +177,5 @@ def _unsupported_version(version: str) -> ProtocolError:
 
 
 def _quoted_version(version: str) -> str:
-    """An unsupported version, shortened; empty where it may be an API key in the wrong header."""
+    """An unsupported version, shortened; empty when it may be an API key in the wrong header."""
     return "" if "_" in version and any(map(str.isalpha, version)) else quote(version)

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0: bytes into one typed message or one typed error, and results and errors into bytes.
+"""JSON-RPC 2.0: parses bytes into typed messages, and renders results, errors and notifications.
 
 Pure; the shapes are those of https://www.jsonrpc.org/specification as MCP narrows them (ids are strings or
 integers, params are objects). Knows nothing of methods, revisions or HTTP.
@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from runflow_mcp import lenient_json
-from runflow_mcp.bounds import MAX_ID_BYTES, bounded
+from runflow_mcp.bounds import MAX_ID_BYTES, truncate
 from runflow_mcp.json_types import JSON, JSONObject
 
 Id = str | int
@@ -19,12 +19,12 @@ Id = str | int
 #: The result of a method: a JSON object, whose values may have been serialised earlier (``orjson.Fragment``).
 Result = Mapping[str, JSON]
 
-#: Entries of one batch; each counts in the windows of the rate limits.
+#: Entries of one batch; each counts in the rate limits.
 MAX_BATCH = 50
 
 
 class ErrorCode(IntEnum):
-    """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP's own, and one of HTTP."""
+    """The error codes that this server emits: those of JSON-RPC 2.0, four of MCP, and one of HTTP."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -52,7 +52,7 @@ class ProtocolError(Exception):
 
 def internal_error(request_id: str) -> ProtocolError:
     """The error that reports an unexpected exception and shows nothing of it."""
-    message = f"An internal error occurred; the operator's log has it under {request_id}."
+    message = f"An internal error occurred; the server's log has it under {request_id}."
     return ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
@@ -65,7 +65,7 @@ class Request:
     params: JSONObject
 
     def take_params(self) -> JSONObject:
-        """Return the params and forget them: in memory they take up to 20 times their bytes, too much for a wait."""
+        """Return the params and drop them: in memory they take up to 20 times their bytes, too much for a wait."""
         params, self.params = self.params, {}
         return params
 
@@ -85,7 +85,7 @@ class Response:
 
 @attrs.frozen
 class Malformed:
-    """Anything that is not a valid message; ``id`` where one could be read."""
+    """Anything that is not a valid message; ``id`` if it has a valid one."""
 
     error: ProtocolError
     id: Id | None = None
@@ -163,7 +163,7 @@ def render_error(id_: Id | None, error: ProtocolError) -> bytes:
     envelope: dict[str, JSON] = {"jsonrpc": "2.0"}
     if id_ is not None:
         envelope["id"] = id_
-    body: dict[str, JSON] = {"code": int(error.code), "message": bounded(error.message)}
+    body: dict[str, JSON] = {"code": int(error.code), "message": truncate(error.message)}
     if error.data is not None:
         body["data"] = error.data
     envelope["error"] = body

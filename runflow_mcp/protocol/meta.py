@@ -1,4 +1,4 @@
-"""The names that MCP prefixes with its own domain: members of ``_meta`` and extensions. Pure."""
+"""The names with MCP's domain as prefix, of ``_meta`` members and extensions, and reading ``_meta``. Pure."""
 
 from runflow_mcp.json_types import JSONObject
 

@@ -1,6 +1,6 @@
 """The progress of one run in the form that MCP requires: strictly increasing, never past the total, in one unit.
 
-Pure: arithmetic over what the upstream reports; the elapsed time is an argument.
+Pure: arithmetic over the steps that upstream reports; the elapsed time is an argument.
 """
 
 import math
@@ -18,7 +18,7 @@ HALF_STEP_SECONDS = 20.0
 
 
 def read_progress_token(params: JSONObject) -> Id | None:
-    """The progress token in a request's params; None when it asks for no progress. 0 is a token.
+    """The progress token in a request's params; None when no progress is requested. 0 is a token.
 
     Raises ``ProtocolError`` for a string that is too long to be repeated in every notification.
     """
@@ -49,7 +49,7 @@ class Progress:
         """
         self._completed = max(self._completed, completed or 0)
         if total is not None and total > 0:
-            # A total at or below what was sent already would break "never past the total".
+            # Progress already sent must not pass the total.
             self._total = total if total > self._last else math.floor(self._last) + 1
         fraction = elapsed / (elapsed + HALF_STEP_SECONDS) if elapsed > 0 else 0.0
         steps = float(self._completed)

@@ -17,7 +17,7 @@ def finalize_result(result: Result, protocol: ProtocolContext, server_info: JSON
 
 
 def with_cache_hints(result: Result, protocol: ProtocolContext, ttl_ms: int, *, scope: str = "public") -> Result:
-    """A result with how long it may be cached, in the revisions that say so.
+    """A result with how long and by whom it may be cached, in the revisions that have such hints.
 
     The lists of this server are the same for every key, hence ``public``.
     """

@@ -1,4 +1,4 @@
-"""The protocol revisions that this server supports, and everything that differs between them: one row a revision.
+"""The protocol revisions that this server supports, and everything that differs between them: one row per revision.
 
 Pure. A new revision is a member of ``Revision`` and a row of ``FEATURES``; code that behaves differently reads a
 feature, never the name of a revision. Sources: the specification's pages on versioning, lifecycle and transports.
@@ -39,8 +39,8 @@ class Features:
     era: Era
     #: The body of a POST may be an array of messages.
     batching: bool = False
-    #: Clients accept content blocks of type ``resource_link``. They ignore members of an object that they do not know,
-    #: but reject a whole result for one content block that they do not.
+    #: Clients accept content blocks of type ``resource_link``. Clients ignore unknown members of an object, but
+    #: reject a whole result for one unknown content block.
     resource_links: bool = True
     #: Results have a ``resultType``.
     result_type: bool = False
@@ -104,12 +104,12 @@ class ProtocolContext:
 
 
 def negotiate(requested: JSON) -> Revision:
-    """The revision that ``initialize`` answers: the requested one if it is a legacy one, else the latest of those."""
+    """The revision that ``initialize`` answers: the requested one if it is legacy, else the latest legacy one."""
     return Revision(requested) if isinstance(requested, str) and requested in LEGACY_REVISIONS else LATEST_LEGACY
 
 
 def require_extension(protocol: ProtocolContext, extension: str) -> None:
-    """Raises ``ProtocolError`` -32021 unless the client declared the extension on this request."""
+    """Raise ``ProtocolError`` -32021 unless the client declared the extension on this request."""
     if not protocol.declares(extension):
         raise ProtocolError(
             ErrorCode.MISSING_REQUIRED_CLIENT_CAPABILITY,

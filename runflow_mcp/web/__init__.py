@@ -1,1 +1,1 @@
-"""The HTTP edge: guards in front, one route for JSON-RPC, and the few documents beside it."""
+"""The HTTP edge: middlewares, the JSON-RPC endpoint, health and well-known documents. No method is implemented here."""

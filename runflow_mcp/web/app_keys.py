@@ -20,11 +20,11 @@ UNADMITTED_LOG = web.AppKey("unadmitted_log", UnadmittedLog)
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")
 
 REQUEST_ID = web.RequestKey("request_id", str)
-#: What the access line reports of the request.
+#: What the access line reports of the call.
 RECORD = web.RequestKey("record", CallRecord)
-#: The same for each entry of a batch that was answered.
+#: The same for each entry of a batch, once the batch was admitted.
 BATCH_RECORDS = web.RequestKey("batch_records", list[CallRecord])
-#: The address that the request is limited by.
+#: The client's address as the rate limits count it: see ``addresses.rate_limit_key``.
 ADDRESS = web.RequestKey("address", str)
 #: The request's Origin, once the allowlist has admitted it.
 ORIGIN = web.RequestKey("origin", str)

@@ -9,16 +9,16 @@ import attrs
 
 MIB = 1024 * 1024
 #: Bytes of answers held for clients that read slowly or not at all. Most answers are kilobytes; a run with
-#: media in its output makes one of megabytes, which any caller can request again and again.
+#: inline data in its output makes one of megabytes, which any caller can request again and again.
 MAX_UNREAD = 256 * MIB
-#: One address's share of them: four of the largest answers at once. Four addresses can fill the whole.
+#: The share of one address: four of the largest answers at once. Four addresses can use up ``MAX_UNREAD``.
 MAX_PER_ADDRESS = 64 * MIB
 #: Seconds without a byte read after which a client counts as stalled. On a slow line the kernel takes more of an
 #: answer about once a second.
 STALL_TIME = 2.0
 #: Seconds in which the kernels of both ends fill their buffers, whether or not the client reads.
 KERNEL_FILL_TIME = 0.1
-#: Seconds before which a client is not judged.
+#: Seconds that an answer must have been under way before its client can count as stalled.
 MIN_AGE = 0.5
 
 
@@ -29,7 +29,7 @@ class UnreadAnswer:
     transport: asyncio.Transport
     address: str
     size: int
-    began: float
+    started_at: float
     #: Bytes held once the kernels' buffers were full: from then on, fewer bytes held means that the client reads.
     _held_at_start: int | None = None
     _held_before: int = 0
@@ -49,11 +49,11 @@ class UnreadAnswer:
             self._held_before, self._last_read = self.held, now
 
     def is_stalled(self, now: float) -> bool:
-        return now - self.began >= MIN_AGE and now - self._last_read >= STALL_TIME
+        return now - self.started_at >= MIN_AGE and now - self._last_read >= STALL_TIME
 
     def read_rate(self, now: float) -> float:
         """Bytes per second that the client has read so far."""
-        return ((self._held_at_start or 0) - self._held_before) / max(now - self.began, MIN_AGE)
+        return ((self._held_at_start or 0) - self._held_before) / max(now - self.started_at, MIN_AGE)
 
 
 @attrs.define
@@ -68,7 +68,7 @@ class UnreadBudget:
     def reserve(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
         """Account for an answer of ``size`` bytes while it is written; ``transport`` is None if its client has left.
 
-        Where all answers, or those of one address, would exceed their limit, connections are dropped. A run whose
+        When all answers, or those of one address, would exceed their limit, connections are dropped. A run whose
         answer was lost is found again by its client_ref.
         """
         if transport is None:
@@ -85,7 +85,7 @@ class UnreadBudget:
             self._release(answer)
 
     def _make_room(self, newest: UnreadAnswer) -> None:
-        now = newest.began
+        now = newest.started_at
         older = [answer for answer in self._answers.values() if answer is not newest]
         for answer in older:
             answer.measure(now)

@@ -40,7 +40,7 @@ async def _read_to_end(request: web.Request, cap: int) -> bytes:
                 if len(body) > cap:
                     raise too_large(cap)
     except web.RequestPayloadError:
-        message = "The body is incomplete: its length or its chunks are not what the head announced."
+        message = "The body is incomplete: its length or its chunks are not what the headers announced."
         raise Rejection(RejectionCode.BAD_REQUEST, message) from None
     except TimeoutError:
         message = f"The body did not arrive within {BODY_TIMEOUT:.0f} s; send it again without pauses."

@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:
-    """The key to limit by. ``peer``: the socket's address; ``forwarded``: every X-Forwarded-For value, in order."""
+    """What the client is counted under. ``peer``: the socket's address; ``forwarded``: all X-Forwarded-For values."""
     address = parse_address(peer)
     if address is None:
         return UNKNOWN

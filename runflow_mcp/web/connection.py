@@ -1,7 +1,7 @@
 """Connections below aiohttp's application: aiohttp's own errors in this server's shape, and a time limit for heads.
 
-aiohttp answers what it cannot parse by itself, in plain text and with the offending bytes in a traceback; both are
-replaced here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
+aiohttp answers what it cannot parse in plain text, and logs the offending bytes in a traceback; both are replaced
+here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
 
 - ``RequestHandler``: ``_manager``, ``_loop``, ``_messages``, ``_request_count``, ``_current_request``, ``_waiter``, and
   that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
@@ -43,8 +43,8 @@ LINGERING_TIME = 2.0
 KEEPALIVE_TIMEOUT = 75.0
 #: aiohttp's message for a head with more lines than it reads.
 _TOO_MANY_LINES = "Too many headers received"
-#: Seconds, in effect none; to aiohttp 0 means no limit.
-NO_TIME = 0.01
+#: Seconds; aiohttp takes 0 for "no limit".
+_MINIMAL_TIMEOUT = 0.01
 
 
 class Connection(RequestHandler):
@@ -66,17 +66,17 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != requests:
             self._stop_head_timer()
-            self._check_newest(self._messages[-1][0])
+            self._check_newest_message(self._messages[-1][0])
         elif data and self._head_timer is None and self._waiter is not None:
             # Between two requests: these bytes begin a head, which is not complete yet.
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
-    def _check_newest(self, newest: object) -> None:
-        if isinstance(newest, _ErrInfo):
+    def _check_newest_message(self, message: object) -> None:
+        if isinstance(message, _ErrInfo):
             if self._current_request is not None:
-                # These bytes were to be the rest of a body that is being read, which is now known to be incomplete.
+                # The invalid bytes are part of the body that is being read.
                 self._current_request.content.set_exception(web.RequestPayloadError("the body is incomplete"))
-        elif newest.version < HttpVersion10:  # type: ignore[attr-defined]
+        elif message.version < HttpVersion10:  # type: ignore[attr-defined]
             # A request line without a version, which aiohttp would accept.
             self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 
@@ -106,7 +106,7 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Replace the plain text with which aiohttp refuses an unknown ``Expect``, before any middleware sees it."""
+        """Replace aiohttp's plain-text answer to an unknown ``Expect``, which no middleware sees."""
         if isinstance(resp, web.HTTPException):
             resp = self._reject(HTTPStatus.BAD_REQUEST, type(resp).__name__)
         return await super().finish_response(request, resp, start_time)
@@ -116,7 +116,7 @@ class Connection(RequestHandler):
         log.error("connection_error", error=type(exc_info).__name__)
 
     def _reject(self, status: int, error: str) -> web.Response:
-        """The response to what no middleware has seen, and its access line; ``error``: the class of aiohttp's error."""
+        """Log and answer a request that no middleware has seen. ``error``: the class of aiohttp's error."""
         request_id = make_request_id()
         rejection = _REJECTIONS.get(HTTPStatus(status))
         if rejection is None:
@@ -125,7 +125,7 @@ class Connection(RequestHandler):
         else:
             outcome = rejection.code.value
             response = rejection_response(rejection, request_id)
-        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.has_room():
+        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.count_line():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
         # These requests have no application whose signal would set the headers.
         response.headers["X-Request-Id"] = request_id
@@ -135,7 +135,7 @@ class Connection(RequestHandler):
 
 
 def _is_head_too_large(error: BaseException | None) -> bool:
-    """Whether the lines of the head are too long or too many; for the number aiohttp has no exception type."""
+    """Whether a line of the head is too long, or there are too many, for which aiohttp has no exception type."""
     return isinstance(error, LineTooLong) or (isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_LINES)
 
 
@@ -161,7 +161,7 @@ class HTTPServer(web.Server):
 
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
-    #: Bounds the access lines of what did not reach the application.
+    #: Bounds the access lines of requests that did not reach the application.
     unadmitted_log: UnadmittedLog
 
     def __call__(self) -> RequestHandler:
@@ -169,7 +169,7 @@ class HTTPServer(web.Server):
 
 
 class Runner(web.AppRunner):
-    """aiohttp's application runner with the settings that the server and its tests share."""
+    """aiohttp's application runner, with this server's settings."""
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
         super().__init__(
@@ -193,22 +193,22 @@ class Runner(web.AppRunner):
         return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
-        """Call ``watch`` with the file descriptor of each new connection; after ``setup``."""
+        """Call ``watch`` with the file descriptor of each new connection. Effective after ``setup`` only."""
         if isinstance(self.server, HTTPServer):
             self.server.on_descriptor = watch
 
     def abandon_handlers(self) -> None:
         """Do not wait in ``cleanup`` for handlers that are still running."""
-        self._shutdown_timeout = NO_TIME
+        self._shutdown_timeout = _MINIMAL_TIMEOUT
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
+        base = await super()._make_server()
         server = HTTPServer(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
+            base.request_handler,
+            request_factory=base.request_factory,
+            handler_cancellation=base.handler_cancellation,
             loop=asyncio.get_running_loop(),
-            **made._kwargs,  # noqa: SLF001 - the options of the runner, as aiohttp sorted them
+            **base._kwargs,  # noqa: SLF001 - the runner's options, as ``AppRunner`` passes them on
         )
         server.unadmitted_log = self.app[UNADMITTED_LOG]
         return server

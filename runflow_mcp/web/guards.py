@@ -16,7 +16,7 @@ class Guards:
     bearer: bool = False
 
 
-#: For a path that no resource has.
+#: For a path without a resource.
 UNMATCHED = Guards()
 
 
@@ -35,6 +35,6 @@ def guards_of(request: web.Request) -> Guards:
 
 
 def log_path_of(request: web.Request) -> str | None:
-    """The path as routed. The path as written could hold anything, an API key for one."""
+    """The path of the resource. The path as requested could hold anything, such as an API key."""
     resource = request.match_info.route.resource
     return resource.log_path if isinstance(resource, GuardedResource) else None

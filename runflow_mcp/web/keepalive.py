@@ -1,4 +1,4 @@
-"""Sends something whenever a response has been silent for too long, so that no proxy in between closes it."""
+"""Sends something whenever a response has been silent for too long, so that no proxy closes the connection."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,8 +22,8 @@ class Keepalive:
         self._task: asyncio.Task[None] | None = None
         self._timer = self._loop.call_at(since + KEEPALIVE_INTERVAL, self._on_timer)
 
-    def wrote(self) -> None:
-        """Something else was sent just now."""
+    def note_write(self) -> None:
+        """Note that something else has just been sent."""
         self._last_write = self._loop.time()
 
     def cancel(self) -> None:
@@ -38,7 +38,7 @@ class Keepalive:
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        # While a write has not returned the client does not read, and gets no more.
+        # A write that has not returned means that the client is not reading; it gets no more.
         if self._last_write + KEEPALIVE_INTERVAL <= now and (self._task is None or self._task.done()):
             self._last_write = now
             self._task = self._loop.create_task(self._send())

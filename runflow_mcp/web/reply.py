@@ -22,8 +22,8 @@ from runflow_mcp.web.responses import json_response
 
 #: Seconds in which a client must accept what is written before its connection is dropped.
 WRITE_TIMEOUT = 60.0
-#: Bytes that a transport accepts without waiting for the client (asyncio's default is 64 KiB).
-FITS_A_BUFFER = 32 * 1024
+#: Bytes that a transport accepts at once, however slowly the client reads (asyncio's default is 64 KiB).
+MAX_BUFFERED = 32 * 1024
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _LINE_FEED = b"\n"
 
@@ -45,8 +45,8 @@ class State(Enum):
 async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
     """Write to a client that may read slowly or have gone.
 
-    What a client does not read in time is not kept for it: the connection is dropped. The run goes on and is found
-    again by its client_ref. A client that has gone is not an error; aiohttp cancels its handler.
+    A client that does not read in time loses its connection. Its run continues and is found again by its
+    client_ref. A client that has left is not an error; aiohttp cancels its handler.
     """
     try:
         async with asyncio.timeout(WRITE_TIMEOUT):
@@ -59,13 +59,13 @@ async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
 
 
 class Reply:
-    """Implements ``methods.context.ResponseChannel``. The status is not decided before ``open`` or ``finish``."""
+    """Implements ``methods.context.ResponseChannel``. The HTTP status is sent by ``open`` or ``finish``, not before."""
 
-    __slots__ = ("_arrived", "_keepalive", "_request", "_response", "_state", "pending_answer", "streams")
+    __slots__ = ("_arrived", "_keepalive", "_request", "_response", "_state", "accepts_stream", "pending_answer")
 
     def __init__(self, request: web.Request, pending_answer: PendingAnswer) -> None:
         self.pending_answer = pending_answer
-        self.streams = sse.accepts_sse(request.headers.getall("Accept", []))
+        self.accepts_stream = sse.accepts_sse(request.headers.getall("Accept", []))
         self._request = request
         self._state = State.UNSENT
         self._response: web.StreamResponse | None = None
@@ -75,7 +75,7 @@ class Reply:
     @property
     def streaming(self) -> bool:
         """Whether events can be sent now."""
-        return self.streams and self._state is State.STARTED
+        return self.accepts_stream and self._state is State.STARTED
 
     async def open(self) -> None:
         """The answer will take long: start the stream, or the line feeds."""
@@ -83,7 +83,7 @@ class Reply:
             return
         self._state = State.OPENING
         silent_since = self._arrived
-        if self.streams:
+        if self.accepts_stream:
             async with bounded_write(self._request):
                 await self._send_head()
             silent_since = asyncio.get_running_loop().time()
@@ -108,11 +108,11 @@ class Reply:
         response = self._response
         self._state = State.FINISHED
         if response is None:
-            if len(body) < FITS_A_BUFFER:  # aiohttp writes it without waiting for the client
+            if len(body) < MAX_BUFFERED:  # aiohttp writes it without waiting for the client
                 return json_response(body, status)
             response = web.StreamResponse(status=status, headers=_JSON_HEADERS)
             response.content_length = len(body)
-        elif self.streams:
+        elif self.accepts_stream:
             body = b"".join(map(sse.render_event, messages))
         with self._request.app[UNREAD_BUDGET].reserve(self._request.transport, self._request[ADDRESS], len(body)):
             async with bounded_write(self._request):
@@ -127,11 +127,11 @@ class Reply:
         self._state = State.FINISHED
         if self._keepalive is not None:
             self._keepalive.cancel()
-            self._keepalive = None  # it refers to this object
+            self._keepalive = None  # breaks a reference cycle
         self.pending_answer.release()
 
     async def _send_head(self) -> None:
-        response = web.StreamResponse(headers=sse.HEADERS if self.streams else _JSON_HEADERS)
+        response = web.StreamResponse(headers=sse.HEADERS if self.accepts_stream else _JSON_HEADERS)
         await response.prepare(self._request)
         self._response = response
         self._state = State.STARTED
@@ -140,7 +140,7 @@ class Reply:
         if self._response is None or self._state is not State.STARTED:
             return
         if self._keepalive is not None:
-            self._keepalive.wrote()
+            self._keepalive.note_write()
         async with bounded_write(self._request):
             await self._response.write(data)
 
@@ -148,4 +148,4 @@ class Reply:
         if self._state is State.OPENING:
             async with bounded_write(self._request):
                 await self._send_head()
-        await self._write(sse.KEEPALIVE_COMMENT if self.streams else _LINE_FEED)
+        await self._write(sse.KEEPALIVE_COMMENT if self.accepts_stream else _LINE_FEED)

@@ -1,4 +1,4 @@
-"""The id of a request, and the two headers that every response carries."""
+"""The id of a request, and the two headers of every response: X-Request-Id and Server."""
 
 import re
 import secrets

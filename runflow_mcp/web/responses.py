@@ -1,4 +1,4 @@
-"""The shapes of every response that is not the answer of a method: each is rendered here and nowhere else."""
+"""Every shape of response that does not come from a method; each is rendered here and nowhere else."""
 
 import orjson
 from aiohttp import web

@@ -11,10 +11,10 @@ from runflow_mcp.web.guards import GuardedResource, Guards
 MCP_PATH = "/mcp"
 
 ENDPOINT = Guards(json_body=True, bearer=True)
-#: Load balancers ask by address, without a key.
+#: Load balancers address a probe by IP, and have no key.
 PROBE = Guards(allowlists=False)
 DOCUMENT = Guards()
-_READING = ("GET", "HEAD")
+_READ_METHODS = ("GET", "HEAD")
 
 
 def add_routes(app: web.Application) -> None:
@@ -22,7 +22,7 @@ def add_routes(app: web.Application) -> None:
         endpoint = GuardedResource(path, ENDPOINT, log_path=MCP_PATH)
         endpoint.add_route("*", rpc.handle, expect_handler=defer_100_continue)
         app.router.register_resource(endpoint)
-        # RFC 9728, 3.1: the path of the resource stands after the well-known one.
+        # RFC 9728, 3.1: the resource's path is appended to the well-known path.
         _add_get(app, f"{wellknown.PATH}{path}", wellknown.protected_resource, DOCUMENT)
     _add_get(app, wellknown.PATH, wellknown.protected_resource, DOCUMENT)
     _add_get(app, health.HEALTHZ, health.healthz, PROBE)
@@ -30,12 +30,12 @@ def add_routes(app: web.Application) -> None:
 
 
 def _add_get(app: web.Application, path: str, handler: Handler, guards: Guards) -> None:
-    async def dispatch(request: web.Request) -> web.StreamResponse:
-        if request.method not in _READING:
-            raise web.HTTPMethodNotAllowed(request.method, _READING)
+    async def get_or_head(request: web.Request) -> web.StreamResponse:
+        if request.method not in _READ_METHODS:
+            raise web.HTTPMethodNotAllowed(request.method, _READ_METHODS)
         return await handler(request)
 
-    # One route for every method: an unmatched one would belong to no resource, and have no guards of its own.
+    # One route for every method: aiohttp finds no resource, and so no ``Guards``, for a method without a route.
     resource = GuardedResource(path, guards)
-    resource.add_route("*", dispatch)
+    resource.add_route("*", get_or_head)
     app.router.register_resource(resource)

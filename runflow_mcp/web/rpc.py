@@ -1,6 +1,6 @@
 """The JSON-RPC endpoint: one POST in, one response out, for a request alone or for a batch.
 
-What a method does lies in ``methods``; what may call it was settled by the middlewares.
+Methods are implemented in ``methods``; keys, limits and allowlists are checked by the middlewares before.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
 from runflow_mcp.protocol import jsonrpc
-from runflow_mcp.protocol.http_status import REJECTED, http_status
+from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS, http_status
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.jsonrpc import (
     Batch,
@@ -53,25 +53,25 @@ _ACCEPTED = 202
 
 @attrs.frozen
 class Exchange:
-    """One POST that is being answered: what its request, or the entries of its batch, have in common."""
+    """One POST that is being answered: what all entries of its batch share, or its only request has."""
 
-    http: web.Request
+    http_request: web.Request
     protocol: ProtocolContext
     reply: Reply
     #: ``Clock.monotonic`` at arrival.
     arrived: float
 
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
-        """The response to a request, and its HTTP status should it be the first thing that is sent."""
+        """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
         try:
-            result = await router.handle(self.http.app[METHODS], message, self._context(message, record))
+            result = await router.handle(self.http_request.app[METHODS], message, self._context(message, record))
             return jsonrpc.render_result(message.id, result), 200
         except ProtocolError as error:
             record.error_code = jsonrpc_outcome(error.code)
             return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
 
     async def answer_entry(self, message: Message, record: CallRecord) -> bytes | None:
-        """The response to an entry of a batch; None where it gets none."""
+        """The response to an entry of a batch; None for a notification or a response."""
         match message:
             case Request(method="initialize"):
                 error = ProtocolError(ErrorCode.INVALID_REQUEST, "initialize must be sent on its own, not in a batch.")
@@ -88,14 +88,14 @@ class Exchange:
 
     def _context(self, message: Request, record: CallRecord) -> RequestContext:
         return RequestContext(
-            request_id=self.http[REQUEST_ID],
-            bearer=self.http[BEARER],
+            request_id=self.http_request[REQUEST_ID],
+            bearer=self.http_request[BEARER],
             protocol=self.protocol,
             arrived=self.arrived,
-            trace=_trace(message, self.http),
+            trace=_trace_context(message, self.http_request),
             channel=self.reply,
             pending_answer=self.reply.pending_answer,
-            services=self.http.app[SERVICES],
+            services=self.http_request.app[SERVICES],
             record=record,
             progress_token=read_progress_token(message.params),
         )
@@ -111,16 +111,18 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return oauth_style_error(405, record.error_code, description, allow="POST, OPTIONS")
     services = request.app[SERVICES]
     arrived = services.clock.monotonic()
-    # The bytes are not kept while the message is answered.
+    # The body has no name here: its bytes must not stay in memory while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
-    record.method = _method_of(message, request.app[METHODS])
+    record.method = _logged_method(message, request.app[METHODS])
     if isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
         return protocol_error_response(message.error, message.id, http_status(message.error.code))
     protocol = classify(message, _routing_headers(request))
     if isinstance(protocol, ProtocolError):
         record.error_code = jsonrpc_outcome(protocol.code)
-        return protocol_error_response(protocol, message.id if isinstance(message, Request) else None, REJECTED)
+        return protocol_error_response(
+            protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
+        )
     record.revision = protocol.revision.value
     with Reply(request, PendingAnswer(services.inflight)) as reply:
         exchange = Exchange(request, protocol, reply, arrived)
@@ -138,10 +140,12 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
-    """An array of responses; or, once a wait has started a stream, one event for each as soon as it is ready."""
-    reply, table = exchange.reply, exchange.http.app[METHODS]
-    records = [CallRecord(_method_of(message, table), exchange.protocol.revision.value) for message in batch.messages]
-    exchange.http[BATCH_RECORDS] = records
+    """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
+    reply, table = exchange.reply, exchange.http_request.app[METHODS]
+    records = [
+        CallRecord(_logged_method(message, table), exchange.protocol.revision.value) for message in batch.messages
+    ]
+    exchange.http_request[BATCH_RECORDS] = records
     ready: list[bytes] = []
     sent = 0
 
@@ -171,8 +175,8 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
     return jsonrpc.render_error(id_, error)
 
 
-def _method_of(message: Message | Batch, table: router.MethodTable) -> str | None:
-    """The method for the access line; a name that is not in the table could be anything, of any length."""
+def _logged_method(message: Message | Batch, table: router.MethodTable) -> str | None:
+    """The method for the access line; "unknown" if it is not in the table, since it could be any text."""
     if not isinstance(message, Request):
         return None
     return message.method if message.method in table else "unknown"
@@ -187,7 +191,7 @@ def _routing_headers(request: web.Request) -> RoutingHeaders:
     )
 
 
-def _trace(message: Request, request: web.Request) -> Mapping[str, str]:
+def _trace_context(message: Request, request: web.Request) -> Mapping[str, str]:
     """The trace context to send upstream: from ``_meta``, else from the headers."""
     meta = read_meta(message.params)
     source = meta if "traceparent" in meta else request.headers

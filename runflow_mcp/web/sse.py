@@ -1,7 +1,7 @@
 """Server-sent events: whether a client accepts them, and their bytes.
 
 Frames follow the specification's transport page: ``event: message``, one JSON text on one ``data`` line, and no
-``id``, since a stream of this server cannot be resumed; the run is found again by its client_ref.
+``id``, since streams cannot be resumed; a run is found again by its client_ref.
 """
 
 import re
@@ -14,21 +14,21 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 KEEPALIVE_COMMENT = b": keepalive\n\n"
-#: Clients send few different Accept headers. Entries, and characters of one; callers choose the length.
-_CACHED, _CACHED_LENGTH = 256, 256
+#: Entries, and characters of an Accept header in one entry: clients send few different ones, but of any length.
+_CACHE_SIZE, _MAX_CACHED_LENGTH = 256, 256
 _ZERO_WEIGHT = re.compile(r"q\s*=\s*(?:0+\.?0*|\.0+)")
-#: U+0085, U+2028 and U+2029 in UTF-8. Some clients end a line there, as Python's ``str.splitlines`` does, and never
-#: see the rest of the event. orjson escapes every other character that could end one.
+#: U+0085, U+2028 and U+2029 in UTF-8. Some clients end a line there, as Python's ``str.splitlines`` does, and lose
+#: the rest of the event. orjson escapes every other character that could end a line.
 _LINE_SEPARATORS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
 def accepts_sse(accept: list[str]) -> bool:
     """Whether an Accept header lists ``text/event-stream`` by name; ``*/*`` gets plain JSON."""
     text = ",".join(accept)
-    return (_lists_sse if len(text) <= _CACHED_LENGTH else _lists_sse.__wrapped__)(text)
+    return (_lists_sse if len(text) <= _MAX_CACHED_LENGTH else _lists_sse.__wrapped__)(text)
 
 
-@lru_cache(maxsize=_CACHED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _lists_sse(accept: str) -> bool:
     # A weight of zero means "not acceptable" (RFC 9110, 12.4.2), however many zeros it is written with.
     for media_range in accept.lower().split(","):
@@ -40,7 +40,7 @@ def _lists_sse(accept: str) -> bool:
 
 def render_event(message: bytes) -> bytes:
     """One JSON-RPC message as one event."""
-    # In JSON, characters outside ASCII stand only in strings, where an escape is the same value.
+    # JSON has characters outside ASCII in strings only, where an escape means the same.
     if not message.isascii():
         message = _LINE_SEPARATORS.sub(_escape, message)
     return b"event: message\ndata: " + message + b"\n\n"

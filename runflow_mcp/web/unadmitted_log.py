@@ -10,21 +10,21 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: Lines a second: enough to see every mistake in a client's configuration, under a megabyte a minute.
+#: Lines per second: enough to see every mistake in a client's configuration, and under a megabyte a minute.
 MAX_LINES = 50
 SECOND = 1.0
 
 
 @attrs.define
 class UnadmittedLog:
-    """Decides which of these lines are written, and counts the others."""
+    """Decides which of these lines are written, and counts those left out."""
 
     _until: float = float("-inf")
     _lines: int = 0
     _left_out: int = 0
 
-    def has_room(self) -> bool:
-        """Whether one more line may be written; call it once per line."""
+    def count_line(self) -> bool:
+        """Count one line; returns whether it may be written."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if now >= self._until:
@@ -41,5 +41,5 @@ class UnadmittedLog:
     def report(self) -> None:
         """Log how many lines were left out, if any were."""
         if self._left_out:
-            log.warning("refusals_not_logged", count=self._left_out)
+            log.warning("requests_not_logged", count=self._left_out)
             self._left_out = 0

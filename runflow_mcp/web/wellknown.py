@@ -1,6 +1,6 @@
 """The protected-resource document (RFC 9728) and the challenge that points to it.
 
-It names no authorization server on purpose: the key is the caller's own and is sent as a bearer.
+It names no authorization server on purpose: there is no OAuth, callers already have their key.
 """
 
 import orjson

@@ -11,7 +11,7 @@ from runflow_mcp.cli.environment import USAGE_ERROR
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.health import READYZ, STARTING
+from runflow_mcp.web.health import READYZ, STARTUP_GRACE
 from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
@@ -65,7 +65,7 @@ def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
 
 def test_a_start_lasts_until_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
     assert f"http://{DEFAULTS.host}:{PORT}{READYZ}" in unit["ExecStartPost"][0]
-    assert seconds(unit["TimeoutStartSec"][0]) > STARTING
+    assert seconds(unit["TimeoutStartSec"][0]) > STARTUP_GRACE
 
 
 def test_the_service_restarts_after_a_crash_but_not_with_wrong_settings(unit: dict[str, list[str]]) -> None:

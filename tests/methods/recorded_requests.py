@@ -6,7 +6,7 @@ from tests.scripted_sandbox import RecordedRequest, ScriptedSandbox
 DOCUMENTS = frozenset({"/models-catalog.json", "/.well-known/agent-skills/runflow/SKILL.md"})
 
 
-def asked(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
+def caller_requests(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
     return [request for request in sandbox.requests if request.path not in DOCUMENTS]
 
 

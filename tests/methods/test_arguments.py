@@ -32,13 +32,13 @@ def listing(**arguments: object) -> ListModelsArguments:
     return read_arguments(ListModelsArguments, arguments)
 
 
-def faults(kind: Any, arguments: dict[str, Any]) -> dict[str, str]:
+def problems_of(kind: Any, arguments: dict[str, Any]) -> dict[str, str]:
     """path → message of every error."""
     with pytest.raises(ToolError) as caught:
         read_arguments(kind, arguments)
     error = caught.value
     assert error.code == "invalid_arguments"
-    named = {fault["path"]: fault["message"] for fault in error.details["faults"]}
+    named = {problem["path"]: problem["message"] for problem in error.details["faults"]}
     text = error.result("r")["content"][0]["text"]
     for path, message in named.items():
         assert path in error.message
@@ -111,7 +111,7 @@ def test_a_model_may_be_a_runs_endpoint_or_be_quoted(given_: str, model: str) ->
     ],
 )
 def test_anything_else_is_not_a_model(model: object) -> None:
-    assert set(faults(GenerateArguments, {**GIVEN, "model": model})) == {"model"}
+    assert set(problems_of(GenerateArguments, {**GIVEN, "model": model})) == {"model"}
 
 
 @pytest.mark.parametrize("text", ['{"prompt":"x"}', ' {"prompt": "x"} ', '{"prompt":"\\u0078"}'])
@@ -121,7 +121,7 @@ def test_an_input_may_be_a_text_that_holds_an_object(text: str) -> None:
 
 @pytest.mark.parametrize("value", [None, [], [{}], 5, True, "", "x", "[]", "null", '"{}"', '{"a":', "{'a':1}"])
 def test_anything_else_is_not_an_input(value: object) -> None:
-    assert set(faults(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
+    assert set(problems_of(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
 
 
 @law
@@ -134,14 +134,14 @@ def test_an_input_is_passed_on_unchanged(value: dict[str, Any]) -> None:
 def test_an_input_nests_up_to_200_levels() -> None:
     assert orjson.loads(generate(input=nested(200)).input.json) == nested(200)
     for value in (nested(201), orjson.dumps(nested(201)).decode(), {"a": [[[nested(198)]]]}, "[" * 5000):
-        assert set(faults(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
+        assert set(problems_of(GenerateArguments, {**GIVEN, "input": value})) == {"input"}
 
 
 @law
 @given(json_values.filter(lambda value: isinstance(value, list | dict)), st.integers(1, 6))
 def test_depth_is_counted_in_arrays_and_objects(value: Any, levels: int) -> None:
-    def depth(one: Any) -> int:
-        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else None
+    def depth(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
         return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
     assert deeper_than(value, levels) == (depth(value) > levels)
@@ -149,7 +149,7 @@ def test_depth_is_counted_in_arrays_and_objects(value: Any, levels: int) -> None
 
 def test_an_input_text_holds_a_bounded_number_of_values() -> None:
     for text in ('{"a":[' + "{}," * 25_000 + "{}]}", '{"a":[' + "1," * 25_000 + "1]}"):
-        named = faults(GenerateArguments, {**GIVEN, "input": text})
+        named = problems_of(GenerateArguments, {**GIVEN, "input": text})
         assert named == {"input": "must not hold more than 20,000 JSON values"}
     commas = orjson.dumps({"prompt": "," * 100_000}).decode()
     assert orjson.loads(generate(input=commas).input.json) == {"prompt": "," * 100_000}
@@ -165,12 +165,12 @@ def test_wait_may_be_a_boolean_in_words(wait: str, *, read: bool) -> None:
 
 @pytest.mark.parametrize("wait", ["yes", "0", "1", "null", "falsee", 0, 1, 1.0, [], {}])
 def test_wait_is_a_boolean(wait: object) -> None:
-    assert set(faults(GenerateArguments, {**GIVEN, "wait": wait})) == {"wait"}
+    assert set(problems_of(GenerateArguments, {**GIVEN, "wait": wait})) == {"wait"}
 
 
 @pytest.mark.parametrize("client_ref", ["x" * 256, "it's", "a b", "a\n", "é", "<client_ref>", True, False, [], {}])
-def test_a_client_ref_is_harmless(client_ref: object) -> None:
-    assert set(faults(GenerateArguments, {**GIVEN, "client_ref": client_ref})) == {"client_ref"}
+def test_an_unsafe_client_ref_is_invalid(client_ref: object) -> None:
+    assert set(problems_of(GenerateArguments, {**GIVEN, "client_ref": client_ref})) == {"client_ref"}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_number_as_client_ref_is_its_digits(number: float, digits: str) -> Non
 )
 def test_a_number_that_lost_digits_is_not_a_client_ref(number: float) -> None:
     """Two different numbers would become one client_ref."""
-    assert set(faults(GenerateArguments, {**GIVEN, "client_ref": number})) == {"client_ref"}
+    assert set(problems_of(GenerateArguments, {**GIVEN, "client_ref": number})) == {"client_ref"}
 
 
 @pytest.mark.parametrize(
@@ -208,15 +208,15 @@ def test_a_number_that_lost_digits_is_not_a_client_ref(number: float) -> None:
         "...",
     ],
 )
-def test_a_client_ref_that_means_no_value_is_refused_with_the_reason(client_ref: str) -> None:
-    named = faults(GenerateArguments, {**GIVEN, "client_ref": client_ref})
+def test_a_placeholder_as_client_ref_is_invalid_and_the_error_says_why(client_ref: str) -> None:
+    named = problems_of(GenerateArguments, {**GIVEN, "client_ref": client_ref})
     assert set(named) == {"client_ref"}
     assert "placeholder" in named["client_ref"]
     assert "leave client_ref out" in named["client_ref"]
 
 
 @pytest.mark.parametrize("client_ref", ["nullable", "none-1", "job-null", "string1", "0", "a", "_1"])
-def test_a_client_ref_that_only_looks_like_no_value_is_a_name(client_ref: str) -> None:
+def test_a_client_ref_that_resembles_a_placeholder_is_valid(client_ref: str) -> None:
     assert generate(client_ref=client_ref).client_ref == client_ref
 
 
@@ -251,7 +251,7 @@ def test_a_category_is_taken_in_any_case_and_with_any_separator(category: str, r
 
 @pytest.mark.parametrize("category", ["image", "texttoimage", "text-to-imag", "null", 5, True, []])
 def test_anything_else_is_not_a_category(category: object) -> None:
-    named = faults(ListModelsArguments, {"category": category})
+    named = problems_of(ListModelsArguments, {"category": category})
     assert set(named) == {"category"}
     if isinstance(category, str):
         assert all(category in named["category"] for category in CATEGORIES)
@@ -302,7 +302,7 @@ def test_a_limit_is_a_whole_number(limit: object, read: int) -> None:
     ],
 )
 def test_anything_else_is_not_a_limit(limit: object) -> None:
-    named = faults(ListModelsArguments, {"limit": limit})
+    named = problems_of(ListModelsArguments, {"limit": limit})
     assert named == {"limit": "must be a whole number from 1 to 200"}
 
 
@@ -313,9 +313,9 @@ def test_a_filter_is_any_text(name: str) -> None:
     for absent in ("", "  "):
         assert getattr(listing(**{name: absent}), name) is None
     assert getattr(listing(**{name: 5}), name) == "5"
-    others: tuple[object, ...] = (True, [], {})
-    for other in others:
-        assert faults(ListModelsArguments, {name: other}) == {name: "must be a string"}
+    wrong_values: tuple[object, ...] = (True, [], {})
+    for value in wrong_values:
+        assert problems_of(ListModelsArguments, {name: value}) == {name: "must be a string"}
 
 
 # Both
@@ -340,8 +340,8 @@ def test_names_that_hosts_add_are_ignored(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["toolcallid", "tool_call_id", "SessionId", "actions", "input_", "securityRisk"])
-def test_names_that_only_look_like_those_are_refused(name: str) -> None:
-    assert set(faults(GenerateArguments, {**GIVEN, name: "x"})) == {name}
+def test_names_that_only_look_like_those_of_hosts_are_invalid(name: str) -> None:
+    assert set(problems_of(GenerateArguments, {**GIVEN, name: "x"})) == {name}
 
 
 @pytest.mark.parametrize(
@@ -368,14 +368,14 @@ def test_names_that_only_look_like_those_are_refused(name: str) -> None:
         ("waits", "wait"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest_right_one(name: str, meant: str) -> None:
-    named = faults(GenerateArguments, {**GIVEN, name: "x"})
+def test_an_unknown_name_is_invalid_with_the_nearest_one_as_suggestion(name: str, meant: str) -> None:
+    named = problems_of(GenerateArguments, {**GIVEN, name: "x"})
     assert set(named) == {name}
     assert f"did you mean {meant}?" in named[name]
 
 
-def test_an_unknown_argument_unlike_any_other_is_refused_without_a_guess() -> None:
-    named = faults(GenerateArguments, {**GIVEN, "zzz": 1, "prompt": "x"})
+def test_an_unknown_argument_unlike_any_other_gets_no_suggestion() -> None:
+    named = problems_of(GenerateArguments, {**GIVEN, "zzz": 1, "prompt": "x"})
     assert "did you mean" not in named["zzz"]
     assert "inputs go inside input" in named["prompt"]
 
@@ -385,7 +385,7 @@ def test_of_many_unknown_names_a_few_are_named_and_the_rest_counted() -> None:
     with pytest.raises(ToolError) as caught:
         read_arguments(GenerateArguments, {"input": 5, **many})
     error = caught.value
-    assert [fault["path"] for fault in error.details["faults"]][:2] == ["model", "input"]
+    assert [problem["path"] for problem in error.details["faults"]][:2] == ["model", "input"]
     assert len(error.details["faults"]) == 10
     assert error.details["faults_omitted"] == 28_992
     assert "29,002 arguments are invalid: model, input, 0?x" in error.message
@@ -397,7 +397,7 @@ class _Arguments(dict[str, Any]):
     """Arguments that a weak reference can observe."""
 
 
-def test_a_refusal_keeps_nothing_of_the_arguments_alive() -> None:
+def test_an_invalid_arguments_error_keeps_nothing_of_them_alive() -> None:
     """Reference cycles would keep requests until the next full collection, and memory might run out before."""
     gc.disable()
     try:
@@ -414,18 +414,18 @@ def test_a_refusal_keeps_nothing_of_the_arguments_alive() -> None:
 @pytest.mark.parametrize("name", ["model", "input"])
 def test_a_required_argument_is_required(name: str) -> None:
     arguments = {key: value for key, value in GIVEN.items() if key != name}
-    assert faults(GenerateArguments, arguments) == {name: "is required"}
+    assert problems_of(GenerateArguments, arguments) == {name: "is required"}
 
 
-def test_every_fault_is_named_at_once() -> None:
-    named = faults(GenerateArguments, {"input": 5, "wait": "x", "client_ref": "a b", "models": "y", "seed": 1})
+def test_every_problem_is_named_at_once() -> None:
+    named = problems_of(GenerateArguments, {"input": 5, "wait": "x", "client_ref": "a b", "models": "y", "seed": 1})
     assert set(named) == {"model", "input", "wait", "client_ref", "models", "seed"}
     assert "model, input, wait, client_ref" in named["seed"]
 
 
 @pytest.mark.parametrize("value", [1, None])
-def test_an_argument_that_nobody_knows_is_a_fault(value: object) -> None:
-    assert set(faults(ListModelsArguments, {"limits": value})) == {"limits"}
+def test_an_unknown_argument_is_invalid(value: object) -> None:
+    assert set(problems_of(ListModelsArguments, {"limits": value})) == {"limits"}
 
 
 def test_an_invalid_argument_is_named_in_plain_words() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from runflow_mcp.sandbox import RunningSandbox
-from tests.methods.recorded_requests import asked, dispatches, polls
+from tests.methods.recorded_requests import caller_requests, dispatches, polls
 from tests.methods.schema_check import fits
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import BOTH, MODEL, Server
@@ -139,11 +139,11 @@ async def test_wait_false_on_an_ended_run_returns_its_outputs(server: Server) ->
 
 async def test_a_run_that_is_terminal_at_once_is_plain_json(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(client_ref="done")
-    asked_before = len(asked(sandbox))
+    count_before = len(caller_requests(sandbox))
     again = await server.generate(client_ref="done", token=1, accept=BOTH)
     assert not again.is_stream
     assert again.structured["status"] == "succeeded"
-    assert len(asked(sandbox)) == asked_before + 1  # the look-up alone
+    assert len(caller_requests(sandbox)) == count_before + 1  # the look-up alone
 
 
 async def test_an_unknown_state_is_waited_through(server: Server) -> None:
@@ -154,7 +154,7 @@ async def test_an_unknown_state_is_waited_through(server: Server) -> None:
 
 
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
-async def test_a_client_that_knows_links_gets_them(server: Server, revision: str) -> None:
+async def test_a_client_that_knows_links_gets_links(server: Server, revision: str) -> None:
     answer = await server.generate(accept=BOTH, headers={"MCP-Protocol-Version": revision})
     assert [block["type"] for block in answer.result["content"]] == ["text", "resource_link"]
 

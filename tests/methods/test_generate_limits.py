@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from runflow_mcp.runflow.dispatch import slots
-from tests.methods.recorded_requests import asked, dispatches, polls
+from tests.methods.recorded_requests import caller_requests, dispatches, polls
 from tests.methods.tool_error_reader import run_error_of, tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, MODEL, Serve, Server
@@ -49,7 +49,7 @@ async def test_a_ceiling_within_the_dispatch_names_the_client_ref(serve: Serve, 
     assert len(sandbox.runs) == 1  # the dispatch went on by itself
 
 
-async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_without_a_free_slot_a_call_is_refused_and_starts_nothing(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate(client_ref="first"))
     await server.services.clock.sleep(1)
@@ -73,7 +73,7 @@ async def test_past_the_most_waits_a_call_is_refused_and_starts_nothing(serve: S
     ],
     ids=str,
 )
-async def test_one_key_has_a_share_of_the_waits(
+async def test_one_key_has_a_share_of_the_slots(
     serve: Serve, sandbox: ScriptedSandbox, settings: dict[str, str], most: int
 ) -> None:
     server = await serve(**settings)
@@ -187,7 +187,7 @@ async def test_a_drain_answers_the_waits_that_remain(server: Server, accept: str
     assert error["details"]["client_ref"] == "cut"
     assert "client_ref" in error["next_action"]
     await server.services.clock.sleep(0.01)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server) -> None:
@@ -196,7 +196,7 @@ async def test_a_run_that_ends_within_the_grace_brings_its_result(server: Server
     drain(server, 8)
     assert (await waiting).structured["status"] == "succeeded"
     await server.services.clock.sleep(0.01)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_drain_during_the_dispatch_names_the_client_ref_only(server: Server, sandbox: ScriptedSandbox) -> None:
@@ -218,7 +218,7 @@ async def test_a_draining_server_starts_no_wait_but_answers_short_calls(
     answer = await server.generate(client_ref="late", accept=BOTH)
     error = tool_error_of(answer, "server_draining")
     assert "nothing was started" in error["message"]
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
     assert not answer.is_stream
     assert (await server.generate(wait=False)).structured["status"] == "queued"
     assert (await server.call("list_models")).structured["total"] > 0
@@ -276,7 +276,7 @@ async def test_a_drain_answers_calls_that_wait_for_the_first_catalog(serve: Serv
     models = asyncio.create_task(server.call("list_models"))
     prompts = asyncio.create_task(server.rpc("prompts/list"))
     await server.services.clock.sleep(1)
-    assert server.services.inflight.pending == 2
+    assert server.services.inflight.pending_answers == 2
     drain(server, 2)
     error = tool_error_of(await models, "catalog_fetch_failed")
     assert "This server is stopping" in error["message"]

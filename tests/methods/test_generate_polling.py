@@ -119,11 +119,11 @@ async def test_failed_polls_back_off_with_jitter(server: Server, sandbox: Script
     assert len({round(gap, 2) for gap in gaps}) == len(gaps)
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("20", 20.0), ("86400", 60.0)], ids=["as asked", "clamped"])
+@pytest.mark.parametrize(("retry_after", "waited"), [("20", 20.0), ("86400", 60.0)], ids=["as asked", "clamped"])
 async def test_retry_after_is_honoured_up_to_a_minute(
-    server: Server, sandbox: ScriptedSandbox, asked: str, waited: float
+    server: Server, sandbox: ScriptedSandbox, retry_after: str, waited: float
 ) -> None:
-    sandbox.script.add(Route.GET_RUN, Respond(429, headers={"Retry-After": asked}))
+    sandbox.script.add(Route.GET_RUN, Respond(429, headers={"Retry-After": retry_after}))
     await server.generate()
     first, second, *_ = moments(sandbox)
     assert second - first == pytest.approx(waited)

@@ -34,7 +34,7 @@ MISSING = [{"type": "missing", "loc": ["body", "input", "prompt"], "msg": "Field
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("client_ref", [None, "mine"])
-async def test_a_refusal_by_the_sandbox(
+async def test_every_refusal_by_the_sandbox_is_a_tool_error(
     server: Server,
     sandbox: ScriptedSandbox,
     *,
@@ -89,7 +89,9 @@ def body(code: object = None, errors: object = None, message: object = "Why not"
         (Respond(307, headers={"Location": "/v1/models/sandbox/slow/runs"}), "generate_failed"),
     ],
 )
-async def test_the_code_of_a_refusal(server: Server, sandbox: ScriptedSandbox, refusal: Respond, code: str) -> None:
+async def test_a_refusal_keeps_upstreams_code_or_gets_one_by_its_status(
+    server: Server, sandbox: ScriptedSandbox, refusal: Respond, code: str
+) -> None:
     sandbox.script.add(Route.CREATE, refusal, times=None)
     answer = await server.generate()
     error = tool_error_of(answer, code, upstream_status=refusal.status, refused_without_code=code == "generate_failed")
@@ -161,7 +163,7 @@ REASONS: dict[str, tuple[object, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("body", "shown"), REASONS.values(), ids=REASONS)
 @pytest.mark.parametrize("status", [400, 403, 422])
-async def test_the_reason_of_a_refusal_is_found_wherever_it_stands(
+async def test_the_reason_of_a_refusal_is_found_in_any_shape_of_body(
     server: Server, sandbox: ScriptedSandbox, body: object, shown: tuple[str, ...], status: int
 ) -> None:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
@@ -241,7 +243,7 @@ async def test_the_single_errors_of_a_refusal_are_in_the_details(
     ],
     ids=str,
 )
-async def test_a_code_is_found_beside_the_documented_place_too(
+async def test_a_code_is_found_in_undocumented_places_too(
     server: Server, sandbox: ScriptedSandbox, body: object, code: str
 ) -> None:
     sandbox.script.add(Route.CREATE, Respond(400, orjson.dumps(body)))
@@ -340,7 +342,7 @@ async def test_the_error_of_an_unknown_model_quotes_runflow(server: Server, sand
     ],
     ids=str,
 )
-async def test_the_reason_of_a_failed_run_is_found_wherever_it_stands(
+async def test_the_reason_of_a_failed_run_is_found_in_any_shape(
     server: Server, sandbox: ScriptedSandbox, failure: dict[str, object], reason: str
 ) -> None:
     run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
@@ -380,14 +382,14 @@ async def test_the_key_in_a_plain_text_is_masked(server: Server, sandbox: Script
     assert "may not do that" in answer.tool_error["message"]
 
 
-async def test_upstreams_errors_pass_untouched_and_are_in_the_text(server: Server) -> None:
+async def test_upstreams_errors_are_passed_on_unchanged_and_are_in_the_text(server: Server) -> None:
     answer = await server.generate("google/nano-banana-pro/edit", {"resolution": "8K"})
     errors = answer.tool_error["details"]["errors"]
     assert [entry["loc"] for entry in errors] == [["body", "input", "prompt"], ["body", "input", "image_urls"]]
     assert all(entry["loc"][-1] in answer.result["content"][0]["text"] for entry in errors)
 
 
-async def test_a_model_that_is_not_there_brings_up_to_five_near_names(server: Server) -> None:
+async def test_an_unknown_model_gets_up_to_five_suggestions(server: Server) -> None:
     await server.call("list_models")  # the catalog has arrived
     answer = await server.generate("google/nano-banana")
     suggestions = answer.tool_error["details"]["suggestions"]
@@ -412,13 +414,13 @@ async def test_a_failed_run_names_its_reason_and_asks_for_a_new_client_ref(serve
     assert answer.is_stream
 
 
-async def test_a_cancelled_run(server: Server) -> None:
+async def test_a_cancelled_run_is_a_tool_error(server: Server) -> None:
     answer = await server.generate("sandbox/cancelled")
     error = run_error_of(answer, "run_cancelled")
     assert error["details"]["run"]["status_code"] == "cancelled"
 
 
-async def test_a_failure_without_reasons_is_one_all_the_same(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_failed_run_without_a_reason_is_a_tool_error(server: Server, sandbox: ScriptedSandbox) -> None:
     run_id = (await server.generate(client_ref="r", wait=False)).structured["run_id"]
     sandbox.script.add(Route.GET_RUN, Respond(200, b'{"id":"%b","status_code":"failed"}' % run_id.encode()))
     error = run_error_of(await server.generate(client_ref="r"), "run_failed")
@@ -426,7 +428,7 @@ async def test_a_failure_without_reasons_is_one_all_the_same(server: Server, san
 
 
 @pytest.mark.parametrize("action", [Reset(), Respond(500, b"Traceback: secret"), Respond(201, b"<html>")], ids=repr)
-async def test_an_upstream_that_never_answers_well_is_generate_failed(
+async def test_an_upstream_that_never_answers_properly_is_generate_failed(
     server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
     sandbox.script.add(Route.CREATE, action, times=None)
@@ -438,7 +440,7 @@ async def test_an_upstream_that_never_answers_well_is_generate_failed(
     assert len(dispatches(sandbox)) == (1 if status == 201 else 3), "after a 2xx nothing is sent again"
 
 
-async def test_an_upstream_that_is_not_there_is_generate_failed(serve: Serve) -> None:
+async def test_an_unreachable_upstream_is_generate_failed(serve: Serve) -> None:
     server = await serve(RUNFLOW_API_URL=f"http://127.0.0.1:{free_port()}")
     answer = await server.generate()
     error = tool_error_of(answer, "generate_failed")
@@ -453,7 +455,7 @@ class _Broken(Random):
         raise RuntimeError(f"internals: {a} {b}")
 
 
-async def test_a_fault_of_our_own_shows_nothing_of_itself(upstream: RunningSandbox, clock: VirtualClock) -> None:
+async def test_an_unexpected_exception_shows_nothing_of_itself(upstream: RunningSandbox, clock: VirtualClock) -> None:
     async with run_server(upstream.url, clock, _Broken(), {}) as server:
         answer = await server.generate(client_ref="ours")
     error = run_error_of(answer, "generate_failed")

@@ -68,18 +68,18 @@ async def test_a_failed_run_of_another_input_reports_input_ignored_too(server: S
 
 
 async def test_the_same_client_ref_on_another_model_is_another_run(server: Server, sandbox: ScriptedSandbox) -> None:
-    one = await server.generate(client_ref="same-ref")
-    other = await server.generate("ideogram/v3", client_ref="same-ref")
+    first = await server.generate(client_ref="same-ref")
+    on_another_model = await server.generate("ideogram/v3", client_ref="same-ref")
     again = await server.generate(client_ref="same-ref")
-    assert one.structured["run_id"] != other.structured["run_id"]
-    assert again.structured["run_id"] == one.structured["run_id"]
+    assert first.structured["run_id"] != on_another_model.structured["run_id"]
+    assert again.structured["run_id"] == first.structured["run_id"]
     assert len(sandbox.runs) == 2
 
 
 async def test_the_same_client_ref_of_another_key_is_another_run(server: Server, sandbox: ScriptedSandbox) -> None:
-    one = await server.generate(client_ref="same-ref")
-    other = await server.generate(client_ref="same-ref", key="rf_live_somebody_else")
-    assert one.structured["run_id"] != other.structured["run_id"]
+    first = await server.generate(client_ref="same-ref")
+    of_another_key = await server.generate(client_ref="same-ref", key="rf_live_somebody_else")
+    assert first.structured["run_id"] != of_another_key.structured["run_id"]
     assert len(sandbox.runs) == 2
 
 
@@ -228,12 +228,12 @@ async def test_a_new_run_is_polled_after_two_seconds_whatever_upstreams_clock_sa
         assert 1.8 <= polls(sandbox)[read].at - dispatches(sandbox)[sent].at <= 2
 
 
-@pytest.fixture(params=list(Idempotency), ids=lambda one: one.value)
+@pytest.fixture(params=list(Idempotency), ids=lambda kind: kind.value)
 def any_sandbox(request: pytest.FixtureRequest, clock: VirtualClock) -> ScriptedSandbox:
     return ScriptedSandbox(clock=clock, idempotency=request.param)
 
 
-class TestWithEveryUpstreamsIdempotency:
+class TestUpstreamIdempotency:
     """The upstream may know runs again by header, by client_ref, or not at all."""
 
     @pytest.fixture

@@ -7,7 +7,7 @@ import re
 import orjson
 import pytest
 
-from tests.methods.timing_client import watch
+from tests.methods.timing_client import timed_generate
 from tests.scripted_sandbox import Delay, Hang, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, Server
 
@@ -47,18 +47,20 @@ PLAIN = [
 async def test_a_client_that_lists_event_streams_gets_one_at_dispatch(
     server: Server, accept: str, token: str | None
 ) -> None:
-    watched = await watch(server, accept=accept, model=MODEL, token=token)
-    assert watched.answer.is_stream
-    assert watched.head == 0
-    assert watched.answer.structured["status"] == "succeeded"
+    timed = await timed_generate(server, accept=accept, model=MODEL, token=token)
+    assert timed.answer.is_stream
+    assert timed.head == 0
+    assert timed.answer.structured["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("accept", PLAIN)
-async def test_a_client_that_does_not_list_them_gets_json_at_the_end(server: Server, accept: str | None) -> None:
-    watched = await watch(server, accept=accept, model=MODEL, token="t")
-    assert watched.answer.headers["Content-Type"].startswith("application/json")
-    assert watched.answer.json["result"]["structuredContent"]["status"] == "succeeded"
-    assert watched.answer.content.startswith(b"{")
+async def test_a_client_that_does_not_list_event_streams_gets_json_at_the_end(
+    server: Server, accept: str | None
+) -> None:
+    timed = await timed_generate(server, accept=accept, model=MODEL, token="t")
+    assert timed.answer.headers["Content-Type"].startswith("application/json")
+    assert timed.answer.json["result"]["structuredContent"]["status"] == "succeeded"
+    assert timed.answer.content.startswith(b"{")
 
 
 async def test_the_stream_has_one_message_a_frame_and_no_ids(server: Server) -> None:
@@ -129,60 +131,60 @@ async def test_a_finished_run_ends_at_its_total(server: Server) -> None:
 
 
 async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server) -> None:
-    watched = await watch(server, accept=BOTH, model=SLOW)
-    assert watched.times(COMMENT) == pytest.approx([15.0 * number for number in range(1, 40)])
+    timed = await timed_generate(server, accept=BOTH, model=SLOW)
+    assert timed.times(COMMENT) == pytest.approx([15.0 * number for number in range(1, 40)])
 
 
 async def test_a_stream_with_progress_needs_no_comments(server: Server) -> None:
-    watched = await watch(server, accept=BOTH, model=SLOW, token=1)
-    assert watched.times(COMMENT) == []
+    timed = await timed_generate(server, accept=BOTH, model=SLOW, token=1)
+    assert timed.times(COMMENT) == []
 
 
-async def test_a_poll_that_hangs_is_bridged_by_comments(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_comments_are_sent_while_a_poll_hangs(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Hang(28))
-    watched = await watch(server, accept=BOTH, model=MODEL, token=1)
+    timed = await timed_generate(server, accept=BOTH, model=MODEL, token=1)
     # Dispatch at 0, the poll at 2 hangs until 30.
-    assert watched.times(COMMENT) == pytest.approx([15.0, 30.0])
-    assert watched.answer.structured["status"] == "succeeded"
+    assert timed.times(COMMENT) == pytest.approx([15.0, 30.0])
+    assert timed.answer.structured["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("accept", PLAIN)
-async def test_a_waiting_json_answer_breaks_its_silence_with_line_feeds(serve: Serve, accept: str | None) -> None:
+async def test_a_waiting_json_answer_sends_line_feeds(serve: Serve, accept: str | None) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS="100000")
-    watched = await watch(server, accept=accept, model=SLOW)
-    assert watched.times(b"\n") == pytest.approx([15.0 * number for number in range(1, 7)])
-    assert watched.head == pytest.approx(15.0)
-    assert watched.answer.headers["Content-Type"].startswith("application/json")
-    assert watched.answer.tool_error["code"] == "polling_timeout"
+    timed = await timed_generate(server, accept=accept, model=SLOW)
+    assert timed.times(b"\n") == pytest.approx([15.0 * number for number in range(1, 7)])
+    assert timed.head == pytest.approx(15.0)
+    assert timed.answer.headers["Content-Type"].startswith("application/json")
+    assert timed.answer.tool_error["code"] == "polling_timeout"
 
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 @pytest.mark.parametrize("timeout", ["15000", "30000", "45000"])
-async def test_an_answer_that_ends_as_its_silence_is_broken_is_still_one_answer(
+async def test_an_answer_that_ends_while_a_keepalive_is_sent_is_one_answer(
     serve: Serve, accept: str | None, timeout: str
 ) -> None:
     server = await serve(MCP_POLL_TIMEOUT_MS=timeout)
-    watched = await watch(server, accept=accept, model=SLOW)
-    assert watched.answer.content.count(b"HTTP/1.1") == 0
-    assert watched.answer.tool_error["code"] == "polling_timeout"
+    timed = await timed_generate(server, accept=accept, model=SLOW)
+    assert timed.answer.content.count(b"HTTP/1.1") == 0
+    assert timed.answer.tool_error["code"] == "polling_timeout"
     assert (await server.rpc("ping")).result == {}
 
 
 async def test_a_dispatch_of_more_than_ten_seconds_opens_the_stream(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CREATE, Delay(12))
-    watched = await watch(server, accept=BOTH, model=MODEL, token=1)
-    assert watched.head == pytest.approx(10.0)
-    assert watched.answer.is_stream
-    assert watched.pieces[0][0] == pytest.approx(12.0)
-    assert watched.answer.structured["status"] == "succeeded"
+    timed = await timed_generate(server, accept=BOTH, model=MODEL, token=1)
+    assert timed.head == pytest.approx(10.0)
+    assert timed.answer.is_stream
+    assert timed.pieces[0][0] == pytest.approx(12.0)
+    assert timed.answer.structured["status"] == "succeeded"
 
 
-async def test_a_dispatch_of_under_ten_seconds_opens_it_when_there_is_a_run(
+async def test_a_dispatch_of_under_ten_seconds_opens_the_stream_with_its_run(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     sandbox.script.add(Route.CREATE, Delay(9))
-    watched = await watch(server, accept=BOTH, model=MODEL)
-    assert watched.head == pytest.approx(9.0)
+    timed = await timed_generate(server, accept=BOTH, model=MODEL)
+    assert timed.head == pytest.approx(9.0)
 
 
 async def test_a_dispatch_that_fails_after_the_stream_opened_is_answered_on_it(
@@ -197,20 +199,20 @@ async def test_a_dispatch_that_fails_after_the_stream_opened_is_answered_on_it(
     assert answer.tool_error["code"] == "permission_denied"
 
 
-async def test_a_dispatch_that_fails_before_that_is_plain_json(server: Server) -> None:
+async def test_a_dispatch_that_fails_before_the_stream_opens_is_plain_json(server: Server) -> None:
     answer = await server.generate(key="rf_live_sandbox_no_credit", token=1, accept=BOTH)
     assert not answer.is_stream
     assert answer.tool_error["code"] == "insufficient_credits"
 
 
-async def test_a_slow_dispatch_keeps_a_json_client_awake_too(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_slow_dispatch_sends_a_json_client_line_feeds(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CREATE, Delay(20))
-    watched = await watch(server, accept=None, model=MODEL)
-    assert watched.times(b"\n")[0] == pytest.approx(15.0)
-    assert watched.answer.structured["status"] == "succeeded"
+    timed = await timed_generate(server, accept=None, model=MODEL)
+    assert timed.times(b"\n")[0] == pytest.approx(15.0)
+    assert timed.answer.structured["status"] == "succeeded"
 
 
-async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server: Server) -> None:
+async def test_an_answer_in_the_same_loop_turn_as_a_line_feed_is_written_once(server: Server) -> None:
     body = orjson.dumps(
         {
             "jsonrpc": "2.0",
@@ -238,7 +240,7 @@ async def test_an_answer_in_the_very_turn_of_a_line_feed_is_written_once(server:
 
 
 @pytest.mark.parametrize("accept", ["application/json", BOTH])
-async def test_a_progress_token_over_a_kilobyte_is_refused_before_anything_starts(
+async def test_a_progress_token_over_a_kilobyte_is_rejected_before_anything_starts(
     server: Server, sandbox: ScriptedSandbox, accept: str
 ) -> None:
     answer = await server.generate(token="t" * 250_000, accept=accept)

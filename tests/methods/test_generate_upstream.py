@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from runflow_mcp.sandbox.credentials import fingerprint
-from tests.methods.recorded_requests import asked, dispatches
+from tests.methods.recorded_requests import caller_requests, dispatches
 from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server
@@ -31,7 +31,7 @@ async def test_every_request_goes_with_the_callers_bearer_and_no_cookie(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     await server.generate(client_ref="bearer", key="rf_live_my_own")
-    assert {request.key for request in asked(sandbox)} == {fingerprint("rf_live_my_own")}
+    assert {request.key for request in caller_requests(sandbox)} == {fingerprint("rf_live_my_own")}
     assert not any("Cookie" in request.headers for request in sandbox.requests)
 
 
@@ -71,7 +71,9 @@ async def test_the_idempotency_key_is_the_same_on_another_day_and_replica(
     "model",
     [MODEL, f"/v1/models/{MODEL}/runs", f"  {MODEL}\n", "bytedance/seedance/2.0/fast/text-to-video"],
 )
-async def test_a_model_or_its_runs_endpoint(server: Server, sandbox: ScriptedSandbox, model: str) -> None:
+async def test_a_model_is_given_by_its_name_or_its_runs_endpoint(
+    server: Server, sandbox: ScriptedSandbox, model: str
+) -> None:
     answer = await server.generate(model, wait=False)
     bare = model.strip().removeprefix("/v1/models/").removesuffix("/runs")
     assert answer.structured["model"] == bare
@@ -143,32 +145,32 @@ async def test_a_malformed_model_name_is_not_sent_upstream(
     error = tool_error_of(answer, "invalid_arguments")
     assert "model" in error["message"]
     assert "- model: " in answer.result["content"][0]["text"]
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
-async def test_a_model_of_256_characters_is_asked_for(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_model_of_256_characters_is_dispatched(server: Server, sandbox: ScriptedSandbox) -> None:
     tool_error_of(await server.generate("a/" + "x" * 254), "model_not_found", upstream_status=404)
     assert len(dispatches(sandbox)) == 1
 
 
 async def test_a_client_ref_cannot_leave_its_filter(server: Server, sandbox: ScriptedSandbox) -> None:
     tool_error_of(await server.generate(client_ref="x' OR client_ref.EQ:'y"), "invalid_arguments")
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 class TestTrace:
-    async def test_the_headers_go_with_every_request(self, server: Server, sandbox: ScriptedSandbox) -> None:
+    async def test_trace_headers_go_with_every_request(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate(client_ref="t", headers={"traceparent": PARENT, "tracestate": "a=1"})
-        assert len(asked(sandbox)) >= 4
-        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
-        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"a=1"}
+        assert len(caller_requests(sandbox)) >= 4
+        assert {request.headers.get("Traceparent") for request in caller_requests(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in caller_requests(sandbox)} == {"a=1"}
 
-    async def test_the_meta_of_the_request_comes_first(self, server: Server, sandbox: ScriptedSandbox) -> None:
+    async def test_a_trace_in_meta_replaces_the_headers(self, server: Server, sandbox: ScriptedSandbox) -> None:
         meta = {"traceparent": PARENT, "tracestate": "b=2"}
         params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "_meta": meta}
         await server.rpc("tools/call", params, headers={"traceparent": OTHER, "tracestate": "a=1"})
-        assert {request.headers.get("Traceparent") for request in asked(sandbox)} == {PARENT}
-        assert {request.headers.get("Tracestate") for request in asked(sandbox)} == {"b=2"}
+        assert {request.headers.get("Traceparent") for request in caller_requests(sandbox)} == {PARENT}
+        assert {request.headers.get("Tracestate") for request in caller_requests(sandbox)} == {"b=2"}
 
     @pytest.mark.parametrize("value", ["x\r\nAuthorization: Bearer y", "ü", "x" * 513, 5, None], ids=repr)
     async def test_a_malformed_trace_is_not_sent_upstream(
@@ -180,8 +182,8 @@ class TestTrace:
             "_meta": {"traceparent": value},
         }
         assert (await server.rpc("tools/call", params)).structured["status"] == "succeeded"
-        assert not any("Traceparent" in request.headers for request in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in caller_requests(sandbox))
 
-    async def test_without_a_trace_none_is_sent(self, server: Server, sandbox: ScriptedSandbox) -> None:
+    async def test_without_a_trace_no_trace_is_sent(self, server: Server, sandbox: ScriptedSandbox) -> None:
         await server.generate()
-        assert not any("Traceparent" in request.headers for request in asked(sandbox))
+        assert not any("Traceparent" in request.headers for request in caller_requests(sandbox))

@@ -38,7 +38,7 @@ each_input = pytest.mark.parametrize("run_input", INPUTS.values(), ids=INPUTS)
 
 @pytest.fixture(autouse=True)
 def traced() -> Iterator[None]:
-    """Without the garbage collector: nothing large may hang on a reference cycle until it runs."""
+    """The garbage collector is off, so that memory in reference cycles counts too."""
     gc.collect()
     gc.disable()
     tracemalloc.start()
@@ -208,7 +208,7 @@ async def test_dispatches_under_way_are_bounded_together(
     assert len(server.services.dispatcher.slots) == 0
 
 
-#: What upstream may answer to a dispatch, that is not a run: too much to be read, and nearly that.
+#: Answers to a dispatch that are not a run: one too large to be read, and one just below that size.
 UNUSABLE = {"too long": b'"' + b"x" * 9_000_000 + b'"', "no JSON": b"x" * 8_000_000}
 
 

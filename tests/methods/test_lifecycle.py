@@ -28,12 +28,12 @@ async def instructions(server: Server) -> str:
 
 
 @pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25"])
-async def test_a_revision_that_is_spoken_is_agreed_on(server: Server, revision: str) -> None:
+async def test_initialize_agrees_on_a_supported_revision(server: Server, revision: str) -> None:
     assert (await initialize(server, revision))["protocolVersion"] == revision
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "2026-07-28", "1.0", ""])
-async def test_any_other_is_answered_with_the_latest(server: Server, revision: str) -> None:
+async def test_any_other_revision_is_answered_with_the_latest(server: Server, revision: str) -> None:
     assert (await initialize(server, revision))["protocolVersion"] == "2025-11-25"
 
 
@@ -55,7 +55,7 @@ async def test_initialize_without_a_revision_is_invalid_params(server: Server, p
     assert (await server.rpc("initialize", params)).error["code"] == -32602
 
 
-async def test_ping_is_answered_with_nothing(server: Server) -> None:
+async def test_ping_is_answered_with_an_empty_result(server: Server) -> None:
     assert (await server.rpc("ping")).result == {}
 
 
@@ -63,7 +63,7 @@ async def test_ping_is_answered_with_nothing(server: Server) -> None:
     "rule",
     ["Solution", "list_models", "generate", "client_ref", "wait=false", "URL", "next_action", "polling_timeout"],
 )
-async def test_the_rules_for_agents_are_within_what_every_client_keeps(server: Server, rule: str) -> None:
+async def test_the_preface_fits_into_what_every_client_keeps(server: Server, rule: str) -> None:
     assert rule in (await instructions(server)).removesuffix(LIVE)[:FIRST]
 
 

@@ -19,15 +19,15 @@ ALL = catalog.entries()
 Entry = dict[str, Any]
 
 
-def name(one: Entry) -> str:
-    return f"{one['provider_slug']}/{one['model_slug']}"
+def name(entry: Entry) -> str:
+    return f"{entry['provider_slug']}/{entry['model_slug']}"
 
 
 def listed(answer: Any) -> list[str]:
     return [entry["model"] for entry in answer.structured["models"]]
 
 
-async def test_everything_solutions_first_then_in_catalog_order(server: Server) -> None:
+async def test_everything_is_listed_solutions_first_then_in_catalog_order(server: Server) -> None:
     answer = await server.call("list_models", limit=200)
     solutions = [name(entry) for entry in ALL if entry["provider_slug"] == "runflow"]
     others = [name(entry) for entry in ALL if entry["provider_slug"] != "runflow"]
@@ -101,15 +101,15 @@ Filter = Callable[[Entry], bool]
                 "text-to-audio",
             )
         ),
-        ({"category": "solution"}, lambda one: one["provider_slug"] == "runflow"),
-        ({"provider": "google"}, lambda one: one["provider_slug"] == "google"),
+        ({"category": "solution"}, lambda entry: entry["provider_slug"] == "runflow"),
+        ({"provider": "google"}, lambda entry: entry["provider_slug"] == "google"),
         ({"provider": "nobody"}, lambda _: False),
-        ({"query": "EDIT"}, lambda one: "edit" in one["model_slug"] or "edit" in one["model_name"].lower()),
+        ({"query": "EDIT"}, lambda entry: "edit" in entry["model_slug"] or "edit" in entry["model_name"].lower()),
         ({"query": "zzz"}, lambda _: False),
         ({"query": "%"}, lambda _: False),
         (
             {"category": "text-to-image", "provider": "google", "query": "nano"},
-            lambda one: one["category"] == "text-to-image" and name(one).startswith("google/nano"),
+            lambda entry: entry["category"] == "text-to-image" and name(entry).startswith("google/nano"),
         ),
         ({"category": "solution", "provider": "google"}, lambda _: False),
         ({"category": None, "provider": None, "query": None, "limit": None}, lambda _: True),
@@ -117,7 +117,9 @@ Filter = Callable[[Entry], bool]
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-async def test_filters(server: Server, arguments: dict[str, Any], matches: Filter) -> None:
+async def test_filters_select_the_entries_that_match(
+    server: Server, arguments: dict[str, Any], matches: Filter
+) -> None:
     answer = await server.call("list_models", **{"limit": 200, **arguments})
     expected = [name(entry) for entry in ALL if matches(entry)]
     assert sorted(listed(answer)) == sorted(expected[: answer.structured["returned"]])
@@ -234,7 +236,7 @@ async def test_a_stale_snapshot_is_served_with_its_age(serve: Serve, sandbox: Sc
     ],
     ids=["500", "404", "html", "no list", "no entries", "reset", "hang"],
 )
-async def test_a_catalog_that_was_never_had(
+async def test_without_a_catalog_list_models_is_a_tool_error(
     serve: Serve, sandbox: ScriptedSandbox, action: Respond, status: int | None
 ) -> None:
     sandbox.script.add(Route.CATALOG, action, times=None)
@@ -243,7 +245,7 @@ async def test_a_catalog_that_was_never_had(
     assert fits(TOOL.definition["outputSchema"], answer.structured)
 
 
-async def test_a_catalog_that_comes_late_is_served_then(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_a_catalog_that_arrives_late_is_served(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Respond(500), times=3)
     server = await serve()
     assert (await server.call("list_models")).tool_error["code"] == "catalog_fetch_failed"
@@ -272,7 +274,7 @@ async def test_an_empty_catalog_is_a_catalog(serve: Serve, sandbox: ScriptedSand
     ],
     ids=str,
 )
-async def test_arguments_that_do_not_fit_are_named(server: Server, arguments: dict[str, Any], path: str) -> None:
+async def test_invalid_arguments_are_named(server: Server, arguments: dict[str, Any], path: str) -> None:
     answer = await server.call("list_models", **arguments)
     error = tool_error_of(answer, "invalid_arguments")
     assert path in error["message"]

@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp import __version__
 from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
-from tests.methods.recorded_requests import asked, dispatches, polls
+from tests.methods.recorded_requests import caller_requests, dispatches, polls
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, INPUT, KEY, META, MODEL, MODERN, TASKS, Serve, Server, encoded, modern
 
@@ -25,7 +25,7 @@ LEGACY_REVISIONS = {"MCP-Protocol-Version": "2025-11-25"}
 # Discovery
 
 
-async def test_discovery_tells_what_is_spoken_and_offered(server: Server) -> None:
+async def test_discover_lists_the_supported_revisions_and_capabilities(server: Server) -> None:
     await server.services.clock.sleep(1)  # the live skill has come by then
     result = (await server.modern("server/discover")).result
     assert set(result) == {
@@ -75,27 +75,25 @@ async def test_no_session_is_made_and_one_that_is_named_is_ignored(server: Serve
     assert "Mcp-Session-Id" not in answer.headers
 
 
-async def test_nothing_has_to_come_before_a_call(server: Server) -> None:
+async def test_a_call_needs_no_handshake(server: Server) -> None:
     assert (await server.modern("tools/call", GENERATE)).structured["status"] == "succeeded"
 
 
 # Cache hints
 
 
-async def test_prompts_are_as_fresh_as_what_is_left_of_the_catalog(serve: Serve) -> None:
+async def test_prompts_may_be_cached_until_the_catalog_is_refreshed(serve: Serve) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="100000")
     await server.services.clock.sleep(1)
-    left = []
+    ttls = []
     for pause in (0, 49, 29, 2):  # after 80 s the catalog is fetched anew
         await server.services.clock.sleep(pause)
-        left.append((await server.modern("prompts/list")).result["ttlMs"])
-    assert left == pytest.approx([99_000, 50_000, 21_000, 99_000], abs=1000)
-    assert all(type(one) is int for one in left)
+        ttls.append((await server.modern("prompts/list")).result["ttlMs"])
+    assert ttls == pytest.approx([99_000, 50_000, 21_000, 99_000], abs=1000)
+    assert all(type(ttl) is int for ttl in ttls)
 
 
-async def test_prompts_of_a_catalog_past_its_freshness_are_not_to_be_kept(
-    serve: Serve, sandbox: ScriptedSandbox
-) -> None:
+async def test_prompts_of_a_stale_catalog_are_not_to_be_cached(serve: Serve, sandbox: ScriptedSandbox) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="100000")
     await server.services.clock.sleep(1)
     sandbox.script.add(Route.CATALOG, Respond(503), times=None)
@@ -114,7 +112,7 @@ async def test_an_empty_list_of_prompts_without_a_catalog_is_not_to_be_cached(
     assert (result["prompts"], result["ttlMs"]) == ([], 0)
 
 
-async def test_discovery_is_as_fresh_as_the_catalog_and_skill_are_kept(serve: Serve) -> None:
+async def test_discover_may_be_cached_as_long_as_the_catalog_and_the_skill(serve: Serve) -> None:
     server = await serve(MCP_CATALOG_TTL_MS="100000")
     result = (await server.modern("server/discover")).result
     assert result["ttlMs"] == 100_000
@@ -122,11 +120,11 @@ async def test_discovery_is_as_fresh_as_the_catalog_and_skill_are_kept(serve: Se
 
 @pytest.mark.parametrize("method", ["server/discover", "tools/list", "prompts/list"])
 async def test_a_result_that_is_equal_for_all_keys_may_be_cached_for_all(server: Server, method: str) -> None:
-    one = await server.modern(method)
-    other = await server.modern(method, key="rf_live_somebody_else")
-    assert one.result == other.result
-    assert one.result["cacheScope"] == "public"
-    assert one.result["ttlMs"] > 0
+    first = await server.modern(method)
+    of_another_key = await server.modern(method, key="rf_live_somebody_else")
+    assert first.result == of_another_key.result
+    assert first.result["cacheScope"] == "public"
+    assert first.result["ttlMs"] > 0
 
 
 @pytest.mark.parametrize("method", ["tools/list", "prompts/list"])
@@ -163,7 +161,7 @@ async def test_every_result_is_typed_and_names_the_server(server: Server, method
     assert result["_meta"][SERVER_INFO]["name"] == "Runflow"
 
 
-async def test_beside_that_a_result_is_the_same_in_both_eras(server: Server) -> None:
+async def test_apart_from_type_and_server_a_result_is_the_same_in_both_eras(server: Server) -> None:
     arguments = {**GENERATE["arguments"], "client_ref": "mine"}  # type: ignore[dict-item]
     modern_result = (await server.modern("tools/call", {"name": "generate", "arguments": arguments})).result
     legacy = (await server.generate(client_ref="mine", headers={"MCP-Protocol-Version": "2025-11-25"})).result
@@ -199,14 +197,14 @@ async def test_an_unknown_tool_or_prompt_is_invalid_params(server: Server, name:
 @pytest.mark.parametrize(
     "method", ["tasks/result", "resources/unsubscribe", "resources/list", "notifications/initialized"]
 )
-async def test_other_methods_that_are_gone_are_not_found(server: Server, method: str) -> None:
+async def test_methods_that_the_modern_era_lacks_are_not_found(server: Server, method: str) -> None:
     answer = await server.modern(method)
     assert (answer.status, answer.error["code"]) == (404, -32601)
 
 
 @pytest.mark.parametrize("id_", [0, -1, 2**53, "", "1", "server-discover-probe-1"], ids=repr)
 @pytest.mark.parametrize("method", ["tools/list", "ping", "subscriptions/listen"])
-async def test_answers_bear_the_requests_own_id(server: Server, id_: str | int, method: str) -> None:
+async def test_an_answer_has_the_id_of_its_request(server: Server, id_: str | int, method: str) -> None:
     answer = await server.modern(method, id=id_)
     assert answer.json["id"] == id_
     assert type(answer.json["id"]) is type(id_)
@@ -216,7 +214,7 @@ async def test_answers_bear_the_requests_own_id(server: Server, id_: str | int, 
 
 
 def without(headers: dict[str, str], name: str) -> dict[str, str]:
-    return {one: value for one, value in headers.items() if one != name}
+    return {header: value for header, value in headers.items() if header != name}
 
 
 async def sent(server: Server, headers: dict[str, str], **params: Any) -> serving.Answer:
@@ -249,13 +247,13 @@ RIGHT = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name":
     ],
     ids=lambda headers: str([value for name, value in headers.items() if RIGHT[name] != value] or sorted(headers)),
 )
-async def test_headers_that_do_not_repeat_the_body_are_refused_and_nothing_starts(
+async def test_headers_that_differ_from_the_body_are_rejected_and_nothing_starts(
     server: Server, sandbox: ScriptedSandbox, headers: dict[str, str]
 ) -> None:
     answer = await sent(server, headers)
     assert (answer.status, answer.error["code"]) == (400, -32020)
     assert answer.json["id"] == 1
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 @pytest.mark.parametrize(
@@ -271,22 +269,24 @@ async def test_headers_that_do_not_repeat_the_body_are_refused_and_nothing_start
     ],
     ids=["plain", "lower", "upper", "padded", "encoded", "encoded and padded", "undeclared param"],
 )
-async def test_headers_that_repeat_it_are_taken_however_they_are_spelt(server: Server, headers: dict[str, str]) -> None:
+async def test_headers_that_repeat_the_body_are_accepted_in_any_spelling(
+    server: Server, headers: dict[str, str]
+) -> None:
     assert (await sent(server, headers)).structured["status"] == "succeeded"
 
 
-async def test_a_header_that_is_sent_twice_is_refused(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_header_that_is_sent_twice_is_rejected(server: Server, sandbox: ScriptedSandbox) -> None:
     message, headers = modern("tools/call", GENERATE)
     for name, value in headers.items():
         fields = [*headers.items(), (name, value), ("Authorization", f"Bearer {KEY}"), ("Accept", BOTH)]
         async with server.session.post(server.url, json=message, headers=fields) as response:
             assert response.status == 400, name
             assert (await response.json())["error"]["code"] == -32020
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 @pytest.mark.parametrize("name", ["köpfe", " padded ", "=?base64?x?=", "日本"])
-async def test_a_name_beyond_ascii_comes_encoded(server: Server, name: str) -> None:
+async def test_a_name_outside_ascii_is_sent_encoded(server: Server, name: str) -> None:
     """The header is compared decoded; the unknown prompt is reported later."""
     answer = await server.modern("prompts/get", {"name": name})
     assert answer.error["code"] == -32602
@@ -294,16 +294,16 @@ async def test_a_name_beyond_ascii_comes_encoded(server: Server, name: str) -> N
     assert (refused.status, refused.error["code"]) == (400, -32020)
 
 
-async def test_the_checks_come_in_their_order(server: Server) -> None:
+async def test_meta_headers_version_method_and_params_are_checked_in_this_order(server: Server) -> None:
     """Meta, then headers, then the version, then the method, then its params."""
     mangled: dict[str, Any] = {"meta": {f"{META}clientCapabilities": None}}
-    other: dict[str, Any] = {"meta": {f"{META}protocolVersion": "2099-01-01"}}
+    unsupported: dict[str, Any] = {"meta": {f"{META}protocolVersion": "2099-01-01"}}
     wrong = {"Mcp-Method": "wrong"}
     later = {"MCP-Protocol-Version": "2099-01-01"}
     answers = [
         await server.modern("nonsense", headers=wrong, **mangled),
-        await server.modern("nonsense", headers=wrong, **other),
-        await server.modern("nonsense", headers=later, **other),
+        await server.modern("nonsense", headers=wrong, **unsupported),
+        await server.modern("nonsense", headers=later, **unsupported),
         await server.modern("nonsense", {"name": 5}),
         await server.modern("tools/call", {"name": 5}),
     ]
@@ -311,7 +311,7 @@ async def test_the_checks_come_in_their_order(server: Server) -> None:
     assert [answer.status for answer in answers][:4] == [400, 400, 400, 404]
 
 
-async def test_a_bridges_routing_headers_on_a_legacy_request_are_not_judged(server: Server) -> None:
+async def test_routing_headers_on_a_legacy_request_are_ignored(server: Server) -> None:
     headers = {"MCP-Protocol-Version": "2025-06-18", "Mcp-Method": "tools/list", "Mcp-Name": "x"}
     answer = await server.rpc("tools/call", GENERATE, headers=headers)
     assert answer.structured["status"] == "succeeded"

@@ -41,11 +41,11 @@ async def test_there_is_one_prompt_for_each_solution(server: Server) -> None:
     assert "object-removal-prompt" in await names(server)
 
 
-async def test_arguments_are_the_inputs_required_first_and_none_required(server: Server) -> None:
+async def test_arguments_are_the_inputs_required_ones_first_and_all_are_optional(server: Server) -> None:
     prompts = {prompt["name"]: prompt for prompt in (await server.rpc("prompts/list")).result["prompts"]}
     for solution in SOLUTIONS:
         prompt = prompts[solution["model_slug"].replace("/", "-")]
-        inputs = sorted(solution["inputs"], key=lambda one: not one["required"])
+        inputs = sorted(solution["inputs"], key=lambda model_input: not model_input["required"])
         assert [argument["name"] for argument in prompt["arguments"]] == [model_input["name"] for model_input in inputs]
         assert not any(argument["required"] for argument in prompt["arguments"])
         assert all(argument["description"] for argument in prompt["arguments"])
@@ -170,7 +170,7 @@ async def test_json_in_an_argument_is_read_as_in_a_body(server: Server, text: st
 
 
 @pytest.mark.parametrize("unit", ["[" * 190 + "]" * 190, '{"a":[1,{"b":[]}]}', '""', "1e15", "[]", '"\\""'])
-async def test_json_of_the_caller_is_not_blown_up(server: Server, unit: str) -> None:
+async def test_json_of_the_caller_is_not_indented(server: Server, unit: str) -> None:
     """Indented, such an argument made an answer of 62 MB."""
     config = "[" + ",".join([unit] * (120_000 // (len(unit) + 1))) + "]"
     answer = await server.rpc("prompts/get", {"name": "tag-removal", "arguments": {"config": config}})
@@ -270,6 +270,6 @@ async def test_without_a_catalog_the_list_of_prompts_is_empty(serve: Serve, sand
 
 @pytest.mark.parametrize("method", ["prompts/list", "tools/list"])
 @pytest.mark.parametrize(("cursor", "code"), [("abc", -32602), (1, -32602), ("", None), (None, None)])
-async def test_a_cursor_was_never_issued(server: Server, method: str, cursor: object, code: int | None) -> None:
+async def test_only_an_empty_cursor_is_accepted(server: Server, method: str, cursor: object, code: int | None) -> None:
     answer = await server.rpc(method, {"cursor": cursor})
     assert answer.json.get("error", {}).get("code") == code

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.methods.recorded_requests import asked
+from tests.methods.recorded_requests import caller_requests
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Server
 
@@ -24,14 +24,14 @@ URIS = [
 async def test_a_link_is_answered_with_itself(
     server: Server, sandbox: ScriptedSandbox, revision: str, uri: str
 ) -> None:
-    before = len(asked(sandbox))
+    before = len(caller_requests(sandbox))
     answer = await server.rpc("resources/read", {"uri": uri}, headers={"MCP-Protocol-Version": revision})
     assert answer.result == {"contents": [{"uri": uri, "mimeType": "text/uri-list", "text": uri}]}
-    assert len(asked(sandbox)) == before
+    assert len(caller_requests(sandbox)) == before
 
 
 @pytest.mark.parametrize("uri", URIS, ids=lambda uri: uri[:30])
-async def test_a_client_of_2026_gets_the_same_with_its_freshness(server: Server, uri: str) -> None:
+async def test_a_client_of_2026_gets_the_same_with_cache_hints(server: Server, uri: str) -> None:
     answer = await server.modern("resources/read", {"uri": uri})
     assert answer.result["contents"] == [{"uri": uri, "mimeType": "text/uri-list", "text": uri}]
     assert (answer.result["resultType"], answer.result["ttlMs"], answer.result["cacheScope"]) == (

@@ -30,9 +30,7 @@ LONG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("output", LONG.values(), ids=LONG)
-async def test_a_success_is_short_and_has_what_one_needs(
-    server: Server, sandbox: ScriptedSandbox, output: object
-) -> None:
+async def test_a_success_is_short_and_complete(server: Server, sandbox: ScriptedSandbox, output: object) -> None:
     run = {"id": "r-1", "status_code": "succeeded", "client_ref": "c", "output": output, "cost": "0.1"}
     sandbox.script.add("create", Respond(201, orjson.dumps(run)))
     answer = await server.generate(client_ref="c", headers=LATER)
@@ -47,7 +45,7 @@ async def test_a_success_is_short_and_has_what_one_needs(
 
 
 @pytest.mark.parametrize("output", LONG.values(), ids=LONG)
-async def test_an_error_about_a_run_is_short_and_has_what_one_needs(
+async def test_an_error_about_a_run_is_short_and_complete(
     server: Server, sandbox: ScriptedSandbox, output: object
 ) -> None:
     run = {"id": "r-1", "output": output, "status_code": "failed", "client_ref": "c", "failure_message": "No."}

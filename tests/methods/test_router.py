@@ -33,12 +33,12 @@ async def answer_of_a_drained_call(server: Server, method: str, params: dict[str
     """Call a method that waits, and drain the server meanwhile."""
     call = asyncio.create_task(server.rpc(method, params or {}))
     await server.services.clock.sleep(1)
-    assert server.services.inflight.pending == 1
+    assert server.services.inflight.pending_answers == 1
     server.services.inflight.drain(server.services.clock.monotonic() + 2)
     answer = await call
     assert server.services.clock.monotonic() == pytest.approx(3)
     await server.services.clock.sleep(0.01)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
     return answer
 
 

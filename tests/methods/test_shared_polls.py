@@ -29,13 +29,13 @@ async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server
 async def test_each_key_reads_for_itself(server: Server) -> None:
     """Runflow decides for each key whether it may read a run."""
     reads = server.services.reads
-    mine, theirs = (parse_authorization([f"Bearer rf_live_{name}"], ["rf_live"]) for name in ("mine1", "theirs"))
-    with reads.of(mine, "r-1") as first, reads.of(mine, "r-1") as again, reads.of(theirs, "r-1") as other:
+    key, other_key = (parse_authorization([f"Bearer rf_live_{name}"], ["rf_live"]) for name in ("mine1", "theirs"))
+    with reads.of(key, "r-1") as first, reads.of(key, "r-1") as again, reads.of(other_key, "r-1") as of_other_key:
         assert first is again
-        assert first is not other
+        assert first is not of_other_key
 
 
-async def test_a_failed_read_is_shared_and_loses_nobody_the_run(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_failed_read_is_shared_and_no_call_loses_the_run(server: Server, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(503), times=2)
     assert len(set(await waits(server, 20))) == 1
 

@@ -49,7 +49,7 @@ async def test_a_result_that_clients_read_first_is_as_it_was_reviewed(server: Se
     assert_reviewed(name, await result_of(server, *REQUESTS[name]))
 
 
-async def test_what_modern_clients_discover_is_as_it_was_reviewed(server: Server) -> None:
+async def test_the_result_of_server_discover_is_as_it_was_reviewed(server: Server) -> None:
     await server.services.clock.sleep(1)
     result = (await server.modern("server/discover")).result
     result["_meta"]["io.modelcontextprotocol/serverInfo"]["version"] = "<version>"

@@ -49,7 +49,7 @@ class Subscriber:
         return self.received[-1][1]
 
     async def listen(self, server: Server) -> None:
-        """Take down what comes, until the server ends the stream."""
+        """Record what arrives, until the server ends the stream."""
         async for line in self.response.content:
             if line.startswith(b"data: "):
                 self.received.append((server.services.clock.monotonic(), orjson.loads(line.removeprefix(b"data: "))))
@@ -86,7 +86,7 @@ async def listening(
 
 
 def publish(sandbox: ScriptedSandbox, *entries: object) -> None:
-    """From the next refresh on, the catalog is this one."""
+    """Publish this catalog from the next refresh on."""
     sandbox.script.clear()
     script(sandbox, *entries)
 
@@ -155,7 +155,7 @@ async def test_a_subscription_is_acknowledged_with_the_notifications_that_will_c
 @pytest.mark.parametrize(
     "params", [{}, {"notifications": None}, {"notifications": []}, {"notifications": "all"}], ids=repr
 )
-async def test_without_a_filter_it_is_invalid_params(server: Server, params: dict[str, object]) -> None:
+async def test_a_subscription_without_a_filter_is_invalid_params(server: Server, params: dict[str, object]) -> None:
     answer = await server.modern("subscriptions/listen", params)
     assert answer.error["code"] == -32602
     assert "notifications" in answer.error["message"]
@@ -163,14 +163,14 @@ async def test_without_a_filter_it_is_invalid_params(server: Server, params: dic
 
 
 @pytest.mark.parametrize("accept", [None, "application/json", "*/*", "text/event-stream;q=0, application/json"])
-async def test_a_client_that_takes_no_stream_is_refused(server: Server, accept: str | None) -> None:
+async def test_a_subscriber_must_accept_event_streams(server: Server, accept: str | None) -> None:
     answer = await server.modern("subscriptions/listen", {"notifications": PROMPTS}, accept=accept)
     assert (answer.status, answer.error["code"]) == (400, -32600)
     assert "text/event-stream" in answer.error["message"]
     assert len(server.services.subscriptions) == 0
 
 
-async def test_the_legacy_era_has_no_such_method(server: Server) -> None:
+async def test_the_legacy_era_has_no_subscriptions(server: Server) -> None:
     answer = await server.rpc("subscriptions/listen", {"notifications": PROMPTS}, accept=BOTH)
     assert (answer.status, answer.error["code"]) == (200, -32601)
 
@@ -250,9 +250,7 @@ async def test_an_unavailable_catalog_is_not_notified(
         assert subscription.methods == [ACKNOWLEDGED, CHANGED]
 
 
-async def test_the_first_catalog_is_a_change_to_those_who_came_before_it(
-    serve: Serve, sandbox: ScriptedSandbox
-) -> None:
+async def test_the_first_catalog_is_notified_as_a_change(serve: Serve, sandbox: ScriptedSandbox) -> None:
     sandbox.script.add(Route.CATALOG, Delay(20))
     server = await serve()
     async with listening(server) as subscription:
@@ -348,21 +346,21 @@ async def test_a_released_subscription_makes_room_for_another(server: Server) ->
             await server.services.clock.sleep(0.1)
 
 
-def test_a_process_holds_so_many_in_all() -> None:
+def test_the_subscriptions_of_a_process_are_limited() -> None:
     subscriptions = Subscriptions()
-    held = [
+    contexts = [
         subscriptions.subscribe(f"key {number // MAX_PER_KEY}", f"address {number // MAX_PER_ADDRESS}")
         for number in range(MAX_SUBSCRIPTIONS)
     ]
-    for one in held:
-        one.__enter__()
+    for context in contexts:
+        context.__enter__()
     with pytest.raises(ProtocolError, match="of this server"), subscriptions.subscribe("a newcomer", "elsewhere"):
         pass
-    held.pop().__exit__(None, None, None)
+    contexts.pop().__exit__(None, None, None)
     with subscriptions.subscribe("a newcomer", "elsewhere"):
         assert len(subscriptions) == MAX_SUBSCRIPTIONS
-    for one in held:
-        one.__exit__(None, None, None)
+    for context in contexts:
+        context.__exit__(None, None, None)
     assert len(subscriptions) == 0
 
 
@@ -372,9 +370,9 @@ async def test_invented_keys_share_the_limit_of_their_address(serve: Serve) -> N
         for number in range(MAX_PER_ADDRESS):
             key = f"rf_live_invented_{number // MAX_PER_KEY}"
             await stack.enter_async_context(listening(server, id=number, key=key, address="198.51.100.1"))
-        asked = {"notifications": PROMPTS}
+        params = {"notifications": PROMPTS}
         refused = await server.modern(
-            "subscriptions/listen", asked, key="rf_live_one_more", headers={"X-Forwarded-For": "198.51.100.1"}
+            "subscriptions/listen", params, key="rf_live_one_more", headers={"X-Forwarded-For": "198.51.100.1"}
         )
         assert (refused.status, refused.error["code"]) == (429, 429)
         assert f"from your address ({MAX_PER_ADDRESS})" in refused.error["message"]
@@ -382,7 +380,7 @@ async def test_invented_keys_share_the_limit_of_their_address(serve: Serve) -> N
             assert subscription.methods == [ACKNOWLEDGED]
 
 
-def test_shares_that_nobody_uses_any_more_are_forgotten() -> None:
+def test_the_counts_of_closed_subscriptions_are_removed() -> None:
     subscriptions = Subscriptions()
     with subscriptions.subscribe("a key", "an address"):
         assert len(subscriptions) == 1
@@ -437,7 +435,7 @@ async def test_a_drain_ends_all_subscriptions_and_every_new_one_at_once(server: 
 async def test_a_subscription_does_not_delay_a_drain(server: Server) -> None:
     async with listening(server):
         server.services.inflight.drain(server.services.clock.monotonic() + 8)
-        assert server.services.inflight.pending == 0
+        assert server.services.inflight.pending_answers == 0
 
 
 async def test_a_cancelled_notification_ends_nothing(server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from runflow_mcp.methods.tools.generate import TOOL
 from tests import serving
-from tests.methods.recorded_requests import asked, dispatches, polls
+from tests.methods.recorded_requests import caller_requests, dispatches, polls
 from tests.methods.schema_check import fits
 from tests.methods.tool_error_reader import tool_error_of
 from tests.scripted_sandbox import Delay, Hang, Reset, Respond, Route, ScriptedSandbox
@@ -67,7 +67,7 @@ async def task_of(server: Server, model: str = MODEL, **arguments: Any) -> str:
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 stamp with its zone."""
+    """A time in ISO 8601 with its zone."""
     read = datetime.fromisoformat(text)
     assert read.tzinfo is not None
     return read
@@ -158,7 +158,7 @@ async def test_a_declaration_may_carry_settings(server: Server) -> None:
     assert (await generate(server, extensions=(), meta=meta)).result["resultType"] == "task"
 
 
-async def test_the_legacy_eras_own_tasks_are_not_known(server: Server) -> None:
+async def test_the_tasks_of_the_legacy_era_are_not_supported(server: Server) -> None:
     params = {"name": "generate", "arguments": {"model": MODEL, "input": INPUT}, "task": {"ttl": 60000}}
     answer = await server.rpc("tools/call", params, headers={"MCP-Protocol-Version": "2025-11-25"})
     assert answer.structured["status"] == "succeeded"
@@ -215,7 +215,7 @@ async def test_wrong_arguments_are_an_ordinary_tool_error(server: Server, sandbo
     answer = await generate(server, "../../v1/other", input=5)
     assert answer.result["resultType"] == "complete"
     tool_error_of(answer, "invalid_arguments")
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 async def test_a_dispatch_of_unknown_outcome_is_looked_up_and_becomes_the_one_task(
@@ -274,13 +274,13 @@ async def test_a_task_asks_to_be_polled_by_the_schedule_and_at_most_every_5_seco
     assert intervals == [5000, 5000, 5000, 5000, 5000, 10000, 10000]
 
 
-async def test_each_look_asks_upstream_once_with_the_callers_own_key(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_each_tasks_get_reads_the_run_once_with_the_callers_key(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server, SLOW)
     for _ in range(3):
         await get(server, task_id)
     await server.services.clock.sleep(100)
     assert [request.path for request in polls(sandbox)] == [f"/v1/runs/{task_id}"] * 3
-    assert {request.key for request in asked(sandbox)} == {dispatches(sandbox)[0].key}
+    assert {request.key for request in caller_requests(sandbox)} == {dispatches(sandbox)[0].key}
 
 
 async def test_any_replica_answers(serve: Serve) -> None:
@@ -331,7 +331,7 @@ async def test_a_cancelled_run_is_a_cancelled_task(server: Server) -> None:
     assert set(task) == MEMBERS | DRESS
 
 
-async def test_a_run_with_hardly_anything_on_it_is_a_whole_task(server: Server) -> None:
+async def test_a_run_with_few_members_is_a_complete_task(server: Server) -> None:
     made = (await generate(server, "sandbox/odd")).result
     assert set(made) == MEMBERS | DRESS
     await server.services.clock.sleep(2)
@@ -378,7 +378,7 @@ async def test_a_malformed_task_id_is_not_sent_upstream(server: Server, sandbox:
         answer = await ask(server, method, task_id)
         assert answer.error["code"] == -32602, task_id
         assert "taskId" in answer.error["message"]
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 @pytest.mark.parametrize("task_id", ["a", "x" * 128, "run_1", "a.b:c-d", "-"])
@@ -386,7 +386,7 @@ async def test_any_run_id_of_upstream_stays_one_path_segment(
     server: Server, sandbox: ScriptedSandbox, task_id: str
 ) -> None:
     await get(server, task_id)
-    assert {request.path for request in asked(sandbox)} == {f"/v1/runs/{task_id}"}
+    assert {request.path for request in caller_requests(sandbox)} == {f"/v1/runs/{task_id}"}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
@@ -398,7 +398,7 @@ async def test_the_name_header_must_hold_the_task_id(server: Server, sandbox: Sc
             del sent["Mcp-Name"]
         answer = await server.post(message, headers=sent)
         assert (answer.status, answer.error["code"]) == (400, -32020), name
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
@@ -410,7 +410,7 @@ async def test_without_a_declaration_the_methods_say_what_is_missing(
     assert (answer.status, answer.error["code"]) == (400, -32021)
     assert answer.error["data"] == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     assert TASKS in answer.error["message"]
-    assert asked(sandbox) == []
+    assert caller_requests(sandbox) == []
 
 
 # tasks/cancel and tasks/update
@@ -427,7 +427,7 @@ async def test_cancelling_a_task_is_acknowledged_and_says_that_the_run_continues
 
 
 @pytest.mark.parametrize("model", [MODEL, "sandbox/failing", "sandbox/cancelled"])
-async def test_cancelling_what_has_ended_is_acknowledged_and_changes_nothing(server: Server, model: str) -> None:
+async def test_cancelling_an_ended_task_is_acknowledged_and_changes_nothing(server: Server, model: str) -> None:
     task_id = await task_of(server, model)
     before = await ended(server, task_id)
     answer = await ask(server, "tasks/cancel", task_id)
@@ -451,17 +451,19 @@ async def test_an_update_without_responses_is_invalid_params(server: Server, inp
     assert "inputResponses" in answer.error["message"]
 
 
-async def test_neither_reaches_upstream_as_more_than_a_look(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_cancelling_and_updating_a_task_only_read_its_run(server: Server, sandbox: ScriptedSandbox) -> None:
     task_id = await task_of(server, SLOW)
     await ask(server, "tasks/cancel", task_id)
     await ask(server, "tasks/update", task_id)
-    assert [(request.method, request.path) for request in asked(sandbox)[1:]] == [("GET", f"/v1/runs/{task_id}")] * 2
+    assert [(request.method, request.path) for request in caller_requests(sandbox)[1:]] == [
+        ("GET", f"/v1/runs/{task_id}")
+    ] * 2
 
 
 # Slots
 
 
-async def test_the_most_waits_do_not_count_tasks(serve: Serve) -> None:
+async def test_a_task_takes_no_slot(serve: Serve) -> None:
     server = await serve(MCP_MAX_WAITS="1")
     waiting = asyncio.create_task(server.generate(SLOW))
     await server.services.clock.sleep(1)
@@ -484,7 +486,7 @@ async def test_the_ceiling_of_a_wait_does_not_end_a_task(serve: Serve) -> None:
 async def test_a_draining_server_still_answers_tasks_get(server: Server) -> None:
     task_id = await task_of(server)
     server.services.inflight.drain(server.services.clock.monotonic() + 8)
-    assert server.services.inflight.pending == 0
+    assert server.services.inflight.pending_answers == 0
     assert (await get(server, task_id)).result["status"] == "working"
 
 
@@ -559,7 +561,7 @@ TROUBLE = [
 
 
 @pytest.mark.parametrize("action", TROUBLE, ids=repr)
-async def test_trouble_that_passes_is_not_seen(
+async def test_an_upstream_error_that_passes_is_retried(
     server: Server, sandbox: ScriptedSandbox, action: Respond | Reset
 ) -> None:
     task_id = await task_of(server, SLOW)
@@ -586,7 +588,7 @@ async def test_a_lasting_upstream_error_is_an_error_that_says_the_task_is_runnin
 
 
 @pytest.mark.parametrize("status", [400, 409, 410, 422])
-async def test_a_strange_refusal_is_not_asked_again(server: Server, sandbox: ScriptedSandbox, status: int) -> None:
+async def test_an_unexpected_refusal_is_not_retried(server: Server, sandbox: ScriptedSandbox, status: int) -> None:
     task_id = await task_of(server)
     sandbox.script.add(Route.GET_RUN, Respond(status, b'{"code":"ODD"}'), times=None)
     assert (await get(server, task_id)).error["code"] == -32603

@@ -58,8 +58,8 @@ async def test_the_schemas_mean_the_same_in_draft_07_and_2020_12(server: Server,
     def keywords(value: Any) -> set[str]:
         if not isinstance(value, dict):
             return set()
-        inner = [*value.get("properties", {}).values(), value.get("items")]
-        return set(value) | {word for one in inner for word in keywords(one)}
+        inner_schemas = [*value.get("properties", {}).values(), value.get("items")]
+        return set(value) | {word for schema in inner_schemas for word in keywords(schema)}
 
     for tool in (await server.rpc("tools/list")).result["tools"]:
         assert keywords(tool[schema]) <= PORTABLE | {"items"}
@@ -115,7 +115,7 @@ async def test_arguments_may_be_left_out(server: Server, params: object) -> None
     assert (await server.rpc("tools/call", params)).structured["total"] > 0
 
 
-async def test_an_unknown_tool_is_repeated_in_part_alone(server: Server) -> None:
+async def test_only_the_beginning_of_an_unknown_tool_name_is_repeated(server: Server) -> None:
     error = (await server.rpc("tools/call", {"name": "\x1b[31m" + "x" * 200_000})).error
     assert error["code"] == -32602
     assert len(error["message"]) < 200

@@ -9,7 +9,7 @@ from tests.serving import INPUT, KEY, Answer, Server
 
 
 @attrs.frozen
-class Watched:
+class TimedAnswer:
     """``head`` and the times of ``pieces`` are seconds after the request was sent."""
 
     head: float
@@ -21,9 +21,9 @@ class Watched:
         return [at for at, data in self.pieces if data == piece]
 
 
-async def watch(
+async def timed_generate(
     server: Server, *, accept: str | None, model: str, token: str | int | None = None, **arguments: Any
-) -> Watched:
+) -> TimedAnswer:
     """Call ``generate`` and read its answer as it comes."""
     clock = server.services.clock
     params: dict[str, Any] = {"name": "generate", "arguments": {"model": model, "input": INPUT, **arguments}}
@@ -38,4 +38,4 @@ async def watch(
         head = clock.monotonic() - sent
         pieces = [(clock.monotonic() - sent, data) async for data in response.content.iter_any()]
         content = b"".join(data for _, data in pieces)
-        return Watched(head, pieces, Answer(response.status, response.headers.copy(), content))
+        return TimedAnswer(head, pieces, Answer(response.status, response.headers.copy(), content))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runflow_mcp.protocol.http_status import REJECTED
+from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.jsonrpc import (
     Batch,
@@ -63,7 +63,7 @@ def test_initialize_is_legacy_whatever_its_header_says(version: str | None) -> N
 
 
 def test_initialize_with_modern_meta_is_modern() -> None:
-    """There it is an unknown method like any other."""
+    """The modern era has no ``initialize``: it becomes an unknown method."""
     assert accepted(modern("initialize"), headers(MODERN, "initialize")).era is Era.MODERN
 
 
@@ -312,9 +312,9 @@ def test_every_message_has_a_revision_or_gets_an_error(message: Message | Batch,
         assert not isinstance(message, Batch) or outcome.revision == "2025-03-26"
 
 
-def test_every_rejection_is_a_bad_request() -> None:
+def test_every_error_of_classify_is_a_bad_request() -> None:
     """The statuses over HTTP are tested in ``test_legacy_answers`` and ``test_modern_answers``."""
-    assert REJECTED == 400
+    assert CLASSIFY_ERROR_STATUS == 400
 
 
 def test_a_whole_body_is_classified() -> None:

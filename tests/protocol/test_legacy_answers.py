@@ -77,7 +77,7 @@ async def test_an_error_has_its_code_its_status_and_the_id_of_its_request(
 
 
 @pytest.mark.parametrize("revision", LEGACY_REVISIONS)
-async def test_arguments_that_do_not_fit_are_a_tool_error_in_every_revision(server: Server, revision: str) -> None:
+async def test_invalid_arguments_are_a_tool_error_in_every_revision(server: Server, revision: str) -> None:
     answer = await server.call("list_models", limit=0, headers=protocol(revision))
     assert (answer.status, answer.tool_error["code"]) == (200, "invalid_arguments")
 

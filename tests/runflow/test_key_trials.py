@@ -62,9 +62,9 @@ async def ping(server: Server, key: str | None, address: str = HERE) -> int:
     return (await server.post(PING, key=key, headers={"X-Forwarded-For": address})).status
 
 
-def asked(sandbox: ScriptedSandbox) -> int:
+def keys_sent(sandbox: ScriptedSandbox) -> int:
     """Distinct keys that reached Runflow."""
-    return len({request.key for request in recorded_requests.asked(sandbox)})
+    return len({request.key for request in recorded_requests.caller_requests(sandbox)})
 
 
 def reject(sandbox: ScriptedSandbox, after: float = 0.0) -> None:
@@ -81,7 +81,7 @@ async def test_an_address_may_try_thirty_keys_a_minute_and_no_more(
     outcomes = Counter([await way(server, invented(number)) for number in range(50)])
     [refused_by_runflow] = outcomes.keys() - {"rate_limited"}
     assert outcomes == {refused_by_runflow: LIMIT, "rate_limited": 20}
-    assert asked(sandbox) == LIMIT
+    assert keys_sent(sandbox) == LIMIT
     # Before the handler, so that no other method says more.
     assert await ping(server, invented(99)) == 429
     # Those that bring no key have used up the same window.
@@ -95,7 +95,7 @@ async def test_keys_tried_at_the_same_moment_do_not_exceed_the_limit(server: Ser
     reject(sandbox, after=0.4)
     outcomes = Counter(await asyncio.gather(*(start(server, invented(number)) for number in range(100))))
     assert outcomes == {"unauthorized": LIMIT, "rate_limited": 70}
-    assert asked(sandbox) == LIMIT
+    assert keys_sent(sandbox) == LIMIT
 
 
 async def test_keys_of_clients_that_leave_at_once_are_counted(server: Server, sandbox: ScriptedSandbox) -> None:
@@ -107,7 +107,7 @@ async def test_keys_of_clients_that_leave_at_once_are_counted(server: Server, sa
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
     await server.services.clock.sleep(5)
-    assert asked(sandbox) <= LIMIT
+    assert keys_sent(sandbox) <= LIMIT
     assert await ping(server, invented(0)) == 429
 
 

@@ -32,7 +32,7 @@ async def no_key(server: Server) -> Answer:
 
 
 async def invented_key(server: Server) -> Answer:
-    """Refused once the window of its address is full."""
+    """Rejected once the window of its address is full."""
     return await server.post(PING, key="rf_live_invented")
 
 
@@ -45,7 +45,7 @@ async def probe(server: Server) -> Answer:
 
 
 async def not_http(server: Server) -> bytes:
-    """Bytes that aiohttp refuses before the application sees anything."""
+    """Bytes that aiohttp rejects before the application sees anything."""
     address = urlsplit(server.origin)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(b"nonsense\r\n\r\n")
@@ -177,7 +177,7 @@ async def test_a_request_whose_client_left_leaves_a_line_that_says_so(serve: Ser
     assert (line["status"], line["outcome"]) == (499, "client_gone")
 
 
-async def test_what_is_not_http_leaves_a_line_with_the_request_id_that_was_sent(serve: Serve) -> None:
+async def test_malformed_http_leaves_a_line_with_the_request_id_of_its_answer(serve: Serve) -> None:
     server = await serve()
     with structlog.testing.capture_logs() as logs:
         response = await not_http(server)
@@ -213,7 +213,7 @@ async def test_unadmitted_requests_are_logged_up_to_fifty_a_second_and_the_rest_
         assert [line["event"] for line in logs] == ["request"] * MAX_LINES
         # The count comes by itself, without another request.
         await clock.sleep(1.1)
-        assert logs[MAX_LINES:] == [{"event": "refusals_not_logged", "count": 20, "log_level": "warning"}]
+        assert logs[MAX_LINES:] == [{"event": "requests_not_logged", "count": 20, "log_level": "warning"}]
         await clock.sleep(5)
         await send(server)
     assert [line["event"] for line in logs[MAX_LINES + 1 :]] == ["request"]
@@ -245,4 +245,4 @@ async def test_a_shutdown_reports_how_many_lines_were_left_out(serve: Serve) -> 
         for _ in range(MAX_LINES + 7):
             await unknown_path(server)
         await server.app.cleanup()
-    assert [line["count"] for line in logs if line["event"] == "refusals_not_logged"] == [7]
+    assert [line["count"] for line in logs if line["event"] == "requests_not_logged"] == [7]

@@ -120,14 +120,14 @@ async def test_a_key_in_the_query_is_not_accepted(server: Server) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_other_methods_without_a_key_get_the_same_401(server: Server, method: str) -> None:
+async def test_other_http_methods_without_a_key_get_the_same_401(server: Server, method: str) -> None:
     answer = await server.request(method, "/mcp")
     rejection_of(answer, "missing_authorization")
     assert answer.headers["WWW-Authenticate"] == challenge(server.origin)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
-async def test_other_methods_with_a_key_are_405(server: Server, method: str) -> None:
+async def test_other_http_methods_with_a_key_are_405(server: Server, method: str) -> None:
     answer = await send(server, "Bearer rf_live_sandbox", method)
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST, OPTIONS"

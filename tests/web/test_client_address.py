@@ -83,7 +83,7 @@ def test_behind_a_trusted_proxy_the_right_most_untrusted_hop_is_the_client(forwa
     ["unknown", "_hidden", "", " ", "198.51.100", "198.51.100.256", "[::1", "evil.example.com", "\x00", "1.2.3.4.5"],
 )
 def test_hops_to_the_left_of_garbage_are_not_read(garbage: str) -> None:
-    """What stands to the left of it could be from anybody."""
+    """Entries to its left are whatever the client chose to send."""
     expected = "::/64" if garbage == "[::1" else PROXY  # a bracket that is not closed is still an address
     trusted = networks(PROXY)
     assert client_address(PROXY, [f"203.0.113.1, {garbage}"], trusted) == expected

@@ -25,12 +25,12 @@ def readable(answer: Answer) -> bool:
 
 
 async def test_a_preflight_allows_the_headers_of_mcp_clients(server: Server) -> None:
-    asked = {
+    preflight = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,mcp-protocol-version",
     }
-    answer = await server.request("OPTIONS", "/mcp", headers=asked)
+    answer = await server.request("OPTIONS", "/mcp", headers=preflight)
     assert answer.status in (200, 204)
     assert readable(answer)
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]

@@ -1,4 +1,4 @@
-"""The rate limits over HTTP: how many requests of whom, and how long a rejected client waits."""
+"""The rate limits over HTTP: how many requests of which client, and how long a rejected client waits."""
 
 import math
 from collections import Counter

@@ -18,7 +18,7 @@ from tests.web.raw_connection import PING, RawConnection, at, chunked, connect, 
 PONG = {"jsonrpc": "2.0", "id": 1, "result": {}}
 CAP = 262_144
 MIB = 1024 * 1024
-#: Seconds by which something may come later than promised.
+#: Seconds of tolerance.
 SLACK = 0.5
 
 

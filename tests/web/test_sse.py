@@ -20,7 +20,7 @@ messages = json_values | separated | st.dictionaries(separated, separated) | st.
 
 
 def data_lines(content: bytes) -> list[str]:
-    """The data lines as a client sees them that splits lines as ``str.splitlines`` does."""
+    """The data lines for a client that splits lines as ``str.splitlines`` does."""
     return [line for line in content.decode().splitlines() if line.startswith("data: ")]
 
 

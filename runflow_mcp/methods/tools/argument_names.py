@@ -1,4 +1,4 @@
-"""Unknown names of tool arguments: which are ignored, and which argument a misspelt one means.
+"""Unknown argument names: which are ignored, and which argument a misspelt name means.
 
 Pure. A misspelt ``client_ref`` must never be ignored: without it a repeated call starts and bills another run.
 """
@@ -9,23 +9,23 @@ from collections.abc import Collection
 
 #: What hosts add to the arguments of every tool: n8n (the first four), OpenHands, Cursor.
 ADDED_BY_HOSTS = frozenset({"toolCallId", "sessionId", "action", "chatInput", "security_risk", "random_string"})
-#: Other words for an argument that are not similar to it.
+#: Other words for an argument that are not spelt like it.
 _SYNONYMS = {"reference": "client_ref", "idempotencykey": "client_ref", "parameters": "input", "arguments": "input"}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIMILAR = 0.6
 _SHORTEST_STEM = 3
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
+def closest_argument(name: str, arguments: Collection[str]) -> str | None:
     """The argument that an unknown name most likely means, if any."""
-    folded = {_fold(candidate): candidate for candidate in known}
+    folded = {_fold(candidate): candidate for candidate in arguments}
     if found := folded.get(_fold(name)):
         return found
-    if (synonym := _SYNONYMS.get(_fold(name))) in known:
+    if (synonym := _SYNONYMS.get(_fold(name))) in arguments:
         return synonym
     if similar := difflib.get_close_matches(_fold(name), folded, n=1, cutoff=_SIMILAR):
         return folded[similar[0]]
-    return next((candidate for candidate in known if _share_a_word(name, candidate)), None)
+    return next((candidate for candidate in arguments if _share_a_word(name, candidate)), None)
 
 
 def _fold(name: str) -> str:

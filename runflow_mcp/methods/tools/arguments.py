@@ -1,12 +1,12 @@
-"""Tool arguments: how a class of them is read from JSON, and the input schema derived from it.
+"""Tool arguments: reading a class of them from JSON, and the input schema derived from the class.
 
 Reading is as strict as the schema, apart from documented leniencies for what proxies and models do to values: an
-optional argument given as null or blank text counts as absent; a text that reads as a boolean is one, and a number
-given for a name is its digits; a text that holds a JSON object is accepted for ``input``; names that hosts add to
+optional argument given as null or blank text counts as absent; the text of a boolean is accepted as one, and a
+number as text; a text that holds a JSON object is accepted for ``input``; names that hosts add to
 every call are ignored. Must not import a tool: a type that only one tool has is defined in its file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NewType, TypeVar, get_args
 
 import attrs
@@ -22,8 +22,8 @@ from runflow_mcp.identifiers import (
     model_problem,
     strip_runs_endpoint,
 )
-from runflow_mcp.json_types import JSON, JSONObject, deeper_than
-from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, nearest
+from runflow_mcp.json_types import EXACT_FLOAT, JSON, JSONObject, deeper_than
+from runflow_mcp.methods.tools.argument_names import ADDED_BY_HOSTS, closest_argument
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 
 MAX_INPUT_DEPTH = 200
@@ -37,16 +37,15 @@ Arguments = TypeVar("Arguments")
 _PLACEHOLDERS = frozenset(
     {"null", "none", "undefined", "nil", "nan", "n/a", "string", "true", "false", "client_ref", "client-ref"}
 )
-_BOOLEANS = {"true": True, "false": False}
+#: A boolean as text, in lower case.
+BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 _QUOTES = "\"'`“”‘’"
-#: Floats below this are exact integers; above it two numbers of a caller's would become one.
-_EXACT = 2.0**53
 
 Reader = Callable[[JSON, Any], object]
 
 _converter = cattrs.Converter()
 _schemas: dict[Any, JSONObject] = {}
-#: By class of arguments: what ``_make_readers`` makes of it.
+#: class of arguments → ``_make_readers`` of it
 _readers: dict[type, dict[str, tuple[Reader, Any, bool]]] = {}
 
 
@@ -106,7 +105,7 @@ def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
 
 
 def _make_readers(kind: type) -> dict[str, tuple[Reader, Any, bool]]:
-    """By argument: (the function that reads it, its type, whether it is required)."""
+    """argument → (the function that reads it, its type, whether it is required)"""
     return {
         field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
         for field in attrs.fields(kind)
@@ -118,10 +117,12 @@ def _is_absent(value: JSON) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _invalid_arguments(problems: dict[str, str], unknown: list[str], known: tuple[str, ...]) -> ToolError:
-    """The tool error of these problems and unknown names; it lists the first ones only."""
+def _invalid_arguments(problems: dict[str, str], unknown: list[str], argument_names: tuple[str, ...]) -> ToolError:
+    """The tool error for these problems and unknown names; only the first ones are listed."""
     paths = [*problems, *unknown]
-    listed = problems | {quote(name): _advice(quote(name), known) for name in unknown[: MAX_LISTED - len(problems)]}
+    listed = problems | {
+        quote(name): _advice(quote(name), argument_names) for name in unknown[: MAX_LISTED - len(problems)]
+    }
     count = "1 argument is" if len(paths) == 1 else f"{len(paths):,} arguments are"
     # Clients may read these members by name.
     details: dict[str, JSON] = {"faults": [{"path": path, "message": message} for path, message in listed.items()]}
@@ -135,33 +136,33 @@ def _invalid_arguments(problems: dict[str, str], unknown: list[str], known: tupl
     )
 
 
-def _advice(name: str, known: tuple[str, ...]) -> str:
-    meant = nearest(name, known)
+def _advice(name: str, argument_names: tuple[str, ...]) -> str:
+    meant = closest_argument(name, argument_names)
     hint = f"; did you mean {meant}?" if meant else ""
-    own = "; the model's own inputs go inside input" if "input" in known else ""
-    return f"is not an argument of this tool{hint} (it takes {', '.join(known)}{own})"
+    own = "; the model's own inputs go inside input" if "input" in argument_names else ""
+    return f"is not an argument of this tool{hint} (it takes {', '.join(argument_names)}{own})"
 
 
-def _digits(value: JSON) -> JSON:
+def _number_as_text(value: JSON) -> JSON:
     """A number as text; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if isinstance(value, int):
         return str(value)
-    if not abs(value) < _EXACT:
+    if not abs(value) < EXACT_FLOAT:
         return value
     return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _string(value: JSON) -> str:
-    text = _digits(value)
+    text = _number_as_text(value)
     if not isinstance(text, str):
         raise TypeError("must be a string")
     return text
 
 
 def _boolean(value: JSON) -> bool:
-    read = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    read = BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(read, bool):
         raise TypeError("must be true or false")
     return read
@@ -182,14 +183,14 @@ def _client_ref(value: JSON) -> ClientRef:
         raise ValueError(problem)
     if client_ref.casefold() in _PLACEHOLDERS or not any(map(str.isalnum, client_ref)):
         raise ValueError(
-            "is a placeholder and not the name of a run; leave client_ref out, or send a unique name of your own"
+            "is a placeholder, not the name of a run; leave client_ref out, or send a unique name of your own"
         )
     return ClientRef(client_ref)
 
 
 def _run_input(value: JSON) -> RunInput:
     if isinstance(value, str):  # models often send the object as text
-        value = _object_in(value)
+        value = _parse_text(value)
     if not isinstance(value, dict):
         raise TypeError("must be a JSON object")
     if deeper_than(value, MAX_INPUT_DEPTH):
@@ -197,7 +198,7 @@ def _run_input(value: JSON) -> RunInput:
     return RunInput.of(value)
 
 
-def _object_in(text: str) -> JSON:
+def _parse_text(text: str) -> JSON:
     if has_too_many_values(text.encode()):
         raise ValueError(f"must not hold more than {MAX_VALUES:,} JSON values")
     try:

@@ -1,4 +1,4 @@
-"""``generate``: start a run, wait for it, and answer with what it made.
+"""``generate``: start a run, wait for it, and return its outputs.
 
 Owns the tool's definition, its arguments and the three ways to answer; the wait itself is in ``methods.waiting``.
 """
@@ -17,7 +17,7 @@ from runflow_mcp.methods import run_errors, run_results, tasks
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import WaitRefused
 from runflow_mcp.methods.tools.arguments import ClientRef, ModelName, input_schema, read_arguments
-from runflow_mcp.methods.tools.registry import Tool, nullable, output_schema
+from runflow_mcp.methods.tools.registry import STRING, Tool, nullable, output_schema
 from runflow_mcp.methods.waiting import RunWait
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.dispatch.inputs import RunInput
@@ -63,9 +63,9 @@ class _Mode(Enum):
 
 
 def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
-    """Run a model. Raises ``ToolError`` for everything that can go wrong.
+    """Run a model. Raises ``ToolError``, also for unexpected exceptions.
 
-    Not a coroutine: no frame of the work that is awaited keeps the arguments or the order.
+    Not a coroutine, whose frame would keep the arguments and the order while the call waits.
     """
     args = read_arguments(GenerateArguments, arguments)
     order = Order.make(ctx.bearer, args.model, args.input, args.client_ref, ctx.trace)
@@ -75,10 +75,10 @@ def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
         if mode is _Mode.ENDED:
             ctx.pending_answer.acquire_slot(ctx.bearer.digest)
         joined = ctx.services.dispatcher.start(order)
-    except WaitRefused as refused:
-        raise run_errors.not_started(refused.code, refused.message, order.run_ref) from None
-    except NoSlot as refused:
-        raise run_errors.too_many_dispatches(refused, order.run_ref) from None
+    except WaitRefused as error:
+        raise run_errors.not_started(error.code, error.message, order.run_ref) from None
+    except NoSlot as error:
+        raise run_errors.too_many_dispatches(error, order.run_ref) from None
     wait = RunWait(ctx, order.run_ref, joined)
     ctx.answer_when_drained = partial(_raise_draining, wait)
     return _answer(wait, mode)
@@ -91,7 +91,7 @@ def _mode(ctx: RequestContext, *, wait: bool) -> _Mode:
 
 
 def _raise_draining(wait: RunWait) -> NoReturn:
-    raise wait.interrupted(ToolErrorCode.SERVER_DRAINING)
+    raise wait.interrupted_error(ToolErrorCode.SERVER_DRAINING)
 
 
 async def _answer(wait: RunWait, mode: _Mode) -> Result:
@@ -116,8 +116,7 @@ async def _answer(wait: RunWait, mode: _Mode) -> Result:
         wait.leave()
 
 
-_TEXT = {"type": "string"}
-_OUTPUT = {"type": "object", "properties": {"url": _TEXT, "mime_type": _TEXT}, "required": ["url"]}
+_OUTPUT = {"type": "object", "properties": {"url": STRING, "mime_type": STRING}, "required": ["url"]}
 
 TOOL = Tool(
     {
@@ -126,25 +125,25 @@ TOOL = Tool(
         "description": (
             "Run a Runflow model or Solution and, by default, wait for the result, with progress. Costs money per "
             "run. Returns the output URLs, which expire. Safe to repeat with the same model and client_ref: the "
-            "existing run is found and waited for, not billed again. Use it so after a time-out or a lost "
+            "existing run is found and waited for, not billed again. Do so after a time-out or a lost "
             "connection. For runs of many minutes (video) use wait=false."
         ),
         "inputSchema": input_schema(GenerateArguments),
         "outputSchema": output_schema(
             {
-                "run_id": _TEXT,
-                "status": _TEXT,
-                "model": _TEXT,
-                "client_ref": _TEXT,
+                "run_id": STRING,
+                "status": STRING,
+                "model": STRING,
+                "client_ref": STRING,
                 "outputs": {"type": "array", "items": _OUTPUT},
                 "output": {"description": "The model's output as Runflow returned it."},
                 "cost": nullable("string"),
                 "duration_ms": nullable("number"),
                 "created_at": nullable("string"),
                 "completed_at": nullable("string"),
-                "poll_url": _TEXT,
+                "poll_url": STRING,
                 "input_ignored": {"type": "boolean"},
-                "note": _TEXT,
+                "note": STRING,
             }
         ),
         "annotations": {

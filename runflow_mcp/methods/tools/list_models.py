@@ -1,4 +1,4 @@
-"""``list_models``: the catalog filtered for an agent, joined from bytes prepared once per snapshot."""
+"""``list_models``: the filtered catalog, joined from JSON that is rendered once per snapshot."""
 
 import re
 from collections.abc import Awaitable
@@ -11,7 +11,7 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.arguments import define_type, input_schema, read_arguments
-from runflow_mcp.methods.tools.registry import Tool, output_schema
+from runflow_mcp.methods.tools.registry import STRING, Tool, output_schema
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, Model, Snapshot
@@ -35,13 +35,13 @@ def _category(value: JSON) -> Category:
 
 
 def _limit(value: JSON) -> Limit:
-    """An integer; a text or float that is one counts."""
+    """An integer, also as text or as a float without a fraction."""
     if isinstance(value, str) and (match := _INTEGER.fullmatch(value.strip())):
         value = int(match[1])
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if not isinstance(whole, int) or isinstance(whole, bool) or not MIN_LIMIT <= whole <= MAX_LIMIT:
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not MIN_LIMIT <= number <= MAX_LIMIT:
         raise ValueError(f"must be a whole number from {MIN_LIMIT} to {MAX_LIMIT}")
-    return Limit(whole)
+    return Limit(number)
 
 
 define_type(Category, {"type": "string", "enum": list(CATEGORIES)}, _category)
@@ -51,7 +51,7 @@ define_type(Limit, {"type": "integer", "minimum": MIN_LIMIT, "maximum": MAX_LIMI
 @attrs.frozen
 class ListModelsArguments:
     category: Category | None = attrs.field(
-        default=None, metadata={"description": "What it makes from what; solution: the ready-made workflows."}
+        default=None, metadata={"description": "What goes in and what comes out; solution: the ready-made workflows."}
     )
     provider: str | None = attrs.field(
         default=None, metadata={"description": "Provider slug, such as runflow, google or openai."}
@@ -80,16 +80,16 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     catalog = ctx.services.catalog
     snapshot = catalog.current or await _first_snapshot(ctx)
     positions = select(snapshot, category=args.category, provider=args.provider, query=args.query)
-    shown = positions[: args.limit]
-    counts: dict[str, JSON] = {"returned": len(shown), "total": len(positions)}
+    page = positions[: args.limit]
+    counts: dict[str, JSON] = {"returned": len(page), "total": len(positions)}
     if (stale := catalog.stale_seconds()) is not None:
         counts["stale_seconds"] = stale
     prepared = snapshot.cached(_prepare)
     tail = orjson.dumps(counts)[1:]
-    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in shown]) + b"]," + tail
+    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in page]) + b"]," + tail
     escaped = (
         b'"{\\"models\\":['
-        + b",".join([prepared.escaped[position] for position in shown])
+        + b",".join([prepared.escaped[position] for position in page])
         + b"],"
         + _escape(tail)
         + b'"'
@@ -102,7 +102,7 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
 
 
 async def _first_snapshot(ctx: RequestContext) -> Snapshot:
-    ctx.answer_when_drained = _stopping
+    ctx.answer_when_drained = _raise_stopping
     try:
         return await ctx.services.catalog.snapshot()
     except CatalogUnavailable as error:
@@ -110,13 +110,13 @@ async def _first_snapshot(ctx: RequestContext) -> Snapshot:
         raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message, error.status) from error
 
 
-def _stopping() -> NoReturn:
+def _raise_stopping() -> NoReturn:
     message = "This server is stopping before its first copy of the model catalog has arrived."
     raise ToolError(ToolErrorCode.CATALOG_FETCH_FAILED, message)
 
 
 def _escape(json: bytes) -> bytes:
-    """JSON as the inside of a JSON string."""
+    """JSON, escaped to stand inside a JSON string."""
     return orjson.dumps(json.decode())[1:-1]
 
 
@@ -126,8 +126,8 @@ def _prepare(snapshot: Snapshot) -> _Prepared:
 
 
 def listing(model: Model) -> dict[str, JSON]:
-    """One model as an agent sees it: enough to call ``generate`` without a further request."""
-    shown: dict[str, JSON] = {
+    """One entry of the list, with all that an agent needs to call ``generate``."""
+    entry: dict[str, JSON] = {
         "model": model.name,
         "model_name": model.model_name,
         "provider_slug": model.provider_slug,
@@ -136,36 +136,35 @@ def listing(model: Model) -> dict[str, JSON]:
         "runs_endpoint": model.runs_endpoint,
     }
     if model.description:
-        shown["description"] = model.description
+        entry["description"] = model.description
     if model.pricing is not None:
-        shown["pricing"] = model.pricing
+        entry["pricing"] = model.pricing
     if model.inputs:
-        shown["inputs"] = [_listed_input(model_input) for model_input in model.inputs]
-    return shown
+        entry["inputs"] = [_listed_input(model_input) for model_input in model.inputs]
+    return entry
 
 
 def _listed_input(model_input: Input) -> dict[str, JSON]:
-    shown: dict[str, JSON] = {
+    entry: dict[str, JSON] = {
         "name": model_input.name,
         "type": model_input.type,
         "required": model_input.required,
     }
     if model_input.values:
-        shown["enum"] = model_input.values
+        entry["enum"] = model_input.values
     if model_input.description:
-        shown["description"] = model_input.description
-    return shown
+        entry["description"] = model_input.description
+    return entry
 
 
-_TEXT = {"type": "string"}
 _INPUT = {
     "type": "object",
     "properties": {
-        "name": _TEXT,
-        "type": _TEXT,
+        "name": STRING,
+        "type": STRING,
         "required": {"type": "boolean"},
         "enum": {"type": "array"},
-        "description": _TEXT,
+        "description": STRING,
     },
 }
 _MODEL = {
@@ -173,7 +172,7 @@ _MODEL = {
     "properties": {
         "model": {"type": "string", "description": "What to give generate as model."},
         **dict.fromkeys(
-            ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), _TEXT
+            ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), STRING
         ),
         "pricing": {},
         "inputs": {"type": "array", "items": _INPUT},

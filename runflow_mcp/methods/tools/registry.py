@@ -15,23 +15,26 @@ from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
 
-#: The tools change with a new version of the server only.
+#: The tools change only with a new version of the server.
 TOOLS_TTL_MS = 3_600_000
 
-#: Reads the arguments, and returns the work to be awaited, which keeps none of their JSON. Both raise ``ToolError``.
+#: Reads the arguments and returns an awaitable, which keeps none of their JSON. Both may raise ``ToolError``.
 ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 
 @attrs.frozen
 class Tool:
-    """A tool. ``definition``: as ``tools/list`` shows it. ``run``: its handler."""
+    """A tool. ``definition``: as ``tools/list`` shows it. ``handler``: answers ``tools/call``."""
 
     definition: JSONObject
-    run: ToolHandler
+    handler: ToolHandler
 
     @property
     def name(self) -> str:
         return str(self.definition["name"])
+
+
+STRING: JSONObject = {"type": "string"}
 
 
 def nullable(kind: str) -> dict[str, JSON]:
@@ -48,10 +51,10 @@ def output_schema(properties: JSONObject) -> dict[str, JSON]:
         "type": "object",
         "description": "Present instead of everything else when the call failed.",
         "properties": {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
+            "code": STRING,
+            "message": STRING,
             "upstream_status": nullable("integer"),
-            "next_action": {"type": "string"},
+            "next_action": STRING,
             "details": {"type": "object"},
         },
     }
@@ -63,15 +66,15 @@ class Tools:
 
     def __init__(self, *tools: Tool) -> None:
         self._by_name = {tool.name: tool for tool in tools}
-        self._listed = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
+        self._list_result = {"tools": orjson.Fragment(orjson.dumps([tool.definition for tool in tools]))}
 
     async def list(self, request: Request, ctx: RequestContext) -> Result:
         """``tools/list``: the same bytes at every call."""
         reject_cursor(request.params)
-        return with_cache_hints(self._listed, ctx.protocol, TOOLS_TTL_MS)
+        return with_cache_hints(self._list_result, ctx.protocol, TOOLS_TTL_MS)
 
     def call(self, request: Request, ctx: RequestContext) -> Awaitable[Result]:
-        """``tools/call``: the tool's work. Not a coroutine, whose frame would keep the params while the tool works."""
+        """``tools/call``. Not a coroutine, whose frame would keep the params while the tool works."""
         params = request.take_params()
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str):
@@ -83,4 +86,4 @@ class Tools:
             tools = ", ".join(self._by_name)
             raise ProtocolError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {quote(name)}. The tools are {tools}.")
         ctx.record.tool = name
-        return tool.run(arguments or {}, ctx)
+        return tool.handler(arguments or {}, ctx)

@@ -19,7 +19,7 @@ __all__ = ["stack"]
 def stack(config: Config) -> list[Middleware]:
     return [
         client_address_guard(config),  # the access line and the limits need it
-        access_log(config),  # outside everything that answers, so that each request leaves its line
+        access_log(config),  # outside everything that answers, so that it logs every request
         rejections(config),  # renders what the guards below raise
         host_guard(config),  # before anything that costs: this is what stops DNS rebinding
         origin_guard(config),
@@ -27,5 +27,5 @@ def stack(config: Config) -> list[Middleware]:
         body_guard(config),  # looks at headers only, so it comes before anything is counted
         limit_unauthenticated,  # outside the bearer guard: counts the requests that it rejects
         bearer_guard(config),
-        limit_authenticated,  # inside it: counts by key. Last, so that nothing rejected by its headers is counted
+        limit_authenticated,  # inside it: counts by key. Last: requests rejected for their headers are not counted
     ]

@@ -1,7 +1,7 @@
 """The request id and the access line: one line per request, and one per entry of a batch.
 
-Every request that was admitted under a key leaves its line; of all others, which anybody can send, the first of
-each second do.
+Every request that was admitted under a key is logged; of all others, which anybody can send, the first ones of
+each second are.
 """
 
 import structlog
@@ -25,7 +25,7 @@ from runflow_mcp.web.request_id import choose_request_id
 
 log = structlog.get_logger(__name__)
 
-#: The status that is logged when the client goes away before there is an answer; nginx's own for it.
+#: The status logged when the client leaves before the response; nginx logs the same.
 CLIENT_GONE = 499
 
 
@@ -37,7 +37,7 @@ def access_log(config: Config) -> Middleware:
         request[REQUEST_ID] = choose_request_id(request.headers.get("X-Request-Id"), key_prefixes)
         record = request[RECORD] = CallRecord()
         clock = request.app[SERVICES].clock
-        began = clock.monotonic()
+        started = clock.monotonic()
         status = CLIENT_GONE
         try:
             response = await handler(request)
@@ -45,8 +45,8 @@ def access_log(config: Config) -> Middleware:
             return response
         finally:
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            if ADMISSION in request or request.app[UNADMITTED_LOG].has_room():
-                ms = round((clock.monotonic() - began) * 1000, 1)
+            if ADMISSION in request or request.app[UNADMITTED_LOG].count_line():
+                ms = round((clock.monotonic() - started) * 1000, 1)
                 for call in request.get(BATCH_RECORDS) or (record,):
                     _write_line(request, call, status, ms, key_prefixes)
 

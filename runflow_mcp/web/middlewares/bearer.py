@@ -1,4 +1,4 @@
-"""The bearer: a request without an acceptable API key is rejected before its body is read."""
+"""The bearer guard: a request without an acceptable API key is rejected before its body is read."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware

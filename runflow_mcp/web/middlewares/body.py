@@ -1,4 +1,4 @@
-"""The body of a POST, judged by its headers before anything of it is read."""
+"""Checks the body of a POST by its headers, before any of it is read."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -20,7 +20,7 @@ def body_guard(config: Config) -> Middleware:
         if request.method == "POST" and guards_of(request).json_body:
             headers = request.headers
             types = headers.getall("Content-Type", ())
-            # No Content-Type passes; the forms and text posts of foreign pages always have one.
+            # A missing Content-Type passes: a form or text post from a foreign page always has one.
             if len(types) > 1 or (types and request.content_type != "application/json"):
                 raise Rejection(
                     RejectionCode.UNSUPPORTED_MEDIA_TYPE,

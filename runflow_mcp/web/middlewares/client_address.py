@@ -14,19 +14,19 @@ from runflow_mcp.web.client_address import client_address
 
 log = structlog.get_logger(__name__)
 
-#: Parsing an address costs more than finding it here. Entries, and characters of X-Forwarded-For in one entry.
-_CACHED, _CACHED_LENGTH = 4096, 256
+#: Entries, and characters of X-Forwarded-For in one entry.
+_CACHE_SIZE, _MAX_CACHED_LENGTH = 4096, 256
 
 
 def client_address_guard(config: Config) -> Middleware:
     trusted = config.trusted_proxies
     warned = False
 
-    @lru_cache(maxsize=_CACHED)
+    @lru_cache(maxsize=_CACHE_SIZE)
     def resolve(peer: str, forwarded: Sequence[str]) -> str:
         return client_address(peer, forwarded, trusted)
 
-    @lru_cache(maxsize=_CACHED)
+    @lru_cache(maxsize=_CACHE_SIZE)
     def is_proxy(peer: str) -> bool:
         address = parse_address(peer)
         return address is not None and is_in(address, trusted)
@@ -44,7 +44,7 @@ def client_address_guard(config: Config) -> Middleware:
                 log.warning("forwarded_for_ignored", peer=peer, fix=fix)
             forwarded = ()
         # A caller chooses the length of the header, so long ones are not cached.
-        short = sum(map(len, forwarded)) <= _CACHED_LENGTH
+        short = sum(map(len, forwarded)) <= _MAX_CACHED_LENGTH
         request[ADDRESS] = (resolve if short else resolve.__wrapped__)(peer, forwarded)
         return await handler(request)
 

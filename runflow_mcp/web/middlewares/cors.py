@@ -10,7 +10,7 @@ _ALLOW_HEADERS = (
     "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, "
     "Last-Event-ID, X-Request-Id, traceparent, tracestate"
 )
-#: Response headers that a page may read beside the ones it always may.
+#: Response headers that a page may read in addition to those that CORS always allows.
 _EXPOSE_HEADERS = "WWW-Authenticate, Retry-After, X-Request-Id"
 #: Seconds for which a browser may remember a preflight (Chrome caps it at two hours).
 _MAX_AGE = "7200"

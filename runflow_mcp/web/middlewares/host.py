@@ -19,17 +19,17 @@ def host_guard(config: Config) -> Middleware:
             return await handler(request)
         values = request.headers.getall("Host", ())
         if len(values) != 1:
-            found = "no Host header" if not values else f"{len(values)} Host headers"
-            raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {found}; HTTP/1.1 requires exactly one.")
+            sent = "no Host header" if not values else f"{len(values)} Host headers"
+            raise Rejection(RejectionCode.BAD_REQUEST, f"The request has {sent}; HTTP/1.1 requires exactly one.")
         hosts = {values[0].strip().lower()}
         if request.host != values[0]:
-            # A request target in absolute form names a host too, and HTTP goes by that one (RFC 9112, 3.2.2).
+            # A request target in absolute form names a host too, which takes precedence (RFC 9112, 3.2.2).
             hosts.add(request.url.authority.lower())
         if not any_host and not allowed.issuperset(hosts):
             raise Rejection(
                 RejectionCode.HOST_REJECTED,
-                "This server does not answer to the Host of this request. Use the address that its operator gave "
-                "out, or have the operator add the host to MCP_ALLOWED_HOSTS.",
+                "This server does not accept the Host of this request. Use the address that its operator gave "
+                "you, or have the operator add the host to MCP_ALLOWED_HOSTS.",
             )
         return await handler(request)
 

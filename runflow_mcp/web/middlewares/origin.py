@@ -20,7 +20,7 @@ def origin_guard(config: Config) -> Middleware:
         # An empty Origin counts as none.
         if values and any(map(str.strip, values)) and guards_of(request).allowlists:
             origin = values[0].strip()
-            # A sandboxed page or a local file sends null, which could be anybody's.
+            # Every sandboxed page and local file sends null.
             is_allowed = origin.lower() != "null" and (any_origin or origin.lower() in allowed)
             if len(values) > 1 or not is_allowed:
                 raise Rejection(

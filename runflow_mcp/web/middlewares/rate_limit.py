@@ -22,7 +22,7 @@ async def limit_unauthenticated(request: web.Request, handler: Handler) -> web.S
 
 @web.middleware
 async def limit_authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count a request with an acceptable bearer. A batch counts its further entries once it has been read."""
+    """Count a request with an acceptable bearer. ``rpc`` counts the further entries of a batch."""
     if BEARER in request:
         request[ADMISSION] = await request.app[LIMITS].count_authenticated(request[BEARER])
     return await handler(request)

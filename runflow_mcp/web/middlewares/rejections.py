@@ -1,4 +1,4 @@
-"""Turns what the guards raise, unknown paths and wrong methods into responses, and records their codes."""
+"""Renders rejections, unknown paths, wrong methods and unexpected exceptions, and records their codes."""
 
 import structlog
 from aiohttp import web
