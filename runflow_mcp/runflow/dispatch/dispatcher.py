@@ -224,6 +224,8 @@ class _Dispatch:
             again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.reached, shown):
                 raise self._failed(shown)
+            if attempt > 1:
+                self.finder.client.metrics.upstream_retry("create_run")
             try:
                 return await self._attempt(shown)
             except UpstreamError as error:
