@@ -34,11 +34,6 @@ class Tool:
         return str(self.definition["name"])
 
 
-def nullable(kind: str) -> dict[str, JSON]:
-    """The schema of a value that may be null."""
-    return {"type": [kind, "null"]}
-
-
 def output_schema(properties: JSONObject) -> dict[str, JSON]:
     """The schema of a tool's ``structuredContent``: these members, or ``error`` alone.
 
@@ -50,7 +45,7 @@ def output_schema(properties: JSONObject) -> dict[str, JSON]:
         "properties": {
             "code": {"type": "string"},
             "message": {"type": "string"},
-            "upstream_status": nullable("integer"),
+            "upstream_status": {"type": ["integer", "null"]},
             "next_action": {"type": "string"},
             "details": {"type": "object"},
         },
