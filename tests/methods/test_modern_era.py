@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp import __version__
+from runflow_mcp.protocol.revisions import SUPPORTED
 from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
 from tests.methods.recorded import asked, dispatches, polls
@@ -37,7 +38,7 @@ async def test_discovery_tells_what_is_spoken_and_offered(server: Server) -> Non
         "cacheScope",
         "_meta",
     }
-    assert result["supportedVersions"] == ["2025-03-26", "2025-06-18", "2025-11-25", MODERN]
+    assert result["supportedVersions"] == list(SUPPORTED)
     assert result["capabilities"] == {
         "tools": {},
         "prompts": {"listChanged": True},
