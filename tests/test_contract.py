@@ -120,7 +120,7 @@ def test_the_readme_has_the_row_of_a_rejection(code: RejectionCode) -> None:
 
 
 def test_every_tool_error_of_our_own_is_promised_and_has_a_next_action() -> None:
-    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS, "write the code into TOOL_ERRORS of this test"
+    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS, "write it into TOOL_ERRORS of tests/test_contract.py"
     assert set(NEXT_ACTION) >= TOOL_ERRORS, "write the code's next action into NEXT_ACTION of runflow_mcp/errors.py"
 
 
