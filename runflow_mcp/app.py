@@ -13,7 +13,7 @@ from runflow_mcp.methods.inflight import InFlight
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.router import TOOLS, MethodTable, method_table
 from runflow_mcp.methods.subscriptions import notify_prompts_changed
-from runflow_mcp.observability.metrics import Metrics, NoMetrics
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
@@ -56,7 +56,7 @@ def create_app(
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
-    app.cleanup_ctx.append(_services(config, clock, random or Random(), metrics or NoMetrics()))
+    app.cleanup_ctx.append(_services(config, clock, random or Random(), metrics or Metrics()))
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(cors.add_cors_headers)
     add_routes(app)
@@ -118,6 +118,7 @@ def _services(
             catalog=Catalog(catalog, ttl, clock, partial(notify_prompts_changed, subscriptions)),
             skill=Skill(skill, ttl, clock),
             client=client,
+            metrics=metrics,
             dispatcher=Dispatcher(client, clock, random),
             reads=SharedReads(client, clock),
             inflight=InFlight(config.max_waits, config.waits_per_key),

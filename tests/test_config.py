@@ -108,7 +108,8 @@ def test_a_setting_that_is_not_set_has_its_documented_default(attribute: str, de
 
 
 def test_no_setting_is_undocumented() -> None:
-    assert [row[0] for row in read().table()] == list(DEFAULTS)
+    settings = [row[0] for row in read().table()]
+    assert settings == list(DEFAULTS), "write the setting's promised default into DEFAULTS of tests/test_config.py"
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "\t"])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from runflow_mcp import bounds
@@ -23,7 +24,9 @@ from runflow_mcp.errors import (
     ToolErrorCode,
 )
 from runflow_mcp.methods import listeners
+from runflow_mcp.methods.router import TOOLS
 from runflow_mcp.methods.tools import arguments, list_models
+from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.methods.waiting import OPEN_AFTER
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.protocol.revisions import SUPPORTED
@@ -33,7 +36,6 @@ from runflow_mcp.runflow.reading.trimming import MAX_INLINE_MEDIA, MAX_TEXT
 from runflow_mcp.runflow.runs.polling import POLL_SCHEDULE, READ_LAG
 from runflow_mcp.sandbox.credentials import DISPATCH_ERRORS, REVOKED_KEY
 from runflow_mcp.sandbox.scenarios import MAGIC_MODELS, UNAVAILABLE_MODEL
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.health import STARTUP_GRACE
 from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
@@ -61,36 +63,6 @@ def unfenced(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-DEFAULTS = {
-    "MCP_HOST": "127.0.0.1",
-    "MCP_PORT": "8080",
-    "MCP_PUBLIC_URL": "",
-    "MCP_ALLOWED_HOSTS": "",
-    "MCP_ALLOWED_ORIGINS": "",
-    "MCP_MAX_BODY_BYTES": "262144",
-    "MCP_ACCEPTED_KEY_PREFIXES": "rf_live",
-    "MCP_POLL_TIMEOUT_MS": "600000",
-    "MCP_RATE_LIMIT_WINDOW_MS": "60000",
-    "MCP_RATE_LIMIT_PRE_AUTH_PER_IP": "30",
-    "MCP_RATE_LIMIT_PER_IP": "120",
-    "MCP_RATE_LIMIT_PER_KEY": "600",
-    "MCP_RATE_LIMIT_STORE": "memory://",
-    "MCP_TRUSTED_PROXIES": "",
-    "MCP_MAX_WAITS": "5000",
-    "MCP_MAX_WAITS_PER_KEY": "1000",
-    "MCP_CATALOG_TTL_MS": "300000",
-    "MCP_SHUTDOWN_GRACE_MS": "10000",
-    "MCP_LOG_LEVEL": "info",
-    "MCP_LOG_FORMAT": "auto",
-    "RUNFLOW_API_URL": "https://api.runflow.io",
-    "RUNFLOW_CATALOG_URL": "https://www.runflow.io/models-catalog.json",
-    "RUNFLOW_SKILL_URL": "https://www.runflow.io/.well-known/agent-skills/runflow/SKILL.md",
-    "RUNFLOW_TIMEOUT_MS": "30000",
-    "HTTPS_PROXY": "",
-    "HTTP_PROXY": "",
-    "NO_PROXY": "",
-    "SSL_CERT_FILE": "",
-}
 REJECTIONS = {
     "bad_request": 400,
     "host_rejected": 403,
@@ -123,17 +95,6 @@ TARGETS = ["install", "run", "test", "quick", "check", "conformance", "fuzz"]
 # Settings
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_the_default_of_a_setting_is_the_promised_one(name: str) -> None:
-    defaults = {row[0]: row[2] for row in Config().table()}
-    assert defaults[name] == DEFAULTS[name], "runflow_mcp/settings/config.py must keep the promised default"
-
-
-def test_every_setting_has_its_default_in_this_test() -> None:
-    settings = [row[0] for row in Config().table()]
-    assert settings == list(DEFAULTS), "write the setting into DEFAULTS of tests/test_contract.py"
-
-
 @pytest.mark.parametrize("row", config_report.as_markdown().splitlines()[2:], ids=lambda row: row.split("`")[1])
 def test_the_readme_has_the_row_of_a_setting(row: str) -> None:
     assert row in DOCUMENTS[README].splitlines(), REWRITE
@@ -159,7 +120,7 @@ def test_the_readme_has_the_row_of_a_rejection(code: RejectionCode) -> None:
 
 
 def test_every_tool_error_of_our_own_is_promised_and_has_a_next_action() -> None:
-    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS, "write the code into TOOL_ERRORS of this test"
+    assert {code.value for code in ToolErrorCode} == TOOL_ERRORS, "write it into TOOL_ERRORS of tests/test_contract.py"
     assert set(NEXT_ACTION) >= TOOL_ERRORS, "write the code's next action into NEXT_ACTION of runflow_mcp/errors.py"
 
 
@@ -205,17 +166,26 @@ def test_the_tests_document_has_the_row_of_a_sandbox_model(model: str) -> None:
     assert names.count(model) == 1, f"tests/README.md, “The sandbox”, needs one row for {model}"
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "generate(model, input, wait=true, client_ref?)",
-        f"list_models(category?, provider?, query?, limit={list_models.DEFAULT_LIMIT})",
-    ],
-    ids=["generate", "list_models"],
-)
-def test_the_readme_has_the_arguments_of_a_tool(call: str) -> None:
-    assert f"### `{call}`" in DOCUMENTS[README], "correct the heading of the tool in README.md"
-    assert (list_models.MIN_LIMIT, list_models.MAX_LIMIT) == (1, 200), "README.md promises a limit of 1 to 200"
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_the_readme_has_the_arguments_of_a_tool(tool: Tool) -> None:
+    heading = f"### `{call_of(tool)}`"
+    assert heading in DOCUMENTS[README].splitlines(), f"README.md, “Tools and prompts”, needs: {heading}"
+
+
+def call_of(tool: Tool) -> str:
+    """A tool as the README's heading has it: ``name(required, with_default=5, optional?)``."""
+    schema = tool.definition["inputSchema"]
+    required = schema.get("required", ())
+    arguments = []
+    for name, argument in schema["properties"].items():
+        default = f"={orjson.dumps(argument['default']).decode()}" if "default" in argument else "?"
+        arguments.append(name if name in required else name + default)
+    return f"{tool.name}({', '.join(arguments)})"
+
+
+def test_the_readme_promises_the_limits_of_list_models() -> None:
+    limits = f"{list_models.MIN_LIMIT} to {list_models.MAX_LIMIT}"
+    assert limits in DOCUMENTS[README], f"README.md must name the limit of list_models: {limits}"
 
 
 @pytest.mark.parametrize("revision", SUPPORTED)

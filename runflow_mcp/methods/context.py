@@ -11,6 +11,7 @@ from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.methods.listeners import Subscriptions
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.record import CallRecord
 from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, Result
 from runflow_mcp.protocol.revisions import ProtocolContext
@@ -45,6 +46,7 @@ class Services:
     catalog: Catalog
     skill: Skill
     client: RunflowClient
+    metrics: Metrics
     dispatcher: Dispatcher
     reads: SharedReads
     inflight: InFlight

@@ -11,7 +11,6 @@ from runflow_mcp import __version__
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
-from runflow_mcp.protocol.meta import TASKS
 from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.protocol.revisions import SUPPORTED, negotiate
 from runflow_mcp.runflow.catalog.skill import SkillText
@@ -25,11 +24,7 @@ SERVER_INFO: dict[str, JSON] = {
 }
 CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}}
 #: Only the modern era has a stream for notifications of changed lists.
-MODERN_CAPABILITIES: dict[str, JSON] = {
-    **CAPABILITIES,
-    "prompts": {"listChanged": True},
-    "extensions": {TASKS: {}},
-}
+MODERN_CAPABILITIES: dict[str, JSON] = {**CAPABILITIES, "prompts": {"listChanged": True}}
 #: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.
 PREFACE = files("runflow_mcp.methods").joinpath("instructions.md").read_text(encoding="utf-8")
 
@@ -51,7 +46,10 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
     """``server/discover`` (2026-07-28): the revisions and capabilities of this server, without a handshake."""
     result = {
         "supportedVersions": SUPPORTED,
-        "capabilities": MODERN_CAPABILITIES,
+        "capabilities": {
+            **MODERN_CAPABILITIES,
+            "extensions": {name: {} for name in ctx.protocol.features.extensions},
+        },
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
     return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))

@@ -20,6 +20,26 @@ MAX_FIGURE = 64
 #: Characters of a link's name, which hosts show.
 MAX_LINK_NAME = 128
 
+_TEXT: JSONObject = {"type": "string"}
+_TEXT_OR_NULL: JSONObject = {"type": ["string", "null"]}
+_OUTPUT: JSONObject = {"type": "object", "properties": {"url": _TEXT, "mime_type": _TEXT}, "required": ["url"]}
+#: The members of a run's ``structuredContent``, each with its schema.
+SCHEMA: JSONObject = {
+    "run_id": _TEXT,
+    "status": _TEXT,
+    "model": _TEXT,
+    "client_ref": _TEXT,
+    "outputs": {"type": "array", "items": _OUTPUT},
+    "output": {"description": "The model's output as Runflow returned it."},
+    "cost": _TEXT_OR_NULL,
+    "duration_ms": {"type": ["number", "null"]},
+    "created_at": _TEXT_OR_NULL,
+    "completed_at": _TEXT_OR_NULL,
+    "poll_url": _TEXT,
+    "input_ignored": {"type": "boolean"},
+    "note": _TEXT,
+}
+
 
 def started_result(run: Run, ref: RunRef, api_url: str) -> Result:
     """The answer to ``wait=false``: the run as it is now, and the URL to poll."""

@@ -102,6 +102,7 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
             if last or not _may_succeed_later(error):
                 raise _read_error(error) from error
         await clock.sleep(pause)
+        ctx.services.metrics.upstream_retry("get_run")
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -115,7 +115,8 @@ class RunWait:
         clock = self.ctx.services.clock
         sent_at = clock.monotonic()
         try:
-            run = await self._read(reads)
+            # The first read of a run that was found is for this call alone: its input is to be compared.
+            run = await reads.read(self.ctx.trace, whole=self._joined is not None)
         except UpstreamError as error:
             meaning = meaning_of(error.status)
             if meaning.final and not (meaning.missing and timer.is_read_lag(sent_at)):
@@ -130,12 +131,6 @@ class RunWait:
         timer.answered(clock.monotonic())
         await self._send_progress(done=ended is not None)
         return ended
-
-    async def _read(self, reads: SharedRead) -> Run:
-        if self._joined is None:
-            return await reads.read(self.ctx.trace)
-        # The first read of a run that a look-up found: a shared read may lack the input, which must be compared.
-        return await self.ctx.services.client.get_run(self.ctx.bearer, self._state.id, self.ctx.trace)
 
     def _identify(self, run: Run) -> None:
         """Compare the run with the call's order, at its first read."""

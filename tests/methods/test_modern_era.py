@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runflow_mcp import __version__
+from runflow_mcp.protocol.revisions import SUPPORTED
 from runflow_mcp.sandbox.catalog import skill_document
 from tests import serving
 from tests.methods.recorded_requests import caller_requests, dispatches, polls
@@ -37,7 +38,7 @@ async def test_discover_lists_the_supported_revisions_and_capabilities(server: S
         "cacheScope",
         "_meta",
     }
-    assert result["supportedVersions"] == ["2025-03-26", "2025-06-18", "2025-11-25", MODERN]
+    assert result["supportedVersions"] == list(SUPPORTED)
     assert result["capabilities"] == {
         "tools": {},
         "prompts": {"listChanged": True},

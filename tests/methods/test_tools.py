@@ -8,6 +8,11 @@ from tests.methods.schema_check import is_schema
 from tests.serving import Server
 
 
+def by_name(tools: list[Any], name: str) -> Any:
+    [tool] = [tool for tool in tools if tool["name"] == name]
+    return tool
+
+
 async def test_there_are_two_tools_in_one_order(server: Server) -> None:
     first, second = await server.rpc("tools/list"), await server.rpc("tools/list", key="rf_live_other")
     assert [tool["name"] for tool in first.result["tools"]] == ["generate", "list_models"]
@@ -66,13 +71,15 @@ async def test_the_schemas_mean_the_same_in_draft_07_and_2020_12(server: Server,
 
 
 async def test_the_annotations_are_the_promised_ones(server: Server) -> None:
-    generate, list_models = (tool["annotations"] for tool in (await server.rpc("tools/list")).result["tools"])
+    tools = (await server.rpc("tools/list")).result["tools"]
+    generate, list_models = (by_name(tools, name)["annotations"] for name in ("generate", "list_models"))
     assert (generate["readOnlyHint"], generate["idempotentHint"], generate["openWorldHint"]) == (False, False, True)
     assert (list_models["readOnlyHint"], list_models["idempotentHint"]) == (True, True)
 
 
 async def test_the_arguments_are_the_promised_ones(server: Server) -> None:
-    generate, list_models = (tool["inputSchema"] for tool in (await server.rpc("tools/list")).result["tools"])
+    tools = (await server.rpc("tools/list")).result["tools"]
+    generate, list_models = (by_name(tools, name)["inputSchema"] for name in ("generate", "list_models"))
     assert set(generate["properties"]) == {"model", "input", "wait", "client_ref"}
     assert generate["required"] == ["model", "input"]
     assert generate["properties"]["wait"]["default"] is True
@@ -81,7 +88,7 @@ async def test_the_arguments_are_the_promised_ones(server: Server) -> None:
 
 
 async def test_the_description_of_client_ref_says_what_a_retry_needs(server: Server) -> None:
-    generate = (await server.rpc("tools/list")).result["tools"][0]
+    generate = by_name((await server.rpc("tools/list")).result["tools"], "generate")
     description = generate["inputSchema"]["properties"]["client_ref"]["description"]
     assert "same value" in description
     assert "new run" in description

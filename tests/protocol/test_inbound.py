@@ -19,7 +19,7 @@ from runflow_mcp.protocol.jsonrpc import (
     Response,
     parse,
 )
-from runflow_mcp.protocol.revisions import Era, ProtocolContext, Revision
+from runflow_mcp.protocol.revisions import SUPPORTED, Era, ProtocolContext, Revision
 from tests.protocol.property_settings import json_values, law
 
 LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
@@ -117,7 +117,7 @@ def test_only_the_oldest_revision_takes_a_batch() -> None:
 @pytest.mark.parametrize("message", [NOTE, Response(), Batch((ping(),))], ids=lambda message: type(message).__name__)
 def test_an_unknown_revision_is_rejected_with_the_list_of_supported_ones(message: Message, version: str) -> None:
     error = rejected(message, headers(version))
-    assert error.data["supported"] == [*LEGACY_REVISIONS, MODERN]
+    assert error.data["supported"] == list(SUPPORTED)
     assert version == "" or version not in error.message
 
 
@@ -171,7 +171,7 @@ def test_an_unknown_version_header_gets_the_list_of_supported_ones_whatever_the_
     for method in ("ping", "tools/list", "tools/call", "server/discover"):
         error = rejected(Request(1, method, {"_meta": meta}), headers(version, method))
         assert error.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
-        assert error.data == {"supported": [*LEGACY_REVISIONS, MODERN], "requested": version}
+        assert error.data == {"supported": list(SUPPORTED), "requested": version}
 
 
 def test_only_the_beginning_of_a_long_unknown_version_is_repeated() -> None:
@@ -259,7 +259,7 @@ def test_the_name_header_is_required_only_where_the_body_has_a_name() -> None:
 def test_an_unsupported_version_in_meta_is_rejected_with_the_list_of_supported_ones() -> None:
     error = rejected(modern(meta=META | {VERSION: "2099-01-01"}), headers("2099-01-01", "tools/list"))
     assert error.code == ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
-    assert error.data == {"supported": [*LEGACY_REVISIONS, MODERN], "requested": "2099-01-01"}
+    assert error.data == {"supported": list(SUPPORTED), "requested": "2099-01-01"}
 
 
 @pytest.mark.parametrize("legacy", LEGACY_REVISIONS)

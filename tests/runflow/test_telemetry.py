@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from runflow_mcp.credentials import Bearer
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.telemetry import outcome_of
@@ -23,17 +24,13 @@ BODY = orjson.dumps({"input": INPUT})
 
 
 @attrs.frozen
-class Recorded:
+class Recorded(Metrics):
     """Metrics that keep what is reported."""
 
     requests: list[tuple[str, str, float]] = attrs.field(factory=list)
-    retries: list[str] = attrs.field(factory=list)
 
     def upstream_request(self, operation: str, outcome: str, seconds: float) -> None:
         self.requests.append((operation, outcome, round(seconds, 1)))
-
-    def upstream_retry(self, operation: str) -> None:
-        self.retries.append(operation)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ async def test_notifications_and_responses_are_accepted_with_202(server: Server,
 @pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25"])
 async def test_the_legacy_revisions_are_supported(server: Server, revision: str) -> None:
     answer = await server.rpc("tools/list", headers={"MCP-Protocol-Version": revision})
-    assert len(answer.result["tools"]) == 2
+    assert {"generate", "list_models"} <= {tool["name"] for tool in answer.result["tools"]}
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "1999-01-01", "latest", "2025-06-18,2025-11-25"])

@@ -17,7 +17,7 @@ from runflow_mcp.methods import run_errors, run_results, tasks
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import WaitRefused
 from runflow_mcp.methods.tools.arguments import ClientRef, ModelName, input_schema, read_arguments
-from runflow_mcp.methods.tools.registry import STRING, Tool, nullable, output_schema
+from runflow_mcp.methods.tools.registry import Tool, output_schema
 from runflow_mcp.methods.waiting import RunWait
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.dispatch.inputs import RunInput
@@ -116,8 +116,6 @@ async def _answer(wait: RunWait, mode: _Mode) -> Result:
         wait.leave()
 
 
-_OUTPUT = {"type": "object", "properties": {"url": STRING, "mime_type": STRING}, "required": ["url"]}
-
 TOOL = Tool(
     {
         "name": "generate",
@@ -129,23 +127,7 @@ TOOL = Tool(
             "connection. For runs of many minutes (video) use wait=false."
         ),
         "inputSchema": input_schema(GenerateArguments),
-        "outputSchema": output_schema(
-            {
-                "run_id": STRING,
-                "status": STRING,
-                "model": STRING,
-                "client_ref": STRING,
-                "outputs": {"type": "array", "items": _OUTPUT},
-                "output": {"description": "The model's output as Runflow returned it."},
-                "cost": nullable("string"),
-                "duration_ms": nullable("number"),
-                "created_at": nullable("string"),
-                "completed_at": nullable("string"),
-                "poll_url": STRING,
-                "input_ignored": {"type": "boolean"},
-                "note": STRING,
-            }
-        ),
+        "outputSchema": output_schema(run_results.SCHEMA),
         "annotations": {
             "title": "Run a Runflow model or Solution",
             "readOnlyHint": False,

@@ -37,11 +37,6 @@ class Tool:
 STRING: JSONObject = {"type": "string"}
 
 
-def nullable(kind: str) -> dict[str, JSON]:
-    """The schema of a value that may be null."""
-    return {"type": [kind, "null"]}
-
-
 def output_schema(properties: JSONObject) -> dict[str, JSON]:
     """The schema of a tool's ``structuredContent``: these members, or ``error`` alone.
 
@@ -53,7 +48,7 @@ def output_schema(properties: JSONObject) -> dict[str, JSON]:
         "properties": {
             "code": STRING,
             "message": STRING,
-            "upstream_status": nullable("integer"),
+            "upstream_status": {"type": ["integer", "null"]},
             "next_action": STRING,
             "details": {"type": "object"},
         },

@@ -17,7 +17,7 @@ import attrs
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
-from runflow_mcp.observability.metrics import Metrics, NoMetrics
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.key_trials import KeyTrials
@@ -41,7 +41,7 @@ class RunflowClient:
     clock: Clock = attrs.field(repr=False)
     #: None: every key is trusted, as when only the operator calls.
     trials: KeyTrials | None = attrs.field(default=None, repr=False)
-    metrics: Metrics = attrs.field(factory=NoMetrics, repr=False)
+    metrics: Metrics = attrs.field(factory=Metrics, repr=False)
     #: Large bodies are parsed in one thread: several threads would starve the event loop.
     _parsing: ThreadPoolExecutor = attrs.field(
         factory=partial(ThreadPoolExecutor, 1, thread_name_prefix="large bodies"), repr=False

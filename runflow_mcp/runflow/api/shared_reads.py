@@ -40,10 +40,14 @@ class SharedRead:
     waiting: int = 0
     _flight: asyncio.Task[Run | UpstreamError] | None = None
     _started: float = 0.0
+    _failed: bool = False
 
-    async def read(self, trace: Mapping[str, str]) -> Run:
-        """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``."""
-        if self.waiting == 1:
+    async def read(self, trace: Mapping[str, str], *, whole: bool) -> Run:
+        """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``.
+
+        ``whole``: with its input, as a read for this caller alone.
+        """
+        if whole or self.waiting == 1:
             return await self._get(trace)
         now = self.clock.monotonic()
         if self._flight is None or (self._flight.done() and now - self._started >= MAX_AGE):
@@ -56,10 +60,6 @@ class SharedRead:
             raise attrs.evolve(result)
         return result
 
-    async def _get(self, trace: Mapping[str, str]) -> Run:
-        async with self.turns:
-            return await self.client.get_run(self.bearer, self.run_id, trace)
-
     async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
         try:
             run = await self._get(trace)
@@ -70,6 +70,18 @@ class SharedRead:
             return run
         raw = trimmed(run.raw, MAX_SHOWN)
         return attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw)
+
+    async def _get(self, trace: Mapping[str, str]) -> Run:
+        if self._failed:
+            self.client.metrics.upstream_retry("get_run")
+        try:
+            async with self.turns:
+                run = await self.client.get_run(self.bearer, self.run_id, trace)
+        except UpstreamError:
+            self._failed = True
+            raise
+        self._failed = False
+        return run
 
     def stop(self) -> None:
         """Cancel a read under way: no call waits any more."""

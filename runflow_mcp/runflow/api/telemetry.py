@@ -10,7 +10,7 @@ import attrs
 import structlog
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.observability.metrics import Metrics
+from runflow_mcp.observability.metrics import Metrics, Operation
 from runflow_mcp.runflow.api.errors import UpstreamError, is_success
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Measurement:
 
     clock: Clock
     metrics: Metrics
-    operation: str
+    operation: Operation
     status: int | None = None
     _started: float = 0.0
 

@@ -15,6 +15,7 @@ import attrs
 from yarl import URL
 
 from runflow_mcp import __version__
+from runflow_mcp.observability.metrics import Operation
 from runflow_mcp.runflow.api.connection_errors import PROXY_AUTHENTICATION_REQUIRED, ProxyFailed, problem_of
 from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError, is_success
 from runflow_mcp.runflow.api.responses import LARGE_BODY, Response
@@ -35,7 +36,7 @@ DIRECT = Egress()
 class Request:
     """One request to the API. ``operation``: its name in metrics. ``path``: below the API's base URL."""
 
-    operation: str
+    operation: Operation
     method: str
     path: str
     headers: Mapping[str, str]

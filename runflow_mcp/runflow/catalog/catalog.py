@@ -15,7 +15,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
 from runflow_mcp.runflow.api.responses import LARGE_BODY
 from runflow_mcp.runflow.backoff import Backoff
-from runflow_mcp.runflow.catalog.documents import Source, refresh_forever
+from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.entries import CatalogUnreadable, Snapshot, parse_catalog
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class Catalog:
 
     async def keep_fresh(self) -> None:
         """Refresh forever; the body of a background task."""
-        await refresh_forever(self._try_refresh, self.clock, interval=self.ttl * REFRESH_AT, backoff=BACKOFF)
+        await self.source.refresh_forever(self._try_refresh, interval=self.ttl * REFRESH_AT, backoff=BACKOFF)
 
     async def _try_refresh(self) -> bool:
         try:

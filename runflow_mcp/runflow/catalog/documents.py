@@ -9,7 +9,7 @@ import aiohttp
 import attrs
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.observability.metrics import Metrics, NoMetrics
+from runflow_mcp.observability.metrics import Metrics, Operation
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.telemetry import Measurement
@@ -33,12 +33,12 @@ class Document:
 class Source:
     """Where a document is published. ``operation``: its name in metrics. ``timeout``: seconds."""
 
-    operation: str
+    operation: Operation
     session: aiohttp.ClientSession = attrs.field(repr=False)
     url: str
     timeout: float
     clock: Clock = attrs.field(repr=False)
-    metrics: Metrics = attrs.field(factory=NoMetrics, repr=False)
+    metrics: Metrics = attrs.field(factory=Metrics, repr=False)
 
     async def fetch(self, etag: str | None = None) -> Document | None:
         """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
@@ -63,12 +63,13 @@ class Source:
                     content_type=response.content_type,
                 )
 
-
-async def refresh_forever(
-    refresh: Callable[[], Awaitable[bool]], clock: Clock, *, interval: float, backoff: Backoff
-) -> None:
-    """Call ``refresh`` every ``interval`` seconds, and sooner after it returned False."""
-    failures = 0
-    while True:
-        failures = 0 if await refresh() else failures + 1
-        await clock.sleep(backoff.after(failures) if failures else interval)
+    async def refresh_forever(
+        self, refresh: Callable[[], Awaitable[bool]], *, interval: float, backoff: Backoff
+    ) -> None:
+        """Call ``refresh``, which fetches, every ``interval`` seconds, and sooner after it returned False."""
+        failures = 0
+        while True:
+            failures = 0 if await refresh() else failures + 1
+            await self.clock.sleep(backoff.after(failures) if failures else interval)
+            if failures:
+                self.metrics.upstream_retry(self.operation)

@@ -8,7 +8,7 @@ import structlog
 from runflow_mcp.clock import Clock
 from runflow_mcp.runflow.api.errors import UpstreamError
 from runflow_mcp.runflow.backoff import Backoff
-from runflow_mcp.runflow.catalog.documents import Document, Source, refresh_forever
+from runflow_mcp.runflow.catalog.documents import Document, Source
 from runflow_mcp.runflow.catalog.memo import Memo
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Skill:
         """Refresh forever; the body of a background task. Without a URL there is nothing to do."""
         if self.source.url:
             backoff = Backoff(first=RETRY, limit=min(RETRY, self.ttl))
-            await refresh_forever(self._refresh, self.clock, interval=self.ttl, backoff=backoff)
+            await self.source.refresh_forever(self._refresh, interval=self.ttl, backoff=backoff)
 
     async def _refresh(self) -> bool:
         try:

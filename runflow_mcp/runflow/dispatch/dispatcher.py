@@ -226,6 +226,8 @@ class _Dispatch:
             again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.effect, look_up):
                 raise self._failure(look_up)
+            if attempt > 1:
+                self.finder.client.metrics.upstream_retry("create_run")
             try:
                 return await self._attempt(look_up)
             except UpstreamError as error:

@@ -66,6 +66,7 @@ class Finder:
                 if isinstance(error, ResponseTooLarge):
                     search.limit = SMALL_PAGE_LIMIT
             await self.clock.sleep(pause)
+            self.client.metrics.upstream_retry("find_run")
         return await search.run()
 
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
@@ -83,6 +84,7 @@ class Finder:
             else:
                 return Found(run, read=True)
             await self.clock.sleep(pause)
+            self.client.metrics.upstream_retry("get_run")
         return Found(unread_run(run_id, order.client_ref), read=False)
 
     def _remaining(self, deadline: float) -> float:
