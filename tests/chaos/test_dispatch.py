@@ -107,7 +107,7 @@ class TestWithEveryUpstreamsIdempotency:
         answer = await server.generate()
         [run] = sandbox.runs
         error = tool_error_of(answer, code, upstream_status=getattr(action, "status", None))
-        assert "it may, under this client_ref" in error["message"]
+        assert "it may exist under this client_ref" in error["message"]
         assert error["details"]["client_ref"] == run.request.client_ref
         assert str(run.request.client_ref) in answer.result["content"][0]["text"]
         sandbox.script.clear()

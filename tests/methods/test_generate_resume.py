@@ -152,7 +152,7 @@ async def test_a_run_of_another_client_ref_is_named_in_the_error(
     sandbox.script.add(Route.CREATE, Respond(201, b'{"id":"r-1",%b"status_code":"queued"}' % named))
     error = run_error_of(await server.generate(client_ref="blind"), "generate_failed")
     assert error["details"]["run_id"] == "r-1"
-    assert "it may, under this client_ref" in error["message"]
+    assert "it may exist under this client_ref" in error["message"]
     assert len(dispatches(sandbox)) == 1
 
 
