@@ -97,7 +97,8 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
         try:
             return await ctx.services.client.get_run(ctx.bearer, task_id, ctx.trace, timeout=timeout)
         except UpstreamError as error:
-            pause = BACKOFF.after(attempt, retry_after=error.retry_after)
+            # A Retry-After of zero would spend every attempt within one moment.
+            pause = BACKOFF.after(attempt, retry_after=error.retry_after or None)
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
             if last or not _may_succeed_later(error):
                 raise _read_error(error) from error

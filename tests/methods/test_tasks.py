@@ -603,6 +603,17 @@ async def test_a_short_retry_after_is_heeded(server: Server, sandbox: ScriptedSa
     assert second.at - first.at == pytest.approx(2)
 
 
+async def test_a_retry_after_of_zero_does_not_spend_all_attempts_at_once(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
+    task_id = await task_of(server, SLOW)
+    sandbox.script.add(Route.GET_RUN, Respond(429, headers={"Retry-After": "0"}), times=2)
+    assert (await get(server, task_id)).result["status"] == "working"
+    first, second, third = (poll.at for poll in polls(sandbox))
+    assert second - first == pytest.approx(0.5)
+    assert third - second == pytest.approx(1)
+
+
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "tasks/update"])
 @pytest.mark.parametrize(
     "action",
