@@ -26,7 +26,7 @@ from runflow_mcp.runflow.catalog.documents import Source
 from runflow_mcp.runflow.catalog.skill import Skill
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import LIMITS, LOG_SINK, METHODS, SERVICES, UNADMITTED_LOG, UNREAD_BUDGET
+from runflow_mcp.web.app_keys import LARGE_BODY_TURN, LIMITS, LOG_SINK, METHODS, SERVICES, UNADMITTED_LOG, UNREAD_BUDGET
 from runflow_mcp.web.backpressure import UnreadBudget
 from runflow_mcp.web.middlewares import cors, stack
 from runflow_mcp.web.request_id import add_request_id
@@ -51,6 +51,7 @@ def create_app(
     app = web.Application(middlewares=stack(config))
     app[METHODS] = table or method_table(*TOOLS)
     app[UNREAD_BUDGET] = UnreadBudget()
+    app[LARGE_BODY_TURN] = asyncio.Lock()
     app[UNADMITTED_LOG] = UnadmittedLog()
     app.on_cleanup.append(_report_unlogged)
     app[LOG_SINK] = sink

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import structlog
@@ -36,6 +37,9 @@ SHUTDOWN_TIMEOUT = 1.0
 #: event loop stands still for a quarter of a second. Hardly anything here is freed by the collector: cycles that would
 #: hold an answer are avoided.
 GC_THRESHOLDS = (10_000, 10, 1_000)
+#: Seconds after which a thread must let another one run. Large answers of Runflow are parsed in a thread: with Python's
+#: own 5 ms, each of the event loop's turns would wait for it that long.
+SWITCH_INTERVAL = 0.001
 #: Seconds between two checks whether all answers have been sent.
 DRAIN_POLL_INTERVAL = 0.05
 
@@ -84,7 +88,7 @@ async def serve(
     errors = ProcessErrors(app[SERVICES].clock, open_files)
     loop.set_exception_handler(errors.on_loop_error)
     runner.watch_descriptors(errors.on_connection)
-    tune_garbage_collector()
+    tune_interpreter()
     try:
         await listen(runner, config.host, config.port)
         log.info("listening", host=config.host, port=config.port)
@@ -102,8 +106,9 @@ async def serve(
     log.info("stopped")
 
 
-def tune_garbage_collector() -> None:
-    """Leave what was made at start out of every collection, and collect rarely."""
+def tune_interpreter() -> None:
+    """Keep the event loop from standing still: for the garbage collector, or for a thread."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,5 +1,7 @@
 """The typed keys under which the application and a request carry what middlewares and handlers need."""
 
+import asyncio
+
 from aiohttp import web
 
 from runflow_mcp.credentials import Bearer
@@ -15,6 +17,8 @@ SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
 METHODS = web.AppKey("methods", MethodTable)
 UNREAD_BUDGET = web.AppKey("unread", UnreadBudget)
+#: Held while a request with a large body is handled up to its first wait.
+LARGE_BODY_TURN = web.AppKey("large_body_turn", asyncio.Lock)
 UNADMITTED_LOG = web.AppKey("unadmitted_log", UnadmittedLog)
 #: Where the log goes; None where no command has configured it.
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")

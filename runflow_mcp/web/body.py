@@ -6,9 +6,13 @@ from aiohttp import HttpVersion11, web
 
 from runflow_mcp.bounds import MAX_VALUES, has_too_many_values
 from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.web.app_keys import LARGE_BODY_TURN
 
 #: Seconds for the whole body to arrive.
 BODY_TIMEOUT = 10.0
+#: Bytes of a body that takes milliseconds to handle. The event loop handles everything that is ready before it looks
+#: for more, so of such requests it gets one at a time.
+LARGE_BODY = 16 * 1024
 
 
 async def read_json_body(request: web.Request, cap: int) -> bytes:
@@ -18,6 +22,8 @@ async def read_json_body(request: web.Request, cap: int) -> bytes:
         body = content.read_nowait()
     else:
         body = await _read_to_end(request, cap)
+    if len(body) > LARGE_BODY:
+        await _wait_for_turn(request.app[LARGE_BODY_TURN])
     if has_too_many_values(body):
         raise Rejection(
             RejectionCode.BODY_TOO_LARGE,
@@ -25,6 +31,12 @@ async def read_json_body(request: web.Request, cap: int) -> bytes:
             "once; data for a model belongs at a URL.",
         )
     return body
+
+
+async def _wait_for_turn(turn: asyncio.Lock) -> None:
+    await turn.acquire()
+    # Not released by the caller: what it does until its first wait belongs to its turn.
+    asyncio.get_running_loop().call_soon(turn.release)
 
 
 async def _read_to_end(request: web.Request, cap: int) -> bytes:

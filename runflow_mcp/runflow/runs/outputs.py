@@ -96,7 +96,7 @@ def find_outputs(output: JSON, run_input: JSON = None, base_url: str = "") -> li
     ``run_input``: addresses in it are not outputs. ``base_url``: the API's, completes relative addresses.
     """
     reader = LinkReader(base_url)
-    echoed = {member.value.strip() for member in _texts(run_input, by_name=False)} if run_input else frozenset()
+    echoed = {text.strip() for text in _strings(run_input) if _can_be_address(text)} if run_input else frozenset()
     api_prefixes = (f"{base_url}/v1/runs", f"{base_url}/v1/models") if base_url else ()
     files: dict[str, Output] = {}
     previews: dict[str, Output] = {}
@@ -123,12 +123,31 @@ def input_addresses(run_input: JSON) -> tuple[str, ...]:
     """The first addresses in an input, ``MAX_INPUT_ADDRESSES`` characters at most."""
     addresses: list[str] = []
     size = 0
-    for member in _texts(run_input, by_name=False):
-        size += len(member.value)
-        if size > MAX_INPUT_ADDRESSES:
-            break
-        addresses.append(member.value)
+    for text in _strings(run_input):
+        if _can_be_address(text):
+            size += len(text)
+            if size > MAX_INPUT_ADDRESSES:
+                break
+            addresses.append(text)
     return tuple(addresses)
+
+
+def _strings(value: JSON) -> Iterator[str]:
+    """The strings among the first ``MAX_VALUES`` values, in document order. Makes no object for each of them."""
+    stack: list[Iterator[JSON]] = [iter((value,))]
+    visited = 0
+    while stack:
+        for item in stack[-1]:
+            visited += 1
+            if visited > MAX_VALUES:
+                return
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, dict | list):
+                stack.append(iter(item.values() if isinstance(item, dict) else item))
+                break
+        else:
+            stack.pop()
 
 
 def _media_type(url: str, member: _Member) -> str | None:
@@ -144,11 +163,8 @@ def _is_main(member: _Member) -> bool:
     return [name for name in addresses if not (_role_of(name).skipped or _role_of(name).preview)] == [member.name]
 
 
-def _texts(value: JSON, *, by_name: bool = True) -> Iterator[_Member]:
-    """The texts that can be addresses, in document order.
-
-    ``by_name``: leave out members whose names say that they are not outputs.
-    """
+def _texts(value: JSON) -> Iterator[_Member]:
+    """The texts that can be addresses, in document order, without members whose names say that they are not outputs."""
     stack: list[Iterator[_Member]] = [iter((_Member(value),))]
     for _ in range(2 * MAX_VALUES):  # each value is visited once, each container left once
         member = next(stack[-1], None)
@@ -157,20 +173,20 @@ def _texts(value: JSON, *, by_name: bool = True) -> Iterator[_Member]:
             if not stack:
                 return
         elif isinstance(member.value, str):
-            if _can_be_address(member):
+            if _can_be_address(member.value, addressed=member.role.addressed):
                 yield member
         elif isinstance(member.value, list):
             stack.append(_items(member))
         elif isinstance(member.value, dict):
-            stack.append(_members(member) if by_name else map(_Member, member.value.values()))
+            stack.append(_members(member))
 
 
-def _can_be_address(member: _Member) -> bool:
-    text = member.value
+def _can_be_address(text: str, *, addressed: bool = False) -> bool:
+    """``addressed``: the name of its member says that it is one."""
     if len(text) > MAX_URL_LENGTH:
         return False
     start = text[:8].lstrip().lower()
-    return start.startswith(("http", "/")) or (member.role.addressed and "/" in text)
+    return start.startswith(("http", "/")) or (addressed and "/" in text)
 
 
 def _items(member: _Member) -> Iterator[_Member]:
