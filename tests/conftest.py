@@ -21,6 +21,7 @@ import pytest
 import structlog
 
 from runflow_mcp.sandbox import RunningSandbox, start
+from tests.command_process import run, session  # noqa: F401 - fixtures
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Serve, Server, run_server
 from tests.virtual_time import VirtualClock, VirtualTimeLoop

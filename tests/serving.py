@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from aiohttp import web
 from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
+from runflow_mcp.methods.router import MethodTable
 from runflow_mcp.protocol.inbound import NAME_PARAM
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
@@ -212,12 +213,18 @@ class ServedApp:
         clock: Clock,
         random: Random,
         *,
+        table: MethodTable | None = None,
+        prepare: Callable[[web.Application], object] = lambda _app: None,
         shutdown_timeout: float = 0.1,
         send_buffer: int | None = None,
     ) -> "ServedApp":
-        """``send_buffer``: bytes that the system takes for a client that does not read, on each connection."""
+        """``table``: in place of the product's methods. ``prepare``: what is done to the application before it starts.
+
+        ``send_buffer``: bytes that the system takes for a client that does not read, on each connection.
+        """
         config = Config.from_mapping({"MCP_PORT": str(free_port()), **settings})
-        app = create_app(config, clock=clock, random=random)
+        app = create_app(config, clock=clock, random=random, table=table)
+        prepare(app)
         runner = Runner(app, shutdown_timeout=shutdown_timeout)
         await runner.setup()
         try:

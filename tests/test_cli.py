@@ -8,8 +8,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,120 +21,17 @@ from runflow_mcp.cli import config_report, embedded_sandbox, extras
 from runflow_mcp.cli import main as cli
 from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
 from runflow_mcp.settings.config import Config
+from tests.command_process import SLOW_CALL, Command, Run
+from tests.eventually import PATIENCE
 from tests.runflow.certificate_authority import Authority
+from tests.server_process import clean_environment
 from tests.serving import BOTH, KEY, free_port
-
-#: Seconds to wait for something that should happen; nothing here takes nearly as long.
-PATIENCE = 15.0
-SLOW_CALL = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "tools/call",
-    "params": {
-        "name": "generate",
-        "arguments": {"model": "sandbox/slow", "input": {}},
-        "_meta": {"progressToken": 1},
-    },
-}
-
-
-@attrs.frozen
-class Command:
-    """A running ``python -m runflow_mcp …``; its output goes to files, so that nothing ever blocks it."""
-
-    process: asyncio.subprocess.Process
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def stdout(self) -> str:
-        return (self.folder / "stdout").read_text()
-
-    @property
-    def stderr(self) -> str:
-        return (self.folder / "stderr").read_text()
-
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-
-    async def ended(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
-
-    async def prints(self, text: str) -> None:
-        """Wait until the standard output has this text; it is written beside the server's work."""
-        async with asyncio.timeout(PATIENCE):
-            while text not in self.stdout:  # noqa: ASYNC110 - a file sets no event
-                await asyncio.sleep(0.02)
-
-    async def answers(
-        self, session: aiohttp.ClientSession, path: str, status: int = 200, origin: str | None = None
-    ) -> None:
-        """Wait until a GET of ``path`` has this status."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                assert self.process.returncode is None, self.stderr
-                try:
-                    async with session.get(f"{origin or self.url}{path}") as response:
-                        if response.status == status:
-                            return
-                except aiohttp.ClientConnectorError:
-                    pass
-                await asyncio.sleep(0.02)
-
-
-Run = Callable[..., Awaitable[Command]]
-
-
-def bare_environment() -> dict[str, str]:
-    others = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MCP_", "RUNFLOW_")) and name.upper() not in others
-    }
-
-
-@pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    """Start a command on a free port, in a folder of the test's own, with these settings."""
-    async with AsyncExitStack() as stack:
-
-        async def start(*arguments: str, **settings: str) -> Command:
-            port = int(settings.setdefault("MCP_PORT", str(free_port())))
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "runflow_mcp", *arguments),
-                stdout=stack.enter_context((tmp_path / "stdout").open("w")),
-                stderr=stack.enter_context((tmp_path / "stderr").open("w")),
-                stdin=asyncio.subprocess.DEVNULL,
-                cwd=tmp_path,
-                env=bare_environment() | settings,
-            )
-            stack.push_async_callback(kill, process)
-            return Command(process, port, tmp_path)
-
-        yield start
-
-
-async def kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as one:
-        yield one
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """A working directory without ``.env`` and an environment without settings, for commands in this process."""
-    for name in set(os.environ) - set(bare_environment()):
+    for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return monkeypatch
@@ -185,7 +80,7 @@ async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: a
     await server.prints("Ctrl-C stops the server.")
     [line] = [line for line in server.stdout.splitlines() if " check " in line]
     pasted = await asyncio.create_subprocess_exec(
-        *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.folder, env=bare_environment()
+        *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.server.folder, env=clean_environment()
     )
     output, _ = await asyncio.wait_for(pasted.communicate(), 2 * PATIENCE)
     assert pasted.returncode == 0

@@ -7,8 +7,8 @@ import pytest
 
 from runflow_mcp.cli.welcome import local_url, welcome
 from runflow_mcp.settings.config import Config, ConfigError
+from tests.command_process import Run
 from tests.serving import KEY
-from tests.test_cli import Run, run, session  # noqa: F401 - fixtures
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 #: MCP_HOST → the addresses of this machine that must answer.
@@ -29,8 +29,8 @@ REACHED = {
 @pytest.mark.real_time
 @pytest.mark.parametrize("host", REACHED)
 async def test_the_printed_address_and_every_other_address_work(
-    run: Run,  # noqa: F811
-    session: aiohttp.ClientSession,  # noqa: F811
+    run: Run,
+    session: aiohttp.ClientSession,
     host: str,
 ) -> None:
     if not socket.has_dualstack_ipv6() and ":" in host:

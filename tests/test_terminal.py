@@ -17,8 +17,10 @@ import pytest
 
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import REPORT_INTERVAL, ProcessErrors
+from tests.command_process import SLOW_CALL
+from tests.eventually import PATIENCE
+from tests.server_process import clean_environment
 from tests.serving import BOTH, KEY, free_port
-from tests.test_cli import PATIENCE, SLOW_CALL, bare_environment
 from tests.virtual_time import VirtualClock
 
 pytestmark = pytest.mark.real_time
@@ -60,7 +62,7 @@ async def terminal(tmp_path: Path) -> AsyncIterator[Open]:
                 stdout=line,
                 stderr=line,
                 cwd=tmp_path,
-                env={name: text for name, text in bare_environment().items() if name != "NO_COLOR"} | environ,
+                env={name: text for name, text in clean_environment().items() if name != "NO_COLOR"} | environ,
                 start_new_session=True,
                 preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None,
             )

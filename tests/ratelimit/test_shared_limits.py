@@ -1,10 +1,6 @@
 """Several server processes that share their limits: real commands, a real Redis, over HTTP."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +11,8 @@ import attrs
 import pytest
 
 from tests.ratelimit.conftest import RedisServer
-from tests.serving import KEY, free_port
+from tests.server_process import ServerProcess
+from tests.serving import KEY, free_port, upstream_settings
 
 pytestmark = pytest.mark.real_time
 
@@ -26,31 +23,22 @@ LIMIT = 6
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
-@attrs.frozen
-class Process:
-    """A running ``python -m runflow_mcp …``; what it logs goes to a file, so that nothing ever blocks it."""
-
-    url: str
-    log: Path
-
-    @property
-    def warnings(self) -> list[str]:
-        """The events about the limit store, in order."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line["event"] for line in lines if line["event"].startswith("limit_store")]
+def warnings_of(server: ServerProcess) -> list[str]:
+    """The events about the limit store, in order."""
+    return [line["event"] for line in server.log_lines if line["event"].startswith("limit_store")]
 
 
 @attrs.frozen
 class Fleet:
     """Two servers that share their limits, in front of one sandbox."""
 
-    servers: list[Process]
+    servers: list[ServerProcess]
     redis: RedisServer
     session: aiohttp.ClientSession
 
-    async def ping(self, server: Process, key: str | None = KEY) -> aiohttp.ClientResponse:
+    async def ping(self, server: ServerProcess, key: str | None = KEY) -> aiohttp.ClientResponse:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        async with self.session.post(f"{server.url}/mcp", json=PING, headers=headers) as response:
+        async with self.session.post(f"{server.origin}/mcp", json=PING, headers=headers) as response:
             await response.read()
             return response
 
@@ -58,9 +46,9 @@ class Fleet:
         """The statuses of so many requests, one to each server in turn."""
         return [(await self.ping(self.servers[turn % len(self.servers)], key)).status for turn in range(times)]
 
-    async def limits(self, server: Process) -> Any:
+    async def limits(self, server: ServerProcess) -> Any:
         """What the readiness probe says of the limit store."""
-        async with self.session.get(f"{server.url}/readyz") as response:
+        async with self.session.get(f"{server.origin}/readyz") as response:
             assert response.status == 200
             return (await response.json())["limits"]
 
@@ -75,53 +63,24 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.fixture
 async def fleet(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Fleet]:
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
+    port = free_port()
+    sandbox = ServerProcess.of(
+        tmp_path, "runflow_mcp", "sandbox", "--port", str(port), settings={"MCP_PORT": str(port)}, ready_path=None
+    )
+    settings = {
+        **upstream_settings(sandbox.origin),
+        "MCP_RATE_LIMIT_STORE": redis_server.url,
+        "MCP_RATE_LIMIT_PER_KEY": str(LIMIT),
+        "MCP_RATE_LIMIT_PRE_AUTH_PER_IP": "4",
+    }
+    servers = [ServerProcess.of(tmp_path, settings=settings) for _ in range(2)]
     async with AsyncExitStack() as stack:
+        for process in (sandbox, *servers):
+            stack.enter_context(process)
+        for process in (sandbox, *servers):
+            await asyncio.to_thread(process.wait_until_ready)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-
-        def start(name: str, *arguments: str, port: int, **settings: str) -> Process:
-            log = tmp_path / f"{name}.log"
-            process = subprocess.Popen(  # noqa: S603 - returns at once, and the arguments are the test's own
-                [sys.executable, "-m", "runflow_mcp", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stack.enter_context(log.open("wb")),
-                cwd=tmp_path,
-                env=bare | settings,
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            return Process(f"http://127.0.0.1:{port}", log)
-
-        port = free_port()
-        sandbox = start("sandbox", "sandbox", "--port", str(port), port=port)
-        servers = [
-            start(
-                f"server-{number}",
-                "serve",
-                port=(port := free_port()),
-                MCP_PORT=str(port),
-                MCP_RATE_LIMIT_STORE=redis_server.url,
-                MCP_RATE_LIMIT_PER_KEY=str(LIMIT),
-                MCP_RATE_LIMIT_PRE_AUTH_PER_IP="4",
-                RUNFLOW_API_URL=sandbox.url,
-                RUNFLOW_CATALOG_URL=f"{sandbox.url}/models-catalog.json",
-                RUNFLOW_SKILL_URL="",
-            )
-            for number in range(2)
-        ]
-        fleet = Fleet(servers, redis_server, session)
-        for server in servers:
-
-            async def ready(server: Process = server) -> bool:
-                try:
-                    async with session.get(f"{server.url}/readyz") as response:
-                        return response.status == 200
-                except aiohttp.ClientConnectorError:
-                    return False
-
-            await until(ready)
-        yield fleet
+        yield Fleet(servers, redis_server, session)
 
 
 async def test_the_servers_count_together_and_a_request_is_one_command(fleet: Fleet) -> None:
@@ -153,21 +112,21 @@ async def test_when_redis_is_killed_each_server_counts_by_itself_until_redis_is_
         assert limits["outages"] == 1
         assert limits["fallbacks"] == LIMIT + 2
 
-        async def warned(server: Process = server) -> bool:
-            return server.warnings == ["limit_store_unavailable"]
+        async def warned(server: ServerProcess = server) -> bool:
+            return warnings_of(server) == ["limit_store_unavailable"]
 
         await until(warned)
     fleet.redis.start()
     for server in fleet.servers:
 
-        async def back(server: Process = server) -> bool:
+        async def back(server: ServerProcess = server) -> bool:
             await fleet.ping(server, "rf_live_somebody")
             return bool((await fleet.limits(server))["state"] == "ok")
 
         await until(back)
 
-        async def recovered(server: Process = server) -> bool:
-            return server.warnings == ["limit_store_unavailable", "limit_store_recovered"]
+        async def recovered(server: ServerProcess = server) -> bool:
+            return warnings_of(server) == ["limit_store_unavailable", "limit_store_recovered"]
 
         await until(recovered)
         assert (await fleet.limits(server))["outages"] == 1

@@ -9,17 +9,14 @@ from random import Random
 import attrs
 import orjson
 import pytest
-from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import Method
 from runflow_mcp.protocol.jsonrpc import Request, Result
-from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, UnreadBudget
 from runflow_mcp.web.connection import Runner
-from tests.serving import KEY, free_port
+from tests.serving import KEY, ServedApp, free_port, upstream_settings
 from tests.virtual_time import VirtualClock
 
 MIB = 1024 * 1024
@@ -50,20 +47,10 @@ class Served:
 
 @pytest.fixture
 async def served(clock: VirtualClock) -> AsyncIterator[Served]:
-    port = free_port()
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    settings = {
-        "MCP_PORT": str(port),
-        "RUNFLOW_API_URL": nowhere,
-        "RUNFLOW_CATALOG_URL": nowhere,
-        "RUNFLOW_SKILL_URL": "",
-    }
-    app = create_app(Config.from_mapping(settings), clock=clock, random=Random(0), table={"big": Method("big", big)})
-    runner = Runner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield Served(port, runner, clock, app[UNREAD_BUDGET])
-    await runner.cleanup()
+    nowhere = upstream_settings(f"http://127.0.0.1:{free_port()}")
+    started = await ServedApp.start(nowhere, clock, Random(0), table={"big": Method("big", big)})
+    yield Served(started.port, started.runner, clock, started.app[UNREAD_BUDGET])
+    await started.runner.cleanup()
 
 
 @attrs.frozen

@@ -2,20 +2,18 @@
 
 import ast
 from pathlib import Path
+from random import Random
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 import runflow_mcp.web
-from runflow_mcp.app import create_app
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.guards import GuardedResource, Guards
 from runflow_mcp.web.middlewares import stack
 from runflow_mcp.web.routes import ENDPOINT
-from tests.serving import KEY, free_port
+from tests.serving import KEY, ServedApp, upstream_settings
 from tests.virtual_time import VirtualClock
 
 BASE = sorted(Path(runflow_mcp.web.__file__).parent.glob("*.py"))
@@ -38,19 +36,15 @@ async def _upload(request: web.Request) -> web.Response:
 async def test_a_new_resource_has_the_guards_that_it_is_given(
     upstream: RunningSandbox, clock: VirtualClock, headers: dict[str, str], status: int
 ) -> None:
-    port = free_port()
-    config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
-    app = create_app(config, clock=clock)
     resource = GuardedResource("/upload", ENDPOINT)
     resource.add_route("POST", _upload)
-    app.router.register_resource(resource)
-    runner = Runner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    url = f"http://127.0.0.1:{port}/upload"
-    async with aiohttp.ClientSession() as session, session.post(url, data=b"{}", headers=headers) as response:
-        assert response.status == status
-    await runner.cleanup()
+    settings = upstream_settings(upstream.url)
+    served = await ServedApp.start(
+        settings, clock, Random(0), prepare=lambda app: app.router.register_resource(resource)
+    )
+    async with served.client() as server:
+        assert (await server.request("POST", "/upload", headers=headers, data=b"{}")).status == status
+    await served.runner.cleanup()
 
 
 def test_a_resource_is_guarded_by_the_allowlists_unless_it_says_otherwise() -> None:

@@ -4,23 +4,20 @@ import gc
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from runflow_mcp.app import create_app
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import method_table
 from runflow_mcp.methods.tools.registry import Tool, ToolHandler
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.sandbox import RunningSandbox
-from runflow_mcp.settings.config import Config
-from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import Reply
-from tests.serving import BOTH, Server, free_port
+from tests.serving import BOTH, ServedApp, Server, upstream_settings
 from tests.virtual_time import VirtualClock
 from tests.web.error_shapes import protocol_error_of
 
@@ -144,17 +141,13 @@ async def _gone(_arguments: JSONObject, call: RequestContext) -> Result:
 @asynccontextmanager
 async def serving_tool(run: ToolHandler, upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[Server]:
     """A server with one tool, ``own``."""
-    port = free_port()
-    config = Config.from_mapping({"MCP_PORT": str(port), "RUNFLOW_CATALOG_URL": upstream.url, "RUNFLOW_SKILL_URL": ""})
     table = method_table(Tool({"name": "own"}, run))
-    runner = Runner(create_app(config, clock=clock, table=table), shutdown_timeout=0.1)
-    await runner.setup()
+    served = await ServedApp.start(upstream_settings(upstream.url), clock, Random(0), table=table)
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        async with aiohttp.ClientSession() as session:
-            yield Server(runner.app, f"http://127.0.0.1:{port}", session)
+        async with served.client() as server:
+            yield server
     finally:
-        await runner.cleanup()
+        await served.runner.cleanup()
 
 
 @pytest.mark.parametrize("accept", [BOTH, "application/json"])
