@@ -155,6 +155,7 @@ async def drain(
 
 
 async def _all_sent(runner: Runner, services: Services) -> None:
-    # Bytes that a transport still holds for a slow reader would be lost with the process.
-    while services.inflight.pending_answers or runner.unsent_bytes:
+    # Bytes that a transport still holds for a slow reader would be lost with the process. So would all that is on its
+    # way to a client that has pipelined requests: a connection that closes over unread requests is reset.
+    while services.inflight.pending_answers or runner.unsent_bytes or runner.queued_requests:
         await services.clock.sleep(DRAIN_POLL_INTERVAL)

@@ -57,6 +57,10 @@ class Connection(RequestHandler):
         self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
+    @property
+    def queued_requests(self) -> int:
+        return len(self._messages)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
@@ -191,6 +195,12 @@ class Runner(web.AppRunner):
         # Not by class: uvloop's transports have the method, but none of asyncio's classes.
         transports = (connection.transport for connection in connections)
         return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
+
+    @property
+    def queued_requests(self) -> int:
+        """Pipelined requests that have arrived and are not being handled yet."""
+        connections = self.server.connections if self.server else ()
+        return sum(connection.queued_requests for connection in connections if isinstance(connection, Connection))
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
         """Call ``watch`` with the file descriptor of each new connection. Effective after ``setup`` only."""
