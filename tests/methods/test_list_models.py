@@ -163,6 +163,73 @@ async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(
     ]
 
 
+async def test_ten_entries_have_their_inputs_and_eleven_have_not(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    described = {"description": "d" * 300, "inputs": [{"name": "prompt", "type": "string", "required": True}]}
+    script(sandbox, *(entry(f"google/model-{number}", **described) for number in range(20)))
+    server = await serve()
+    ten = (await server.call("list_models", limit=10)).structured
+    assert all(item["inputs"] and item["description"] == "d" * 300 for item in ten["models"])
+    assert ten.keys() == {"models", "returned", "total"}
+    eleven = await server.call("list_models", limit=11)
+    assert all("inputs" not in item and len(item["description"]) == 120 for item in eleven.structured["models"])
+    assert eleven.structured["inputs_omitted"] is True
+    assert "query" in eleven.structured["note"]
+    assert orjson.loads(eleven.result["content"][0]["text"]) == eleven.structured
+    assert fits(TOOL.definition["outputSchema"], eleven.structured)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"description": "a" * 1000, "pricing": "$0.3034/second"},
+        {"description": "ü" * 1000, "pricing": "$0.3034/second"},
+        {"description": "𝄞" * 1000, "pricing": {"tiers": ["x" * 50] * 100}},
+        {"description": '"\n\x00' * 300},
+    ],
+    ids=["ASCII", "umlauts", "music and a long price", "escapes"],
+)
+async def test_fifty_entries_stay_under_20_kb(serve: Serve, sandbox: ScriptedSandbox, more: Entry) -> None:
+    inputs = [{"name": f"input_{number}", "type": "string", "description": "x" * 200} for number in range(20)]
+    script(
+        sandbox, *(entry(f"bytedance/seedance/2.0/fast/{number}", **more, inputs=inputs) for number in range(100, 160))
+    )
+    answer = await (await serve()).call("list_models")
+    assert answer.structured["returned"] == 50
+    assert len(answer.result["content"][0]["text"].encode()) <= 20_000
+    assert all(item.get("description") for item in answer.structured["models"])
+
+
+@pytest.mark.parametrize("category", [None, "solution"])
+async def test_the_whole_catalog_stays_under_20_kb(server: Server, category: str | None) -> None:
+    answer = await server.call("list_models", category=category)
+    assert answer.structured["returned"] > 10
+    assert len(answer.result["content"][0]["text"].encode()) <= 20_000
+
+
+NUM_IMAGES = {"name": "num_images", "type": "integer"}
+
+
+async def test_a_single_entry_has_an_estimate(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    script(
+        sandbox,
+        entry("google/image", price="$0.15/image", inputs=[NUM_IMAGES]),
+        entry("google/image/edit", price="$0.15/image", inputs=[NUM_IMAGES]),
+        entry("runflow/solution", price="$0.15/image", inputs=[NUM_IMAGES]),
+    )
+    server = await serve()
+    expected = {"amount": 0.15, "currency": "USD", "unit": "image", "depends_on": ["num_images"]}
+    for arguments in ({"query": "image/edit"}, {"query": " Google/Image "}, {"provider": "google", "limit": 1}):
+        answer = await server.call("list_models", **arguments)
+        assert answer.structured["models"][0]["estimate"] == expected
+        assert fits(TOOL.definition["outputSchema"], answer.structured)
+        assert orjson.loads(answer.result["content"][0]["text"]) == answer.structured
+    several = await server.call("list_models", query="image")
+    assert not any("estimate" in item for item in several.structured["models"])
+    [solution] = (await server.call("list_models", query="solution")).structured["models"]
+    assert solution["pricing"] == "$0.15/image"
+    assert "estimate" not in solution
+
+
 async def test_inactive_entries_are_not_listed_and_bad_ones_skipped(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(
         sandbox,

@@ -15,10 +15,21 @@ from runflow_mcp.methods.tools.registry import STRING, Tool, output_schema
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
 from runflow_mcp.runflow.catalog.entries import CATEGORIES, Model, Snapshot
+from runflow_mcp.runflow.catalog.estimates import estimate
 from runflow_mcp.runflow.catalog.model_inputs import Input
 from runflow_mcp.runflow.catalog.search import select
 
 MIN_LIMIT, MAX_LIMIT, DEFAULT_LIMIT = 1, 200, 50
+#: With more entries than this, an answer shows them in brief: it stays in the context of the model that reads it.
+MAX_WHOLE_ENTRIES = 10
+#: Of a brief entry: characters of the description, and bytes of the JSON, so that 50 entries stay under 20 KB. What
+#: is too long is the description's end, or a price that is no short text.
+MAX_BRIEF_DESCRIPTION, MAX_BRIEF_ENTRY, MAX_BRIEF_PRICING = 120, 390, 100
+INPUTS_OMITTED: dict[str, JSON] = {
+    "inputs_omitted": True,
+    "note": f"More than {MAX_WHOLE_ENTRIES} entries are shown, so their inputs are left out and descriptions are cut. "
+    "Call list_models again with the name of one model as query to see its inputs before you run it.",
+}
 
 Category = NewType("Category", str)
 Limit = NewType("Limit", int)
@@ -64,11 +75,24 @@ class ListModelsArguments:
 
 
 @attrs.frozen
-class _Prepared:
-    """Every entry of a snapshot as JSON, and once more as JSON inside a JSON string (the text copy)."""
+class _Entry:
+    """An entry as JSON, and once more as JSON inside a JSON string (the text copy)."""
 
-    plain: tuple[bytes, ...]
-    escaped: tuple[bytes, ...]
+    plain: bytes
+    escaped: bytes
+
+    @classmethod
+    def of(cls, entry: dict[str, JSON]) -> "_Entry":
+        plain = orjson.dumps(entry)
+        return cls(plain, _escape(plain))
+
+
+@attrs.frozen
+class _Prepared:
+    """Every entry of a snapshot as JSON: whole, and as it stands in a long list."""
+
+    whole: tuple[_Entry, ...]
+    brief: tuple[_Entry, ...]
 
 
 def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
@@ -85,15 +109,16 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     if (stale := catalog.stale_seconds()) is not None:
         counts["stale_seconds"] = stale
     prepared = snapshot.cached(_prepare)
+    if len(page) > MAX_WHOLE_ENTRIES:
+        counts |= INPUTS_OMITTED
+        entries = [prepared.brief[position] for position in page]
+    else:
+        entries = [prepared.whole[position] for position in page]
+        if page and (len(page) == 1 or _is_named(args.query, snapshot.models[page[0]])):
+            entries[0] = _Entry.of(single_listing(snapshot.models[page[0]]))
     tail = orjson.dumps(counts)[1:]
-    plain = b'{"models":[' + b",".join([prepared.plain[position] for position in page]) + b"]," + tail
-    escaped = (
-        b'"{\\"models\\":['
-        + b",".join([prepared.escaped[position] for position in page])
-        + b"],"
-        + _escape(tail)
-        + b'"'
-    )
+    plain = b'{"models":[' + b",".join([entry.plain for entry in entries]) + b"]," + tail
+    escaped = b'"{\\"models\\":[' + b",".join([entry.escaped for entry in entries]) + b"]," + _escape(tail) + b'"'
     return {
         "content": [{"type": "text", "text": orjson.Fragment(escaped)}],
         "structuredContent": orjson.Fragment(plain),
@@ -120,9 +145,45 @@ def _escape(json: bytes) -> bytes:
     return orjson.dumps(json.decode())[1:-1]
 
 
+def _is_named(query: str | None, model: Model) -> bool:
+    """Whether the query is the whole name of the model."""
+    return query is not None and query.strip().casefold() == model.name.casefold()
+
+
 def _prepare(snapshot: Snapshot) -> _Prepared:
-    plain = tuple(orjson.dumps(listing(model)) for model in snapshot.models)
-    return _Prepared(plain, tuple(map(_escape, plain)))
+    return _Prepared(
+        tuple(_Entry.of(listing(model)) for model in snapshot.models),
+        tuple(_Entry.of(brief_listing(model)) for model in snapshot.models),
+    )
+
+
+def single_listing(model: Model) -> dict[str, JSON]:
+    """The entry of a model that was asked for by itself: with an estimate of what a run costs, where there is one."""
+    estimated = estimate(model)
+    return listing(model) | ({"estimate": estimated.listing()} if estimated else {})
+
+
+def brief_listing(model: Model) -> dict[str, JSON]:
+    """The entry as it stands in a long list: without inputs, at most ``MAX_BRIEF_ENTRY`` bytes for ordinary names."""
+    entry = listing(model)
+    entry.pop("inputs", None)
+    if len(orjson.dumps(entry.get("pricing"))) > MAX_BRIEF_PRICING:
+        del entry["pricing"]
+    if description := entry.pop("description", None):
+        room = MAX_BRIEF_ENTRY - len(orjson.dumps(entry)) - len(',"description":""')
+        if short := _shortened(description, room):
+            entry["description"] = short
+    return entry
+
+
+def _shortened(text: str, size: int) -> str:
+    """The text, cut to ``MAX_BRIEF_DESCRIPTION`` characters and to ``size`` bytes of JSON; empty if nothing fits."""
+    if len(text) <= MAX_BRIEF_DESCRIPTION and len(orjson.dumps(text)) - 2 <= size:
+        return text
+    kept = text[: MAX_BRIEF_DESCRIPTION - 1]
+    while kept and len(orjson.dumps(f"{kept}…")) - 2 > size:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…" if kept.strip() else ""
 
 
 def listing(model: Model) -> dict[str, JSON]:
@@ -175,6 +236,10 @@ _MODEL = {
             ("model_name", "provider_slug", "model_slug", "category", "runs_endpoint", "description"), STRING
         ),
         "pricing": {},
+        "estimate": {
+            "type": "object",
+            "description": "The price of one unit, and the inputs that decide their number.",
+        },
         "inputs": {"type": "array", "items": _INPUT},
     },
 }
@@ -193,6 +258,8 @@ TOOL = Tool(
                 "models": {"type": "array", "items": _MODEL},
                 "returned": {"type": "integer"},
                 "total": {"type": "integer"},
+                "inputs_omitted": {"type": "boolean"},
+                "note": STRING,
                 "stale_seconds": {
                     "type": "integer",
                     "description": "Set when the catalog could not be refreshed.",
