@@ -8,10 +8,10 @@ BIN    := .venv/bin
 PY     := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test coverage conformance fuzz check format lock clean lint types pure
+.PHONY: help install run quick test coverage conformance fuzz bench-quick check format lock clean lint types pure
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/dev  ## make .venv with everything the other targets need
 
@@ -37,6 +37,9 @@ conformance: .venv/dev  ## the official MCP conformance suite, in every revision
 fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, each overload for OVERLOAD_SECONDS
 	$(PY) tests.chaos.fuzz
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
+
+bench-quick: .venv/dev  ## product ÷ a bare handler in under a minute (wrk, two cores); BASE=/another/checkout compares
+	$(PY) tests.bench.quick $(if $(BASE),--base $(BASE)) $(ARGS)
 
 check: lint types  ## format check, lint, strict types: before every commit (subject ≤ 72 characters, why in the body)
 

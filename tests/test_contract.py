@@ -262,7 +262,7 @@ def test_a_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:.*##", MAKEFILE, re.MULTILINE), f"Makefile must have the target {target}"
 
 
-@pytest.mark.parametrize("target", re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
+@pytest.mark.parametrize("target", re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
 def test_the_tests_document_has_the_row_of_a_make_target(target: str) -> None:
     if target != "help":
         rows = [row[0] for row in rows_of(TESTS)]
@@ -271,7 +271,7 @@ def test_the_tests_document_has_the_row_of_a_make_target(target: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_in_a_document_exists(document: str) -> None:
-    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(code_of(document))))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", "\n".join(code_of(document))))
     missing = [target for target in named if not re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)]
     assert not missing, f"correct the target in {document}"
 

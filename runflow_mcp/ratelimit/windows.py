@@ -18,8 +18,8 @@ MAX_CALLERS = 250_000
 def time_to_wait(hits: list[int], limit: int, window: int, cost: int, now: int) -> int:
     """Microseconds until ``cost`` more hits fit, 0 when they fit now.
 
-    ``hits``: stamps of admitted hits, oldest first, all younger than the window. A cost above the limit never fits:
-    the result is then the whole window.
+    ``hits``: stamps of admitted hits, oldest first; at the limit all younger than the window. A cost above the limit
+    never fits: the result is then the whole window.
     """
     excess = len(hits) + cost - limit
     if excess <= 0:
@@ -44,23 +44,26 @@ class Window:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def hits(self, caller: Hashable, now: int) -> list[int]:
-        """The caller's live hits. This is the stored list, which must not be changed."""
+    def hits(self, caller: Hashable) -> list[int]:
+        """The caller's stored hits, perhaps with some that have expired. This is the list itself, not a copy."""
         hits = self._young.get(caller)
         if hits is None:
             hits = self._old.pop(caller, None)
             if hits is None:
                 return []
             self._young[caller] = hits
-        since = now - self.length
-        if hits and hits[0] <= since:
-            del hits[: bisect_right(hits, since)]
         return hits
 
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
         """Microseconds until ``cost`` hits of the caller would be admitted, 0 when they would be now."""
         self.evict_expired(now)
-        return time_to_wait(self.hits(caller, now), self.limit, self.length, cost, now)
+        hits = self.hits(caller)
+        since = now - self.length
+        # Expired hits only matter at the limit. Otherwise they go once they are half of the list: removing the first
+        # of 600,000 at every call (10,000 requests/s, a raised limit) costs 150 µs a window.
+        if hits and (hits[len(hits) // 2] <= since or len(hits) + cost > self.limit):
+            del hits[: bisect_right(hits, since)]
+        return time_to_wait(hits, self.limit, self.length, cost, now)
 
     def add(self, caller: Hashable, cost: int, now: int) -> None:
         """Store ``cost`` admitted hits."""

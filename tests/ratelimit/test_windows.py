@@ -1,5 +1,6 @@
 """Sliding windows and the store in memory, compared with brute force."""
 
+import itertools
 import tracemalloc
 from collections import defaultdict
 
@@ -160,8 +161,20 @@ def test_refused_hits_take_no_memory() -> None:
     for _ in range(1000):
         assert window.wait("a", 1, 50) == 50
         assert window.wait("b", 2, 50) == LENGTH
-    assert window.hits("a", 50) == [0]
+    assert window.hits("a") == [0]
     assert len(window) == 1
+
+
+def test_expired_hits_far_from_the_limit_are_removed_many_at_a_time() -> None:
+    window = Window(1_000_000, LENGTH)
+    lengths = []
+    for now in range(10 * LENGTH):
+        assert window.wait("a", 1, now) == 0
+        window.add("a", 1, now)
+        lengths.append(len(window.hits("a")))
+    removals = sum(after <= before for before, after in itertools.pairwise(lengths))
+    assert removals < 15
+    assert max(lengths) <= 2 * LENGTH + 1
 
 
 def test_beyond_the_bound_the_oldest_caller_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,88 @@
+"""Load on one address by wrk, and what it cost the server."""
+
+import shutil
+import subprocess
+import tempfile
+
+import attrs
+import orjson
+
+from tests.bench.machine import BenchError, cores, cpu_seconds, on_core
+from tests.bench.rows import Request
+
+#: Keep-alive connections, each with one request at a time.
+CONNECTIONS = 64
+#: Seconds that wrk may take beyond its duration.
+PATIENCE = 20
+_SCRIPT = """
+wrk.method = "POST"
+wrk.body = %s
+%s
+done = function(summary, latency)
+  local e = summary.errors
+  io.stderr:write(string.format('{"requests":%%d,"microseconds":%%d,"errors":%%d,"p50":%%d,"p99":%%d}\\n',
+    summary.requests, summary.duration, e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+@attrs.frozen
+class Figure:
+    """What one round has measured. ``rate``: requests/s; ``cpu``: the server's µs per request; latencies in ms."""
+
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+def find_wrk() -> str:
+    """The path of wrk. Raises ``BenchError`` where it is not installed."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise BenchError("wrk is not installed, which sends the load. On Debian and Ubuntu: apt install wrk")
+    return wrk
+
+
+def measure(url: str, request: Request, pid: int, seconds: int = 1, connections: int = CONNECTIONS) -> Figure:
+    """Send ``request`` to ``url`` as fast as it is answered. ``pid``: the server's process.
+
+    Raises ``BenchError`` when a request fails or is answered with a status of 400 or above.
+    """
+    wrk = find_wrk()
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_script(request))
+        script.flush()
+        command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url]
+        before = cpu_seconds(pid)
+        run = subprocess.run(  # noqa: S603 - wrk, with arguments of our own
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds + PATIENCE,
+            preexec_fn=on_core(cores()[1]),
+        )
+        used = cpu_seconds(pid) - before
+    if run.returncode or not run.stderr.startswith("{"):
+        raise BenchError(f"wrk ended with {run.returncode}: {run.stderr or run.stdout}")
+    seen = orjson.loads(run.stderr)
+    if seen["errors"] or not seen["requests"]:
+        raise BenchError(f"{url}: {seen['errors']} errors in {seen['requests']} requests; nothing was measured")
+    return Figure(
+        rate=seen["requests"] / seen["microseconds"] * 1e6,
+        cpu=used / seen["requests"] * 1e6,
+        p50=seen["p50"] / 1000,
+        p99=seen["p99"] / 1000,
+    )
+
+
+def _script(request: Request) -> str:
+    headers = "\n".join(f"wrk.headers[ {_quoted(name)} ] = {_quoted(value)}" for name, value in request.headers.items())
+    return _SCRIPT % (_quoted(request.body.decode()), headers)
+
+
+def _quoted(text: str) -> str:
+    """A Lua string."""
+    return f"[==[{text}]==]"

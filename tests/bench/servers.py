@@ -1,0 +1,120 @@
+"""The servers that are compared, each as a process on the servers' core."""
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from tests.bench.machine import BenchError, cores, on_core
+from tests.bench.rows import ROWS, Request, Row
+from tests.server_process import HOST, NO_RATE_LIMITS, ROOT, ServerProcess, clean_environment
+from tests.serving import free_port
+
+LINE_ON = {"MCP_LOG_LEVEL": "info"}
+LINE_OFF = {"MCP_LOG_LEVEL": "warning"}
+
+
+@attrs.frozen
+class Target:
+    """A server to measure. ``own_paths``: each row and revision has a path of its own, instead of ``/mcp``."""
+
+    name: str
+    process: ServerProcess
+    own_paths: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.process.pid
+
+    def path(self, row: Row, revision: str) -> str:
+        return f"/{own_path(row, revision)}" if self.own_paths else "/mcp"
+
+    def url(self, row: Row, revision: str) -> str:
+        return f"{self.process.origin}{self.path(row, revision)}"
+
+    def ask(self, row: Row, revision: str) -> bytes:
+        """The body of the answer. Raises ``BenchError`` when it is no result."""
+        content = post(self.process.port, self.path(row, revision), row.request(revision))
+        answer = orjson.loads(content)
+        if "result" not in answer or answer["result"].get("isError"):
+            raise BenchError(f"{self.name} does not answer {row.name} in {revision}: {content[:300]!r}")
+        return content
+
+
+def own_path(row: Row, revision: str) -> str:
+    return f"{row.slug}-{revision}"
+
+
+def post(port: int, path: str, request: Request) -> bytes:
+    """Send one request. Raises ``BenchError`` unless the status is 200."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    try:
+        connection.request("POST", path, request.body, dict(request.headers))
+        response = connection.getresponse()
+        content = response.read()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise BenchError(f"port {port} answers {path} with {response.status}: {content[:300]!r}")
+    return content
+
+
+def product(
+    folder: Path, settings: Mapping[str, str], tree: Path = ROOT, command: tuple[str, ...] = ("serve", "--sandbox")
+) -> ServerProcess:
+    """The product of a checkout, with its own ``.venv`` where it has one, and rate limits that are never reached."""
+    python = tree / ".venv" / "bin" / "python"
+    return pinned(
+        folder,
+        [str(python if python.exists() else sys.executable), "-m", "runflow_mcp", *command],
+        {"PYTHONPATH": str(tree), "MCP_LOG_FORMAT": "json", **NO_RATE_LIMITS, **settings},
+    )
+
+
+def bare(folder: Path, answers: Path) -> ServerProcess:
+    """The reference: constant answers from the files of ``answers``."""
+    return pinned(
+        folder,
+        [sys.executable, "-m", "tests.bench.bare", str(answers)],
+        {"PYTHONPATH": str(ROOT)},
+        ready_path=None,
+    )
+
+
+def pinned(folder: Path, command: list[str], settings: Mapping[str, str], **options: Any) -> ServerProcess:
+    """A process on the servers' core whose port is in ``MCP_PORT``."""
+    port = free_port()
+    environ = {**clean_environment(), **settings, "MCP_PORT": str(port)}
+    return ServerProcess(
+        command,
+        folder,
+        port,
+        environ,
+        before_exec=on_core(cores()[0]),
+        stdout=subprocess.DEVNULL,
+        **options,
+    )
+
+
+def settle(target: Target, revisions: tuple[str, ...]) -> None:
+    """Return once the catalog and the skill have arrived, which change the answers."""
+    for revision in revisions:
+        for row in reversed(ROWS):  # list_models waits for the catalog
+            target.ask(row, revision)
+
+
+def keep_answers(target: Target, revisions: tuple[str, ...], folder: Path) -> None:
+    """Write the answers for the bare server."""
+    for revision in revisions:
+        for row in ROWS:
+            (folder / own_path(row, revision)).write_bytes(target.ask(row, revision))
+
+
+def cpu_count() -> int:
+    return len(os.sched_getaffinity(0))
