@@ -33,7 +33,7 @@ def names(snapshot: Snapshot, **filters: str | None) -> list[str]:
 
 
 def test_without_filters_everything_is_listed(snapshot: Snapshot) -> None:
-    assert select(snapshot) == list(range(len(snapshot.models)))
+    assert list(select(snapshot)) == list(range(len(snapshot.models)))
 
 
 def test_the_category_solution_is_the_provider_runflow(snapshot: Snapshot) -> None:

@@ -1,7 +1,7 @@
 """``list_models``: the filtered catalog, joined from JSON that is rendered once per snapshot."""
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import NewType, NoReturn
 
 import attrs
@@ -75,24 +75,30 @@ class ListModelsArguments:
 
 
 @attrs.frozen
-class _Entry:
-    """An entry as JSON, and once more as JSON inside a JSON string (the text copy)."""
+class _Entries:
+    """Entries as JSON, and once more as JSON inside a JSON string (the text copy)."""
 
-    plain: bytes
-    escaped: bytes
+    plain: tuple[bytes, ...]
+    escaped: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, entry: dict[str, JSON]) -> "_Entry":
-        plain = orjson.dumps(entry)
-        return cls(plain, _escape(plain))
+    def of(cls, entries: Iterable[dict[str, JSON]]) -> "_Entries":
+        plain = tuple(map(orjson.dumps, entries))
+        return cls(plain, tuple(map(_escape, plain)))
+
+    def at(self, positions: Sequence[int]) -> "_Entries":
+        return _Entries(
+            tuple([self.plain[position] for position in positions]),
+            tuple([self.escaped[position] for position in positions]),
+        )
 
 
 @attrs.frozen
 class _Prepared:
-    """Every entry of a snapshot as JSON: whole, and as it stands in a long list."""
+    """Every entry of a snapshot: whole, and as it stands in a long list."""
 
-    whole: tuple[_Entry, ...]
-    brief: tuple[_Entry, ...]
+    whole: _Entries
+    brief: _Entries
 
 
 def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
@@ -111,14 +117,15 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     prepared = snapshot.cached(_prepare)
     if len(page) > MAX_WHOLE_ENTRIES:
         counts |= INPUTS_OMITTED
-        entries = [prepared.brief[position] for position in page]
+        entries = prepared.brief.at(page)
+    elif page and (len(page) == 1 or _is_named(args.query, snapshot.models[page[0]])):
+        first, *others = (snapshot.models[position] for position in page)
+        entries = _Entries.of([single_listing(first), *map(listing, others)])
     else:
-        entries = [prepared.whole[position] for position in page]
-        if page and (len(page) == 1 or _is_named(args.query, snapshot.models[page[0]])):
-            entries[0] = _Entry.of(single_listing(snapshot.models[page[0]]))
+        entries = prepared.whole.at(page)
     tail = orjson.dumps(counts)[1:]
-    plain = b'{"models":[' + b",".join([entry.plain for entry in entries]) + b"]," + tail
-    escaped = b'"{\\"models\\":[' + b",".join([entry.escaped for entry in entries]) + b"]," + _escape(tail) + b'"'
+    plain = b"".join((b'{"models":[', b",".join(entries.plain), b"],", tail))
+    escaped = b"".join((b'"{\\"models\\":[', b",".join(entries.escaped), b"],", _escape(tail), b'"'))
     return {
         "content": [{"type": "text", "text": orjson.Fragment(escaped)}],
         "structuredContent": orjson.Fragment(plain),
@@ -152,8 +159,8 @@ def _is_named(query: str | None, model: Model) -> bool:
 
 def _prepare(snapshot: Snapshot) -> _Prepared:
     return _Prepared(
-        tuple(_Entry.of(listing(model)) for model in snapshot.models),
-        tuple(_Entry.of(brief_listing(model)) for model in snapshot.models),
+        _Entries.of(map(listing, snapshot.models)),
+        _Entries.of(map(brief_listing, snapshot.models)),
     )
 
 

@@ -1,9 +1,11 @@
 """Which entries of the catalog match the filters of ``list_models``, and in which order they are listed.
 
-Pure. The texts that a query is compared with are prepared once per snapshot.
+Pure. Positions by filter, and the texts that a query is compared with, are prepared once per snapshot.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -27,28 +29,41 @@ class _Texts:
         return cls(tuple(names), tuple(map(_words, names)))
 
 
+#: (category, provider in lower case) → positions, in order; None stands for any.
+_Positions = Mapping[tuple[str | None, str | None], Sequence[int]]
+
+
 def select(
     snapshot: Snapshot, *, category: str | None = None, provider: str | None = None, query: str | None = None
-) -> list[int]:
+) -> Sequence[int]:
     """The matching positions in ``snapshot.models``: exact hits of the query first, then prefixes, then the rest."""
-    hits: list[tuple[int, int]] = []
-    needle = (query or "").strip()
+    provider = provider.strip().casefold() if provider else None
+    positions = snapshot.cached(_positions).get((category, provider or None), ())
+    needle = query.strip() if query else ""
+    if not needle:
+        return positions
     needle = (model_of_endpoint(needle) or needle).casefold()
-    texts = snapshot.cached(_texts) if needle else ()
     words = _words(needle)
-    provider = (provider or "").strip().casefold()
-    for position, model in enumerate(snapshot.models):
-        if category == SOLUTION:
-            if not model.is_solution:
-                continue
-        elif category is not None and model.category != category:
-            continue
-        if provider and model.provider_slug.casefold() != provider:
-            continue
-        rank = _rank(texts[position], needle, words) if needle else 0
+    texts = snapshot.cached(_texts)
+    hits: tuple[list[int], ...] = ([], [], [])
+    for position in positions:
+        rank = _rank(texts[position], needle, words)
         if rank is not None:
-            hits.append((rank, position))
-    return [position for _, position in sorted(hits)]
+            hits[rank].append(position)
+    exact, prefixes, others = hits
+    return [*exact, *prefixes, *others]
+
+
+def _positions(snapshot: Snapshot) -> _Positions:
+    positions: defaultdict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+    for position, model in enumerate(snapshot.models):
+        categories = {None, model.category} - {SOLUTION}
+        if model.is_solution:
+            categories.add(SOLUTION)
+        for category in categories:
+            for provider in (None, model.provider_slug.casefold()):
+                positions[category, provider].append(position)
+    return dict(positions)
 
 
 def _texts(snapshot: Snapshot) -> tuple[_Texts, ...]:
