@@ -4,7 +4,8 @@ A store admits hits to several windows at once or to none; ``memory`` and ``redi
 """
 
 from enum import StrEnum
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 import attrs
 
@@ -26,9 +27,11 @@ class Scope(StrEnum):
     ADDRESS = "ip"
     KEY = "key"
 
+    #: Enum's own is Python code, and windows are found by their scope several times for each request.
+    __hash__ = str.__hash__
 
-@attrs.frozen
-class Hit:
+
+class Hit(NamedTuple):
     """One caller in one scope. ``counted`` False: the window must have room, but the hit is not added to it."""
 
     scope: Scope
@@ -36,8 +39,7 @@ class Hit:
     counted: bool = True
 
 
-@attrs.frozen
-class Decision:
+class Decision(NamedTuple):
     """What a store decided about some hits.
 
     ``wait``: microseconds until they would be admitted, 0 when they were. ``stamp``: when they were admitted.
@@ -79,14 +81,6 @@ _COUNTED = {
 
 
 @attrs.frozen
-class Admission:
-    """The windows that an authenticated request was counted in; a batch adds its other entries to them."""
-
-    hits: tuple[Hit, ...]
-    stamp: int
-
-
-@attrs.frozen
 class Limits:
     """Admits requests, or raises ``Rejection`` ``rate_limited``."""
 
@@ -98,17 +92,18 @@ class Limits:
         """Count a request without an acceptable key."""
         await self._admit((Hit(Scope.PRE_AUTH, address),), 1)
 
-    async def count_authenticated(self, bearer: Bearer) -> Admission:
-        """Count a request with an acceptable key, by address and by key.
+    async def count_authenticated(self, bearer: Bearer) -> int:
+        """Count a request with an acceptable key, by address and by key. Returns when it was counted.
 
         Anyone can invent a key: one that Runflow has not accepted yet is refused when its address has used too many
         rejected ones.
         """
-        address = bearer.source.address
-        # By the whole digest: two keys with the same fingerprint can be found within a minute.
-        hits = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, bearer.digest))
-        required = hits if self.is_accepted(bearer) else (*hits, Hit(Scope.REJECTED, address, counted=False))
-        return Admission(hits, (await self._admit(required, 1)).stamp)
+        accepted, unknown = _hits(bearer.source.address, bearer.digest)
+        hits = accepted if bearer.digest in self.accepted else unknown
+        decision = await self.store.admit(hits, 1)
+        if decision.wait:
+            raise self._rejection(decision, hits)
+        return decision.stamp
 
     def is_accepted(self, bearer: Bearer) -> bool:
         """Whether Runflow accepted this key when this process last used it."""
@@ -133,27 +128,38 @@ class Limits:
         await self.store.admit((Hit(Scope.REJECTED, address),), 1)
         await self.store.admit((Hit(Scope.PRE_AUTH, address),), 1)
 
-    async def count_batch(self, admission: Admission, entries: int) -> None:
-        """Count the other entries of a batch; a batch that is refused does not count at all."""
+    async def count_batch(self, bearer: Bearer, stamp: int, entries: int) -> None:
+        """Count the other entries of a batch whose first was counted at ``stamp``; if refused, none of it counts."""
         if entries <= 1:
             return
+        hits, _ = _hits(bearer.source.address, bearer.digest)
         try:
-            await self._admit(admission.hits, entries - 1)
+            await self._admit(hits, entries - 1)
         except Rejection:
-            await self.store.refund(admission.hits, admission.stamp)
+            await self.store.refund(hits, stamp)
             raise
 
-    async def _admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
+    async def _admit(self, hits: tuple[Hit, ...], cost: int) -> None:
         decision = await self.store.admit(hits, cost)
         if decision.wait:
-            seconds = -(-decision.wait // MICROSECONDS)
-            counted = _COUNTED[decision.scope or hits[0].scope]
-            message = (
-                f"Too many {counted}: the limit for {self.config.rate_limit_window:g} s is reached. "
-                f"Wait {seconds} s, then try again; runs in progress are not affected."
-            )
-            raise Rejection(RejectionCode.RATE_LIMITED, message, seconds)
-        return decision
+            raise self._rejection(decision, hits)
+
+    def _rejection(self, decision: Decision, hits: tuple[Hit, ...]) -> Rejection:
+        seconds = -(-decision.wait // MICROSECONDS)
+        counted = _COUNTED[decision.scope or hits[0].scope]
+        message = (
+            f"Too many {counted}: the limit for {self.config.rate_limit_window:g} s is reached. "
+            f"Wait {seconds} s, then try again; runs in progress are not affected."
+        )
+        return Rejection(RejectionCode.RATE_LIMITED, message, seconds)
+
+
+@lru_cache(maxsize=4096)
+def _hits(address: str, digest: str) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+    """What a request with an acceptable key counts as: with a key that Runflow accepted, and with any other."""
+    # By the whole digest: two keys with the same fingerprint can be found within a minute.
+    accepted = (Hit(Scope.ADDRESS, address), Hit(Scope.KEY, digest))
+    return accepted, (*accepted, Hit(Scope.REJECTED, address, counted=False))
 
 
 def window_length(config: Config) -> int:

@@ -23,18 +23,20 @@ class MemoryStore:
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
         now = self._now()
-        longest = 0
-        scope = None
-        for hit in hits:
-            wait = self.windows[hit.scope].wait(hit.caller, cost, now)
-            if wait > longest:
-                longest, scope = wait, hit.scope
-        if longest:
-            return Decision(longest, scope=scope)
-        for hit in hits:
-            if hit.counted:
-                self.windows[hit.scope].add(hit.caller, cost, now)
-        return Decision(0, stamp=now)
+        windows = self.windows
+        for scope, caller, _counted in hits:
+            if windows[scope].wait(caller, cost, now):
+                return self._refusal(hits, cost, now)
+        for scope, caller, counted in hits:
+            if counted:
+                windows[scope].add(caller, cost, now)
+        return Decision(0, now)
+
+    def _refusal(self, hits: tuple[Hit, ...], cost: int, now: int) -> Decision:
+        """The longest wait of several windows of which at least one has no room."""
+        waits = {scope: self.windows[scope].wait(caller, cost, now) for scope, caller, _counted in hits}
+        longest = max(waits, key=lambda scope: waits[scope])
+        return Decision(waits[longest], scope=longest)
 
     async def refund(self, hits: tuple[Hit, ...], stamp: int) -> None:
         for hit in hits:

@@ -56,14 +56,18 @@ class Window:
 
     def wait(self, caller: Hashable, cost: int, now: int) -> int:
         """Microseconds until ``cost`` hits of the caller would be admitted, 0 when they would be now."""
-        self.evict_expired(now)
-        hits = self.hits(caller)
-        since = now - self.length
+        if now - self._rotated_at >= self.length:
+            self.evict_expired(now)
+        hits = self._young.get(caller)
+        if hits is None:
+            hits = self.hits(caller)
+        count, since = len(hits), now - self.length
         # Expired hits only matter at the limit. Otherwise they go once they are half of the list: removing the first
         # of 600,000 at every call (10,000 requests/s, a raised limit) costs 150 µs a window.
-        if hits and (hits[len(hits) // 2] <= since or len(hits) + cost > self.limit):
+        if count and (hits[count // 2] <= since or count + cost > self.limit):
             del hits[: bisect_right(hits, since)]
-        return time_to_wait(hits, self.limit, self.length, cost, now)
+            count = len(hits)
+        return 0 if count + cost <= self.limit else time_to_wait(hits, self.limit, self.length, cost, now)
 
     def add(self, caller: Hashable, cost: int, now: int) -> None:
         """Store ``cost`` admitted hits."""
@@ -75,7 +79,7 @@ class Window:
             # Exactly sized: a list that grows by ``extend`` takes a third more, which most callers never use.
             self._young[caller] = [now] * cost
         else:
-            hits.extend([now] * cost)
+            hits += (now,) * cost
 
     def refund(self, caller: Hashable, stamp: int) -> None:
         """Remove one hit that was admitted at ``stamp``."""

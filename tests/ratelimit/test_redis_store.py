@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 
-import attrs
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
@@ -133,7 +132,7 @@ async def test_a_batch_counts_its_entries_or_nothing(make: Make, redis_server: R
 async def test_a_window_that_must_only_have_room_is_not_added_to(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url, MCP_RATE_LIMIT_PRE_AUTH_PER_IP="2")
     rejected = Hit(Scope.REJECTED, "192.0.2.7")
-    looked_at = attrs.evolve(rejected, counted=False)
+    looked_at = rejected._replace(counted=False)
     key = Hit(Scope.KEY, "a key")
     for _ in range(3):
         assert (await store.admit((key, looked_at), 1)).wait == 0
