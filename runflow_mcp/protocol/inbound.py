@@ -19,9 +19,8 @@ revision is supported (-32022). Unknown methods and wrong params are found later
 
 import base64
 import binascii
-from collections.abc import Mapping
-
-import attrs
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from runflow_mcp.bounds import quote
 from runflow_mcp.json_types import JSON, JSONObject
@@ -51,17 +50,17 @@ NAME_PARAM: Mapping[str, str] = {
 CLIENT_CAPABILITIES = ("elicitation", "roots", "sampling")
 #: Around a header value that is base64 of UTF-8 (2026-07-28, "Request Metadata").
 _ENCODED_PREFIX, _ENCODED_SUFFIX = "=?base64?", "?="
-#: revision → the context of a message without capabilities, made once.
-_WITHOUT_CAPABILITIES = {revision: ProtocolContext(revision) for revision in Revision}
+#: The context of a message without capabilities, by the value of its version header; made once.
+_WITHOUT_CAPABILITIES: Mapping[str, ProtocolContext] = {str(name): ProtocolContext(name) for name in Revision}
+_DEFAULT = _WITHOUT_CAPABILITIES[DEFAULT_REVISION]
 
 
-@attrs.frozen
-class RoutingHeaders:
+class RoutingHeaders(NamedTuple):
     """The values of MCP-Protocol-Version, Mcp-Method and Mcp-Name: each that was sent, in order."""
 
-    version: tuple[str, ...] = ()
-    method: tuple[str, ...] = ()
-    name: tuple[str, ...] = ()
+    version: Sequence[str] = ()
+    method: Sequence[str] = ()
+    name: Sequence[str] = ()
 
 
 def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
@@ -72,23 +71,28 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolConte
         if _has_modern_meta(message) or (version in MODERN_REVISIONS and not is_initialize):
             return _classify_modern(message, headers)
         if is_initialize:
-            return _WITHOUT_CAPABILITIES[Revision(version) if version in LEGACY_REVISIONS else DEFAULT_REVISION]
-    if version is not None and version not in SUPPORTED:
-        return _unsupported_version(version)
-    revision = DEFAULT_REVISION if version is None else Revision(version)
-    if isinstance(message, Batch) and not FEATURES[revision].batching:
+            return _WITHOUT_CAPABILITIES[version] if version in LEGACY_REVISIONS else _DEFAULT
+    context = _DEFAULT if version is None else _WITHOUT_CAPABILITIES.get(version)
+    if context is None:
+        return _unsupported_version(version or "")
+    if isinstance(message, Batch) and not context.features.batching:
         return ProtocolError(
             ErrorCode.INVALID_REQUEST, "This revision takes one message per request; arrays ended with 2025-03-26."
         )
-    return _WITHOUT_CAPABILITIES[revision]
+    return context
 
 
 def _version(headers: RoutingHeaders) -> str | None:
     """The version header; several are joined into one value, which is unsupported."""
-    return ", ".join(map(_trimmed, headers.version)) if headers.version else None
+    values = headers.version
+    if not values:
+        return None
+    return values[0].strip(" \t") if len(values) == 1 else ", ".join(map(_trimmed, values))
 
 
 def _has_modern_meta(request: Request) -> bool:
+    if "_meta" not in request.params:
+        return False
     meta = read_meta(request.params)
     return META_VERSION in meta or META_CAPABILITIES in meta
 

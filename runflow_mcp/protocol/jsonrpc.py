@@ -135,7 +135,7 @@ def _message(value: JSON) -> Message:
     if not isinstance(value, dict):
         return _invalid("A message is a JSON object with jsonrpc, id, method and params.")
     id_ = value.get("id")
-    valid_id = id_ if is_id(id_) else None
+    valid_id = id_ if type(id_) is int or is_id(id_) else None
     if value.get("jsonrpc") != "2.0":
         return _invalid('The member "jsonrpc" must be the string "2.0".', valid_id)
     method = value.get("method")

@@ -10,19 +10,18 @@ import attrs
 from runflow_mcp.bounds import MAX_ID_BYTES
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, is_id
-from runflow_mcp.protocol.meta import read_meta
 
 METHOD = "notifications/progress"
 #: Seconds after which the fraction that stands for the current step is one half.
 HALF_STEP_SECONDS = 20.0
 
 
-def read_progress_token(params: JSONObject) -> Id | None:
-    """The progress token in a request's params; None when no progress is requested. 0 is a token.
+def read_progress_token(meta: JSONObject) -> Id | None:
+    """The progress token in a request's ``_meta``; None when no progress is requested. 0 is a token.
 
     Raises ``ProtocolError`` for a string that is too long to be repeated in every notification.
     """
-    token = read_meta(params).get("progressToken")
+    token = meta.get("progressToken")
     if is_id(token):
         return token
     if isinstance(token, str):

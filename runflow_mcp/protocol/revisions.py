@@ -22,6 +22,9 @@ class Revision(StrEnum):
     V2025_11_25 = "2025-11-25"
     V2026_07_28 = "2026-07-28"
 
+    #: Enum's own is Python code, and every request looks up its revision.
+    __hash__ = str.__hash__
+
 
 class Era(Enum):
     """How client and server agree on a revision."""
@@ -30,6 +33,9 @@ class Era(Enum):
     LEGACY = auto()
     #: On every request, in ``_meta`` and a header; there is no handshake.
     MODERN = auto()
+
+    #: Enum's own is Python code, and every request looks up its era.
+    __hash__ = object.__hash__
 
 
 @attrs.frozen
@@ -88,9 +94,10 @@ class ProtocolContext:
 
     revision: Revision
     capabilities: JSONObject = attrs.field(factory=dict)
+    features: Features = attrs.field(init=False, repr=False, eq=False)
 
-    @property
-    def features(self) -> Features:
+    @features.default
+    def _features(self) -> Features:
         return FEATURES[self.revision]
 
     @property

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
+from runflow_mcp.protocol.meta import read_meta
 from runflow_mcp.protocol.progress import Progress, read_progress_token
 from tests.protocol.property_settings import json_values, law
 
@@ -116,32 +117,32 @@ def test_a_notification_carries_the_token_and_the_message(token: str | int) -> N
 
 @pytest.mark.parametrize("token", [0, 1, -1, "", "0", "abc", 2**63])
 def test_a_string_or_an_integer_is_a_token(token: str | int) -> None:
-    found = read_progress_token({"_meta": {"progressToken": token}})
+    found = read_progress_token({"progressToken": token})
     assert found == token
     assert type(found) is type(token)
 
 
 @pytest.mark.parametrize("token", ["x" * 1025, "é" * 513, "x" * 250_000])
 def test_a_token_over_one_kilobyte_is_rejected(token: str) -> None:
-    assert read_progress_token({"_meta": {"progressToken": "x" * 1024}}) == "x" * 1024
+    assert read_progress_token({"progressToken": "x" * 1024}) == "x" * 1024
     with pytest.raises(ProtocolError) as caught:
-        read_progress_token({"_meta": {"progressToken": token}})
+        read_progress_token({"progressToken": token})
     assert caught.value.code == ErrorCode.INVALID_PARAMS
     assert len(caught.value.message) < 200
 
 
 @pytest.mark.parametrize("token", [None, True, False, 0.0, 1.5, [], {}, ["a"]])
 def test_a_value_of_another_type_is_not_a_token(token: object) -> None:
-    assert read_progress_token({"_meta": {"progressToken": token}}) is None
+    assert read_progress_token({"progressToken": token}) is None
 
 
 @pytest.mark.parametrize("params", [{}, {"_meta": None}, {"_meta": {}}, {"_meta": []}, {"_meta": "progressToken"}])
 def test_without_a_token_no_progress_is_requested(params: dict[str, Any]) -> None:
-    assert read_progress_token(params) is None
+    assert read_progress_token(read_meta(params)) is None
 
 
 @law
 @given(json_values)
 def test_no_meta_makes_the_token_reader_fail(meta: object) -> None:
-    token = read_progress_token({"_meta": meta})
+    token = read_progress_token(read_meta({"_meta": meta}))
     assert token is None or isinstance(token, str | int)
