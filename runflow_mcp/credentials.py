@@ -40,11 +40,15 @@ class Bearer:
     _key: str = attrs.field(repr=False)
     source: KeySource = attrs.field(factory=KeySource, eq=False)
     #: Hex SHA-256 of the key: identifies a caller inside this process; only its beginning is logged.
-    digest: str = attrs.field(init=False, repr=False)
+    digest: str = attrs.field(repr=False)
 
     @digest.default
     def _digest(self) -> str:
         return hashlib.sha256(self._key.encode()).hexdigest()
+
+    def used_by(self, source: KeySource) -> "Bearer":
+        """The same key, which has come once more."""
+        return Bearer(self._key, source, self.digest)
 
     @property
     def fingerprint(self) -> str:

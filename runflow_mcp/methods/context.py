@@ -26,8 +26,13 @@ from runflow_mcp.settings.config import Config
 class ResponseChannel(Protocol):
     """The HTTP response while a handler still works on its answer."""
 
-    #: Whether the client accepts an event stream.
-    accepts_stream: bool
+    @property
+    def pending_answer(self) -> PendingAnswer:
+        """The answer as a drain sees it, with the slots that it holds."""
+
+    @property
+    def accepts_stream(self) -> bool:
+        """Whether the client accepts an event stream."""
 
     async def open(self) -> None:
         """The answer will take long: keep the connection alive, with a stream if the client accepts one."""
@@ -61,7 +66,7 @@ def raise_server_stopping() -> NoReturn:
     raise ProtocolError(ErrorCode.INTERNAL_ERROR, message)
 
 
-@attrs.define(on_setattr=attrs.setters.frozen)
+@attrs.define(eq=False)
 class RequestContext:
     """What a handler knows of one request besides its params."""
 
@@ -73,7 +78,6 @@ class RequestContext:
     #: traceparent and tracestate, sent upstream unchanged.
     trace: Mapping[str, str]
     channel: ResponseChannel
-    pending_answer: PendingAnswer
     services: Services
     #: The token of progress notifications; None when the client requested none.
     progress_token: Id | None = None
@@ -81,6 +85,8 @@ class RequestContext:
     record: CallRecord = attrs.field(factory=CallRecord)
     #: Answers the call when a drain interrupts its handler. A handler that has a better answer than the default sets
     #: it before it waits. It returns a result, or raises ``ProtocolError`` or ``ToolError``.
-    answer_when_drained: Callable[[], Result] = attrs.field(
-        default=raise_server_stopping, on_setattr=attrs.setters.NO_OP
-    )
+    answer_when_drained: Callable[[], Result] = raise_server_stopping
+
+    @property
+    def pending_answer(self) -> PendingAnswer:
+        return self.channel.pending_answer

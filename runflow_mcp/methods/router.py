@@ -4,6 +4,7 @@ Owns what applies to every handler: the eras of its method, the drain, and the r
 is one row here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
@@ -13,7 +14,6 @@ from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
 from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
 from runflow_mcp.methods.context import RequestContext, raise_server_stopping
-from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result, internal_error
@@ -75,9 +75,10 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     """The result of a request. Raises ``ProtocolError``; an unexpected exception is logged and not shown."""
     method = table.get(request.method)
     try:
-        if method is None or ctx.protocol.era not in method.eras:
+        if method is None or ctx.protocol.features.era not in method.eras:
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
-        result = await _call_handler(method, request, ctx)
+        work = method.handler(request, ctx)
+        result = await (_until_drained(work, ctx) if method.may_wait else work)
     except ToolError as error:
         ctx.record.error_code = str(error.code)
         result = error.result(ctx.request_id)
@@ -89,13 +90,15 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
 
 
-async def _call_handler(method: Method, request: Request, ctx: RequestContext) -> Result:
-    if not method.may_wait:
-        return await method.handler(request, ctx)
+async def _until_drained(work: Awaitable[Result], ctx: RequestContext) -> Result:
+    scope = ctx.pending_answer.open_scope()
     try:
-        return await ctx.pending_answer.stop_on_drain(method.handler(request, ctx))
-    except Drained:
+        return await work
+    except asyncio.CancelledError:
+        if not scope.ended_by_drain():
+            raise
         return ctx.answer_when_drained()
     finally:
+        scope.close()
         # Breaks a reference cycle: what a handler sets refers to the context.
         ctx.answer_when_drained = raise_server_stopping

@@ -18,8 +18,10 @@ LARGE_BODY = 16 * 1024
 async def read_json_body(request: web.Request, cap: int) -> bytes:
     """The whole body. Raises ``Rejection`` past the cap, past the time limit, and for too many JSON values."""
     content = request.content
-    if content.is_eof() and (request.content_length or cap + 1) <= cap:
+    if content.is_eof():  # the whole body has arrived
         body = content.read_nowait()
+        if len(body) > cap:
+            raise too_large(cap)
     else:
         body = await _read_to_end(request, cap)
     if len(body) > LARGE_BODY:

@@ -29,12 +29,7 @@ class GuardedResource(web.PlainResource):
         self.log_path = log_path or path
 
 
-def guards_of(request: web.Request) -> Guards:
+def resource_of(request: web.Request) -> GuardedResource | None:
+    """The resource of the request's path; None where there is none."""
     resource = request.match_info.route.resource
-    return resource.guards if isinstance(resource, GuardedResource) else UNMATCHED
-
-
-def log_path_of(request: web.Request) -> str | None:
-    """The path of the resource. The path as requested could hold anything, such as an API key."""
-    resource = request.match_info.route.resource
-    return resource.log_path if isinstance(resource, GuardedResource) else None
+    return resource if isinstance(resource, GuardedResource) else None

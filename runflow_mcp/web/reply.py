@@ -5,7 +5,7 @@ other gets a line feed after each 15 s of silence, since JSON allows white space
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import Self
@@ -13,17 +13,18 @@ from typing import Self
 from aiohttp import web
 
 from runflow_mcp.json_types import JSONObject
-from runflow_mcp.methods.inflight import PendingAnswer
+from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.protocol.jsonrpc import render_notification
 from runflow_mcp.web import sse
-from runflow_mcp.web.app_keys import ADDRESS, UNREAD_BUDGET
+from runflow_mcp.web.app_keys import UNREAD_BUDGET
+from runflow_mcp.web.json_response import answer_json
 from runflow_mcp.web.keepalive import Keepalive
-from runflow_mcp.web.responses import json_response
+from runflow_mcp.web.request_state import STATE
 
 #: Seconds in which a client must accept what is written before its connection is dropped.
 WRITE_TIMEOUT = 60.0
-#: Bytes that a transport accepts at once, however slowly the client reads (asyncio's default is 64 KiB).
-MAX_BUFFERED = 32 * 1024
+#: Bytes that a transport accepts at once, however slowly the client reads: asyncio's default is 64 KiB, with the head.
+MAX_BUFFERED = 60 * 1024
 _JSON_HEADERS = {"Content-Type": "application/json"}
 _LINE_FEED = b"\n"
 
@@ -61,21 +62,45 @@ async def bounded_write(request: web.BaseRequest) -> AsyncIterator[None]:
 class Reply:
     """Implements ``methods.context.ResponseChannel``. The HTTP status is sent by ``open`` or ``finish``, not before."""
 
-    __slots__ = ("_arrived", "_keepalive", "_request", "_response", "_state", "accepts_stream", "pending_answer")
+    __slots__ = (
+        "_accepts_stream",
+        "_arrived",
+        "_inflight",
+        "_keepalive",
+        "_pending_answer",
+        "_request",
+        "_response",
+        "_state",
+    )
 
-    def __init__(self, request: web.Request, pending_answer: PendingAnswer) -> None:
-        self.pending_answer = pending_answer
-        self.accepts_stream = sse.accepts_sse(request.headers.getall("Accept", []))
+    #: ``arrived``: event-loop time.
+    def __init__(self, request: web.Request, arrived: float, inflight: InFlight) -> None:
         self._request = request
+        self._inflight = inflight
+        self._pending_answer: PendingAnswer | None = None
         self._state = State.UNSENT
         self._response: web.StreamResponse | None = None
         self._keepalive: Keepalive | None = None
-        self._arrived = asyncio.get_running_loop().time()
+        self._arrived = arrived
+        self._accepts_stream: bool | None = None
+
+    @property
+    def pending_answer(self) -> PendingAnswer:
+        # Made when it is first needed, as is the next one: most methods never wait.
+        if self._pending_answer is None:
+            self._pending_answer = PendingAnswer(self._inflight)
+        return self._pending_answer
+
+    @property
+    def accepts_stream(self) -> bool:
+        if self._accepts_stream is None:
+            self._accepts_stream = sse.accepts_sse(self._request.headers.getall("Accept", []))
+        return self._accepts_stream
 
     @property
     def streaming(self) -> bool:
         """Whether events can be sent now."""
-        return self.accepts_stream and self._state is State.STARTED
+        return self._state is State.STARTED and self.accepts_stream
 
     async def open(self) -> None:
         """The answer will take long: start the stream, or the line feeds."""
@@ -97,7 +122,14 @@ class Reply:
         """Send one message as one event, once the stream has started."""
         await self._write(sse.render_event(message))
 
-    async def finish(self, messages: list[bytes], body: bytes, status: int = 200) -> web.StreamResponse:
+    def finish_at_once(self, body: bytes, status: int) -> web.StreamResponse | None:
+        """Complete the response with ``body``; None where that takes ``finish``, which may wait for the client."""
+        if self._state is not State.UNSENT or len(body) >= MAX_BUFFERED:
+            return None
+        self._state = State.FINISHED
+        return answer_json(self._request, body, status)
+
+    async def finish(self, messages: Sequence[bytes], body: bytes, status: int = 200) -> web.StreamResponse:
         """Complete the response: with ``messages`` on a stream that has started, else with ``body``.
 
         ``status`` applies as long as nothing has been sent.
@@ -108,15 +140,16 @@ class Reply:
         response = self._response
         self._state = State.FINISHED
         if response is None:
-            if len(body) < MAX_BUFFERED:  # aiohttp writes it without waiting for the client
-                return json_response(body, status)
+            if len(body) < MAX_BUFFERED:
+                return answer_json(self._request, body, status)
             response = web.StreamResponse(status=status, headers=_JSON_HEADERS)
             response.content_length = len(body)
         elif self.accepts_stream:
             body = b"".join(map(sse.render_event, messages))
-        with self._request.app[UNREAD_BUDGET].reserve(self._request.transport, self._request[ADDRESS], len(body)):
-            async with bounded_write(self._request):
-                await response.prepare(self._request)
+        request = self._request
+        with request.app[UNREAD_BUDGET].reserve(request.transport, request[STATE].address, len(body)):
+            async with bounded_write(request):
+                await response.prepare(request)
                 await response.write_eof(body)
         return response
 
@@ -128,7 +161,8 @@ class Reply:
         if self._keepalive is not None:
             self._keepalive.cancel()
             self._keepalive = None  # breaks a reference cycle
-        self.pending_answer.release()
+        if self._pending_answer is not None:
+            self._pending_answer.release()
 
     async def _send_head(self) -> None:
         response = web.StreamResponse(headers=sse.HEADERS if self.accepts_stream else _JSON_HEADERS)

@@ -10,9 +10,11 @@ from typing import TypeGuard, assert_never
 import attrs
 from aiohttp import web
 
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods import router
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.inflight import PendingAnswer
+from runflow_mcp.methods.router import MethodTable
 from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS, http_status
@@ -30,32 +32,26 @@ from runflow_mcp.protocol.jsonrpc import (
 from runflow_mcp.protocol.meta import read_meta
 from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
-from runflow_mcp.web.app_keys import (
-    ADMISSION,
-    BATCH_RECORDS,
-    BEARER,
-    LIMITS,
-    METHODS,
-    RECORD,
-    REQUEST_ID,
-    SERVICES,
-)
+from runflow_mcp.web.app_keys import LIMITS, METHODS, SERVICES
 from runflow_mcp.web.body import read_json_body
 from runflow_mcp.web.reply import Reply
+from runflow_mcp.web.request_state import STATE
 from runflow_mcp.web.responses import oauth_style_error, protocol_error_response
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
 #: W3C limits tracestate to 512 characters; a longer value is not trace context.
 _MAX_TRACE = 512
 _NO_TRACE: Mapping[str, str] = {}
+_NO_META: JSONObject = {}
 _ACCEPTED = 202
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Exchange:
     """One POST that is being answered: what all entries of its batch share, or its only request has."""
 
     http_request: web.Request
+    bearer: Bearer
     protocol: ProtocolContext
     reply: Reply
     #: ``Clock.monotonic`` at arrival.
@@ -63,8 +59,22 @@ class Exchange:
 
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
         """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
+        state = self.http_request[STATE]
+        app = state.app
+        meta = read_meta(message.params) if "_meta" in message.params else _NO_META
         try:
-            result = await router.handle(self.http_request.app[METHODS], message, self._context(message, record))
+            context = RequestContext(
+                state.request_id,
+                self.bearer,
+                self.protocol,
+                self.arrived,
+                _trace_context(meta, self.http_request),
+                self.reply,
+                app[SERVICES],
+                read_progress_token(meta) if meta else None,
+                record,
+            )
+            result = await router.handle(app[METHODS], message, context)
             return jsonrpc.render_result(message.id, result), 200
         except ProtocolError as error:
             record.error_code = jsonrpc_outcome(error.code)
@@ -86,35 +96,23 @@ class Exchange:
             case _:
                 assert_never(message)
 
-    def _context(self, message: Request, record: CallRecord) -> RequestContext:
-        return RequestContext(
-            request_id=self.http_request[REQUEST_ID],
-            bearer=self.http_request[BEARER],
-            protocol=self.protocol,
-            arrived=self.arrived,
-            trace=_trace_context(message, self.http_request),
-            channel=self.reply,
-            pending_answer=self.reply.pending_answer,
-            services=self.http_request.app[SERVICES],
-            record=record,
-            progress_token=read_progress_token(message.params),
-        )
-
 
 async def handle(request: web.Request) -> web.StreamResponse:
     """The handler of the endpoint, for every HTTP method."""
-    record = request[RECORD]
-    if request.method != "POST":
+    state = request[STATE]
+    record, bearer = state.record, state.bearer
+    if request.method != "POST" or bearer is None:
         # Stateless: there is no stream to listen to and no session to delete.
         record.error_code = "method_not_allowed"
         description = "Send JSON-RPC messages with POST."
         return oauth_style_error(405, record.error_code, description, allow="POST, OPTIONS")
-    services = request.app[SERVICES]
+    services = state.app[SERVICES]
     arrived = services.clock.monotonic()
     # The body has no name here: its bytes must not stay in memory while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
-    record.method = _logged_method(message, request.app[METHODS])
-    if isinstance(message, Malformed):
+    if isinstance(message, Request):
+        record.method = _logged_method(message, state.app[METHODS])
+    elif isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
         return protocol_error_response(message.error, message.id, http_status(message.error.code))
     protocol = classify(message, _routing_headers(request))
@@ -123,15 +121,16 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return protocol_error_response(
             protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
         )
-    record.revision = protocol.revision.value
-    with Reply(request, PendingAnswer(services.inflight)) as reply:
-        exchange = Exchange(request, protocol, reply, arrived)
+    record.revision = protocol.revision
+    with Reply(request, arrived, services.inflight) as reply:
+        exchange = Exchange(request, bearer, protocol, reply, arrived)
         match message:
             case Request():
                 body, status = await exchange.answer(message, record)
-                return await reply.finish([body], body, status)
+                return reply.finish_at_once(body, status) or await reply.finish((body,), body, status)
             case Batch():
-                await request.app[LIMITS].count_batch(request[ADMISSION], len(message.messages))
+                if state.admitted_at is not None:
+                    await state.app[LIMITS].count_batch(bearer, state.admitted_at, len(message.messages))
                 return await _answer_batch(message, exchange)
             case Notification() | Response():
                 return web.Response(status=_ACCEPTED)
@@ -141,11 +140,11 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
-    reply, table = exchange.reply, exchange.http_request.app[METHODS]
+    reply, state = exchange.reply, exchange.http_request[STATE]
     records = [
-        CallRecord(_logged_method(message, table), exchange.protocol.revision.value) for message in batch.messages
+        CallRecord(_entry_method(message, state.app[METHODS]), exchange.protocol.revision) for message in batch.messages
     ]
-    exchange.http_request[BATCH_RECORDS] = records
+    state.batch_records = records
     ready: list[bytes] = []
     sent = 0
 
@@ -175,26 +174,25 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
     return jsonrpc.render_error(id_, error)
 
 
-def _logged_method(message: Message | Batch, table: router.MethodTable) -> str | None:
+def _logged_method(request: Request, table: MethodTable) -> str:
     """The method for the access line; "unknown" if it is not in the table, since it could be any text."""
-    if not isinstance(message, Request):
-        return None
-    return message.method if message.method in table else "unknown"
+    return request.method if request.method in table else "unknown"
+
+
+def _entry_method(message: Message, table: MethodTable) -> str | None:
+    return _logged_method(message, table) if isinstance(message, Request) else None
 
 
 def _routing_headers(request: web.Request) -> RoutingHeaders:
-    headers = request.headers
-    return RoutingHeaders(
-        version=tuple(headers.getall("MCP-Protocol-Version", ())),
-        method=tuple(headers.getall("Mcp-Method", ())),
-        name=tuple(headers.getall("Mcp-Name", ())),
-    )
+    getall = request.headers.getall
+    return RoutingHeaders(getall("MCP-Protocol-Version", ()), getall("Mcp-Method", ()), getall("Mcp-Name", ()))
 
 
-def _trace_context(message: Request, request: web.Request) -> Mapping[str, str]:
+def _trace_context(meta: JSONObject, request: web.Request) -> Mapping[str, str]:
     """The trace context to send upstream: from ``_meta``, else from the headers."""
-    meta = read_meta(message.params)
-    source = meta if "traceparent" in meta else request.headers
+    source: Mapping[str, JSON] = meta if "traceparent" in meta else request.headers
+    if "traceparent" not in source and "tracestate" not in source:
+        return _NO_TRACE
     return {name: value for name in _TRACE_HEADERS if _is_trace(value := source.get(name))} or _NO_TRACE
 
 

@@ -11,7 +11,7 @@ import runflow_mcp.web
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.guards import GuardedResource, Guards
-from runflow_mcp.web.middlewares import stack
+from runflow_mcp.web.middlewares import head_checks, stack
 from runflow_mcp.web.routes import ENDPOINT
 from tests.serving import KEY, ServedApp, upstream_settings
 from tests.virtual_time import VirtualClock
@@ -52,18 +52,15 @@ def test_a_resource_is_guarded_by_the_allowlists_unless_it_says_otherwise() -> N
 
 
 def test_the_stack_has_each_concern_once_in_the_promised_order() -> None:
-    modules = [middleware.__module__.rpartition(".")[2] for middleware in stack(Config.from_mapping({}))]
-    assert modules == [
-        "client_address",
-        "access_log",
-        "rejections",
+    config = Config.from_mapping({})
+    modules = [middleware.__module__.rpartition(".")[2] for middleware in stack(config)]
+    assert modules == ["access_log", "rejections", "checks", "rate_limit"]
+    assert [check.__module__.rpartition(".")[2] for check in head_checks(config)] == [
         "host",
         "origin",
         "cors",
         "body",
-        "rate_limit",
         "bearer",
-        "rate_limit",
     ]
 
 

@@ -1,22 +1,33 @@
-"""The bearer guard: a request without an acceptable API key is rejected before its body is read."""
+"""The bearer check. ``rate_limit`` rejects a request without an acceptable API key, before its body is read."""
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
-from runflow_mcp.credentials import parse_authorization
+from runflow_mcp.credentials import KeySource, parse_authorization
+from runflow_mcp.errors import Rejection
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import ADDRESS, BEARER
-from runflow_mcp.web.guards import guards_of
+from runflow_mcp.web.connection import Connection
+from runflow_mcp.web.middlewares.checks import Check
+from runflow_mcp.web.request_state import RequestState
 
 
-def bearer_guard(config: Config) -> Middleware:
+def bearer_check(config: Config) -> Check:
     prefixes = config.accepted_key_prefixes
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if guards_of(request).bearer:
-            authorization = request.headers.getall("Authorization", ())
-            request[BEARER] = parse_authorization(authorization, prefixes, request[ADDRESS])
-        return await handler(request)
+    def check(request: web.Request, state: RequestState) -> None:
+        if not state.guards.bearer:
+            return
+        authorization = request.headers.getall("Authorization", ())
+        connection = request.protocol
+        if not isinstance(connection, Connection):
+            raise TypeError("the server does not use this package's Runner")
+        if authorization == connection.last_authorization and connection.last_bearer is not None:
+            state.bearer = connection.last_bearer.used_by(KeySource(state.address))
+            return
+        try:
+            state.bearer = parse_authorization(authorization, prefixes, state.address)
+        except Rejection as rejection:
+            state.bearer_rejection = rejection
+            return
+        connection.last_authorization, connection.last_bearer = authorization, state.bearer
 
-    return middleware
+    return check

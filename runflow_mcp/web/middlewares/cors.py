@@ -1,9 +1,8 @@
 """CORS for browser clients of allowed origins: preflights, and the headers that let pages read responses."""
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from runflow_mcp.web.app_keys import ORIGIN
+from runflow_mcp.web.request_state import STATE, RequestState
 
 #: Request headers that MCP clients send.
 _ALLOW_HEADERS = (
@@ -16,14 +15,12 @@ _EXPOSE_HEADERS = "WWW-Authenticate, Retry-After, X-Request-Id"
 _MAX_AGE = "7200"
 
 
-@web.middleware
-async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+def preflight(request: web.Request, state: RequestState) -> web.Response | None:
     """Answer OPTIONS on every path that exists."""
-    unknown_path = isinstance(request.match_info.http_exception, web.HTTPNotFound)
-    if request.method != "OPTIONS" or unknown_path:
-        return await handler(request)
+    if request.method != "OPTIONS" or isinstance(request.match_info.http_exception, web.HTTPNotFound):
+        return None
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS"})
-    if ORIGIN in request:
+    if state.origin is not None:
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = _ALLOW_HEADERS
         response.headers["Access-Control-Max-Age"] = _MAX_AGE
@@ -32,7 +29,8 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
 
 async def add_cors_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Let an allowed origin read the response; an ``on_response_prepare`` signal."""
-    if ORIGIN in request:
-        response.headers["Access-Control-Allow-Origin"] = request[ORIGIN]
+    state = request.get(STATE)
+    if state is not None and state.origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = state.origin
         response.headers["Access-Control-Expose-Headers"] = _EXPOSE_HEADERS
         response.headers["Vary"] = "Origin"

@@ -8,7 +8,7 @@ from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import RECORD, REQUEST_ID
+from runflow_mcp.web.request_state import STATE
 from runflow_mcp.web.responses import internal_error_response, oauth_style_error, rejection_response
 from runflow_mcp.web.wellknown import challenge
 
@@ -27,7 +27,8 @@ NOT_FOUND_HELP = (
 def rejections(config: Config) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        record = request[RECORD]
+        state = request[STATE]
+        record = state.record
         try:
             return await handler(request)
         except Rejection as rejection:
@@ -46,15 +47,15 @@ def rejections(config: Config) -> Middleware:
         except ConnectionError:
             raise  # the client has gone
         except Exception:
-            log.exception("request_failed", request_id=request[REQUEST_ID])
+            log.exception("request_failed", request_id=state.request_id)
             record.error_code = jsonrpc_outcome(ErrorCode.INTERNAL_ERROR)
-            return internal_error_response(request[REQUEST_ID])
+            return internal_error_response(state.request_id)
 
     return middleware
 
 
 def _render(rejection: Rejection, request: web.Request, config: Config) -> web.Response:
-    response = rejection_response(rejection, request[REQUEST_ID])
+    response = rejection_response(rejection, request[STATE].request_id)
     if rejection.status == _UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = challenge(config, request)
     if rejection.code in _CLOSING:
