@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 #: Runs that are known to be under way: more than there can be waits; the oldest are forgotten.
 MAX_RUNNING = 50_000
 _ENDS: Mapping[str, RunEvent] = {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}
-#: Ends of a wait that leave its run as it is, although no run is known yet.
+#: Ends of a wait after which there may be a run although none is known.
 _INTERRUPTIONS = frozenset({CLIENT_GONE, "polling_timeout", "server_draining"})
 
 
@@ -71,9 +71,11 @@ class RunLog:
 
     def wait_ended(self, record: CallRecord, outcome: str, seconds: float, *, run_ended: bool) -> None:
         """A call does not wait any more. ``outcome``: the run's status, or why the wait ended before the run."""
+        if record.run_id is None and outcome not in _INTERRUPTIONS:
+            return  # the dispatch failed, so there was no run to wait for
         ms = round(seconds * 1000, 1)
         log.info("wait_ended", **record.identity(), outcome=outcome, ms=ms, polls=record.polls)
-        if not run_ended and (record.run_id is not None or outcome in _INTERRUPTIONS):
+        if not run_ended:
             self.metrics.run("left", record.model)
 
     def _remember(self, run_id: str, model: str | None) -> None:

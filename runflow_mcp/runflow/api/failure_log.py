@@ -39,10 +39,11 @@ class FailureLog:
 
 def _fields(operation: Operation, error: UpstreamError, attempt: int) -> dict[str, str | int | None]:
     # Upstream's own words may quote the caller's, so they are not logged.
+    problem = {} if error.problem is None else {"problem": error.problem}
     return {
         "operation": operation,
         "status": error.status,
-        "problem": error.problem,
+        **problem,
         "reason": error.reason,
         "attempt": attempt,
         **current_identity(),

@@ -52,7 +52,7 @@ def access_log(config: Config) -> Middleware:
             for call in request.get(BATCH_RECORDS) or (record,):
                 if status == CLIENT_CLOSED_REQUEST and call.error_code is None:
                     call.error_code = CLIENT_GONE
-                seconds = (call.ended or now) - started
+                seconds = (now if call.ended is None else call.ended) - started
                 services.metrics.call(call, seconds)
                 if logged:
                     _write_line(request, call, status, round(seconds * 1000, 1), key_prefixes)
