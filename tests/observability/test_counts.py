@@ -76,7 +76,7 @@ async def test_each_entry_of_a_batch_is_counted_with_its_own_duration(server: Se
     counts = {operation("ping", old): 1, operation("notifications/initialized", old): 1}
     assert metered.counts(OPERATIONS) == {**counts, operation("tools/call", old, tool="generate"): 1}
     sums = metered.samples(f"{OPERATIONS}_sum")
-    assert sums[operation("ping", old).replace("_count", "_sum")] < 1
+    assert sums.get(operation("ping", old).replace("_count", "_sum"), 0) < 1
     assert sums[operation("tools/call", old, tool="generate").replace("_count", "_sum")] > 2
 
 
