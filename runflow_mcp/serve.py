@@ -16,6 +16,7 @@ from aiohttp import web
 
 from runflow_mcp.app import create_app
 from runflow_mcp.methods.context import Services
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import ProcessErrors
@@ -62,6 +63,7 @@ async def serve(
     config: Config,
     *,
     sink: Sink | None = None,
+    metrics: Metrics | None = None,
     open_files: int = UNLIMITED,
     welcome: str = "",
     print_line: PrintLine = print_nothing,
@@ -69,7 +71,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``sink``: where the log goes, for the readiness probe. ``open_files``: this process's limit.
+    ``sink``: where the log goes, for the readiness probe. ``metrics``: what counts, None for nothing.
+    ``open_files``: this process's limit.
     ``print_line`` prints for the person who started the server and must not block: ``welcome`` once clients can
     connect and, when ``interactive``, what a stop waits for. Raises ``ListenError``.
     """
@@ -82,7 +85,7 @@ async def serve(
 
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
-    app = create_app(config, sink=sink)
+    app = create_app(config, sink=sink, metrics=metrics)
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     errors = ProcessErrors(app[SERVICES].clock, open_files)

@@ -16,6 +16,7 @@ from runflow_mcp.methods import completion, lifecycle, prompts, resources, subsc
 from runflow_mcp.methods.context import RequestContext, raise_server_stopping
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
+from runflow_mcp.observability.record import CURRENT
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result, internal_error
 from runflow_mcp.protocol.results import finalize_result
 from runflow_mcp.protocol.revisions import Era
@@ -91,6 +92,8 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
 
 
 async def _until_drained(work: Awaitable[Result], ctx: RequestContext) -> Result:
+    ctx.record.key = ctx.bearer.fingerprint
+    current = CURRENT.set(ctx.record)
     scope = ctx.pending_answer.open_scope()
     try:
         return await work
@@ -100,5 +103,6 @@ async def _until_drained(work: Awaitable[Result], ctx: RequestContext) -> Result
         return ctx.answer_when_drained()
     finally:
         scope.close()
+        CURRENT.reset(current)
         # Breaks a reference cycle: what a handler sets refers to the context.
         ctx.answer_when_drained = raise_server_stopping

@@ -37,7 +37,7 @@ class JSONResponse(web.StreamResponse):
 
     def __init__(self, body: bytes, status: int, request_id: str) -> None:
         super().__init__(status=status)
-        self._json = body
+        self.body = body
         self._request_id = request_id
         self._request: web.BaseRequest | None = None
 
@@ -54,9 +54,9 @@ class JSONResponse(web.StreamResponse):
             self._keep_alive = request.keep_alive
         connection = "" if self._keep_alive else "Connection: close\r\n"
         head = (
-            f"{_HEADS[self._status]}{len(self._json)}\r\nX-Request-Id: {self._request_id}\r\n"
+            f"{_HEADS[self._status]}{len(self.body)}\r\nX-Request-Id: {self._request_id}\r\n"
             f"Date: {rfc822_formatted_time()}\r\n{connection}\r\n"
         )
         writer = request.writer
-        await writer.write(head.encode() + self._json)
+        await writer.write(head.encode() + self.body)
         await writer.drain()

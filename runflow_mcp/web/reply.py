@@ -147,6 +147,7 @@ class Reply:
         elif self.accepts_stream:
             body = b"".join(map(sse.render_event, messages))
         request = self._request
+        request[STATE].record.bytes_out += len(body)
         with request.app[UNREAD_BUDGET].reserve(request.transport, request[STATE].address, len(body)):
             async with bounded_write(request):
                 await response.prepare(request)
@@ -175,6 +176,7 @@ class Reply:
             return
         if self._keepalive is not None:
             self._keepalive.note_write()
+        self._request[STATE].record.bytes_out += len(data)
         async with bounded_write(self._request):
             await self._response.write(data)
 

@@ -22,7 +22,7 @@ class RequestState:
     log_path: str | None
     app: web.Application
     #: What the access line reports of the call.
-    record: CallRecord = attrs.field(factory=CallRecord)
+    record: CallRecord
     #: The same for each entry of a batch, once the batch was admitted.
     batch_records: list[CallRecord] | None = None
     #: The request's Origin, once the allowlist has admitted it.

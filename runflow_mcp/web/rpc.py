@@ -15,7 +15,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods import router
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import MethodTable
-from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
+from runflow_mcp.observability.record import CallRecord, client_name, jsonrpc_outcome, trace_id_of
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS, http_status
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
@@ -29,7 +29,7 @@ from runflow_mcp.protocol.jsonrpc import (
     Request,
     Response,
 )
-from runflow_mcp.protocol.meta import read_meta
+from runflow_mcp.protocol.meta import NOTIFICATIONS, read_client_info, read_meta
 from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.web.app_keys import LIMITS, METHODS, SERVICES
@@ -62,13 +62,18 @@ class Exchange:
         state = self.http_request[STATE]
         app = state.app
         meta = read_meta(message.params) if "_meta" in message.params else _NO_META
+        trace = _trace_context(meta, self.http_request)
+        if trace:
+            record.trace_id = trace_id_of(trace.get("traceparent"))
+        if meta or message.method == "initialize":
+            record.client, record.client_version = map(client_name, read_client_info(message))
         try:
             context = RequestContext(
                 state.request_id,
                 self.bearer,
                 self.protocol,
                 self.arrived,
-                _trace_context(meta, self.http_request),
+                trace,
                 self.reply,
                 app[SERVICES],
                 read_progress_token(meta) if meta else None,
@@ -110,9 +115,8 @@ async def handle(request: web.Request) -> web.StreamResponse:
     arrived = services.clock.monotonic()
     # The body has no name here: its bytes must not stay in memory while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
-    if isinstance(message, Request):
-        record.method = _logged_method(message, state.app[METHODS])
-    elif isinstance(message, Malformed):
+    record.method = _logged_method(message, state.app[METHODS])
+    if isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
         return protocol_error_response(message.error, message.id, http_status(message.error.code))
     protocol = classify(message, _routing_headers(request))
@@ -142,7 +146,7 @@ async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
     reply, state = exchange.reply, exchange.http_request[STATE]
     records = [
-        CallRecord(_entry_method(message, state.app[METHODS]), exchange.protocol.revision) for message in batch.messages
+        attrs.evolve(state.record, method=_logged_method(message, state.app[METHODS])) for message in batch.messages
     ]
     state.batch_records = records
     ready: list[bytes] = []
@@ -151,6 +155,7 @@ async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     async def answer(message: Message, record: CallRecord) -> bytes | None:
         nonlocal sent
         response = await exchange.answer_entry(message, record)
+        record.bytes_out, record.ended = len(response or b""), state.app[SERVICES].clock.monotonic()
         if response is not None:
             ready.append(response)
             while reply.streaming and sent < len(ready):
@@ -174,13 +179,13 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
     return jsonrpc.render_error(id_, error)
 
 
-def _logged_method(request: Request, table: MethodTable) -> str:
+def _logged_method(message: Message | Batch, table: MethodTable) -> str | None:
     """The method for the access line; "unknown" if it is not in the table, since it could be any text."""
-    return request.method if request.method in table else "unknown"
-
-
-def _entry_method(message: Message, table: MethodTable) -> str | None:
-    return _logged_method(message, table) if isinstance(message, Request) else None
+    if isinstance(message, Request):
+        return message.method if message.method in table else "unknown"
+    if isinstance(message, Notification):
+        return message.method if message.method in NOTIFICATIONS else "unknown"
+    return None
 
 
 def _routing_headers(request: web.Request) -> RoutingHeaders:

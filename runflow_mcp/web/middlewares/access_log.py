@@ -11,16 +11,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.typing import FilteringBoundLogger
 
-from runflow_mcp.observability.record import CallRecord
+from runflow_mcp.observability.record import CLIENT_GONE, CallRecord
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
 from runflow_mcp.web.guards import UNMATCHED, resource_of
+from runflow_mcp.web.json_response import JSONResponse
 from runflow_mcp.web.middlewares.client_address import address_reader
 from runflow_mcp.web.request_id import choose_request_id
 from runflow_mcp.web.request_state import STATE, RequestState
 
 #: The status logged when the client leaves before the response; nginx logs the same.
-CLIENT_GONE = 499
+CLIENT_CLOSED_REQUEST = 499
 
 
 def access_log(config: Config) -> Middleware:
@@ -28,7 +29,7 @@ def access_log(config: Config) -> Middleware:
     read_address = address_reader(config)
     # Bound once: structlog's lazy proxy takes 2 us for each line, filtered out or not.
     log: FilteringBoundLogger = structlog.get_logger(__name__).bind()
-    enabled = log.is_enabled_for(logging.INFO)
+    info, debug = log.is_enabled_for(logging.INFO), log.is_enabled_for(logging.DEBUG)
 
     def members(
         request: web.Request, state: RequestState, record: CallRecord, *, status: int, ms: float
@@ -40,8 +41,9 @@ def access_log(config: Config) -> Middleware:
             "route": state.log_path,
             "status": status,
             "ms": ms,
+            "bytes": record.bytes_out,
             "rpc": record.method,
-            "outcome": record.error_code or ("client_gone" if status == CLIENT_GONE else "ok"),
+            "outcome": record.error_code or "ok",
             "key": state.bearer.fingerprint if state.bearer else None,
             "address": state.address,
             **record.details(key_prefixes),
@@ -51,25 +53,37 @@ def access_log(config: Config) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = resource_of(request)
         app = request.app
+        services = app[SERVICES]
+        request_id = choose_request_id(request.headers.get("X-Request-Id"), key_prefixes)
+        record = CallRecord(request_id=request_id, key_prefixes=key_prefixes)
         state = request[STATE] = RequestState(
-            choose_request_id(request.headers.get("X-Request-Id"), key_prefixes),
+            request_id,
             read_address(request),
             UNMATCHED if resource is None else resource.guards,
             None if resource is None else resource.log_path,
             app,
+            record,
         )
-        clock = app[SERVICES].clock
-        started = clock.monotonic()
-        status = CLIENT_GONE
+        started = services.clock.monotonic()
+        status = CLIENT_CLOSED_REQUEST
         try:
             response = await handler(request)
             status = response.status
+            if isinstance(response, JSONResponse | web.Response) and not response.prepared:
+                record.bytes_out = len(response.body) if isinstance(response.body, bytes) else 0
             return response
         finally:
+            now = services.clock.monotonic()
+            quiet = state.guards.quiet
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            if (state.admitted_at is not None or app[UNADMITTED_LOG].count_line()) and enabled:
-                ms = round((clock.monotonic() - started) * 1000, 1)
-                for call in state.batch_records or (state.record,):
-                    log.info("request", **members(request, state, call, status=status, ms=ms))
+            logged = (state.admitted_at is not None or app[UNADMITTED_LOG].count_line()) and (debug if quiet else info)
+            for call in state.batch_records or (record,):
+                if status == CLIENT_CLOSED_REQUEST and call.error_code is None:
+                    call.error_code = CLIENT_GONE
+                seconds = (now if call.ended is None else call.ended) - started
+                services.metrics.call(call, seconds)
+                if logged:
+                    line = members(request, state, call, status=status, ms=round(seconds * 1000, 1))
+                    (log.debug if quiet else log.info)("request", **line)
 
     return middleware
