@@ -22,7 +22,7 @@ SERVER_INFO: dict[str, JSON] = {
     "description": "Runs image, video and audio models and ready-made Solutions on Runflow.",
     "websiteUrl": "https://www.runflow.io",
 }
-CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}}
+CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}, "resources": {}}
 #: Only the modern era has a stream for notifications of changed lists.
 MODERN_CAPABILITIES: dict[str, JSON] = {**CAPABILITIES, "prompts": {"listChanged": True}}
 #: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.

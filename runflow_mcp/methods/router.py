@@ -61,6 +61,7 @@ def method_table(*tools: Tool) -> dict[str, Method]:
         Method("prompts/list", prompts.prompts_list),
         Method("prompts/get", prompts.prompts_get),
         Method("completion/complete", completion.complete),
+        Method("resources/list", resources.list_resources, may_wait=False),
         Method("resources/read", resources.read, may_wait=False),
         # Its stream ends with a result when a drain begins: see ``Subscriptions.drain``.
         Method("subscriptions/listen", subscriptions.listen, MODERN, may_wait=False),
