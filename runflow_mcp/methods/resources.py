@@ -49,7 +49,7 @@ async def read(request: Request, ctx: RequestContext) -> Result:
 
 
 def _cached(result: Result, ctx: RequestContext) -> Result:
-    return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))
+    return with_cache_hints(result, ctx.protocol, round(ctx.services.skill.fresh_for() * 1000))
 
 
 def _not_found(uri: str, protocol: ProtocolContext) -> ProtocolError:
