@@ -6,6 +6,7 @@ from itertools import chain
 import orjson
 
 from runflow_mcp.errors import ToolError, ToolErrorCode
+from runflow_mcp.identifiers import model_problem
 from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.resource_errors import not_found, unavailable
@@ -15,8 +16,12 @@ from runflow_mcp.runflow.catalog.catalog import CatalogUnavailable
 from runflow_mcp.runflow.catalog.entries import Model, Snapshot
 from runflow_mcp.runflow.catalog.model_inputs import Input
 
+_NOT_FOUND = "The catalog has no such model; list_models has the names."
+
 
 async def _read(uri: str, name: str, ctx: RequestContext) -> Reading:
+    if model_problem(name):
+        raise not_found(_NOT_FOUND, uri, ctx.protocol)
     catalog = ctx.services.catalog
     try:
         snapshot = await catalog.snapshot()
@@ -26,7 +31,7 @@ async def _read(uri: str, name: str, ctx: RequestContext) -> Reading:
         raise unavailable(ToolError(code, message, error.status), uri, ctx.request_id) from error
     model = snapshot.cached(_by_name).get(name)
     if model is None:
-        raise not_found("The catalog has no such model; list_models has the names.", uri, ctx.protocol)
+        raise not_found(_NOT_FOUND, uri, ctx.protocol)
     ctx.record.model = model.name
     stale: dict[str, JSON] = {} if (seconds := catalog.stale_seconds()) is None else {"stale_seconds": seconds}
     text = orjson.dumps({**listing(model), **stale, "example": _example(model)})

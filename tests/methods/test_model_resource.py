@@ -133,3 +133,12 @@ async def test_a_drain_answers_a_read_that_waits_for_the_catalog(serve: Serve, s
     assert error["code"] == -32603
     assert "stopping" in error["message"]
     assert server.services.clock.monotonic() == pytest.approx(3)
+
+
+async def test_a_name_that_cannot_be_a_model_is_answered_without_the_catalog(
+    serve: Serve, sandbox: ScriptedSandbox
+) -> None:
+    sandbox.script.add(Route.CATALOG, Hang(600), times=None)
+    server = await serve()
+    assert (await read(server, "runflow-model://" + "x/" * 50_000)).error["code"] == -32002
+    assert server.services.clock.monotonic() == 0
