@@ -21,6 +21,7 @@ _DETAILS = (
     "client_version",
     "tool",
     "prompt",
+    "resource",
     "model",
     "run_id",
     "client_ref",
@@ -43,6 +44,8 @@ class CallRecord:
     client_version: str | None = None
     tool: str | None = None
     prompt: str | None = None
+    #: The kind of a resource, never its URI.
+    resource: str | None = None
     model: str | None = None
     run_id: str | None = None
     client_ref: str | None = None

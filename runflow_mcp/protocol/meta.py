@@ -15,6 +15,8 @@ META_SUBSCRIPTION = f"{_PREFIX}subscriptionId"
 
 #: The extension whose calls return a task instead of a result.
 TASKS = f"{_PREFIX}tasks"
+#: The extension that lists skills, which are read as resources.
+SKILLS = f"{_PREFIX}skills"
 
 #: The notifications that the specification has clients send; none of them changes anything here.
 NOTIFICATIONS = frozenset(
