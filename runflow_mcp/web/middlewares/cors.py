@@ -4,6 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from runflow_mcp.web.app_keys import ORIGIN
+from runflow_mcp.web.guards import ANY_ORIGIN_HEADERS, guards_of
 
 #: Request headers that MCP clients send.
 _ALLOW_HEADERS = (
@@ -22,6 +23,8 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     unknown_path = isinstance(request.match_info.http_exception, web.HTTPNotFound)
     if request.method != "OPTIONS" or unknown_path:
         return await handler(request)
+    if guards_of(request).any_origin:
+        return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS", **ANY_ORIGIN_HEADERS})
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS"})
     if ORIGIN in request:
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"

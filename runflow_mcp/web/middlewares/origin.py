@@ -17,8 +17,9 @@ def origin_guard(config: Config) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         values = request.headers.getall("Origin", ())
+        guards = guards_of(request)
         # An empty Origin counts as none.
-        if values and any(map(str.strip, values)) and guards_of(request).allowlists:
+        if values and any(map(str.strip, values)) and guards.allowlists and not guards.any_origin:
             origin = values[0].strip()
             # Every sandboxed page and local file sends null.
             is_allowed = origin.lower() != "null" and (any_origin or origin.lower() in allowed)
