@@ -61,6 +61,8 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/reading",
         "runflow/api",
     },
+    "client_recipes": {"json_types", "addresses"},
+    "view": {"json_types", "addresses", "settings"},
     "methods": {
         "__init__",
         "json_types",
@@ -79,12 +81,14 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/api",
         "runflow/dispatch",
         "runflow/catalog",
+        "view",
     },
     "web": {
         "__init__",
         "json_types",
         "bounds",
         "addresses",
+        "client_recipes",
         "settings",
         "errors",
         "credentials",
