@@ -8,11 +8,11 @@ from importlib.resources import files
 import orjson
 
 from runflow_mcp import __version__
-from runflow_mcp.json_types import JSON
+from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
-from runflow_mcp.protocol.revisions import SUPPORTED, negotiate
+from runflow_mcp.protocol.revisions import FEATURES, SUPPORTED, Revision, negotiate
 from runflow_mcp.runflow.catalog.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {
@@ -22,7 +22,7 @@ SERVER_INFO: dict[str, JSON] = {
     "description": "Runs image, video and audio models and ready-made Solutions on Runflow.",
     "websiteUrl": "https://www.runflow.io",
 }
-CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}}
+CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}, "resources": {}}
 #: Only the modern era has a stream for notifications of changed lists.
 MODERN_CAPABILITIES: dict[str, JSON] = {**CAPABILITIES, "prompts": {"listChanged": True}}
 #: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.
@@ -34,9 +34,10 @@ async def initialize(request: Request, ctx: RequestContext) -> Result:
     requested = request.params.get("protocolVersion")
     if not isinstance(requested, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param protocolVersion must be a string.")
+    revision = negotiate(requested)
     return {
-        "protocolVersion": negotiate(requested),
-        "capabilities": CAPABILITIES,
+        "protocolVersion": revision,
+        "capabilities": _with_extensions(CAPABILITIES, revision),
         "serverInfo": SERVER_INFO,
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
@@ -46,10 +47,7 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
     """``server/discover`` (2026-07-28): the revisions and capabilities of this server, without a handshake."""
     result = {
         "supportedVersions": SUPPORTED,
-        "capabilities": {
-            **MODERN_CAPABILITIES,
-            "extensions": {name: {} for name in ctx.protocol.features.extensions},
-        },
+        "capabilities": _with_extensions(MODERN_CAPABILITIES, ctx.protocol.revision),
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
     return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))
@@ -57,6 +55,10 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
 
 async def ping(_request: Request, _ctx: RequestContext) -> Result:
     return {}
+
+
+def _with_extensions(capabilities: JSONObject, revision: Revision) -> JSONObject:
+    return {**capabilities, "extensions": {name: {} for name in FEATURES[revision].extensions}}
 
 
 def _instructions(skill: SkillText) -> orjson.Fragment:

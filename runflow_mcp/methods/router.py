@@ -11,7 +11,7 @@ import structlog
 
 from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError
-from runflow_mcp.methods import completion, lifecycle, prompts, resources, subscriptions, tasks
+from runflow_mcp.methods import completion, lifecycle, prompts, resources, skills, subscriptions, tasks
 from runflow_mcp.methods.context import RequestContext, raise_server_stopping
 from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
@@ -61,7 +61,10 @@ def method_table(*tools: Tool) -> dict[str, Method]:
         Method("prompts/list", prompts.prompts_list),
         Method("prompts/get", prompts.prompts_get),
         Method("completion/complete", completion.complete),
+        Method("resources/list", resources.list_resources, may_wait=False),
         Method("resources/read", resources.read, may_wait=False),
+        Method("skills/list", skills.skills_list, may_wait=False),
+        Method("skills/get", skills.skills_get, may_wait=False),
         # Its stream ends with a result when a drain begins: see ``Subscriptions.drain``.
         Method("subscriptions/listen", subscriptions.listen, MODERN, may_wait=False),
         Method("tasks/get", tasks.get, MODERN),

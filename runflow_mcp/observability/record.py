@@ -3,7 +3,7 @@
 import attrs
 
 #: The members that an access line has only where they are known.
-_DETAILS = ("revision", "tool", "prompt", "model", "run_id", "client_ref")
+_DETAILS = ("revision", "tool", "prompt", "resource", "model", "run_id", "client_ref")
 
 #: Logged instead of a value that contains an API key.
 MASKED = "***"
@@ -17,6 +17,8 @@ class CallRecord:
     revision: str | None = None
     tool: str | None = None
     prompt: str | None = None
+    #: The kind of a resource, never its URI.
+    resource: str | None = None
     model: str | None = None
     run_id: str | None = None
     client_ref: str | None = None

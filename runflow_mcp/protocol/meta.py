@@ -13,6 +13,8 @@ META_SUBSCRIPTION = f"{_PREFIX}subscriptionId"
 
 #: The extension whose calls return a task instead of a result.
 TASKS = f"{_PREFIX}tasks"
+#: The extension that lists skills, which are read as resources.
+SKILLS = f"{_PREFIX}skills"
 
 
 def read_meta(params: JSONObject) -> JSONObject:

@@ -11,7 +11,7 @@ import attrs
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
-from runflow_mcp.protocol.meta import TASKS
+from runflow_mcp.protocol.meta import SKILLS, TASKS
 
 
 class Revision(StrEnum):
@@ -48,8 +48,8 @@ class Features:
     server_info: bool = False
     #: Lists have ``ttlMs`` and ``cacheScope``.
     cache_hints: bool = False
-    #: The extensions that a client may declare on a request.
-    extensions: frozenset[str] = frozenset()
+    #: The extensions that this server supports. Their names, in the order in which capabilities list them.
+    extensions: tuple[str, ...] = (SKILLS,)
     #: The HTTP status of a METHOD_NOT_FOUND error.
     unknown_method_status: int = 200
     #: The code for a resource that does not exist.
@@ -66,7 +66,7 @@ FEATURES: Mapping[Revision, Features] = {
         result_type=True,
         server_info=True,
         cache_hints=True,
-        extensions=frozenset({TASKS}),
+        extensions=(TASKS, SKILLS),
         unknown_method_status=404,
         resource_not_found=ErrorCode.INVALID_PARAMS,
     ),

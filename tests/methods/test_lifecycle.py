@@ -41,7 +41,7 @@ async def test_initialize_names_the_server_and_its_capabilities(server: Server) 
     result = await initialize(server)
     assert result["serverInfo"]["name"] == "Runflow"
     assert result["serverInfo"]["version"] == __version__
-    assert set(result["capabilities"]) == {"tools", "prompts", "completions"}
+    assert set(result["capabilities"]) == {"tools", "prompts", "completions", "resources", "extensions"}
     assert not any("listChanged" in capability for capability in result["capabilities"].values())
 
 

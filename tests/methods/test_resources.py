@@ -91,3 +91,14 @@ async def test_the_header_of_2026_must_name_the_uri(server: Server) -> None:
 async def test_an_error_repeats_a_long_uri_shortened(server: Server) -> None:
     answer = await server.rpc("resources/read", {"uri": "x" * 200_000})
     assert len(answer.content) < 8192
+
+
+async def test_the_fixed_resources_are_listed_and_each_can_be_read(server: Server) -> None:
+    for ask in (server.rpc, server.modern):
+        listed = (await ask("resources/list")).result["resources"]
+        assert [resource["uri"] for resource in listed] == ["skill://runflow/SKILL.md"]
+        for resource in listed:
+            [content] = (await ask("resources/read", {"uri": resource["uri"]})).result["contents"]
+            assert (content["uri"], content["mimeType"]) == (resource["uri"], resource["mimeType"])
+            assert len(content["text"].encode()) == resource["size"]
+            assert content.get("_meta") == resource.get("_meta")

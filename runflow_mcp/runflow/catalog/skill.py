@@ -1,5 +1,6 @@
 """The owner of the Runflow agent skill: the bundled text until the live one has been fetched, then the live one."""
 
+import math
 from importlib.resources import files
 
 import attrs
@@ -51,6 +52,13 @@ class Skill:
     clock: Clock = attrs.field(repr=False)
     current: SkillText = attrs.field(factory=bundled_skill, repr=False)
     _etag: str | None = None
+    _confirmed: float = -math.inf
+
+    def fresh_for(self) -> float:
+        """Seconds until the skill may change; 0 while a refresh is due."""
+        if not self.source.url:
+            return self.ttl
+        return max(0.0, self._confirmed + self.ttl - self.clock.monotonic())
 
     async def keep_fresh(self) -> None:
         """Refresh forever; the body of a background task. Without a URL there is nothing to do."""
@@ -64,11 +72,14 @@ class Skill:
         except UpstreamError as error:
             log.warning("skill_fetch_failed", reason=error.reason, problem=error.problem)
             return False
-        if document is None:
-            return True
-        skill = read_skill(document)
-        if skill is None:
-            log.warning("skill_fetch_failed", reason="the document is not a Markdown text")
-            return False
-        self.current, self._etag = skill, document.etag
+        if document is not None:
+            skill = read_skill(document)
+            if skill is None:
+                log.warning("skill_fetch_failed", reason="the document is not a Markdown text")
+                return False
+            # An unchanged text keeps what was derived from it.
+            if skill.markdown != self.current.markdown:
+                self.current = skill
+            self._etag = document.etag
+        self._confirmed = self.clock.monotonic()
         return True
