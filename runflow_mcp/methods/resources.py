@@ -12,6 +12,7 @@ from runflow_mcp.methods.context import RequestContext, Services
 from runflow_mcp.methods.fixed_resources import FixedResource
 from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.skills import skill_resource
+from runflow_mcp.methods.view_resource import view_resource
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.protocol.revisions import ProtocolContext
@@ -22,7 +23,7 @@ URI_LIST = "text/uri-list"
 MAX_SHOWN_URI = 1024
 #: The resources at fixed URIs, in the order of ``resources/list``. Each returns its current version, which it keeps
 #: and does not make anew for each request.
-FIXED: tuple[Callable[[Services], FixedResource], ...] = (skill_resource,)
+FIXED: tuple[Callable[[Services], FixedResource], ...] = (skill_resource, view_resource)
 
 
 async def list_resources(request: Request, ctx: RequestContext) -> Result:

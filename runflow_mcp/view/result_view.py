@@ -16,8 +16,6 @@ MIME_TYPE = "text/html;profile=mcp-app"
 NAME = "result"
 TITLE = "Runflow result"
 DESCRIPTION = "Shows the outputs of a run: pictures, video and audio, each with a download link."
-#: A host refuses to keep large documents; this one is read by people too.
-MAX_BYTES = 40_000
 
 #: ``_meta`` of a tool whose result the view shows. The flat key is what hosts of 2025 look for.
 TOOL_META: JSONObject = {"ui": {"resourceUri": URI}, "ui/resourceUri": URI}
@@ -36,7 +34,7 @@ def media_origins(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*config.view_origins, *sandbox)))
 
 
-def resource_meta(config: Config) -> JSONObject:
+def resource_meta(origins: tuple[str, ...]) -> JSONObject:
     """``_meta`` of the resource and of its content: the host builds the frame's Content-Security-Policy from it."""
-    csp: JSONObject = {"resourceDomains": list(media_origins(config)), "connectDomains": []}
+    csp: JSONObject = {"resourceDomains": list(origins), "connectDomains": []}
     return {"ui": {"csp": csp, "prefersBorder": True}}
