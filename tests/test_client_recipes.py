@@ -26,7 +26,8 @@ def file_of(name: str) -> str:
 
 
 def everything(one: Recipe) -> str:
-    return "\n".join(filter(None, (one.shell, one.install_link, one.file and one.file.content, *one.steps)))
+    content = one.file.content if one.file else None
+    return "\n".join(filter(None, (one.shell, one.install_link, content, *one.steps)))
 
 
 def test_every_client_has_a_recipe() -> None:

@@ -58,8 +58,8 @@ let page, view;
 async function reset({ size = { width: 900, height: 900 }, media = {}, javaScriptEnabled = true } = {}) {
   if (!pages.has(javaScriptEnabled)) pages.set(javaScriptEnabled, await openPage(javaScriptEnabled));
   page = pages.get(javaScriptEnabled);
-  await page.evaluate(() => window.host?.leave());
-  Object.assign(record, { requests: [], errors: [], dialogs: [] });
+  if (javaScriptEnabled) await page.evaluate(() => window.host?.leave());
+  Object.assign(record, { requests: [], errors: [], complaints: [], dialogs: [] });
   await page.setViewportSize(size);
   await page.emulateMedia({ colorScheme: null, ...media });
   view = page.frameLocator("#sandbox").frameLocator("#view");
@@ -72,6 +72,7 @@ async function openPage(javaScriptEnabled) {
     const frame = request.frame();
     record.requests.push({ url: request.url(), fromView: Boolean(frame.parentFrame()?.parentFrame()) });
   });
+  opened.on("console", (said) => { if (said.type() === "error") record.complaints.push(said.text()); });
   opened.on("pageerror", (error) => record.errors.push(String(error)));
   opened.on("dialog", (dialog) => { record.dialogs.push(dialog.message()); dialog.dismiss(); });
   return opened;

@@ -218,7 +218,8 @@ async def test_nothing_is_refreshed_without_a_client_ref_and_a_model(open_host: 
     await host.show(result({"url": f"{NOWHERE}/whole.bin"}))
     await host.shown("figcaption:has-text('whole')")
     assert await host.run(button) == 1
-    for number, missing in enumerate(({"client_ref": None}, {"client_ref": ""}, {"model": None}, {"client_ref": 5})):
+    cases: list[dict[str, Any]] = [{"client_ref": None}, {"client_ref": ""}, {"model": None}, {"client_ref": 5}]
+    for number, missing in enumerate(cases):
         await host.show(result({"url": f"{NOWHERE}/{number}.bin"}, **missing))
         await host.shown(f"figcaption:has-text('{number}.bin')")
         assert await host.run(button) == 0
@@ -468,32 +469,31 @@ async def test_names_in_right_to_left_script_are_written_from_the_right(open_hos
     await host.tab.picture("right-to-left")
 
 
+#: What is said in place of the params of any notification.
+PARAMS: list[object] = [
+    None, 7, [], "x",
+    {"arguments": 5, "content": 5, "structuredContent": [], "reason": {}, "theme": 9, "styles": 3},
+    {"content": [None, 5, {"type": "text", "text": 5}, {"type": "text", "text": "{broken"}], "isError": "no"},
+    {"structuredContent": {"outputs": [None, 5, [], {"url": 5}, {}], "cost": {}, "duration_ms": -1}},
+    {"structuredContent": {"outputs": {}, "run_id": 5, "duration_ms": 1e300, "output": [[]], "note": 3}},
+    {"structuredContent": {"error": 5}, "isError": True}, {"structuredContent": {"error": {"details": 5}}},
+    {"progress": "x", "total": 0, "message": {}}, {"progress": -5, "total": 1e308},
+    {"styles": {"variables": 5, "css": 5}, "safeAreaInsets": {"top": "9", "left": -1}},
+    {"availableDisplayModes": {}, "displayMode": 5, "styles": {"variables": {"--color-x": None}}},
+]  # fmt: skip
+METHODS = (
+    "ui/notifications/tool-input",
+    "ui/notifications/tool-result",
+    "ui/notifications/tool-cancelled",
+    "ui/notifications/host-context-changed",
+    "notifications/progress",
+)
 NONSENSE: list[object] = [
     None, 5, "text", [], {}, {"jsonrpc": "1.0", "method": "ui/notifications/tool-result", "params": {}},
     {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "id": 99, "result": {}}, {"jsonrpc": "2.0", "id": {}, "error": 5},
     {"jsonrpc": "2.0", "method": 5}, {"jsonrpc": "2.0", "method": "__proto__", "params": {}},
     {"jsonrpc": "2.0", "method": "constructor"}, {"jsonrpc": "2.0", "method": "ui/unknown", "params": []},
-    *(
-        {"jsonrpc": "2.0", "method": method, "params": params}
-        for method in (
-            "ui/notifications/tool-input",
-            "ui/notifications/tool-result",
-            "ui/notifications/tool-cancelled",
-            "ui/notifications/host-context-changed",
-            "notifications/progress",
-        )
-        for params in (
-            None, 7, [], "x",
-            {"arguments": 5, "content": 5, "structuredContent": [], "reason": {}, "theme": 9, "styles": 3},
-            {"content": [None, 5, {"type": "text", "text": 5}, {"type": "text", "text": "{broken"}], "isError": "no"},
-            {"structuredContent": {"outputs": [None, 5, [], {"url": 5}, {}], "cost": {}, "duration_ms": -1}},
-            {"structuredContent": {"outputs": {}, "run_id": 5, "duration_ms": 1e300, "output": [[]], "note": 3}},
-            {"structuredContent": {"error": 5}, "isError": True}, {"structuredContent": {"error": {"details": 5}}},
-            {"progress": "x", "total": 0, "message": {}}, {"progress": -5, "total": 1e308},
-            {"styles": {"variables": 5, "css": 5}, "safeAreaInsets": {"top": "9", "left": -1}},
-            {"availableDisplayModes": {}, "displayMode": 5, "styles": {"variables": {"--color-x": None}}},
-        )
-    ),
+    *({"jsonrpc": "2.0", "method": method, "params": params} for method in METHODS for params in PARAMS),
 ]  # fmt: skip
 
 
