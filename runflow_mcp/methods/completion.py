@@ -1,19 +1,44 @@
-"""``completion/complete``: the allowed values of a prompt's argument that begin with what has been typed."""
+"""``completion/complete``: what may follow the typed beginning of a prompt's argument or a template's variable."""
 
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.prompts import find_prompt
+from runflow_mcp.methods.resource_templates import Template
+from runflow_mcp.methods.resources import TEMPLATES
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 
 #: The specification's limit for one answer.
 MAX_COMPLETIONS = 100
+_TEMPLATES = {template.uri_template: template for template in TEMPLATES}
+_WRONG_REF = (
+    'The param ref must be {"type": "ref/prompt", "name": …}, or {"type": "ref/resource", "uri": …} with a URI '
+    "template of resources/templates/list."
+)
+
+
+@attrs.frozen
+class _Params:
+    """``ref``: a prompt's name, or a template. ``typed``: without case. ``others``: the arguments already given."""
+
+    ref: str | Template
+    argument: str
+    typed: str
+    others: Mapping[str, str]
 
 
 async def complete(request: Request, ctx: RequestContext) -> Result:
     """The values that match, ignoring case; none for an argument that takes any text."""
-    prompt, argument, typed = _read_params(request)
-    model = await find_prompt(prompt, ctx)
-    allowed = next((model_input.texts for model_input in model.inputs if model_input.name == argument), ())
-    values = [text for text in allowed if text.casefold().startswith(typed)]
+    params = _read_params(request)
+    if isinstance(params.ref, Template):
+        allowed: Iterable[str] = await _template_values(params.ref, params, ctx)
+    else:
+        model = await find_prompt(params.ref, ctx)
+        allowed = next((known.texts for known in model.inputs if known.name == params.argument), ())
+    values = [text for text in allowed if text.casefold().startswith(params.typed)]
     return {
         "completion": {
             "values": values[:MAX_COMPLETIONS],
@@ -23,12 +48,36 @@ async def complete(request: Request, ctx: RequestContext) -> Result:
     }
 
 
-def _read_params(request: Request) -> tuple[str, str, str]:
-    """(the prompt, the argument, the typed text without case); nothing else of the params is kept."""
+async def _template_values(template: Template, params: _Params, ctx: RequestContext) -> Iterable[str]:
+    """The values of a variable; none while the catalog is unavailable."""
+    ctx.record.resource = template.kind
+    values = template.variables.get(params.argument)
+    if values is None:
+        return ()
+    catalog = ctx.services.catalog
+    if catalog.current is None:
+        await catalog.first_attempt()
+    return () if catalog.current is None else values(catalog.current, params.others)
+
+
+def _read_params(request: Request) -> _Params:
+    """What completion needs of the params; nothing else of them is kept."""
     params = request.take_params()
-    ref, argument = params.get("ref"), params.get("argument")
-    if not isinstance(ref, dict) or ref.get("type") != "ref/prompt" or not isinstance(ref.get("name"), str):
-        raise ProtocolError(ErrorCode.INVALID_PARAMS, 'The param ref must be {"type": "ref/prompt", "name": …}.')
+    argument, context = params.get("argument"), params.get("context")
+    ref = _read_ref(params.get("ref"))
     if not isinstance(argument, dict) or not all(isinstance(argument.get(key), str) for key in ("name", "value")):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, 'The param argument must be {"name": …, "value": …}.')
-    return ref["name"], argument["name"], argument["value"].casefold()
+    given = context.get("arguments") if isinstance(context, dict) else None
+    variables = ref.variables if isinstance(ref, Template) else ()
+    others = {name: given[name] for name in variables if isinstance(given, dict) and isinstance(given.get(name), str)}
+    return _Params(ref, argument["name"], argument["value"].casefold(), others)
+
+
+def _read_ref(ref: JSON) -> str | Template:
+    if isinstance(ref, dict):
+        name, uri = ref.get("name"), ref.get("uri")
+        if ref.get("type") == "ref/prompt" and isinstance(name, str):
+            return name
+        if ref.get("type") == "ref/resource" and isinstance(uri, str) and uri in _TEMPLATES:
+            return _TEMPLATES[uri]
+    raise ProtocolError(ErrorCode.INVALID_PARAMS, _WRONG_REF)

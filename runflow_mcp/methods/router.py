@@ -62,7 +62,8 @@ def method_table(*tools: Tool) -> dict[str, Method]:
         Method("prompts/get", prompts.prompts_get),
         Method("completion/complete", completion.complete),
         Method("resources/list", resources.list_resources, may_wait=False),
-        Method("resources/read", resources.read, may_wait=False),
+        Method("resources/templates/list", resources.list_templates, may_wait=False),
+        Method("resources/read", resources.read),
         Method("skills/list", skills.skills_list, may_wait=False),
         Method("skills/get", skills.skills_get, may_wait=False),
         # Its stream ends with a result when a drain begins: see ``Subscriptions.drain``.

@@ -58,6 +58,15 @@ def final_result(run: Run, ref: RunRef, revision: Revision) -> Result:
     return _result(structured, [_link(position, output) for position, output in enumerate(links, 1)])
 
 
+def run_json(run: Run, ref: RunRef) -> bytes:
+    """A run in any state as JSON: the members of a result, its progress, and its failure."""
+    structured, _ = _structured(run, ref)
+    progress = {"nodes_completed": run.nodes_completed, "nodes_total": run.nodes_total}
+    failure = {"failure_code": run.failure_code and run.failure_code.lower(), "failure_message": run.failure_message}
+    more = progress | (failure if run.status == FAILED else {})
+    return orjson.dumps({**structured, **{name: value for name, value in more.items() if value is not None}})
+
+
 def _structured(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
     """(``structuredContent``, the outputs in it). Together they exceed ``MAX_SIZE`` by one text at most."""
     outputs = [output for output in run.outputs if output.url not in ref.input_urls]

@@ -55,7 +55,7 @@ async def skills_get(request: Request, ctx: RequestContext) -> Result:
     """``skills/get``. Raises ``ProtocolError`` -32602, in every revision, for a URI that is no skill's."""
     uri = read_uri(request)
     skill = served_skill(ctx.services)
-    if not skill.resource.answers(uri):
+    if uri != skill.resource.uri:
         message = "This server has no such skill; skills/list has the URIs."
         raise ProtocolError(ErrorCode.INVALID_PARAMS, message, {"uri": shown_uri(uri)})
     return _cached({"skill": orjson.Fragment(skill.entry)}, ctx)

@@ -1,4 +1,4 @@
-"""The result view as a resource: its document, and the origins that a host must let it load media from. Pure."""
+"""The result view as a resource: its document, and the origins that a host must let it load media from."""
 
 from functools import lru_cache
 

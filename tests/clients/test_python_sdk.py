@@ -1,6 +1,7 @@
 """The official Python SDK's client, as most Python hosts use it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import PromptsListChanged
 from mcp.shared.exceptions import MCPError
-from mcp_types import PromptReference, ResourceLink, TextContent
+from mcp_types import PromptReference, ResourceLink, ResourceTemplateReference, TextContent, TextResourceContents
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, Revision
@@ -70,6 +71,34 @@ async def test_a_prompt_is_filled_in_and_its_arguments_are_completed(server: Ser
         ref = PromptReference(name="smart-resize")
         completed = await client.complete(ref, {"name": "aspect_ratio", "value": "1"})
         assert completed.completion.values == ["1:1", "16:9"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_client_lists_resources_and_reads_one_of_each_kind(server: Server, mode: str) -> None:
+    async def read(uri: str) -> str:
+        [content] = (await client.read_resource(uri)).contents
+        assert isinstance(content, TextResourceContents)
+        assert str(content.uri) == uri
+        return content.text
+
+    async with connected(server, mode=mode) as client:
+        ran = await client.call_tool("generate", {"model": MODEL, "input": INPUT})
+        assert ran.structured_content is not None
+        uris = [str(resource.uri) for resource in (await client.list_resources()).resources]
+        assert "skill://runflow/SKILL.md" in uris
+        assert (await read("skill://runflow/SKILL.md")).startswith("---\nname: runflow\n")
+        templates = (await client.list_resource_templates()).resource_templates
+        [of_models, of_runs] = [template.uri_template for template in templates]
+        run_uri = of_runs.replace("{run_id}", ran.structured_content["run_id"])
+        assert json.loads(await read(run_uri))["outputs"] == ran.structured_content["outputs"]
+        ref = ResourceTemplateReference(uri=of_models)
+        [slug] = (
+            await client.complete(ref, {"name": "slug", "value": "smart-r"}, {"provider": "runflow"})
+        ).completion.values
+        model = json.loads(await read(of_models.replace("{provider}", "runflow").replace("{+slug}", slug)))
+        assert model["example"]["arguments"]["model"] == "runflow/smart-resize"
+        with pytest.raises(MCPError, match="no such run"):
+            await client.read_resource("runflow-run://no-such-run")
 
 
 @pytest.mark.parametrize("mode", MODES)

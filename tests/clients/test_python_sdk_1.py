@@ -22,9 +22,9 @@ async def test_a_host_on_the_older_sdk_lists_runs_with_progress_and_reads_errors
 ) -> None:
     script = str(PINS / "python_sdk_1.py")
     # Without the site's packages, among which there is another SDK.
-    command = (sys.executable, "-S", script, server.url, KEY, "meet", "run")
+    command = (sys.executable, "-S", script, server.url, KEY, "meet", "run", "read")
     async with conversation(*command, home=tmp_path, PYTHONPATH=str(packages)) as talk:
-        met, ran = await talk.receive(), await talk.receive()
+        met, ran, read = await talk.receive(), await talk.receive(), await talk.receive()
     assert (met["server"], met["version"]) == ("Runflow", LATEST_LEGACY)
     assert "client_ref" in met["instructions"]
     assert met["tools"] == ["generate", "list_models"]
@@ -37,3 +37,7 @@ async def test_a_host_on_the_older_sdk_lists_runs_with_progress_and_reads_errors
     assert progress == sorted(set(progress))
     assert ran["refused"]["isError"] is True
     assert ran["refused"]["structuredContent"]["error"]["code"] == "model_not_found"
+    assert "skill://runflow/SKILL.md" in read["resources"]
+    assert read["templates"] == ["runflow-model://{provider}/{+slug}", "runflow-run://{run_id}"]
+    assert read["read"] == read["asked"]
+    assert [text[:1] for text in read["texts"]] == ["-", "{", "{"]

@@ -1,5 +1,6 @@
 """The official TypeScript SDKs, which most editors and desktop hosts use: 1.x, and 2.x in both eras."""
 
+import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from tests.clients.peer_programs import Conversation, conversation, node_peers
 from tests.eventually import eventually_async
 from tests.methods.scripted_catalogs import entry, script
 from tests.required_programs import require
-from tests.scripted_sandbox import ScriptedSandbox
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import KEY, MODERN, Serve, Server
 from tests.virtual_time import VirtualClock
 
@@ -55,6 +56,50 @@ async def test_a_host_connects_and_lists_tools_and_prompts(host: Host, server: S
     assert met["found"]["total"] == len(met["prompts"])
     assert '"image_url": "https://example.com/a.png"' in met["prompt"]
     assert met["values"] == ["2K"]
+
+
+@every_host
+async def test_a_host_lists_resources_and_reads_one_of_each_kind(host: Host, server: Server, sdk: str) -> None:
+    met = await seen(host, server, "read")
+    assert "error" not in met, met
+    assert "skill://runflow/SKILL.md" in met["resources"]
+    assert met["templates"] == ["runflow-model://{provider}/{+slug}", "runflow-run://{run_id}"]
+    assert met["slugs"] == ["smart-resize"]
+    assert met["skill"]["text"].startswith("---\nname: runflow\n")
+    assert json.loads(met["model"]["text"])["model"] == "runflow/smart-resize"
+    assert json.loads(met["run"]["text"])["outputs"] == met["outputs"]
+    assert met["link"]["text"] == met["outputs"][0]["url"]
+    # The newer SDK shows the newer code in both eras.
+    assert met["unknown"] == (-32002 if sdk == "v1" else -32602)
+
+
+@pytest.mark.parametrize(("sdk", "era"), [("v2", "legacy"), ("v2", "auto")])
+@pytest.mark.parametrize(
+    ("markdown", "name"),
+    [
+        (None, "runflow"),
+        ("---\nname: runflow-media\ndescription: Makes pictures.\nversion: 1.10\n---\n# A", "runflow-media"),
+        ('---\ndescription: "Makes \\"pictures\\"."\nmore: {a: [1, 0x1f]}\n---\n# A', "runflow"),
+        ("---\nname: runflow\ndescription: Use it for this: pictures.\n---\n# A", "runflow"),
+        ("# \u202eمرحبا", "runflow"),
+    ],
+    ids=["as published", "another name", "no name", "not YAML", "no front matter"],
+)
+async def test_a_host_verifies_the_skill_before_it_loads_it(
+    host: Host, serve: Serve, sandbox: ScriptedSandbox, markdown: str | None, name: str
+) -> None:
+    if markdown is not None:
+        sandbox.script.add(Route.SKILL, Respond(200, markdown.encode(), {"Content-Type": "text/markdown"}), times=None)
+    server = await serve()
+    await eventually_async(lambda: server.services.skill.fresh_for() > 0)
+    met = await seen(host, server, "skills")
+    assert "error" not in met, met
+    assert met["supported"] is True
+    [skill] = met["skills"]
+    assert skill["uri"] == f"skill://{name}/SKILL.md"
+    assert (met["verified"], met["frontmatter"]) == (True, skill["frontmatter"])
+    assert met["got"] == skill
+    assert met["unknown"] == -32602
 
 
 class TestARunLongerThanTheTimeoutOfTheHost:

@@ -1,14 +1,11 @@
-"""The suite's prompts and resources, next to the product's own prompts."""
-
-from collections.abc import Awaitable, Callable
+"""The suite's prompts and resources, next to the product's own."""
 
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.router import Handler
-from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
 from tests.conformance.fixture_input_requests import Answers, Interview, elicit
 
@@ -117,35 +114,42 @@ _TEMPLATE = "test://template/{id}/data"
 _BEFORE, _AFTER = _TEMPLATE.split("{id}")
 
 
-async def _listed(_request: Request, _call: RequestContext) -> Result:
+def listing_resources(product: Handler) -> Handler:
+    """``resources/list``: the product's and these."""
     listed = [{"uri": uri, "name": uri, "mimeType": content["mimeType"]} for uri, content in STATIC.items()]
-    return {"resources": listed}
+    return _extending("resources", listed, product)
 
 
-async def _templates(_request: Request, _call: RequestContext) -> Result:
-    return {"resourceTemplates": [{"uriTemplate": _TEMPLATE, "name": "template", "mimeType": "application/json"}]}
+def listing_templates(product: Handler) -> Handler:
+    """``resources/templates/list``: the product's and this one."""
+    listed = [{"uriTemplate": _TEMPLATE, "name": "template", "mimeType": "application/json"}]
+    return _extending("resourceTemplates", listed, product)
 
 
-async def _read(request: Request, _call: RequestContext) -> Result:
-    uri = request.params.get("uri")
-    if isinstance(uri, str) and uri in STATIC:
-        return {"contents": [{"uri": uri, **STATIC[uri]}]}
-    if isinstance(uri, str) and uri.startswith(_BEFORE) and uri.endswith(_AFTER):
-        filled = orjson.dumps({"id": uri.removeprefix(_BEFORE).removesuffix(_AFTER)}).decode()
-        return {"contents": [{"uri": uri, "mimeType": "application/json", "text": filled}]}
-    raise ProtocolError(ErrorCode.INVALID_PARAMS, "Resource not found", {"uri": uri})
-
-
-def _fresh(read: Callable[[Request, RequestContext], Awaitable[Result]]) -> Handler:
+def _extending(member: str, more: list[dict[str, JSON]], product: Handler) -> Handler:
     async def handler(request: Request, call: RequestContext) -> Result:
-        reject_cursor(request.params)
-        return with_cache_hints(await read(request, call), call.protocol, TTL_MS)
+        result = await product(request, call)
+        return {**result, member: [*orjson.loads(orjson.dumps(result[member])), *more]}
 
     return handler
 
 
-RESOURCES: dict[str, Handler] = {
-    "resources/list": _fresh(_listed),
-    "resources/templates/list": _fresh(_templates),
-    "resources/read": _fresh(_read),
-}
+def reading_resources(product: Handler) -> Handler:
+    """``resources/read``: one of these, else the product's answer."""
+
+    async def read(request: Request, call: RequestContext) -> Result:
+        content = _content(request.params.get("uri"))
+        if content is None:
+            return await product(request, call)
+        return with_cache_hints({"contents": [content]}, call.protocol, TTL_MS)
+
+    return read
+
+
+def _content(uri: JSON) -> dict[str, JSON] | None:
+    if isinstance(uri, str) and uri in STATIC:
+        return {"uri": uri, **STATIC[uri]}
+    if isinstance(uri, str) and uri.startswith(_BEFORE) and uri.endswith(_AFTER):
+        filled = orjson.dumps({"id": uri.removeprefix(_BEFORE).removesuffix(_AFTER)}).decode()
+        return {"uri": uri, "mimeType": "application/json", "text": filled}
+    return None

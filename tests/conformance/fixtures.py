@@ -15,12 +15,19 @@ from aiohttp.typedefs import Handler as HTTPHandler
 from runflow_mcp import app, serve
 from runflow_mcp.cli import main as cli
 from runflow_mcp.methods.context import RequestContext
-from runflow_mcp.methods.router import TOOLS, Handler, Method, MethodTable, method_table
+from runflow_mcp.methods.router import TOOLS, Handler, MethodTable, method_table
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.settings.config import Config
 from tests.conformance import fixture_asking_tools, fixture_task_tools, fixture_tools
-from tests.conformance.fixture_documents import RESOURCES, completing, getting_prompts, listing_prompts
+from tests.conformance.fixture_documents import (
+    completing,
+    getting_prompts,
+    listing_prompts,
+    listing_resources,
+    listing_templates,
+    reading_resources,
+)
 from tests.scripted_sandbox import ScriptedSandbox
 
 #: Runs take four to six seconds by themselves, and the suite gives up on a task after ten.
@@ -30,7 +37,6 @@ SPEED = 5.0
 def with_fixtures() -> MethodTable:
     """The product's methods, with the suite's tools, prompts and resources beside its own."""
     table = method_table(*TOOLS, *fixture_tools.TOOLS, *fixture_asking_tools.TOOLS, *fixture_task_tools.TOOLS)
-    table.update({name: Method(name, handler) for name, handler in RESOURCES.items()})
     for name, wrap in WRAPPERS.items():
         table[name] = attrs.evolve(table[name], handler=wrap(table[name].handler))
     return table
@@ -44,22 +50,15 @@ def _keeping_params(product: Handler) -> Handler:
     return handler
 
 
-def _declaring_resources(product: Handler) -> Handler:
-    async def handler(request: Request, call: RequestContext) -> Result:
-        result = await product(request, call)
-        return {**result, "capabilities": {**result["capabilities"], "resources": {}}}
-
-    return handler
-
-
 #: What the fixtures put around the product's own handlers.
 WRAPPERS = {
     "tools/call": _keeping_params,
     "prompts/list": listing_prompts,
     "prompts/get": getting_prompts,
     "completion/complete": completing,
-    "initialize": _declaring_resources,
-    "server/discover": _declaring_resources,
+    "resources/list": listing_resources,
+    "resources/templates/list": listing_templates,
+    "resources/read": reading_resources,
 }
 
 

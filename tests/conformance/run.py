@@ -27,35 +27,48 @@ AT_ONCE = 2
 
 @attrs.frozen
 class Run:
-    """One invocation of the suite. ``scenarios``: how many it must be, so that none is lost unnoticed."""
+    """One invocation of the suite. ``scenarios``: how many it must be, so that none is lost unnoticed.
+
+    ``only``: a scenario of an extension, which runs alone and has no baseline. ``passing``: how many of its checks
+    must pass, since the suite skips them all where the server does not declare the extension.
+    """
 
     revision: str
     server: tuple[str, ...]
     scenarios: int
+    only: str | None = None
+    passing: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.revision} {'with fixtures' if self.server is FIXTURES else 'the product alone'}"
+        server = "with fixtures" if self.server is FIXTURES else "the product alone"
+        return f"{self.revision} {server}{f', {self.only}' if self.only else ''}"
 
     @property
     def selection(self) -> tuple[str, str]:
         """A frozen set of requirements, where the suite has one for the revision."""
-        return ("--spec-version" if self.revision == "2025-06-18" else "--requirements", self.revision)
+        frozen = self.only is None and self.revision != "2025-06-18"
+        return ("--requirements" if frozen else "--spec-version", self.revision)
 
     @property
-    def baseline(self) -> Path:
+    def baseline(self) -> Path | None:
+        if self.only is not None:
+            return None
         return HERE / f"baseline-{self.revision}-{'fixtures' if self.server is FIXTURES else 'product'}.yml"
 
     @property
     def reasons(self) -> dict[str, str]:
-        return read_baseline(self.baseline.read_text())
+        return {} if self.baseline is None else read_baseline(self.baseline.read_text())
 
 
 SCENARIOS = {"2025-06-18": 27, "2025-11-25": 33, "2026-07-28": 50}
+#: scenario of the skills extension → how many checks pass in every revision. The one about directories is skipped but
+#: for the wire: reading them is optional.
+SKILLS = {"sep-2640-skills-enumeration": 30, "sep-2640-skills-manifest": 6, "sep-2640-skills-directory": 1}
 # The slowest first.
 RUNS = [
     Run(revision, server, SCENARIOS[revision]) for revision in reversed(SCENARIOS) for server in (FIXTURES, PRODUCT)
-]
+] + [Run(revision, PRODUCT, 1, only, passing) for revision in SCENARIOS for only, passing in SKILLS.items()]
 
 
 @attrs.frozen
@@ -80,6 +93,8 @@ def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
         statuses = Counter(check.status for check in checks if check.scenario == scenario)
         if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
             errors.append(f"{scenario}: the suite reports {passed} passed, {failed} failed; its checks differ")
+    if len(verdict.passed) < run.passing:
+        errors.append(f"{len(verdict.passed)} checks passed, not {run.passing}: does the server declare the extension?")
     if errors or (ended.code and not verdict.unexpected and not verdict.stale):
         errors.append("\n".join([f"the suite ended with {ended.code} and printed:", *ended.output.splitlines()[-20:]]))
     return Report(run, checks, verdict, errors, seconds)
@@ -103,8 +118,9 @@ def _print(report: Report) -> None:
             _say(f"  warning, in the baseline: {check.name}: {check.message}")
     for check in verdict.unexpected:
         _say(f"  FAILED ({check.status.lower()}): {check.name}: {check.message}")
+    baseline = "its baseline" if report.run.baseline is None else report.run.baseline.name
     for entry in verdict.stale:
-        _say(f"  FAILED: {entry} is in {report.run.baseline.name}, but does not fail: remove it")
+        _say(f"  FAILED: {entry} is in {baseline}, but does not fail: remove it")
     for error in report.errors:
         _say(f"  FAILED: {error}")
 
@@ -130,15 +146,17 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
             async with gate:
                 started = time.monotonic()
                 results = work / f"run-{number}"
-                ended = await suite.run(servers[run.server].url, run.selection, run.baseline, results)
+                ended = await suite.run(servers[run.server].url, run.selection, run.baseline, results, only=run.only)
                 return _report(run, ended, results, time.monotonic() - started)
 
         reports = await asyncio.gather(*(play(number, run) for number, run in enumerate(RUNS)))
-    verdicts = {(report.run.revision, report.run.server): report.verdict for report in reports}
+    verdicts = {
+        (report.run.revision, report.run.server): report.verdict for report in reports if report.run.only is None
+    }
     for report in reports:
         report.errors.extend(servers[report.run.server].errors)
         report.errors.extend(
-            f"{entry} does not pass with fixtures, although {report.run.baseline.name} says so"
+            f"{entry} does not pass with fixtures, although the baseline says so"
             for entry in unkept(report.run.reasons, verdicts[report.run.revision, FIXTURES])
         )
     return sorted(reports, key=lambda report: report.run.name)

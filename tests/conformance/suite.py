@@ -23,6 +23,8 @@ INSTALL_SECONDS = 300
 #: A whole run; the slowest takes a quarter of it on two busy cores.
 RUN_SECONDS = 240
 _SUMMARY = re.compile(r"[✓✗] (\S+): (\d+) passed, (\d+) failed")
+#: What it prints instead when it runs one scenario.
+_RESULTS = re.compile(r"^Passed: (\d+)/\d+, (\d+) failed", re.MULTILINE)
 
 
 class SuiteError(Exception):
@@ -31,14 +33,21 @@ class SuiteError(Exception):
 
 @attrs.frozen
 class Ended:
-    """A finished run: its exit code, its output, and the scenarios that its summary names."""
+    """A finished run: its exit code, its output, and the scenarios that its summary names.
+
+    ``only``: the scenario, of a run with a single one.
+    """
 
     code: int
     output: str
+    only: str | None = None
 
     @property
     def scenarios(self) -> dict[str, tuple[int, int]]:
         """Scenario → (passed, failed), by the suite's own count."""
+        if self.only is not None:
+            counts = _RESULTS.search(self.output)
+            return {self.only: (int(counts[1]), int(counts[2]))} if counts else {}
         summary = self.output.rpartition("=== SUMMARY ===")[2]
         return {name: (int(passed), int(failed)) for name, passed, failed in _SUMMARY.findall(summary)}
 
@@ -50,9 +59,17 @@ class Suite:
     node: str
     script: Path
 
-    async def run(self, url: str, selection: Sequence[str], baseline: Path, results: Path) -> Ended:
-        """Test the server at ``url``. Raises ``SuiteError`` when that takes too long."""
-        command = ["server", "--url", url, *selection, "--expected-failures", str(baseline), "-o", str(results)]
+    async def run(
+        self, url: str, selection: Sequence[str], baseline: Path | None, results: Path, *, only: str | None = None
+    ) -> Ended:
+        """Test the server at ``url``. Raises ``SuiteError`` when that takes too long.
+
+        ``baseline``: None where nothing may fail. ``only``: one scenario, also one of an extension, which is on no
+        revision's list.
+        """
+        command = ["server", "--url", url, *selection, "-o", str(results)]
+        command += ["--scenario", only, "--force"] if only else []
+        command += ["--expected-failures", str(baseline)] if baseline else []
         process = await asyncio.create_subprocess_exec(
             self.node,
             str(self.script),
@@ -71,7 +88,7 @@ class Suite:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return Ended(process.returncode or 0, output.decode(errors="replace"))
+        return Ended(process.returncode or 0, output.decode(errors="replace"), only)
 
 
 def install() -> Suite:

@@ -117,3 +117,8 @@ async def test_the_skill_is_refreshed_with_the_catalog(serve: Serve, sandbox: Sc
     sandbox.script.add(Route.SKILL, Respond(200, b"# New", {"Content-Type": "text/markdown"}), times=None)
     await server.services.clock.sleep(61)
     assert (await instructions(server)).endswith("# New")
+
+
+@pytest.mark.parametrize("uri", ["runflow-model://", "runflow-run://", "skill://runflow/SKILL.md"])
+async def test_the_preface_names_the_resources_since_hosts_do_not_show_templates(server: Server, uri: str) -> None:
+    assert uri in (await instructions(server)).removesuffix(LIVE)[:FIRST]

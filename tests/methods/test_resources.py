@@ -1,10 +1,11 @@
-"""``resources/read``: hosts that read a result's links back get the link itself, and nothing is fetched."""
+"""Listing resources, and reading links: a host that reads a link back gets the link itself, and nothing is fetched."""
 
 import pytest
+import structlog
 
 from tests.methods.recorded_requests import caller_requests
-from tests.scripted_sandbox import ScriptedSandbox
-from tests.serving import Server
+from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
+from tests.serving import Serve, Server
 
 LEGACY = ("2025-03-26", "2025-06-18", "2025-11-25")
 URIS = [
@@ -93,12 +94,81 @@ async def test_an_error_repeats_a_long_uri_shortened(server: Server) -> None:
     assert len(answer.content) < 8192
 
 
-async def test_the_fixed_resources_are_listed_and_each_can_be_read(server: Server) -> None:
+# The lists
+
+
+async def test_the_resources_are_listed_and_each_can_be_read(server: Server) -> None:
     for ask in (server.rpc, server.modern):
         listed = (await ask("resources/list")).result["resources"]
-        assert [resource["uri"] for resource in listed] == ["skill://runflow/SKILL.md"]
+        assert "skill://runflow/SKILL.md" in [resource["uri"] for resource in listed]
         for resource in listed:
             [content] = (await ask("resources/read", {"uri": resource["uri"]})).result["contents"]
             assert (content["uri"], content["mimeType"]) == (resource["uri"], resource["mimeType"])
             assert len(content["text"].encode()) == resource["size"]
             assert content.get("_meta") == resource.get("_meta")
+
+
+async def test_the_two_templates_are_listed(server: Server) -> None:
+    for ask in (server.rpc, server.modern):
+        listed = (await ask("resources/templates/list")).result["resourceTemplates"]
+        assert [template["uriTemplate"] for template in listed] == [
+            "runflow-model://{provider}/{+slug}",
+            "runflow-run://{run_id}",
+        ]
+        for template in listed:
+            assert set(template) == {"uriTemplate", "name", "title", "description", "mimeType"}
+            assert template["mimeType"] == "application/json"
+
+
+@pytest.mark.parametrize("method", ["resources/list", "resources/templates/list"])
+async def test_a_list_has_one_page_and_the_same_bytes_each_time(server: Server, method: str) -> None:
+    await server.services.clock.sleep(1)
+    first = await server.rpc(method, {"cursor": ""})
+    assert "nextCursor" not in first.result
+    assert (await server.rpc(method)).content == first.content
+    assert (await server.rpc(method, {"cursor": "2"})).error["code"] == -32602
+    modern = (await server.modern(method)).result
+    assert (modern["resultType"], modern["cacheScope"]) == ("complete", "public")
+    assert 0 < modern["ttlMs"] <= 300_000
+    assert "ttlMs" not in first.result
+
+
+@pytest.mark.parametrize("revision", LEGACY)
+async def test_resources_are_declared_without_subscriptions(server: Server, revision: str) -> None:
+    capabilities = (await server.rpc("initialize", {"protocolVersion": revision})).result["capabilities"]
+    assert capabilities["resources"] == {}
+    for method in ("resources/subscribe", "resources/unsubscribe"):
+        assert (await server.rpc(method, {"uri": "runflow-run://x"})).error["code"] == -32601
+    discovered = (await server.modern("server/discover")).result["capabilities"]
+    assert discovered["resources"] == {}
+
+
+async def test_lists_are_answered_without_the_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.CATALOG, Respond(500), times=None)
+    server = await serve()
+    assert (await server.rpc("resources/list")).result["resources"]
+    assert (await server.rpc("resources/templates/list")).result["resourceTemplates"]
+    assert server.services.clock.monotonic() == 0
+
+
+# The log
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("skill://runflow/SKILL.md", "skill"),
+        ("runflow-model://google/nano-banana-2", "model"),
+        ("runflow-run://no-such-run", "run"),
+        ("https://cdn.example.com/secret.png?signature=secret", "link"),
+        ("ftp://cdn.example.com/secret", "unknown"),
+    ],
+)
+async def test_the_access_line_names_the_kind_of_a_resource_and_never_its_uri(
+    server: Server, uri: str, kind: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await server.rpc("resources/read", {"uri": uri})
+    [line] = [line for line in logs if line["event"] == "request"]
+    assert (line["rpc"], line["resource"]) == ("resources/read", kind)
+    assert "secret" not in repr(logs)

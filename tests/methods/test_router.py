@@ -15,7 +15,10 @@ from runflow_mcp.protocol.revisions import Era
 from runflow_mcp.web.app_keys import METHODS
 from tests.serving import Answer, Server
 
-NEVER_WAIT = {"initialize", "ping", "server/discover", "tools/list", "resources/read", "subscriptions/listen"}
+NEVER_WAIT = {
+    *("initialize", "ping", "server/discover", "tools/list", "subscriptions/listen"),
+    *("resources/list", "resources/templates/list", "skills/list", "skills/get"),
+}
 
 
 async def wait_forever(_request: Request, _ctx: RequestContext) -> Result:

@@ -123,7 +123,9 @@ async def test_a_skill_with_another_name_is_listed_under_it_and_still_read_at_th
     assert await assert_verifiable(server, "runflow-media", "Makes pictures.") == markdown
     assert await read(server) == {"uri": URI, "mimeType": "text/markdown", "text": markdown}
     [skill] = await skills(server)
-    assert (await server.rpc("skills/get", {"uri": URI})).result == {"skill": skill}
+    assert (await server.rpc("skills/get", {"uri": skill["uri"]})).result == {"skill": skill}
+    # The entry of a skill has the URI that was asked for, so there is none for this one.
+    assert (await server.rpc("skills/get", {"uri": URI})).error["code"] == -32602
 
 
 async def test_a_skill_in_a_right_to_left_script_stays_as_it_is(serve: Serve, sandbox: ScriptedSandbox) -> None:

@@ -78,9 +78,9 @@ def moment(text: str) -> datetime:
 
 async def test_the_tasks_extension_is_declared_to_the_modern_era_only(server: Server) -> None:
     discovered = (await server.modern("server/discover")).result
-    assert discovered["capabilities"]["extensions"] == {TASKS: {}}
+    assert discovered["capabilities"]["extensions"][TASKS] == {}
     legacy = (await server.rpc("initialize", {"protocolVersion": "2025-11-25"})).result
-    assert "extensions" not in legacy["capabilities"]
+    assert TASKS not in legacy["capabilities"]["extensions"]
     assert "tasks" not in legacy["capabilities"]
     tools = (await server.rpc("tools/list")).result["tools"]
     assert not any("execution" in tool for tool in tools)

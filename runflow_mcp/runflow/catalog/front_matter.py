@@ -6,7 +6,7 @@ the Agent Skills specification; YAML 1.2.2, 10.3.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import orjson
 import yaml  # type: ignore[import-untyped]
@@ -29,7 +29,9 @@ _CONSTANTS: Mapping[str, JSON] = {
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_MAX_DIGITS = 15
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NO_SUCH_NUMBER = "it has a number that JSON does not have"
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
 
 class _Unreadable(ValueError):
@@ -46,7 +48,7 @@ def with_front_matter(markdown: str, name: str, description: str) -> tuple[str, 
     try:
         found = _read(block["yaml"]) if block else {}
         body = markdown[block.end() :] if block else f"\n{markdown}"
-    except (yaml.YAMLError, _Unreadable, RecursionError):
+    except (yaml.YAMLError, _Unreadable, RecursionError, OverflowError):
         found = dict(_LINE.findall(block["yaml"][:MAX_LENGTH])) if block else {}
         body = f"\n{markdown}"
         block = None
@@ -71,46 +73,57 @@ def _is_text(value: JSON) -> bool:
 
 
 def _read(text: str) -> dict[str, JSON]:
-    """The front matter as an object. Raises ``YAMLError``, ``_Unreadable`` or ``RecursionError``."""
+    """The front matter as an object. Raises ``YAMLError``, ``_Unreadable``, ``RecursionError`` or ``OverflowError``."""
     if len(text) > MAX_LENGTH or text.count("[") + text.count("{") > MAX_BRACKETS:
         raise _Unreadable("it is too long or nested too deeply")
-    root = yaml.compose(text, Loader=yaml.BaseLoader)
-    value = {} if root is None else _value(root, set())
-    if not isinstance(value, dict):
-        raise _Unreadable("it is not an object")
-    return value
+    events = yaml.parse(text, Loader=yaml.BaseLoader)
+    documents = [_value(event, events) for event in events if isinstance(event, yaml.NodeEvent)] or [{}]
+    if len(documents) > 1 or not isinstance(documents[0], dict):
+        raise _Unreadable("it is not one object")
+    return documents[0]
 
 
-def _value(node: yaml.Node, seen: set[yaml.Node]) -> JSON:
-    """A node as JSON. ``seen``: the nodes so far; one that is referred to twice could double with each level."""
-    if node in seen:
-        raise _Unreadable("it has an alias")
-    seen.add(node)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, seen) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        members = {_key(key): _value(value, seen) for key, value in node.value}
-        if len(members) < len(node.value):
-            raise _Unreadable("it has a member twice")
-        return members
-    return _scalar(node.value) if node.style is None else str(node.value)
+def _value(event: yaml.NodeEvent, events: Iterator[yaml.Event]) -> JSON:
+    """The value that begins with ``event``.
 
-
-def _key(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        raise _Unreadable("it has a member whose name is not a text")
-    return str(node.value)
+    Raises ``_Unreadable`` for what JSON does not have, and for aliases: each of a chain of them doubles the value.
+    """
+    if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
+        raise _Unreadable("it has an anchor, an alias or a tag")
+    if isinstance(event, yaml.ScalarEvent):
+        return _scalar(event.value) if event.style is None else str(event.value)
+    if isinstance(event, yaml.SequenceStartEvent):
+        items: list[JSON] = []
+        while not isinstance(item := next(events), yaml.SequenceEndEvent):
+            items.append(_value(item, events))
+        return items
+    members: dict[str, JSON] = {}
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        if not isinstance(key, yaml.ScalarEvent) or key.tag is not None or key.value in members:
+            raise _Unreadable("it has a member twice, or one whose name is not a text")
+        members[key.value] = _value(next(events), events)
+    return members
 
 
 def _scalar(text: str) -> JSON:
-    """A scalar without quotes. Numbers that JSON's readers would round stay texts."""
+    """A scalar without quotes."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if len(text) <= _MAX_DIGITS:
-        if _INTEGER.fullmatch(text):
-            return int(text)
-        if _PREFIXED.fullmatch(text):
-            return int(text, 0)
-        if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
-            return number
+    if _PREFIXED.fullmatch(text):
+        return _number(int(text, 0))
+    if _INTEGER.fullmatch(text):
+        return _number(int(text))
+    if _FLOAT.fullmatch(text):
+        return _number(float(text))
+    if _NOT_FINITE.fullmatch(text):
+        raise _Unreadable(_NO_SUCH_NUMBER)
     return text
+
+
+def _number(number: float) -> JSON:
+    """A number as JSON has it: one beyond 64 bits loses digits, as it does in the hosts."""
+    if isinstance(number, int) and not _MIN_INTEGER <= number <= _MAX_INTEGER:
+        number = float(number)
+    if not math.isfinite(number):
+        raise _Unreadable(_NO_SUCH_NUMBER)
+    return number

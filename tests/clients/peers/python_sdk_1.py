@@ -14,6 +14,7 @@ import httpx
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import InitializeResult, PromptReference
+from pydantic import AnyUrl
 
 Seen = dict[str, object]
 ORDER = {"model": "google/nano-banana-2", "input": {"prompt": "a lighthouse"}}
@@ -51,7 +52,21 @@ async def run(session: ClientSession, _greeting: InitializeResult) -> Seen:
     }
 
 
-STEPS = {step.__name__: step for step in (meet, run)}
+async def read(session: ClientSession, _greeting: InitializeResult) -> Seen:
+    started = await session.call_tool("generate", {**ORDER, "wait": False})
+    uris = ["skill://runflow/SKILL.md", f"runflow-run://{started.structuredContent['run_id']}"]
+    uris.append("runflow-model://google/nano-banana-2")
+    read = [(await session.read_resource(AnyUrl(uri))).contents[0] for uri in uris]
+    return {
+        "resources": [str(resource.uri) for resource in (await session.list_resources()).resources],
+        "templates": [template.uriTemplate for template in (await session.list_resource_templates()).resourceTemplates],
+        "asked": uris,
+        "read": [str(content.uri) for content in read],
+        "texts": [content.text for content in read],
+    }
+
+
+STEPS = {step.__name__: step for step in (meet, run, read)}
 
 
 async def main(url: str, key: str, *steps: str) -> None:

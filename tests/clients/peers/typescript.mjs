@@ -47,6 +47,46 @@ const steps = {
     });
   },
 
+  async read(client) {
+    const { resources } = await client.listResources();
+    const { resourceTemplates } = await client.listResourceTemplates();
+    const [models] = resourceTemplates.map((template) => template.uriTemplate);
+    const { completion } = await client.complete({
+      ref: { type: "ref/resource", uri: models },
+      argument: { name: "slug", value: "smart-r" },
+      context: { arguments: { provider: "runflow" } },
+    });
+    const read = async (uri) => (await client.readResource({ uri })).contents[0];
+    const ran = await call(client, order);
+    print({
+      resources: resources.map((resource) => resource.uri),
+      templates: resourceTemplates.map((template) => template.uriTemplate),
+      slugs: completion.values,
+      skill: await read("skill://runflow/SKILL.md"),
+      model: await read(models.replace("{provider}", "runflow").replace("{+slug}", completion.values[0])),
+      run: await read(`runflow-run://${ran.structuredContent.run_id}`),
+      link: await read(ran.structuredContent.outputs[0].url),
+      outputs: ran.structuredContent.outputs,
+      unknown: await read("runflow-run://no-such-run").catch((error) => error.code),
+    });
+  },
+
+  // Reading a skill with this client checks its size, digest and front matter against its entry.
+  async skills(client) {
+    const { SkillsClient } = await import("@modelcontextprotocol/client/ext/skills");
+    const skills = new SkillsClient(client);
+    const listing = await skills.list();
+    const file = await skills.read(listing.skills[0]);
+    print({
+      supported: skills.supported,
+      skills: listing.skills,
+      verified: file.verified,
+      frontmatter: file.frontmatter,
+      got: (await skills.get(listing.skills[0].uri)).skill,
+      unknown: await skills.get("skill://other/SKILL.md").catch((error) => error.code),
+    });
+  },
+
   // The call takes longer than its time-out, which each sign of progress puts off.
   async run(client) {
     await client.listTools();
