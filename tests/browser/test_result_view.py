@@ -200,16 +200,20 @@ async def test_refreshing_asks_for_the_same_run_and_starts_none(open_host: OpenH
     assert await host.count("img") == 1
 
 
-async def test_a_run_whose_client_ref_was_made_by_the_server_is_refreshed_too(
+async def test_a_run_is_refreshed_without_knowing_its_input_by_the_client_ref_that_the_server_made(
     open_host: OpenHost, sandbox: ScriptedSandbox
 ) -> None:
     host = await open_host()
-    answer = await host.generate(model=IMAGE, input=LIGHTHOUSE)
+    call = "return page.evaluate((args) => host.client.callTool({ name: 'generate', arguments: args }), args)"
+    answer = await host.run(call, args={"model": IMAGE, "input": LIGHTHOUSE})
+    await host.show(answer)
+    await host.shown("figure")
     await host.run("await view.getByRole('button', { name: 'Refresh links' }).click()")
     await host.run("await view.locator('#notice', { hasText: 'The links are new.' }).waitFor()")
     [call] = await host.calls()
     assert call["arguments"]["client_ref"] == answer["structuredContent"]["client_ref"]
     assert dispatches(sandbox) == 1
+    assert "another input" not in await host.text("#result")
 
 
 async def test_nothing_is_refreshed_without_a_client_ref_and_a_model(open_host: OpenHost) -> None:
@@ -310,8 +314,11 @@ async def test_links_are_opened_and_files_downloaded_by_the_host(open_host: Open
     assert await host.run("return page.evaluate(() => host.links)") == [f"{NOWHERE}/a.png"]
 
 
-async def test_a_link_that_the_host_does_not_open_is_shown_to_be_copied(open_host: OpenHost) -> None:
-    host = await open_host()
+@pytest.mark.parametrize("capabilities", [{"openLinks": {}}, {}], ids=["refused", "not offered"])
+async def test_a_link_that_the_host_does_not_open_is_shown_to_be_copied(
+    open_host: OpenHost, capabilities: dict[str, Any]
+) -> None:
+    host = await open_host(capabilities=capabilities)
     await host.run("await page.evaluate(() => { host.bridge.onopenlink = async () => ({ isError: true }); })")
     await host.show(result({"url": f"{NOWHERE}/a.png"}))
     await host.run("await view.getByRole('link', { name: /^Download/ }).click()")
