@@ -109,7 +109,8 @@ def _claude_desktop(url: str) -> Recipe:
 
 
 def _claude_ai(url: str) -> Recipe:
-    reachable = urlsplit(url).scheme == "https" and not is_loopback_host(urlsplit(url).hostname or "")
+    scheme, host = _scheme_and_host(url)
+    reachable = scheme == "https" and not is_loopback_host(host)
     steps = (
         "Open Settings → Connectors and choose Add custom connector.",
         f"Name: {ENTRY}. URL: {url}",
@@ -210,8 +211,17 @@ def _mcp_remote(url: str) -> Recipe:
 
 def _allow_http(url: str) -> tuple[str, ...]:
     """mcp-remote refuses http to another machine unless it is told that the network is trusted."""
-    parts = urlsplit(url)
-    return () if parts.scheme == "https" or is_loopback_host(parts.hostname or "") else ("--allow-http",)
+    scheme, host = _scheme_and_host(url)
+    return () if scheme == "https" or is_loopback_host(host) else ("--allow-http",)
+
+
+def _scheme_and_host(url: str) -> tuple[str, str]:
+    """Empty texts for a URL that cannot be read: where any Host is allowed, it is made of whatever was sent."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
 
 
 def _json(value: JSON) -> str:

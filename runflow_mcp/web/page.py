@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from functools import cache
 from html import escape
 from importlib.resources import files
-from urllib.parse import urlsplit
 
 import attrs
 from aiohttp import web
@@ -76,7 +75,7 @@ def render(origin: str, book: PromptBook | None) -> Page:
     """The page of the server at ``origin``. ``book``: None while there is no catalog."""
     values = {
         "url": escape(f"{origin}/mcp"),
-        "host": escape(urlsplit(origin).netloc),
+        "host": escape(origin.partition("://")[2]),
         "clients": "".join(map(_client, recipes(f"{origin}/mcp"))),
         "solutions": _solutions(book),
         "health": HEALTHZ,

@@ -356,9 +356,19 @@ async def test_a_screen_reader_hears_headings_names_and_news(open_host: OpenHost
         'img "Picture 1 of 2: a lighthouse at dusk"',
         'link "Download picture 1 of 2, 0.png"',
         'button "Refresh links"',
-        "status",
+        "status: The result has 2 outputs.",
     ):
         assert part in heard
+
+
+async def test_a_change_of_the_host_does_not_stop_what_plays(open_host: OpenHost) -> None:
+    host = await open_host()
+    await host.show(result({"url": f"{NOWHERE}/a.bin"}))
+    await host.shown("figure")
+    await host.run("await view.locator('figure').evaluate((figure) => { figure.dataset.same = 'yes'; })")
+    await host.run("await page.evaluate(() => host.bridge.setHostContext({ theme: 'dark', displayMode: 'pip' }))")
+    await host.run("await view.locator('html[data-theme=dark]').waitFor()")
+    assert await host.count("figure[data-same=yes]") == 1
 
 
 async def test_full_screen_is_offered_where_the_host_has_it(open_host: OpenHost) -> None:

@@ -191,6 +191,15 @@ def test_hostile_names_are_shown_as_text() -> None:
     assert HOSTILE in document.words
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "a b", "<script>", "a.example:port", "%00"])
+async def test_any_host_that_is_allowed_is_shown_as_text(serve: Serve, host: str) -> None:
+    server = await serve(MCP_ALLOWED_HOSTS="*")
+    answer = await page(server, Host=host)
+    assert answer.status == 200
+    assert host in Document(answer.content.decode()).words
+    assert (await server.request("GET", "/mcp/server-card", headers={"Host": host})).status == 200
+
+
 def test_a_long_description_is_cut() -> None:
     entry = {"provider": "runflow", "slug": "a", "name": "A", "description": "x" * 900}
     book = prompt_book(parse_catalog(orjson.dumps([entry])))
