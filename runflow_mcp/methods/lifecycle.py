@@ -3,6 +3,7 @@
 None of them waits for the network: the instructions have the skill that this process has at that moment.
 """
 
+from collections.abc import Mapping
 from importlib.resources import files
 
 import orjson
@@ -12,7 +13,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
-from runflow_mcp.protocol.revisions import FEATURES, SUPPORTED, Revision, negotiate
+from runflow_mcp.protocol.revisions import FEATURES, SUPPORTED, Era, Revision, negotiate
 from runflow_mcp.runflow.catalog.skill import SkillText
 
 SERVER_INFO: dict[str, JSON] = {
@@ -25,6 +26,13 @@ SERVER_INFO: dict[str, JSON] = {
 CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}, "resources": {}}
 #: Only the modern era has a stream for notifications of changed lists.
 MODERN_CAPABILITIES: dict[str, JSON] = {**CAPABILITIES, "prompts": {"listChanged": True}}
+_BY_REVISION: Mapping[Revision, JSONObject] = {
+    revision: {
+        **(MODERN_CAPABILITIES if features.era is Era.MODERN else CAPABILITIES),
+        "extensions": {name: {} for name in features.extensions},
+    }
+    for revision, features in FEATURES.items()
+}
 #: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.
 PREFACE = files("runflow_mcp.methods").joinpath("instructions.md").read_text(encoding="utf-8")
 
@@ -37,7 +45,7 @@ async def initialize(request: Request, ctx: RequestContext) -> Result:
     revision = negotiate(requested)
     return {
         "protocolVersion": revision,
-        "capabilities": _with_extensions(CAPABILITIES, revision),
+        "capabilities": _BY_REVISION[revision],
         "serverInfo": SERVER_INFO,
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
@@ -47,7 +55,7 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
     """``server/discover`` (2026-07-28): the revisions and capabilities of this server, without a handshake."""
     result = {
         "supportedVersions": SUPPORTED,
-        "capabilities": _with_extensions(MODERN_CAPABILITIES, ctx.protocol.revision),
+        "capabilities": _BY_REVISION[ctx.protocol.revision],
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
     return with_cache_hints(result, ctx.protocol, round(ctx.services.config.catalog_ttl * 1000))
@@ -55,10 +63,6 @@ async def discover(_request: Request, ctx: RequestContext) -> Result:
 
 async def ping(_request: Request, _ctx: RequestContext) -> Result:
     return {}
-
-
-def _with_extensions(capabilities: JSONObject, revision: Revision) -> JSONObject:
-    return {**capabilities, "extensions": {name: {} for name in FEATURES[revision].extensions}}
 
 
 def _instructions(skill: SkillText) -> orjson.Fragment:

@@ -1,6 +1,5 @@
 """The params and the errors of methods that take a resource's URI. Pure."""
 
-from runflow_mcp.bounds import truncate
 from runflow_mcp.errors import ToolError
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request
 from runflow_mcp.protocol.revisions import ProtocolContext
@@ -35,4 +34,4 @@ def unavailable(error: ToolError, uri: str, request_id: str) -> ProtocolError:
         "uri": shown_uri(uri),
         "request_id": request_id,
     }
-    return ProtocolError(ErrorCode.INTERNAL_ERROR, truncate(error.message), data)
+    return ProtocolError(ErrorCode.INTERNAL_ERROR, error.message, data)

@@ -43,7 +43,8 @@ async def test_discover_lists_the_supported_revisions_and_capabilities(server: S
         "tools": {},
         "prompts": {"listChanged": True},
         "completions": {},
-        "extensions": {TASKS: {}},
+        "resources": {},
+        "extensions": {TASKS: {}, "io.modelcontextprotocol/skills": {}},
     }
     assert result["_meta"][SERVER_INFO]["name"] == "Runflow"
     assert result["_meta"][SERVER_INFO]["version"] == __version__
@@ -196,7 +197,7 @@ async def test_an_unknown_tool_or_prompt_is_invalid_params(server: Server, name:
 
 
 @pytest.mark.parametrize(
-    "method", ["tasks/result", "resources/unsubscribe", "resources/list", "notifications/initialized"]
+    "method", ["tasks/result", "resources/unsubscribe", "resources/subscribe", "notifications/initialized"]
 )
 async def test_methods_that_the_modern_era_lacks_are_not_found(server: Server, method: str) -> None:
     answer = await server.modern(method)

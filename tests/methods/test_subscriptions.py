@@ -112,7 +112,7 @@ async def test_the_server_declares_notifications_of_changed_prompts_only(server:
     capabilities = (await server.modern("server/discover")).result["capabilities"]
     assert capabilities["prompts"] == {"listChanged": True}
     assert "listChanged" not in capabilities["tools"]
-    assert "resources" not in capabilities
+    assert capabilities["resources"] == {}
 
 
 @pytest.mark.parametrize("id_", [0, 7, "a", "7", ""], ids=repr)

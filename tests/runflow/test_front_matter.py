@@ -27,8 +27,8 @@ def test_a_complete_skill_is_served_unchanged() -> None:
     )
 
 
-@pytest.mark.parametrize("markdown", [skill(HEAD).replace("\n", "\r\n"), f"--- \n{HEAD}---", f"---\n{HEAD}---  \nx"])
-def test_line_ends_and_trailing_space_do_not_matter(markdown: str) -> None:
+@pytest.mark.parametrize("markdown", [skill(HEAD).replace("\n", "\r\n"), f"---\n{HEAD}---", f"---\n{HEAD}---  \nx"])
+def test_line_ends_and_space_at_the_end_do_not_matter(markdown: str) -> None:
     assert served(markdown) == (markdown, {"name": "runflow", "description": "Makes pictures."})
 
 
@@ -105,6 +105,12 @@ def test_what_hosts_require_is_completed(front_matter: str, expected: dict[str, 
     assert found == expected
     assert text.endswith("---\n\n# Runflow\n")
     assert served(text) == (text, expected), "a completed skill is a complete one"
+
+
+def test_space_after_the_first_dashes_is_removed_since_some_hosts_do_not_allow_it() -> None:
+    text, found = served(f"--- \n{HEAD}---\n# x")
+    assert found == {"name": "runflow", "description": "Makes pictures."}
+    assert text == '---\n"name": "runflow"\n"description": "Makes pictures."\n---\n# x'
 
 
 def test_a_skill_without_front_matter_gets_one() -> None:

@@ -59,7 +59,7 @@ async def test_an_id_is_returned_as_it_was_sent(server: Server, id_: object) -> 
     assert type(answer.json["id"]) is type(id_)
 
 
-@pytest.mark.parametrize("method", ["nothing", "", "tools", "resources/list", "logging/setLevel"])
+@pytest.mark.parametrize("method", ["nothing", "", "tools", "resources/subscribe", "logging/setLevel"])
 async def test_an_unknown_method_is_a_protocol_error_at_200(server: Server, method: str) -> None:
     answer = await server.rpc(method)
     assert answer.status == 200

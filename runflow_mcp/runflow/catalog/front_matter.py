@@ -16,7 +16,7 @@ from runflow_mcp.json_types import JSON, JSONObject
 #: Characters and opening brackets of a front matter that is read, which takes 70 ms at most: the parser needs seconds
 #: for some longer ones. A description has at most 1,024 characters.
 MAX_LENGTH, MAX_BRACKETS = 4096, 100
-_BLOCK = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|$)", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"---(?P<space>[ \t]*)\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|$)", re.DOTALL | re.MULTILINE)
 #: A name is the directory of its skill, and so a segment of its URI.
 _NAME = re.compile(r"(?!.{65})[a-z0-9]+(?:-[a-z0-9]+)*")
 #: A line that many authors write, although YAML does not allow it: the text after the name has a colon in it.
@@ -57,7 +57,8 @@ def with_front_matter(markdown: str, name: str, description: str) -> tuple[str, 
         "description": found["description"] if _is_text(found.get("description")) else description,
     }
     front_matter = {**found, **required}
-    if block and front_matter == found:
+    # Some hosts do not see a front matter whose first line has more than the three dashes.
+    if block and not block["space"] and front_matter == found:
         return markdown, found
     # JSON is YAML too.
     lines = (f"{orjson.dumps(key).decode()}: {orjson.dumps(value).decode()}\n" for key, value in front_matter.items())
