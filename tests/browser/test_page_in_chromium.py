@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Tab
 from tests.browser.contrast import LOW_CONTRAST
+from tests.browser.host_page import Tab
 from tests.serving import Server
 
 pytestmark = pytest.mark.real_time

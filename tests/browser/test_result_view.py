@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Host, OpenHost
 from tests.browser.contrast import LOW_CONTRAST
+from tests.browser.host_page import Host, OpenHost
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Server
 
