@@ -51,6 +51,16 @@ def is_in(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
     return any(address in network for network in networks)
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether a host name or address (without brackets) is this machine's own."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def rate_limit_key(address: IPAddress) -> str:
     """What requests from an address are counted under: IPv6 by its /64, IPv4 by itself."""
     if isinstance(address, ipaddress.IPv6Address):

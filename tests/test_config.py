@@ -47,6 +47,16 @@ DEFAULTS: dict[str, tuple[str, object]] = {
     "MCP_SHUTDOWN_GRACE_MS": ("shutdown_grace", 10.0),
     "MCP_METRICS_PORT": ("metrics_port", 0),
     "MCP_METRICS_HOST": ("metrics_host", "127.0.0.1"),
+    "MCP_AUTHORIZATION_SERVERS": ("authorization_servers", ()),
+    "MCP_VIEW_ORIGINS": (
+        "view_origins",
+        (
+            "https://*.runflow.io",
+            "https://storage.googleapis.com",
+            "https://*.amazonaws.com",
+            "https://*.r2.cloudflarestorage.com",
+        ),
+    ),
     "MCP_LOG_LEVEL": ("log_level", "info"),
     "MCP_LOG_FORMAT": ("log_format", "auto"),
     "RUNFLOW_API_URL": ("api_url", "https://api.runflow.io"),
@@ -80,6 +90,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "MCP_SHUTDOWN_GRACE_MS": ("ten", "whole number"),
     "MCP_METRICS_PORT": ("on", "whole number"),
     "MCP_METRICS_HOST": ("127.0.0.1:9100", "address"),
+    "MCP_AUTHORIZATION_SERVERS": ("auth.example.com", "issuer"),
+    "MCP_VIEW_ORIGINS": ("https://media.example.com/outputs", "origins"),
     "MCP_LOG_LEVEL": ("loud", "info"),
     "MCP_LOG_FORMAT": ("xml", "json"),
     "RUNFLOW_API_URL": ("ftp://api.runflow.io", "http"),
@@ -380,6 +392,88 @@ def test_a_store_may_be_memory_or_a_redis_url(store: str) -> None:
 @pytest.mark.parametrize("store", ["memory", "memory://x", "redis://", "redis:", "redis://:6379", "valkey://cache"])
 def test_any_other_store_is_refused(store: str) -> None:
     assert len(errors_of(MCP_RATE_LIMIT_STORE=store)) == 1
+
+
+# The result view and authorization servers
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("https://media.example.com", ("https://media.example.com",)),
+        (
+            "https://*.example.com , https://cdn.example.com:8443/",
+            ("https://*.example.com", "https://cdn.example.com:8443"),
+        ),
+        ("HTTPS://Media.Example.com:443", ("https://media.example.com",)),
+        ("http://127.0.0.1:8090,http://localhost:9000", ("http://127.0.0.1:8090", "http://localhost:9000")),
+        ("https://a.example,https://a.example", ("https://a.example",)),
+    ],
+)
+def test_the_view_loads_media_from_the_origins_of_the_setting(value: str, origins: tuple[str, ...]) -> None:
+    assert read(MCP_VIEW_ORIGINS=value).view_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*",
+        "https://*",
+        "https://*.com",
+        "https://*.*.example.com",
+        "https://a.*.example.com",
+        "https:",
+        "data:",
+        "'unsafe-inline'",
+        "https://a.example 'unsafe-inline'",
+        "https://a.example; script-src *",
+        "https://a.example/path",
+        "https://user@a.example",
+        "http://media.example.com",
+        "http://*.localhost",
+        "media.example.com",
+    ],
+)
+def test_what_is_no_origin_of_media_is_refused(value: str) -> None:
+    """It becomes part of a Content-Security-Policy."""
+    assert len(errors_of(MCP_VIEW_ORIGINS=value)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "issuers"),
+    [
+        ("https://auth.example.com", ("https://auth.example.com",)),
+        ("https://auth.example.com/", ("https://auth.example.com/",)),
+        (
+            "https://Auth.example.com/realms/a, https://b.example",
+            ("https://Auth.example.com/realms/a", "https://b.example"),
+        ),
+        ("http://localhost:9000,http://[::1]:9000/x", ("http://localhost:9000", "http://[::1]:9000/x")),
+    ],
+)
+def test_an_issuer_is_kept_as_it_is_written(value: str, issuers: tuple[str, ...]) -> None:
+    """Clients compare issuers character by character."""
+    assert read(MCP_AUTHORIZATION_SERVERS=value).authorization_servers == issuers
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "auth.example.com",
+        "http://auth.example.com",
+        "https://user:secret@auth.example.com",
+        "https://auth.example.com?tenant=a",
+        "https://auth.example.com?",
+        "https://auth.example.com#a",
+        "https://auth.example.com/a b",
+        "https://",
+        "ftp://auth.example.com",
+        "https://auth.example.com,nonsense",
+    ],
+)
+def test_what_is_no_issuer_is_refused(value: str) -> None:
+    [error] = errors_of(MCP_AUTHORIZATION_SERVERS=value)
+    assert "secret" not in error
 
 
 # Hosts and origins

@@ -62,6 +62,8 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/reading",
         "runflow/api",
     },
+    "client_recipes": {"json_types", "addresses"},
+    "view": {"json_types", "addresses", "settings"},
     "methods": {
         "__init__",
         "json_types",
@@ -80,6 +82,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/api",
         "runflow/dispatch",
         "runflow/catalog",
+        "view",
     },
     "web": {
         "__init__",
@@ -87,6 +90,7 @@ IMPORTS: dict[str, set[str]] = {
         "bounds",
         "addresses",
         "clock",
+        "client_recipes",
         "settings",
         "errors",
         "credentials",

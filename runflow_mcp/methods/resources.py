@@ -15,6 +15,7 @@ from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.resource_errors import not_found, read_uri
 from runflow_mcp.methods.resource_templates import Template, list_json
 from runflow_mcp.methods.skills import skill_resource
+from runflow_mcp.methods.view_resource import view_resource
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.runflow.reading.links import is_link
@@ -22,7 +23,7 @@ from runflow_mcp.runflow.reading.links import is_link
 URI_LIST = "text/uri-list"
 #: The resources at fixed URIs, in the order of ``resources/list``. Each returns its current version, which it keeps
 #: and does not make anew for each request.
-FIXED: tuple[Callable[[Services], FixedResource], ...] = (skill_resource,)
+FIXED: tuple[Callable[[Services], FixedResource], ...] = (skill_resource, view_resource)
 #: The templates, in the order of ``resources/templates/list``.
 TEMPLATES: tuple[Template, ...] = (model_resource.TEMPLATE, run_resource.TEMPLATE)
 _TEMPLATES_JSON = list_json(TEMPLATES)

@@ -82,8 +82,7 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     try:
         if method is None or ctx.protocol.features.era not in method.eras:
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
-        work = method.handler(request, ctx)
-        result = await (_until_drained(work, ctx) if method.may_wait else work)
+        result = await (_until_drained(method, request, ctx) if method.may_wait else method.handler(request, ctx))
     except ToolError as error:
         ctx.record.error_code = str(error.code)
         result = error.result(ctx.request_id)
@@ -95,12 +94,12 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
 
 
-async def _until_drained(work: Awaitable[Result], ctx: RequestContext) -> Result:
+async def _until_drained(method: Method, request: Request, ctx: RequestContext) -> Result:
     ctx.record.key = ctx.bearer.fingerprint
     current = CURRENT.set(ctx.record)
     scope = ctx.pending_answer.open_scope()
     try:
-        return await work
+        return await method.handler(request, ctx)
     except asyncio.CancelledError:
         if not scope.ended_by_drain():
             raise

@@ -173,6 +173,22 @@ class Config:
         parsers.host,
         "Address of that port: anyone who reaches it can read it.",
     )
+    authorization_servers: tuple[str, ...] = setting(
+        "MCP_AUTHORIZATION_SERVERS",
+        "",
+        "list",
+        parsers.issuers,
+        "Issuer URLs that the protected-resource document names as authorization_servers, for clients that need one. "
+        "The check of the bearer stays as it is.",
+    )
+    view_origins: tuple[str, ...] = setting(
+        "MCP_VIEW_ORIGINS",
+        "https://*.runflow.io,https://storage.googleapis.com,https://*.amazonaws.com,https://*.r2.cloudflarestorage.com",
+        "list",
+        parsers.media_origins,
+        "Origins from which the result view may load pictures, video and audio; *. stands for every subdomain. "
+        "The sandbox's own is always added.",
+    )
     log_level: str = setting(
         "MCP_LOG_LEVEL",
         "info",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from runflow_mcp.addresses import IPNetwork, fold_address, parse_network
+from runflow_mcp.addresses import IPNetwork, fold_address, is_loopback_host, parse_network
 
 #: ``:1`` to ``:65535``.
 _PORT = r"(?::(?!0+\b)(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
@@ -159,3 +159,46 @@ def networks(value: str) -> tuple[IPNetwork, ...]:
         return tuple(map(parse_network, _items(value)))
     except ValueError:
         raise ValueError("a comma-separated list of CIDR ranges such as 10.0.0.0/8,::1/128") from None
+
+
+def issuers(value: str) -> tuple[str, ...]:
+    """Issuer identifiers (RFC 8414, 2), as written: clients compare them character by character."""
+    return tuple(dict.fromkeys(map(_issuer, _items(value))))
+
+
+def _issuer(value: str) -> str:
+    try:
+        parts = urlsplit(http_url(value))
+        usable = parts.scheme == "https" or is_loopback_host(parts.hostname or "")
+    except ValueError:
+        usable = False
+    if not usable or not value.isascii() or re.search(r"[?#@\\]", value):
+        raise ValueError(
+            "a comma-separated list of issuer URLs such as https://auth.example.com: https (http on loopback alone), "
+            "without user, query and fragment"
+        )
+    return value
+
+
+def media_origins(value: str) -> tuple[str, ...]:
+    """Sources of a Content-Security-Policy: origins, whose host may begin with ``*.``."""
+    return tuple(dict.fromkeys(map(_media_origin, _items(value))))
+
+
+def _media_origin(value: str) -> str:
+    scheme, separator, host = value.partition("://")
+    wildcard = "*." if host.startswith("*.") else ""
+    plain = host.removeprefix(wildcard)
+    try:
+        parsed = origin(f"{scheme}{separator}{plain}")
+        parts = urlsplit(parsed)
+        usable = bool(parsed) and (parts.scheme == "https" or (is_loopback_host(parts.hostname or "") and not wildcard))
+        usable = usable and not (wildcard and "." not in (parts.hostname or ""))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "a comma-separated list of origins such as https://media.example.com or https://*.example.com: https "
+            "(http on loopback alone), without a path"
+        )
+    return parsed.replace("://", f"://{wildcard}", 1)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from runflow_mcp.addresses import IPNetwork
+from runflow_mcp.addresses import IPNetwork, is_loopback_host
 from runflow_mcp.settings.config import Config
 from runflow_mcp.settings.masking import display_text
 
@@ -46,13 +46,13 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
         value = display_text(getattr(config, field.name), field.metadata["kind"])
         warnings.append(SettingWarning(name, value, why, fix))
 
-    if not _is_loopback(config.host) and not config.public_url.startswith("https://"):
+    if not is_loopback_host(config.host) and not config.public_url.startswith("https://"):
         warn(
             "MCP_HOST",
             "other machines can connect, and this server has no TLS: API keys cross the network unencrypted",
             "put TLS in front and set MCP_PUBLIC_URL to its https:// address, or listen on 127.0.0.1",
         )
-    if config.public_url.startswith("http://") and not _is_loopback(urlsplit(config.public_url).hostname or ""):
+    if config.public_url.startswith("http://") and not is_loopback_host(urlsplit(config.public_url).hostname or ""):
         warn("MCP_PUBLIC_URL", "clients send API keys unencrypted", "put TLS in front and write https://")
     if "*" in config.allowed_hosts:
         warn(
@@ -115,7 +115,7 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
         )
     if config.max_body_bytes > LARGE_MAX_BODY:
         warn("MCP_MAX_BODY_BYTES", "a few large concurrent requests can exhaust the memory", "the default is 262144")
-    if urlsplit(config.api_url).scheme == "http" and not _is_loopback(urlsplit(config.api_url).hostname or ""):
+    if urlsplit(config.api_url).scheme == "http" and not is_loopback_host(urlsplit(config.api_url).hostname or ""):
         warn("RUNFLOW_API_URL", "API keys are sent to this address unencrypted", "write https://")
     if open_files is not None and open_files < files_needed:
         warn(
@@ -125,15 +125,6 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
             "raise the limit (ulimit -n, LimitNOFILE=, ulimits:), or lower MCP_MAX_WAITS",
         )
     return warnings
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_wide(network: IPNetwork) -> bool:

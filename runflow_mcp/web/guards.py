@@ -10,6 +10,8 @@ class Guards:
 
     #: The Host and Origin allowlists.
     allowlists: bool = True
+    #: Pages of any origin may read it, whatever the Origin allowlist says.
+    any_origin: bool = False
     #: The body of a POST is JSON of a bounded length.
     json_body: bool = False
     #: The request brings a bearer, and is counted in the windows of the rate limits.
@@ -18,6 +20,13 @@ class Guards:
     quiet: bool = False
 
 
+#: The CORS headers of a resource that pages of any origin may read; the server card's extension asks for these.
+ANY_ORIGIN_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET",
+    "Access-Control-Allow-Headers": "Content-Type, If-None-Match",
+    "Access-Control-Expose-Headers": "ETag",
+}
 #: For a path without a resource.
 UNMATCHED = Guards()
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runflow_mcp.web import health, rpc, wellknown
+from runflow_mcp.web import health, page, rpc, server_card, wellknown
 from runflow_mcp.web.body import defer_100_continue
 from runflow_mcp.web.guards import GuardedResource, Guards
 
@@ -14,6 +14,9 @@ ENDPOINT = Guards(json_body=True, bearer=True)
 #: Load balancers address a probe by IP, and have no key.
 PROBE = Guards(allowlists=False, quiet=True)
 DOCUMENT = Guards()
+PAGE = Guards(quiet=True)
+#: Documents that pages of any origin may read.
+PUBLIC_DOCUMENT = Guards(any_origin=True)
 _READ_METHODS = ("GET", "HEAD")
 
 
@@ -25,6 +28,12 @@ def add_routes(app: web.Application) -> None:
         # RFC 9728, 3.1: the resource's path is appended to the well-known path.
         _add_get(app, f"{wellknown.PATH}{path}", wellknown.protected_resource, DOCUMENT)
     _add_get(app, wellknown.PATH, wellknown.protected_resource, DOCUMENT)
+    _add_get(app, server_card.CARD_PATH, server_card.get_card, PUBLIC_DOCUMENT)
+    _add_get(app, server_card.CATALOG_PATH, server_card.get_catalog, PUBLIC_DOCUMENT)
+    # One route for every method: what is not for a browser is answered as any unknown path is.
+    home = GuardedResource(page.PATH, PAGE)
+    home.add_route("*", page.get_page)
+    app.router.register_resource(home)
     _add_get(app, health.HEALTHZ, health.healthz, PROBE)
     _add_get(app, health.READYZ, health.readyz, PROBE)
 

@@ -1,11 +1,12 @@
 """The protected-resource document (RFC 9728) and the challenge that points to it.
 
-It names no authorization server on purpose: there is no OAuth, callers already have their key.
+It names no authorization server unless the settings do: there is no OAuth here, callers already have their key.
 """
 
 import orjson
 from aiohttp import web
 
+from runflow_mcp.json_types import JSON
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.responses import json_response
@@ -27,10 +28,12 @@ def challenge(config: Config, request: web.BaseRequest) -> str:
 
 async def protected_resource(request: web.Request) -> web.Response:
     config = request.app[SERVICES].config
-    document = {
+    document: dict[str, JSON] = {
         "resource": f"{public_origin(config, request)}/mcp",
         "bearer_methods_supported": ["header"],
         "resource_name": "Runflow",
         "resource_documentation": DOCUMENTATION,
     }
+    if config.authorization_servers:
+        document["authorization_servers"] = list(config.authorization_servers)
     return json_response(orjson.dumps(document))

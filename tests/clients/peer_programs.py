@@ -33,16 +33,25 @@ STEP_SECONDS = 30
 
 
 def node_peers() -> Path:
-    """The folder of the npm packages, with a copy of the script that uses them: it finds them from there alone."""
+    """The folder of the npm clients and the script that uses them."""
+    return node_packages("node", PINS, NODE_SCRIPT)
+
+
+def node_packages(name: str, pins: Path, *scripts: str) -> Path:
+    """The folder of the npm packages of ``pins``, with copies of the scripts that use them.
+
+    A script finds packages from its own folder alone.
+    """
     require("node")
     npm = require("npm")
     flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     command = (npm, "ci", *flags, "--prefix")
-    place = _installed("node", ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)])
+    place = _installed(name, ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)], pins)
     with _installing_alone():
-        if not _same(PINS / NODE_SCRIPT, place / NODE_SCRIPT):
-            shutil.copy(PINS / NODE_SCRIPT, place / "new")
-            (place / "new").rename(place / NODE_SCRIPT)
+        for script in scripts:
+            if not _same(pins / script, place / script):
+                shutil.copy(pins / script, place / "new")
+                (place / "new").rename(place / script)
     return place
 
 

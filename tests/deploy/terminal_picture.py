@@ -31,12 +31,12 @@ THUMBNAIL = 200
 
 
 @contextmanager
-def serving() -> Iterator[None]:
-    """``make run``, without make."""
+def serving(**settings: str) -> Iterator[None]:
+    """``make run``, without make, and with these settings."""
     defaults = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
     server = subprocess.Popen(
         [sys.executable, "-m", "runflow_mcp", "serve", "--sandbox"],
-        env=defaults,
+        env={**defaults, **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

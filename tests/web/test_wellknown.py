@@ -34,6 +34,17 @@ async def test_the_protected_resource_document_names_an_allowed_host(server: Ser
 
 
 @pytest.mark.parametrize("path", PATHS)
+async def test_the_protected_resource_document_names_the_authorization_servers_of_the_setting(
+    serve: Serve, path: str
+) -> None:
+    server = await serve(MCP_AUTHORIZATION_SERVERS="https://auth.example.com,https://b.example/realm")
+    answer = await server.request("GET", path)
+    assert answer.json["authorization_servers"] == ["https://auth.example.com", "https://b.example/realm"]
+    # The check of the bearer stays what it is.
+    assert (await server.rpc("ping", key=None)).status == 401
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_other_methods_on_the_protected_resource_document_are_405(server: Server, path: str) -> None:
     answer = await server.request("POST", path)
     assert answer.status == 405

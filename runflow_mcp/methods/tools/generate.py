@@ -23,6 +23,7 @@ from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.slots import NoSlot
+from runflow_mcp.view import result_view
 
 log = structlog.get_logger(__name__)
 
@@ -135,6 +136,7 @@ TOOL = Tool(
             "idempotentHint": False,
             "openWorldHint": True,
         },
+        "_meta": result_view.TOOL_META,
     },
     generate,
 )

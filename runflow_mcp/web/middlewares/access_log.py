@@ -22,6 +22,7 @@ from runflow_mcp.web.request_state import STATE, RequestState
 
 #: The status logged when the client leaves before the response; nginx logs the same.
 CLIENT_CLOSED_REQUEST = 499
+_FIRST_ERROR = 400
 
 
 def access_log(config: Config) -> Middleware:
@@ -74,7 +75,7 @@ def access_log(config: Config) -> Middleware:
             return response
         finally:
             now = services.clock.monotonic()
-            quiet = state.guards.quiet
+            quiet = state.guards.quiet and status < _FIRST_ERROR
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
             logged = (state.admitted_at is not None or app[UNADMITTED_LOG].count_line()) and (debug if quiet else info)
             for call in state.batch_records or (record,):

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from runflow_mcp.web.guards import ANY_ORIGIN_HEADERS
 from runflow_mcp.web.request_state import STATE, RequestState
 
 #: Request headers that MCP clients send.
@@ -19,6 +20,8 @@ def preflight(request: web.Request, state: RequestState) -> web.Response | None:
     """Answer OPTIONS on every path that exists."""
     if request.method != "OPTIONS" or isinstance(request.match_info.http_exception, web.HTTPNotFound):
         return None
+    if state.guards.any_origin:
+        return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS", **ANY_ORIGIN_HEADERS})
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS"})
     if state.origin is not None:
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"

@@ -18,7 +18,7 @@ def origin_check(config: Config) -> Check:
             return
         values = request.headers.getall("Origin")
         # An empty Origin counts as none.
-        if not any(map(str.strip, values)) or not state.guards.allowlists:
+        if not any(map(str.strip, values)) or not state.guards.allowlists or state.guards.any_origin:
             return
         origin = values[0].strip()
         # Every sandboxed page and local file sends null.
