@@ -88,8 +88,10 @@ class Exchange:
 
     def _context(self, message: Request, record: CallRecord) -> RequestContext:
         trace = _trace_context(message, self.http_request)
-        record.trace_id = trace_id_of(trace.get("traceparent"))
-        record.client, record.client_version = map(client_name, read_client_info(message))
+        if trace:
+            record.trace_id = trace_id_of(trace.get("traceparent"))
+        if (info := read_client_info(message)) is not None:
+            record.client, record.client_version = client_name(info.get("name")), client_name(info.get("version"))
         return RequestContext(
             request_id=self.http_request[REQUEST_ID],
             bearer=self.http_request[BEARER],

@@ -4,6 +4,8 @@ Every request that was admitted under a key is logged; of all others, which anyb
 each second are.
 """
 
+import logging
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -48,9 +50,9 @@ def access_log(config: Config) -> Middleware:
         finally:
             now = services.clock.monotonic()
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            logged = ADMISSION in request or request.app[UNADMITTED_LOG].count_line()
+            logged = ADMISSION in request or (_is_wanted(request) and request.app[UNADMITTED_LOG].count_line())
             for call in request.get(BATCH_RECORDS) or (record,):
-                if status == CLIENT_CLOSED_REQUEST and call.error_code is None:
+                if status == CLIENT_CLOSED_REQUEST and call.error_code is None and call.ended is None:
                     call.error_code = CLIENT_GONE
                 seconds = (now if call.ended is None else call.ended) - started
                 services.metrics.call(call, seconds)
@@ -58,6 +60,11 @@ def access_log(config: Config) -> Middleware:
                     _write_line(request, call, status, round(seconds * 1000, 1), key_prefixes)
 
     return middleware
+
+
+def _is_wanted(request: web.Request) -> bool:
+    """Whether its line is of a level that is logged; probes must not use up the lines of a second."""
+    return not guards_of(request).quiet or log.is_enabled_for(logging.DEBUG)
 
 
 def _write_line(
