@@ -106,7 +106,7 @@ async def assert_kept(server: Server, log: Log, *answers: Answer) -> None:
 def assert_not_logged(log: Log) -> None:
     text = log.text
     assert '"event":"request"' in text
-    assert "] request  " in text
+    assert "] request " in text
     assert MARK not in text
 
 

@@ -4,14 +4,16 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
+from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.observability.console import for_people
-from runflow_mcp.observability.sink import Sink
+from runflow_mcp.observability.sink import Render, Sink
 from runflow_mcp.settings.config import Config
 
 #: Seconds in which the last lines are written when the process stops.
@@ -26,9 +28,10 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
+    render = json_renderer(SystemClock())
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        *(_console(colors=colors) if console else _json()),
+        *(_console(colors=colors) if console else _json(render)),
     ]
 
     def notice(dropped: int) -> bytes:
@@ -37,7 +40,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
             line = processor(None, "warning", line)
         return _line(line)
 
-    sink = Sink(descriptor, notice=notice)
+    sink = Sink(descriptor, notice=notice, render=None if console else render)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -71,25 +74,42 @@ def _console(*, colors: bool) -> list[Processor]:
     ]
 
 
-def _json() -> list[Processor]:
-    timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    return [timestamp, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialize)]
+def _json(render: Render) -> list[Processor]:
+    def rendered(_logger: object, _method: str, line: EventDict) -> bytes:
+        return render(line.pop("event"), line.pop("level"), line)
+
+    return [structlog.processors.format_exc_info, rendered]
 
 
-def _serialize(line: Any, **_options: Any) -> bytes:
+def json_renderer(clock: Clock) -> Render:
+    """A function that renders a line as JSON, with the time in UTC."""
+    current_second, prefix = 0, ""
+
+    def timestamp() -> str:
+        nonlocal current_second, prefix
+        second, microseconds = divmod(int(clock.wall() * 1_000_000), 1_000_000)
+        if second != current_second:
+            current_second, prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{prefix}.{microseconds:06d}Z"
+
+    return lambda event, level, line: _serialize({"timestamp": timestamp(), "level": level, "event": event, **line})
+
+
+def _serialize(line: dict[str, Any]) -> bytes:
     """A line as JSON; a value that orjson refuses must not fail the request that logs it."""
     try:
-        return orjson.dumps(line, default=repr)
+        return orjson.dumps(line, default=repr, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # lone surrogates, integers over 64 bits, names that are not strings
         pass
     try:
-        return json.dumps(line, default=repr, skipkeys=True).encode()
+        return json.dumps(line, default=repr, skipkeys=True).encode() + b"\n"
     except (TypeError, ValueError, RecursionError):  # a value that contains itself
-        return orjson.dumps({"event": "log_line_not_serializable", "line": ascii(line.get("event"))})
+        return orjson.dumps({"event": "log_line_not_serializable", "line": ascii(line.get("event"))}) + b"\n"
 
 
 def _line(rendered: bytes | str) -> bytes:
-    return (rendered if isinstance(rendered, bytes) else rendered.encode(errors="backslashreplace")) + b"\n"
+    """What the last processor returned, as a line: JSON has its line feed already."""
+    return rendered if isinstance(rendered, bytes) else f"{rendered}\n".encode(errors="backslashreplace")
 
 
 class _Logger:

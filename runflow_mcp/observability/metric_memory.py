@@ -1,7 +1,6 @@
 """The metric values of one process, in memory that another process can read while it changes and after a crash.
 
-The process itself reads and writes plain floats, which costs a tenth of what ``prometheus_client``'s files for several
-processes do. Knows nothing of what the numbers mean.
+To count is to add to a float in it. Knows nothing of what the numbers mean.
 """
 
 import json
@@ -13,6 +12,9 @@ from collections.abc import Iterator
 from typing import Self
 
 import attrs
+import structlog
+
+log = structlog.get_logger(__name__)
 
 #: Bytes for the names of the series, and for their values. Memory is used where something has been written only.
 NAMES_SIZE, VALUES_SIZE = 512 * 1024, 1024 * 1024
@@ -63,7 +65,9 @@ class MetricMemory:
         name = json.dumps([metric, labels, size]).encode() + b"\n"
         start = self._count[0]
         if start + len(name) > len(self._names) or self._used + size > len(self._values):
-            self.full = True
+            if not self.full:
+                self.full = True
+                log.warning("metric_memory_full", metric=metric, labels=labels)
             return memoryview(bytearray(size * _DOUBLE)).cast("d")
         self._names[start : start + len(name)] = name
         self._count[0] = start + len(name)

@@ -8,8 +8,9 @@ import os
 import select
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
+from typing import Any
 
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.json_types import JSON
@@ -29,6 +30,10 @@ STALL_TIME = 1.0
 CHUNK_SIZE = 64 * 1024
 
 
+#: Renders a line: its event, its level and its other members.
+Render = Callable[[str, str, Mapping[str, Any]], bytes]
+
+
 def no_notice(_dropped: int) -> bytes:
     return b""
 
@@ -36,12 +41,20 @@ def no_notice(_dropped: int) -> bytes:
 class Sink:
     """Writes lines, in order, to a copy of ``descriptor``; with None they are dropped.
 
-    ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
+    ``notice`` renders the line that reports, once writing works again, how many lines were dropped. ``render``: how
+    the log's lines are rendered, for a caller that writes so many that structlog would cost it too much: 10 us for an
+    access line instead of 3. None where the log is for people.
     """
 
     def __init__(
-        self, descriptor: int | None, *, notice: Callable[[int], bytes] = no_notice, clock: Clock | None = None
+        self,
+        descriptor: int | None,
+        *,
+        notice: Callable[[int], bytes] = no_notice,
+        render: Render | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self.render = render
         # A copy: if the number were closed and reused for a socket, log lines would go to a client.
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._notice = notice

@@ -1,6 +1,6 @@
 """The names with MCP's domain as prefix, of ``_meta`` members and extensions, and reading ``_meta``. Pure."""
 
-from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.json_types import JSONObject
 from runflow_mcp.protocol.jsonrpc import Request
 
 _PREFIX = "io.modelcontextprotocol/"
@@ -30,8 +30,8 @@ def read_meta(params: JSONObject) -> JSONObject:
     return meta if isinstance(meta, dict) else {}
 
 
-def read_client_info(request: Request) -> tuple[JSON, JSON]:
-    """The client's name and version: from ``initialize``, or from the ``_meta`` of a modern request; else None."""
+def read_client_info(request: Request) -> JSONObject | None:
+    """The client's name and version: from ``initialize``, or from the ``_meta`` of a modern request."""
     params = request.params
     info = params.get("clientInfo") if request.method == "initialize" else read_meta(params).get(META_CLIENT_INFO)
-    return (info.get("name"), info.get("version")) if isinstance(info, dict) else (None, None)
+    return info if isinstance(info, dict) else None

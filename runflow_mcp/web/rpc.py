@@ -65,8 +65,8 @@ class Exchange:
         trace = _trace_context(meta, self.http_request)
         if trace:
             record.trace_id = trace_id_of(trace.get("traceparent"))
-        if meta or message.method == "initialize":
-            record.client, record.client_version = map(client_name, read_client_info(message))
+        if (info := read_client_info(message)) is not None:
+            record.client, record.client_version = client_name(info.get("name")), client_name(info.get("version"))
         try:
             context = RequestContext(
                 state.request_id,

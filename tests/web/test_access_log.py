@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -9,7 +11,7 @@ import pytest
 import structlog
 
 from runflow_mcp.observability.line_budget import MAX_LINES
-from tests.serving import KEY, Answer, Serve, Server
+from tests.serving import BOTH, KEY, Answer, Serve, Server
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 Send = Callable[[Server], Awaitable[object]]
@@ -44,11 +46,11 @@ async def probe(server: Server) -> Answer:
     return await server.request("GET", "/healthz")
 
 
-async def not_http(server: Server) -> bytes:
+async def not_http(server: Server, sent: bytes = b"nonsense\r\n\r\n") -> bytes:
     """Bytes that aiohttp rejects before the application sees anything."""
     address = urlsplit(server.origin)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(b"nonsense\r\n\r\n")
+    writer.write(sent)
     response = await reader.read()
     writer.close()
     return response
@@ -83,6 +85,55 @@ async def test_the_line_of_a_call_names_its_method_revision_and_outcome(serve: S
         "address": "127.0.0.1",
         "revision": "2025-11-25",
     }
+
+
+async def test_the_line_of_a_handshake_names_the_client_and_the_revision_that_was_agreed_on(serve: Serve) -> None:
+    server = await serve()
+    client = {"name": "claude-code" + "x" * 100, "version": "2.1\n330"}
+    [line] = await lines_of(server.rpc("initialize", {"protocolVersion": "2025-06-18", "clientInfo": client}))
+    assert (line["client"], line["client_version"]) == ("claude-code" + "x" * 53, "2.1?330")
+    assert line["revision"] == "2025-06-18"
+
+
+async def test_the_line_of_a_modern_call_names_its_client_unless_that_is_a_key(serve: Serve) -> None:
+    server = await serve()
+    for name, shown in (("cursor", "cursor"), (KEY, "***"), (7, None)):
+        meta = {"io.modelcontextprotocol/clientInfo": {"name": name, "version": "1"}}
+        [line] = await lines_of(server.modern("tools/list", meta=meta))
+        assert (line.get("client"), line["client_version"]) == (shown, "1")
+
+
+@pytest.mark.parametrize(
+    ("in_meta", "in_header", "trace_id"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", f"00-{'c' * 32}-{'d' * 16}-01", "a" * 32),
+        (None, f"00-{'c' * 32}-{'d' * 16}-01", "c" * 32),
+        (None, f"00-{'0' * 32}-{'d' * 16}-01", None),
+        (None, "none", None),
+        (None, None, None),
+    ],
+)
+async def test_the_line_has_the_trace_id_of_the_message_or_else_of_the_headers(
+    serve: Serve, in_meta: str | None, in_header: str | None, trace_id: str | None
+) -> None:
+    server = await serve()
+    params = {"_meta": {"traceparent": in_meta}} if in_meta else {}
+    headers = {"traceparent": in_header} if in_header else {}
+    [line] = await lines_of(server.rpc("tools/list", params, headers=headers))
+    assert line.get("trace_id") == trace_id
+
+
+@pytest.mark.parametrize("accept", ["application/json", BOTH])
+async def test_the_line_has_the_bytes_of_the_body(serve: Serve, accept: str) -> None:
+    server = await serve()
+    with structlog.testing.capture_logs() as logs:
+        answers = [
+            await server.generate(accept=accept, token=1),
+            await server.call("list_models", accept=accept, limit=200),
+            await server.request("GET", "/nothing"),
+        ]
+    lines = [line for line in logs if line["event"] == "request"]
+    assert [line["bytes"] for line in lines] == [len(answer.content) for answer in answers]
 
 
 async def test_the_line_of_a_modern_call_names_its_revision(serve: Serve) -> None:
@@ -187,6 +238,36 @@ async def test_malformed_http_leaves_a_line_with_the_request_id_of_its_answer(se
     assert f"X-Request-Id: {line['request_id']}\r\n".encode() in response
 
 
+HEAD = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+WITH_KEY = HEAD + f"Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /mcp\r\n\r\n",
+        b"POST /mcp HTTP/1.1\r\nConnection: close\r\n\r\n",
+        HEAD + b"Host: b\r\n\r\n",
+        HEAD + b"X: " + b"y" * 20_000 + b"\r\n\r\n",
+        HEAD + b"X: y\r\n" * 300 + b"\r\n",
+        HEAD + b"Expect: the unexpected\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\n",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        WITH_KEY + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        WITH_KEY + b"Content-Length: 2\r\n\r\n{}",
+        HEAD + b"\r\n",
+    ],
+    ids=lambda sent: sent.removeprefix(WITH_KEY).removeprefix(HEAD)[:30].decode().strip() or "no key",
+)
+async def test_every_request_id_that_a_client_is_told_stands_in_a_line(serve: Serve, sent: bytes) -> None:
+    server = await serve()
+    with structlog.testing.capture_logs() as logs:
+        response = await not_http(server, sent)
+    [told] = re.findall(rb"^X-Request-Id: (\S+)\r$", response, re.MULTILINE)
+    assert [line["request_id"] for line in logs if line["event"] == "request"] == [told.decode()]
+
+
 # Which requests leave a line
 
 
@@ -238,6 +319,21 @@ async def test_requests_with_an_admitted_key_always_leave_a_line(serve: Serve) -
         answers = [await server.post(PING, key=KEY) for _ in range(2 * MAX_LINES)]
     logged = {line["request_id"] for line in logs if line.get("key")}
     assert logged == {answer.headers["X-Request-Id"] for answer in answers}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probes_leave_lines_at_debug_and_use_up_no_others(serve: Serve, path: str) -> None:
+    server = await serve()
+    [line] = await lines_of(server.request("GET", path))
+    assert line["log_level"] == "debug"
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(MAX_LINES + 1):
+            await server.request("GET", path)
+        await unknown_path(server)
+        await server.services.clock.sleep(2)
+    assert [line["outcome"] for line in logs if line["event"] == "request"] == ["not_found"]
+    assert not [line for line in logs if line["event"] == "requests_not_logged"]
 
 
 async def test_a_shutdown_reports_how_many_lines_were_left_out(serve: Serve) -> None:

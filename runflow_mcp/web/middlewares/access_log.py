@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from runflow_mcp.observability.record import CLIENT_GONE, CallRecord
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
+from runflow_mcp.web.app_keys import LOG_SINK, SERVICES, UNADMITTED_LOG
 from runflow_mcp.web.guards import UNMATCHED, resource_of
 from runflow_mcp.web.json_response import JSONResponse
 from runflow_mcp.web.middlewares.client_address import address_reader
@@ -54,7 +54,7 @@ def access_log(config: Config) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = resource_of(request)
         app = request.app
-        services = app[SERVICES]
+        services, sink = app[SERVICES], app[LOG_SINK]
         request_id = choose_request_id(request.headers.get("X-Request-Id"), key_prefixes)
         record = CallRecord(request_id=request_id, key_prefixes=key_prefixes)
         state = request[STATE] = RequestState(
@@ -77,14 +77,18 @@ def access_log(config: Config) -> Middleware:
             now = services.clock.monotonic()
             quiet = state.guards.quiet and status < _FIRST_ERROR
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            logged = (state.admitted_at is not None or app[UNADMITTED_LOG].count_line()) and (debug if quiet else info)
+            wanted = debug if quiet else info  # probes must not use up the lines of a second
+            logged = wanted and (state.admitted_at is not None or app[UNADMITTED_LOG].count_line())
             for call in state.batch_records or (record,):
-                if status == CLIENT_CLOSED_REQUEST and call.error_code is None:
+                if status == CLIENT_CLOSED_REQUEST and call.error_code is None and call.ended is None:
                     call.error_code = CLIENT_GONE
                 seconds = (now if call.ended is None else call.ended) - started
                 services.metrics.call(call, seconds)
                 if logged:
                     line = members(request, state, call, status=status, ms=round(seconds * 1000, 1))
-                    (log.debug if quiet else log.info)("request", **line)
+                    if sink is not None and sink.render is not None:
+                        sink.write(sink.render("request", "debug" if quiet else "info", line))
+                    else:
+                        (log.debug if quiet else log.info)("request", **line)
 
     return middleware
