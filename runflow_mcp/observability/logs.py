@@ -1,19 +1,17 @@
 """The configuration of logging, applied once by the command line; other modules only call ``structlog.get_logger``."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-from runflow_mcp.clock import Clock, SystemClock
+from runflow_mcp.clock import SystemClock
 from runflow_mcp.observability.console import for_people
-from runflow_mcp.observability.sink import Render, Sink
+from runflow_mcp.observability.json_lines import JSONLines
+from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
 
 #: Seconds in which the last lines are written when the process stops.
@@ -28,10 +26,10 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    render = json_renderer(SystemClock())
+    lines = JSONLines(level, SystemClock())
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        *(_console(colors=colors) if console else _json(render)),
+        *(_console(colors=colors) if console else _json(lines)),
     ]
 
     def notice(dropped: int) -> bytes:
@@ -40,7 +38,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
             line = processor(None, "warning", line)
         return _line(line)
 
-    sink = Sink(descriptor, notice=notice, render=None if console else render)
+    sink = Sink(descriptor, notice=notice, lines=None if console else lines)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -74,37 +72,11 @@ def _console(*, colors: bool) -> list[Processor]:
     ]
 
 
-def _json(render: Render) -> list[Processor]:
+def _json(lines: JSONLines) -> list[Processor]:
     def rendered(_logger: object, _method: str, line: EventDict) -> bytes:
-        return render(line.pop("event"), line.pop("level"), line)
+        return lines.render(line.pop("event"), line.pop("level"), line)
 
     return [structlog.processors.format_exc_info, rendered]
-
-
-def json_renderer(clock: Clock) -> Render:
-    """A function that renders a line as JSON, with the time in UTC."""
-    current_second, prefix = 0, ""
-
-    def timestamp() -> str:
-        nonlocal current_second, prefix
-        second, microseconds = divmod(int(clock.wall() * 1_000_000), 1_000_000)
-        if second != current_second:
-            current_second, prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        return f"{prefix}.{microseconds:06d}Z"
-
-    return lambda event, level, line: _serialize({"timestamp": timestamp(), "level": level, "event": event, **line})
-
-
-def _serialize(line: dict[str, Any]) -> bytes:
-    """A line as JSON; a value that orjson refuses must not fail the request that logs it."""
-    try:
-        return orjson.dumps(line, default=repr, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # lone surrogates, integers over 64 bits, names that are not strings
-        pass
-    try:
-        return json.dumps(line, default=repr, skipkeys=True).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError):  # a value that contains itself
-        return orjson.dumps({"event": "log_line_not_serializable", "line": ascii(line.get("event"))}) + b"\n"
 
 
 def _line(rendered: bytes | str) -> bytes:

@@ -8,12 +8,12 @@ import os
 import select
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
 
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.json_types import JSON
+from runflow_mcp.observability.json_lines import JSONLines
 
 #: Lines and bytes that are queued while nothing can be written; beyond either, new lines are dropped and counted.
 #: At 300 bytes a line that is about 14,000 lines: some seconds of a busy server.
@@ -30,10 +30,6 @@ STALL_TIME = 1.0
 CHUNK_SIZE = 64 * 1024
 
 
-#: Renders a line: its event, its level and its other members.
-Render = Callable[[str, str, Mapping[str, Any]], bytes]
-
-
 def no_notice(_dropped: int) -> bytes:
     return b""
 
@@ -41,9 +37,8 @@ def no_notice(_dropped: int) -> bytes:
 class Sink:
     """Writes lines, in order, to a copy of ``descriptor``; with None they are dropped.
 
-    ``notice`` renders the line that reports, once writing works again, how many lines were dropped. ``render``: how
-    the log's lines are rendered, for a caller that writes so many that structlog would cost it too much: 10 us for an
-    access line instead of 3. None where the log is for people.
+    ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
+    ``lines``: how they are rendered where they are JSON, for code that writes many: structlog would cost it too much.
     """
 
     def __init__(
@@ -51,10 +46,10 @@ class Sink:
         descriptor: int | None,
         *,
         notice: Callable[[int], bytes] = no_notice,
-        render: Render | None = None,
+        lines: JSONLines | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.render = render
+        self.lines = lines
         # A copy: if the number were closed and reused for a socket, log lines would go to a client.
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._notice = notice

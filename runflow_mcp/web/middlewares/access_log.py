@@ -9,8 +9,8 @@ import logging
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from structlog.typing import FilteringBoundLogger
 
+from runflow_mcp.observability.json_lines import JSONLines
 from runflow_mcp.observability.record import CLIENT_GONE, CallRecord
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import LOG_SINK, SERVICES, UNADMITTED_LOG
@@ -20,17 +20,15 @@ from runflow_mcp.web.middlewares.client_address import address_reader
 from runflow_mcp.web.request_id import choose_request_id
 from runflow_mcp.web.request_state import STATE, RequestState
 
+log = structlog.get_logger(__name__)
+
 #: The status logged when the client leaves before the response; nginx logs the same.
 CLIENT_CLOSED_REQUEST = 499
-_FIRST_ERROR = 400
 
 
 def access_log(config: Config) -> Middleware:
     key_prefixes = tuple(f"{prefix}_" for prefix in config.accepted_key_prefixes)
     read_address = address_reader(config)
-    # Bound once: structlog's lazy proxy takes 2 us for each line, filtered out or not.
-    log: FilteringBoundLogger = structlog.get_logger(__name__).bind()
-    info, debug = log.is_enabled_for(logging.INFO), log.is_enabled_for(logging.DEBUG)
 
     def members(
         request: web.Request, state: RequestState, record: CallRecord, *, status: int, ms: float
@@ -55,6 +53,7 @@ def access_log(config: Config) -> Middleware:
         resource = resource_of(request)
         app = request.app
         services, sink = app[SERVICES], app[LOG_SINK]
+        lines = None if sink is None else sink.lines
         request_id = choose_request_id(request.headers.get("X-Request-Id"), key_prefixes)
         record = CallRecord(request_id=request_id, key_prefixes=key_prefixes)
         state = request[STATE] = RequestState(
@@ -75,9 +74,9 @@ def access_log(config: Config) -> Middleware:
             return response
         finally:
             now = services.clock.monotonic()
-            quiet = state.guards.quiet and status < _FIRST_ERROR
+            quiet = state.guards.quiet and record.error_code is None
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
-            wanted = debug if quiet else info  # probes must not use up the lines of a second
+            wanted = _is_wanted(logging.DEBUG if quiet else logging.INFO, lines)
             logged = wanted and (state.admitted_at is not None or app[UNADMITTED_LOG].count_line())
             for call in state.batch_records or (record,):
                 if status == CLIENT_CLOSED_REQUEST and call.error_code is None and call.ended is None:
@@ -86,9 +85,15 @@ def access_log(config: Config) -> Middleware:
                 services.metrics.call(call, seconds)
                 if logged:
                     line = members(request, state, call, status=status, ms=round(seconds * 1000, 1))
-                    if sink is not None and sink.render is not None:
-                        sink.write(sink.render("request", "debug" if quiet else "info", line))
+                    if sink is not None and lines is not None:
+                        sink.write(lines.render("request", "debug" if quiet else "info", line))
                     else:
                         (log.debug if quiet else log.info)("request", **line)
 
     return middleware
+
+
+def _is_wanted(level: int, lines: JSONLines | None) -> bool:
+    """Whether lines of this level are logged; probes must not use up the lines of a second."""
+    # structlog's lazy proxy takes 2 us for this.
+    return log.is_enabled_for(level) if lines is None else level >= lines.min_level
