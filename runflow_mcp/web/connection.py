@@ -10,7 +10,8 @@ here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor versi
 - ``Server``: ``_loop``, ``_kwargs``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
-- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
+- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun;
+- ``BaseSite._server`` (in ``accepting``).
 """
 
 import asyncio
