@@ -57,6 +57,8 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
+        # Stops aiohttp's own timer, which is longer and would take 0.5 KB for as long as a call waits.
+        self.keep_alive(val=True)
 
     @property
     def queued_requests(self) -> int:

@@ -5,9 +5,9 @@ waits for, as nearly always, is read directly.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
+from typing import Self
 
 import attrs
 
@@ -27,6 +27,10 @@ MAX_READS = 100
 MAX_SHOWN = 4096
 
 
+#: The runs that calls wait for: by the digest of the key and the run's id.
+Shared = dict[tuple[str, str], "SharedRead"]
+
+
 @attrs.define(eq=False)
 class SharedRead:
     """The reads of one run with one key."""
@@ -37,6 +41,7 @@ class SharedRead:
     run_id: str
     #: Bounds the reads of all runs.
     turns: asyncio.Semaphore
+    _shared: "Shared" = attrs.field(repr=False)
     waiting: int = 0
     _flight: asyncio.Task[Reading | UpstreamError | None] | None = None
     _started: float = 0.0
@@ -85,10 +90,19 @@ class SharedRead:
         self._failed = False
         return reading
 
-    def stop(self) -> None:
-        """Cancel a read under way: no call waits any more."""
-        if self._flight is not None:
-            self._flight.cancel()
+    def __enter__(self) -> Self:
+        """Count a call that waits for the run."""
+        self._shared[self.bearer.digest, self.run_id] = self
+        self.waiting += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """The call does not wait any more. After the last one, a read under way is cancelled."""
+        self.waiting -= 1
+        if not self.waiting:
+            del self._shared[self.bearer.digest, self.run_id]
+            if self._flight is not None:
+                self._flight.cancel()
 
 
 def _without_bulk(reading: Reading) -> Reading:
@@ -106,21 +120,10 @@ class SharedReads:
 
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
-    _shared: dict[tuple[str, str], SharedRead] = attrs.field(factory=dict, repr=False)
+    _shared: Shared = attrs.field(factory=dict, repr=False)
     _turns: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, MAX_READS), repr=False)
 
-    @contextmanager
-    def of(self, bearer: Bearer, run_id: str) -> Iterator[SharedRead]:
-        """The reads of a run, for as long as a call waits for it."""
-        key = (bearer.digest, run_id)
-        shared = self._shared.get(key)
-        if shared is None:
-            shared = self._shared[key] = SharedRead(self.client, self.clock, bearer, run_id, self._turns)
-        shared.waiting += 1
-        try:
-            yield shared
-        finally:
-            shared.waiting -= 1
-            if not shared.waiting:
-                del self._shared[key]
-                shared.stop()
+    def of(self, bearer: Bearer, run_id: str) -> SharedRead:
+        """The reads of a run, to be entered for as long as a call waits for it."""
+        shared = self._shared.get((bearer.digest, run_id))
+        return shared or SharedRead(self.client, self.clock, bearer, run_id, self._turns, self._shared)
