@@ -6,6 +6,7 @@ the event loop's own time, which asyncio's timeouts use: replace both (tests run
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Protocol
 
 
@@ -18,7 +19,7 @@ class Clock(Protocol):
     def wall(self) -> float:
         """Unix time, for timestamps that leave the process."""
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait without blocking the event loop."""
 
 
@@ -32,5 +33,5 @@ class SystemClock:
     def wall(self) -> float:
         return time.time()
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        return asyncio.sleep(seconds)

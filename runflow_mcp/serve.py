@@ -21,12 +21,14 @@ from runflow_mcp.observability.sink import Sink
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import ProcessErrors
 from runflow_mcp.settings.config import Config
+from runflow_mcp.web.accepting import add_listeners
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 1024
+#: Connections that wait to be accepted: what Linux allows by default, since thousands of clients may return at once.
+BACKLOG = 4096
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
@@ -122,11 +124,12 @@ async def listen(runner: Runner, host: str, port: int) -> None:
     try:
         if host != "::":
             await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-            return
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6(), backlog=BACKLOG
-        )
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        else:
+            listener = socket.create_server(
+                (host, port), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6(), backlog=BACKLOG
+            )
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        await add_listeners(runner, BACKLOG)
     except OSError as error:
         raise ListenError(error) from error
 

@@ -15,6 +15,7 @@ from runflow_mcp.methods.run_state import RunState, progress_message
 from runflow_mcp.observability.record import CLIENT_GONE
 from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
+from runflow_mcp.runflow.api.responses import Reading
 from runflow_mcp.runflow.api.shared_reads import SharedRead
 from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, JoinedDispatch
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
@@ -136,7 +137,7 @@ class RunWait:
         self.ctx.record.polls += 1
         try:
             # The first read of a run that was found is for this call alone: its input is to be compared.
-            run = await reads.read(self.ctx.trace, whole=self._joined is not None)
+            reading = await reads.read(self.ctx.trace, self._state.digest, whole=self._joined is not None)
         except UpstreamError as error:
             meaning = meaning_of(error.status)
             if meaning.final and not (meaning.missing and timer.is_read_lag(sent_at)):
@@ -147,14 +148,19 @@ class RunWait:
             client.failures.retried("get_run", error, timer.failures, timer.delay(now))
             await self._send_progress()
             return None
-        self.latest = RunState.of(run)
-        self._identify(run)
-        self.ctx.services.runs.seen(run)
-        ended = run if run.terminal else None
-        del run  # a client that reads slowly may hold up the notification
+        ended = None if reading is None else self._take(reading)
+        del reading  # a client that reads slowly may hold up the notification
         timer.answered(clock.monotonic())
         await self._send_progress(done=ended is not None)
         return ended
+
+    def _take(self, reading: Reading) -> Run | None:
+        """Note the state of the run; returns the run if it has ended."""
+        run = reading.run
+        self.latest = RunState.of(run, digest=reading.digest)
+        self._identify(run)
+        self.ctx.services.runs.seen(run)
+        return run if run.terminal else None
 
     def _identify(self, run: Run) -> None:
         """Compare the run with the call's order, at its first read."""

@@ -10,7 +10,8 @@ here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor versi
 - ``Server``: ``_loop``, ``_kwargs``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
-- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
+- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun;
+- ``BaseSite._server`` (in ``accepting``).
 """
 
 import asyncio
@@ -62,6 +63,8 @@ class Connection(RequestHandler):
         self.last_bearer: Bearer | None = None
         self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
+        # Stops aiohttp's own timer, which is longer and would take 0.5 KB for as long as a call waits.
+        self.keep_alive(val=True)
 
     @property
     def queued_requests(self) -> int:

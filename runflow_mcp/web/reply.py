@@ -6,7 +6,7 @@ other gets a line feed after each 15 s of silence, since JSON allows white space
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from typing import Self
 
@@ -177,6 +177,14 @@ class Reply:
         if self._keepalive is not None:
             self._keepalive.note_write()
         self._request[STATE].record.bytes_out += len(data)
+        transport = self._request.transport
+        if transport is None:
+            return
+        if len(data) < MAX_BUFFERED and not transport.get_write_buffer_size():
+            # The client has read everything before: this write does not wait, and needs no time limit.
+            with suppress(ConnectionError):
+                await self._response.write(data)
+            return
         async with bounded_write(self._request):
             await self._response.write(data)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from runflow_mcp.credentials import parse_authorization
@@ -24,6 +25,25 @@ async def test_fifty_waits_on_one_run_poll_it_about_once_a_second(server: Server
     assert len(dispatches(sandbox)) == 1
     took = polls(sandbox)[-1].at - dispatches(sandbox)[0].at
     assert len(polls(sandbox)) <= took + 2
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+async def test_a_change_after_many_equal_answers_reaches_every_call(
+    serve: Serve, sandbox: ScriptedSandbox, callers: int
+) -> None:
+    server = await serve(MCP_POLL_TIMEOUT_MS="60000")
+    run_id = (await server.generate(SLOW, client_ref="one", wait=False)).structured["run_id"]
+    for nodes, times in ((1, 9), (2, None)):
+        run = {"id": run_id, "status_code": "running", "nodes_total": 7, "nodes_completed": nodes}
+        sandbox.script.add(Route.GET_RUN, Respond(200, orjson.dumps(run)), times=times)
+    answers = await asyncio.gather(
+        *(server.generate(SLOW, client_ref="one", accept=BOTH, token=number) for number in range(callers))
+    )
+    for answer in answers:
+        steps = [progress["message"].split(", ")[1] for progress in answer.progress]
+        assert "1 of 7 steps" in steps
+        assert steps[-1] == "2 of 7 steps"
+        assert answer.tool_error["details"]["run"]["nodes_completed"] == 2
 
 
 async def test_each_key_reads_for_itself(server: Server) -> None:

@@ -111,6 +111,36 @@ async def test_a_run_is_created_and_read(client: RunflowClient) -> None:
     assert (await client.get_run(BEARER, run.id, {})).id == run.id
 
 
+async def test_a_poll_brings_no_run_while_the_answer_is_the_one_that_was_seen(
+    client: RunflowClient, sandbox: ScriptedSandbox
+) -> None:
+    def answer(nodes: int) -> Respond:
+        return Respond(200, orjson.dumps({"id": RUN_ID, "status_code": "running", "nodes_completed": nodes}))
+
+    for nodes in (1, 1, 2, 2, 1):
+        sandbox.script.add("get_run", answer(nodes))
+    seen, shown = None, []
+    for _ in range(5):
+        reading = await client.poll_run(BEARER, RUN_ID, {}, seen=seen)
+        shown.append(None if reading is None else reading.run.nodes_completed)
+        seen = seen if reading is None else reading.digest
+    assert shown == [1, None, 2, None, 1]
+
+
+async def test_a_poll_that_is_refused_with_the_bytes_of_the_last_answer_is_an_error(
+    client: RunflowClient, sandbox: ScriptedSandbox
+) -> None:
+    body = orjson.dumps({"id": RUN_ID, "status_code": "running"})
+    sandbox.script.add("get_run", Respond(200, body))
+    reading = await client.poll_run(BEARER, RUN_ID, {})
+    assert reading is not None
+    for status in (403, 503):
+        sandbox.script.add("get_run", Respond(status, body))
+        with pytest.raises(UpstreamError) as caught:
+            await client.poll_run(BEARER, RUN_ID, {}, seen=reading.digest)
+        assert caught.value.status == status
+
+
 async def test_a_run_of_another_caller_is_not_found(client: RunflowClient) -> None:
     run = await create(client)
     stranger = Bearer("rf_live_somebody_else")

@@ -11,6 +11,7 @@ from runflow_mcp.runflow.runs.polling import (
     LAST_POLL_MARGIN,
     MAX_BACKOFF,
     READ_LAG,
+    TICK,
     PollTimer,
     poll_delay,
     task_interval,
@@ -44,6 +45,14 @@ def test_a_delay_is_at_most_a_tenth_shorter_than_scheduled(waited: float, failur
         polls.failed(waited, None)
     longest = min(poll_delay(waited) * 2.0 ** max(failures - 1, 0), MAX_BACKOFF)
     assert longest * (1 - JITTER) <= polls.delay(waited) <= longest
+
+
+@given(waited=st.floats(0, 1000))
+def test_polls_of_different_calls_begin_in_the_same_moments(waited: float) -> None:
+    polls = timer()
+    polls.answered(waited)
+    ticks = (waited + polls.delay(waited)) / TICK
+    assert ticks == pytest.approx(round(ticks))
 
 
 def test_an_answer_ends_the_backoff() -> None:

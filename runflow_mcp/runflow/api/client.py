@@ -7,9 +7,8 @@ is read in ``responses``; whether a request is repeated is decided by the caller
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 import attrs
@@ -23,12 +22,31 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.failure_log import FailureLog
 from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
-from runflow_mcp.runflow.api.responses import LARGE_BODY, read_response, read_run
+from runflow_mcp.runflow.api.responses import LARGE_BODY, Reading, Response, read_poll, read_response, read_run
 from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.api.transport import Request
 from runflow_mcp.runflow.runs.run import Run
 
 T = TypeVar("T")
+
+
+@attrs.define
+class LargeBodyTurn:
+    """The turn of one request at reading a large body, if it needs one: it is held until the body has been parsed."""
+
+    _turns: asyncio.Semaphore
+    _taken: bool = False
+
+    async def take(self) -> None:
+        await self._turns.acquire()
+        self._taken = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._taken:
+            self._turns.release()
 
 
 @attrs.frozen
@@ -76,6 +94,20 @@ class RunflowClient:
         read = partial(read_run, path=path, base_url=self.base_url, run_id=run_id)
         return await self._call(bearer, Request("get_run", "GET", path, trace), timeout, read)
 
+    async def poll_run(
+        self, bearer: Bearer, run_id: str, trace: Mapping[str, str], *, seen: int | None = None
+    ) -> Reading | None:
+        """GET a run that a call waits for; None if the answer is the one with the digest ``seen``.
+
+        Most polls of a run bring the same answer as the one before. It is recognised by its bytes and not parsed.
+        """
+        path = run_path(run_id)
+
+        def read(response: Response, now: float) -> Reading | None:
+            return read_poll(response, path, bearer, now, base_url=self.base_url, run_id=run_id, seen=seen)
+
+        return await self._send(bearer, Request("get_run", "GET", path, trace), None, read)
+
     async def list_runs(
         self,
         bearer: Bearer,
@@ -97,31 +129,41 @@ class RunflowClient:
         return await self._call(bearer, Request("find_run", "GET", LIST_PATH, trace, query), timeout, _unchanged)
 
     async def _call(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:
+        """Send a request; ``read`` takes the JSON of its answer."""
+        whole = request.path == LIST_PATH
+
+        def read_json(response: Response, now: float) -> T:
+            return read(read_response(response, request.path, bearer, now, whole=whole))
+
+        return await self._send(bearer, request, timeout, read_json)
+
+    async def _send(
+        self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[Response, float], T]
+    ) -> T:
+        """Send a request; ``read`` takes its answer and the Unix time at which it came."""
         exchange = partial(self._exchange, bearer, request, timeout, read)
         result: T = await (exchange() if self.trials is None else self.trials.run(bearer, request.path, exchange))
         return result
 
-    async def _exchange(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:
+    async def _exchange(
+        self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[Response, float], T]
+    ) -> T:
         limit = self.timeout if timeout is None else min(self.timeout, timeout)
         if limit <= 0:  # aiohttp reads 0 as no limit at all
             raise UpstreamError(Outcome.NOT_SENT, request.path, "there was no time left to ask Runflow")
         credentials = {"Authorization": f"Bearer {bearer.reveal()}"}
-        with Measurement(self.clock, self.metrics, request.operation) as measurement:
-            async with AsyncExitStack() as stack:
-                on_large = partial(stack.enter_async_context, self._large_bodies)
-                response = await transport.send(
-                    self.session, self.base_url, request, credentials=credentials, timeout=limit, on_large=on_large
-                )
-                measurement.status = response.status
-                whole = request.path == LIST_PATH
-
-                def parse() -> T:
-                    return read(read_response(response, request.path, bearer, now, whole=whole))
-
-                now = self.clock.wall()
-                if len(response.body) <= LARGE_BODY:
-                    return parse()
-                return await asyncio.get_running_loop().run_in_executor(self._parsing, parse)
+        with (
+            Measurement(self.clock, self.metrics, request.operation) as measurement,
+            LargeBodyTurn(self._large_bodies) as turn,
+        ):
+            response = await transport.send(
+                self.session, self.base_url, request, credentials=credentials, timeout=limit, on_large=turn.take
+            )
+            measurement.status = response.status
+            now = self.clock.wall()
+            if len(response.body) <= LARGE_BODY:
+                return read(response, now)
+            return await asyncio.get_running_loop().run_in_executor(self._parsing, read, response, now)
 
 
 def _unchanged(payload: JSON) -> JSON:

@@ -37,6 +37,25 @@ class Response:
     body: bytes = attrs.field(repr=False)
 
 
+@attrs.frozen
+class Reading:
+    """A run, and the digest of the answer that showed it."""
+
+    run: Run
+    digest: int
+
+
+def read_poll(
+    response: Response, path: str, bearer: Bearer, now: float, *, base_url: str, run_id: str, seen: int | None
+) -> Reading | None:
+    """The run in an answer; None if it is the answer with the digest ``seen``. Raises as ``read_run`` does."""
+    # Python's own keyed 64-bit hash: another answer with the digest of the one before will not occur.
+    digest = hash(response.body)
+    if digest == seen and is_success(response.status):
+        return None
+    return Reading(read_run(read_response(response, path, bearer, now), path, base_url, run_id), digest)
+
+
 def read_response(response: Response, path: str, bearer: Bearer, now: float, *, whole: bool = False) -> JSON:
     """The JSON of a 2xx. Raises ``UpstreamError`` for any other status, and for a 2xx that is not JSON.
 

@@ -5,9 +5,9 @@ waits for, as nearly always, is read directly.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
+from typing import Self
 
 import attrs
 
@@ -15,8 +15,8 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.responses import Reading
 from runflow_mcp.runflow.reading.trimming import trimmed
-from runflow_mcp.runflow.runs.run import Run
 
 #: Seconds for which a read is shared with the other waiting calls; less than the shortest delay between two polls.
 MAX_AGE = 1.0
@@ -25,6 +25,10 @@ MAX_AGE = 1.0
 MAX_READS = 100
 #: Bytes of JSON kept of a run that has not ended, exceeded by at most one text; an error shows no more.
 MAX_SHOWN = 4096
+
+
+#: The runs that calls wait for: by the digest of the key and the run's id.
+Shared = dict[tuple[str, str], "SharedRead"]
 
 
 @attrs.define(eq=False)
@@ -37,18 +41,22 @@ class SharedRead:
     run_id: str
     #: Bounds the reads of all runs.
     turns: asyncio.Semaphore
+    _shared: "Shared" = attrs.field(repr=False)
     waiting: int = 0
-    _flight: asyncio.Task[Run | UpstreamError] | None = None
+    _flight: asyncio.Task[Reading | UpstreamError | None] | None = None
     _started: float = 0.0
+    #: What the last shared read brought.
+    _last: Reading | None = None
     _failed: bool = False
 
-    async def read(self, trace: Mapping[str, str], *, whole: bool) -> Run:
+    async def read(self, trace: Mapping[str, str], seen: int | None, *, whole: bool) -> Reading | None:
         """The run as it was within the last second, perhaps without its input. Raises ``UpstreamError``.
 
+        ``seen``: the digest of the answer that the caller has seen last; None is returned while it is repeated.
         ``whole``: with its input, as a read for this caller alone.
         """
         if whole or self.waiting == 1:
-            return await self._get(trace)
+            return await self._get(trace, seen)
         now = self.clock.monotonic()
         if self._flight is None or (self._flight.done() and now - self._started >= MAX_AGE):
             self._started = now
@@ -58,35 +66,52 @@ class SharedRead:
         if isinstance(result, UpstreamError):
             # Each caller raises its own copy: a raised exception collects the frames that it passes.
             raise attrs.evolve(result)
-        return result
+        return None if result is None or result.digest == seen else result
 
-    async def _read(self, trace: Mapping[str, str]) -> Run | UpstreamError:
+    async def _read(self, trace: Mapping[str, str]) -> Reading | UpstreamError | None:
+        last = self._last
         try:
-            run = await self._get(trace)
+            reading = await self._get(trace, None if last is None else last.digest)
         except UpstreamError as error:
             return attrs.evolve(error)  # without its frames, one of which holds this read
-        # Little of it is kept for the others: a run may repeat its input, as large as a request, under any name.
-        if run.terminal:
-            return run
-        raw = trimmed(run.raw, MAX_SHOWN)
-        return attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw)
+        if reading is not None:
+            self._last = _without_bulk(reading)
+        return self._last
 
-    async def _get(self, trace: Mapping[str, str]) -> Run:
+    async def _get(self, trace: Mapping[str, str], seen: int | None) -> Reading | None:
         if self._failed:
             self.client.metrics.upstream_retry("get_run")
         try:
             async with self.turns:
-                run = await self.client.get_run(self.bearer, self.run_id, trace)
+                reading = await self.client.poll_run(self.bearer, self.run_id, trace, seen=seen)
         except UpstreamError:
             self._failed = True
             raise
         self._failed = False
-        return run
+        return reading
 
-    def stop(self) -> None:
-        """Cancel a read under way: no call waits any more."""
-        if self._flight is not None:
-            self._flight.cancel()
+    def __enter__(self) -> Self:
+        """Count a call that waits for the run."""
+        self._shared[self.bearer.digest, self.run_id] = self
+        self.waiting += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """The call does not wait any more. After the last one, a read under way is cancelled."""
+        self.waiting -= 1
+        if not self.waiting:
+            del self._shared[self.bearer.digest, self.run_id]
+            if self._flight is not None:
+                self._flight.cancel()
+
+
+def _without_bulk(reading: Reading) -> Reading:
+    """What is kept of a reading for the other calls: a run may repeat its input, as large as a request."""
+    run = reading.run
+    if run.terminal:
+        return reading
+    raw = trimmed(run.raw, MAX_SHOWN)
+    return Reading(attrs.evolve(run, input=None, output=None, outputs=(), metadata={}, raw=raw), reading.digest)
 
 
 @attrs.frozen
@@ -95,21 +120,10 @@ class SharedReads:
 
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
-    _shared: dict[tuple[str, str], SharedRead] = attrs.field(factory=dict, repr=False)
+    _shared: Shared = attrs.field(factory=dict, repr=False)
     _turns: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, MAX_READS), repr=False)
 
-    @contextmanager
-    def of(self, bearer: Bearer, run_id: str) -> Iterator[SharedRead]:
-        """The reads of a run, for as long as a call waits for it."""
-        key = (bearer.digest, run_id)
-        shared = self._shared.get(key)
-        if shared is None:
-            shared = self._shared[key] = SharedRead(self.client, self.clock, bearer, run_id, self._turns)
-        shared.waiting += 1
-        try:
-            yield shared
-        finally:
-            shared.waiting -= 1
-            if not shared.waiting:
-                del self._shared[key]
-                shared.stop()
+    def of(self, bearer: Bearer, run_id: str) -> SharedRead:
+        """The reads of a run, to be entered for as long as a call waits for it."""
+        shared = self._shared.get((bearer.digest, run_id))
+        return shared or SharedRead(self.client, self.clock, bearer, run_id, self._turns, self._shared)

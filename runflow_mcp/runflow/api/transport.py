@@ -8,6 +8,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from urllib.parse import urlencode
 
 import aiohttp
@@ -28,6 +29,8 @@ LARGE_BODIES = 4
 #: Connections beyond one poll per waiting call: dispatches, look-ups, documents.
 SPARE_CONNECTIONS = 100
 CONNECT_TIMEOUT = 10.0
+#: What aiohttp raises for a request. ValueError: a redirect to an invalid URL, or an unreadable header.
+EXCEPTIONS = (aiohttp.ClientError, OSError, ValueError, zlib.error)
 #: No proxy, and the system's certificates.
 DIRECT = Egress()
 
@@ -96,6 +99,7 @@ def _proxy_middleware(egress: Egress) -> aiohttp.ClientMiddlewareType:
     return send
 
 
+@lru_cache(maxsize=16)  # nearly every request has the configured limit; making the object takes 2 µs
 def request_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Limits of one request: for all of it, and for connecting."""
     return aiohttp.ClientTimeout(
@@ -122,9 +126,10 @@ async def send(
     """
     path = request.path
     target = f"{base_url}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
-    async with (
-        translate_errors(path),
-        session.request(
+    answered = False
+    try:
+        # Not ``async with``: its frames and its second release are a part of every poll.
+        response = await session.request(
             request.method,
             URL(target, encoded=True),
             data=request.body,
@@ -132,23 +137,31 @@ async def send(
             timeout=request_timeout(timeout),
             # A redirect would carry the bearer to wherever it points.
             allow_redirects=False,
-        ) as response,
-    ):
-        async with translate_errors(path, answered=is_success(response.status)):
+        )
+        try:
+            answered = is_success(response.status)
             body = await read_capped(response, path, on_large)
-        return Response(response.status, response.headers, body)
+        finally:
+            response.release()
+    except EXCEPTIONS as error:
+        raise upstream_error(error, path, answered=answered) from error
+    return Response(response.status, response.headers, body)
+
+
+def upstream_error(error: Exception, path: str, *, answered: bool = False) -> UpstreamError:
+    """What one of ``EXCEPTIONS`` means. ``answered``: the head of a 2xx had arrived."""
+    problem = problem_of(error)
+    outcome = Outcome.UNKNOWN if problem.sent or answered else Outcome.NOT_SENT
+    return UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered)
 
 
 @asynccontextmanager
-async def translate_errors(path: str, *, answered: bool = False) -> AsyncIterator[None]:
-    """Turn what aiohttp raises inside into an ``UpstreamError``. ``answered``: the head of a 2xx has arrived."""
+async def translate_errors(path: str) -> AsyncIterator[None]:
+    """Turn what aiohttp raises inside into an ``UpstreamError``."""
     try:
         yield
-    except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
-        # ValueError: a redirect to an invalid URL, or an unreadable header.
-        problem = problem_of(error)
-        outcome = Outcome.UNKNOWN if problem.sent or answered else Outcome.NOT_SENT
-        raise UpstreamError(outcome, path, problem.reason, problem=problem.kind, answered=answered) from error
+    except EXCEPTIONS as error:
+        raise upstream_error(error, path) from error
 
 
 async def read_capped(
@@ -166,7 +179,9 @@ async def read_capped(
         raise _unreadable(response, path, "an encoding that was not asked for")
     body = bytearray()
     received = 0
-    async for chunk in response.content.iter_any():
+    content = response.content
+    while not content.at_eof():
+        chunk = await content.readany()
         received += len(chunk)
         body += decoder.decompress(chunk, MAX_RESPONSE_BYTES + 1 - len(body)) if decoder else chunk
         # The compressed size counts too: an endless body may decompress to nothing.

@@ -70,7 +70,7 @@ def _first_reason(objects: Iterable[JSON], members: tuple[str, ...]) -> str | No
 
 
 def _reason(value: JSONObject, members: tuple[str, ...]) -> str | None:
-    return next((reason for name in members if (reason := _line(value.get(name)))), None)
+    return next((reason for name in members if (item := value.get(name)) and (reason := _line(item))), None)
 
 
 def _line(value: JSON) -> str | None:
