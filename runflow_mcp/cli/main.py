@@ -18,13 +18,14 @@ from runflow_mcp.cli import config_report, extras, listen_errors, terminal
 from runflow_mcp.cli.arguments import KEY_VARIABLE, make_parser
 from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
 from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
-from runflow_mcp.cli.welcome import SANDBOX_KEY, welcome
+from runflow_mcp.cli.welcome import SANDBOX_KEY, drain_notice, welcome
 from runflow_mcp.clock import SystemClock
+from runflow_mcp.listeners import ListenError
 from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.sandbox import Sandbox
 from runflow_mcp.sandbox import start as start_sandbox
-from runflow_mcp.serve import ListenError, serve
+from runflow_mcp.serve import serve
 from runflow_mcp.settings.config import Config
 from runflow_mcp.settings.survey import Row, likely_typos, survey
 from runflow_mcp.settings.warnings import setting_warnings
@@ -106,17 +107,21 @@ async def _serve_with_output(sink: Sink, allowed_files: int, config: Config, tex
     # Through a sink, like the log: a reader that stops reading must not block the server.
     output = Sink(terminal.descriptor(sys.stdout))
 
-    def print_line(line: str) -> None:
-        output.write(f"{line}\n".encode())
+    def show(line: str) -> None:
+        if line:
+            output.write(f"{line}\n".encode())
+
+    def show_waits(waits: int) -> None:
+        if sys.stdout.isatty():
+            show(drain_notice(waits, config))
 
     try:
         await serve(
             config,
             sink=sink,
             open_files=allowed_files,
-            welcome=text,
-            print_line=print_line,
-            interactive=sys.stdout.isatty(),
+            on_listening=lambda: show(text),
+            on_draining=show_waits,
         )
     finally:
         output.close(logs.FLUSH_TIMEOUT)

@@ -7,14 +7,15 @@ here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor versi
   that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
 - ``web_protocol._ErrInfo`` as the message that stands for a request that could not be parsed, and
   ``streams.EMPTY_PAYLOAD`` as its body;
-- ``Server``: ``_loop``, ``_kwargs``; that ``__call__`` makes the connections;
+- ``Server``: ``_loop``, ``_kwargs``, ``connections``, ``requests_count``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
 - ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
 """
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import cast
 
@@ -50,16 +51,24 @@ _MINIMAL_TIMEOUT = 0.01
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timer",)
+    __slots__ = ("_head_begun", "_head_timer", "descriptor")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        self._manager.on_descriptor(self.descriptor)  # type: ignore[union-attr]
+        self._head_begun = False
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     @property
     def queued_requests(self) -> int:
         return len(self._messages)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next request is waited for, and no byte of it has arrived."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return waiting and not self._head_begun and self.transport is not None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -71,9 +80,11 @@ class Connection(RequestHandler):
         if self._request_count != requests:
             self._stop_head_timer()
             self._check_newest_message(self._messages[-1][0])
-        elif data and self._head_timer is None and self._waiter is not None:
+        elif data and self._waiter is not None:
             # Between two requests: these bytes begin a head, which is not complete yet.
-            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
+            self._head_begun = True
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     def _check_newest_message(self, message: object) -> None:
         if isinstance(message, _ErrInfo):
@@ -85,6 +96,7 @@ class Connection(RequestHandler):
             self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 
     def _stop_head_timer(self) -> None:
+        self._head_begun = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -187,20 +199,50 @@ class Runner(web.AppRunner):
             # A compressed body is rejected by its header; it must not be inflated before that.
             auto_decompress=False,
         )
+        self.listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.AbstractServer] = []
+
+    async def listen(self, sockets: Sequence[socket.socket], backlog: int) -> None:
+        """Accept connections on bound sockets, and close these in the end. Needs ``setup``."""
+        self.listeners = list(sockets)
+        server = cast("HTTPServer", self.server)
+        for bound in sockets:
+            made = await asyncio.get_running_loop().create_server(server, sock=bound, backlog=backlog)
+            self._accepting.append(made)
+
+    def close_listeners(self) -> None:
+        for accepting in self._accepting:
+            accepting.close()
+        for listener in self.listeners:
+            listener.close()
+        self._accepting, self.listeners = [], []
+
+    async def cleanup(self) -> None:
+        self.close_listeners()
+        await super().cleanup()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections, and those that are being closed."""
+        connections = self.server.connections if self.server else ()
+        return [connection for connection in connections if isinstance(connection, Connection)]
+
+    @property
+    def requests_received(self) -> int:
+        """How many requests were begun to be handled since the start."""
+        return self.server.requests_count if self.server else 0
 
     @property
     def unsent_bytes(self) -> int:
         """Bytes of answers that clients have not read yet."""
-        connections = self.server.connections if self.server else ()
         # Not by class: uvloop's transports have the method, but none of asyncio's classes.
-        transports = (connection.transport for connection in connections)
+        transports = (connection.transport for connection in self.connections)
         return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
 
     @property
     def queued_requests(self) -> int:
         """Pipelined requests that have arrived and are not being handled yet."""
-        connections = self.server.connections if self.server else ()
-        return sum(connection.queued_requests for connection in connections if isinstance(connection, Connection))
+        return sum(connection.queued_requests for connection in self.connections)
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
         """Call ``watch`` with the file descriptor of each new connection. Effective after ``setup`` only."""
