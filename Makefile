@@ -55,7 +55,7 @@ format: .venv/dev  ## rewrite the sources in the house format
 	$(PY) ruff check --fix .
 
 lock:  ## renew the pinned lists (needs uv and npm)
-	$(LOCK) --group build --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
+	$(LOCK) --group build --extra metrics --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
 	$(LOCK) --group dev --constraint deploy/requirements.txt pyproject.toml -o tests/requirements.txt
 	for list in tests/*/peers/*.in; do $(LOCK) $$list -o $${list%.in}.txt || exit; done
 	for folder in tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done

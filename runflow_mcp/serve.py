@@ -17,6 +17,7 @@ from runflow_mcp import listeners, signals
 from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import ProcessErrors
@@ -54,6 +55,7 @@ async def serve(
     config: Config,
     *,
     sink: Sink | None = None,
+    metrics: Metrics | None = None,
     open_files: int = UNLIMITED,
     stop: StopRequest | None = None,
     shared_port: bool = False,
@@ -62,14 +64,14 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until ``stop`` is requested otherwise.
 
-    ``sink``: where the log goes, for the readiness probe. ``open_files``: this process's limit. ``shared_port``: other
-    processes listen on the port too. ``on_listening`` is called once clients can connect, ``on_draining`` with the
-    number of waiting calls; neither may block. Raises ``ListenError``.
+    ``sink``: where the log goes, for the readiness probe. ``metrics``: what counts, None for nothing. ``open_files``:
+    this process's limit. ``shared_port``: other processes listen on the port too. ``on_listening`` is called once
+    clients can connect, ``on_draining`` with the number of waiting calls; neither may block. Raises ``ListenError``.
     """
     stop = stop or StopRequest()
     loop = asyncio.get_running_loop()
     signals.on_signal(stop.add)
-    app = create_app(config, sink=sink)
+    app = create_app(config, sink=sink, metrics=metrics)
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     errors = ProcessErrors(app[SERVICES].clock, open_files)

@@ -25,7 +25,7 @@ IMPORTS: dict[str, set[str]] = {
     "errors": {"json_types", "bounds"},
     "credentials": {"errors", "key_mistakes"},
     "settings": {"addresses"},
-    "observability": {"json_types", "clock", "settings"},
+    "observability": {"json_types", "clock", "settings", "errors", "protocol"},
     "protocol": {"json_types", "bounds", "lenient_json"},
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
     "runflow/backoff": set(),

@@ -30,8 +30,10 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
     """The settings; None, after one message that lists every error, when they cannot be used."""
     try:
         config = Config.from_mapping(environ)
-        if extras.lacks_redis(config.rate_limit_store):
-            raise ConfigError([f"MCP_RATE_LIMIT_STORE: {extras.NEEDS_REDIS}"])
+        values = {"MCP_RATE_LIMIT_STORE": config.rate_limit_store, "MCP_METRICS_PORT": str(config.metrics_port)}
+        missing = [(name, extras.missing_package(name, value)) for name, value in values.items()]
+        if errors := [f"{name}: {expected}" for name, expected in missing if expected]:
+            raise ConfigError(errors)
     except ConfigError as error:
         terminal.print_error(
             "These settings are wrong:",

@@ -18,6 +18,7 @@ from runflow_mcp.cli import config_report, extras, listen_errors, terminal
 from runflow_mcp.cli.arguments import KEY_VARIABLE, make_parser
 from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
 from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
+from runflow_mcp.cli.metrics import MetricsListenError, serving_metrics
 from runflow_mcp.cli.welcome import SANDBOX_KEY, drain_notice, welcome
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.listeners import ListenError
@@ -27,7 +28,7 @@ from runflow_mcp.sandbox import Sandbox
 from runflow_mcp.sandbox import start as start_sandbox
 from runflow_mcp.serve import serve
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.survey import Row, likely_typos, survey
+from runflow_mcp.settings.survey import likely_typos, survey
 from runflow_mcp.settings.warnings import setting_warnings
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         except ListenError as error:
             terminal.print_error(listen_errors.explain(error.reason, config))
             return 1
+        except MetricsListenError as error:
+            terminal.print_error(listen_errors.explain_metrics(error.reason, config))
+            return 1
     return 0
 
 
@@ -116,13 +120,15 @@ async def _serve_with_output(sink: Sink, allowed_files: int, config: Config, tex
             show(drain_notice(waits, config))
 
     try:
-        await serve(
-            config,
-            sink=sink,
-            open_files=allowed_files,
-            on_listening=lambda: show(text),
-            on_draining=show_waits,
-        )
+        with serving_metrics(config) as metrics:
+            await serve(
+                config,
+                sink=sink,
+                metrics=metrics,
+                open_files=allowed_files,
+                on_listening=lambda: show(text),
+                on_draining=show_waits,
+            )
     finally:
         output.close(logs.FLUSH_TIMEOUT)
 
@@ -202,7 +208,9 @@ def _config(arguments: argparse.Namespace) -> int:
         terminal.print_line(config_report.as_markdown())
         return 0
     environ = read_environment()
-    rows = [_with_missing_package(row) for row in survey(environ)]
+    rows = [
+        attrs.evolve(row, error=row.error or extras.missing_package(row.name, row.value)) for row in survey(environ)
+    ]
     wrong = [row.name for row in rows if row.error is not None]
     if arguments.json:
         terminal.print_line(config_report.as_json(rows))
@@ -214,8 +222,3 @@ def _config(arguments: argparse.Namespace) -> int:
     if wrong:
         terminal.print_error(f"Wrong: {', '.join(wrong)}. The server does not start with these settings.")
     return USAGE_ERROR if wrong else 0
-
-
-def _with_missing_package(row: Row) -> Row:
-    missing = row.name == "MCP_RATE_LIMIT_STORE" and row.error is None and extras.lacks_redis(row.value)
-    return attrs.evolve(row, error=extras.NEEDS_REDIS) if missing else row

@@ -1,12 +1,27 @@
-"""What the access line reports of one JSON-RPC call; each member is set where its value becomes known. Pure."""
+"""What the access line and the metrics report of one JSON-RPC call; each member is set where its value becomes known.
+
+Pure.
+"""
 
 import attrs
 
 #: The members that an access line has only where they are known.
-_DETAILS = ("revision", "tool", "prompt", "model", "run_id", "client_ref")
+_DETAILS = (
+    "revision",
+    "client",
+    "client_version",
+    "tool",
+    "prompt",
+    "model",
+    "run_id",
+    "client_ref",
+    "trace_id",
+)
 
 #: Logged instead of a value that contains an API key.
 MASKED = "***"
+#: The outcome of a call whose client left before the answer.
+CLIENT_GONE = "client_gone"
 
 
 @attrs.define
@@ -15,11 +30,15 @@ class CallRecord:
 
     method: str | None = None
     revision: str | None = None
+    #: The client's name and version as it gives them, cut to 64 characters.
+    client: str | None = None
+    client_version: str | None = None
     tool: str | None = None
     prompt: str | None = None
     model: str | None = None
     run_id: str | None = None
     client_ref: str | None = None
+    trace_id: str | None = None
     #: A tool error's code, ``jsonrpc_<code>``, or a rejection's code; None for a call that succeeded.
     error_code: str | None = None
 

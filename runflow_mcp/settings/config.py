@@ -159,6 +159,20 @@ class Config:
         parsers.milliseconds(0, 3_600_000),
         "Time that waiting calls get to finish after SIGTERM.",
     )
+    metrics_port: int = setting(
+        "MCP_METRICS_PORT",
+        "0",
+        "integer",
+        parsers.integer(0, 65535),
+        "Port of GET /metrics (Prometheus); 0: off. Needs the extra metrics, which the image and make run have.",
+    )
+    metrics_host: str = setting(
+        "MCP_METRICS_HOST",
+        "127.0.0.1",
+        "text",
+        parsers.host,
+        "Address of that port: anyone who reaches it can read it.",
+    )
     log_level: str = setting(
         "MCP_LOG_LEVEL",
         "info",
