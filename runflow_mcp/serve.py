@@ -70,7 +70,7 @@ async def serve(
     """
     stop = stop or StopRequest()
     loop = asyncio.get_running_loop()
-    signals.on_signal(stop.add)
+    signals.on_signal(stop.add_signal)
     app = create_app(config, sink=sink, metrics=metrics)
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()

@@ -10,15 +10,18 @@ import attrs
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-@attrs.frozen
+@attrs.define
 class StopRequest:
-    """That the process shall stop: by a drain, and when this is requested again at once."""
+    """That the process shall stop: by a drain, or at once. Either can be set for another reason than a signal."""
 
     drain: asyncio.Event = attrs.field(factory=asyncio.Event)
     now: asyncio.Event = attrs.field(factory=asyncio.Event)
+    _signals: int = 0
 
-    def add(self) -> None:
-        (self.now if self.drain.is_set() else self.drain).set()
+    def add_signal(self) -> None:
+        """The first signal asks for a drain, each further one for a stop at once."""
+        self._signals += 1
+        (self.drain if self._signals == 1 else self.now).set()
 
 
 def on_signal(handle: Callable[[], None]) -> None:

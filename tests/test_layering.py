@@ -17,6 +17,8 @@ IMPORTS: dict[str, set[str]] = {
     "identifiers": set(),
     "clock": set(),
     "open_files": set(),
+    "signals": set(),
+    "listeners": set(),
     "process_errors": {"clock", "open_files"},
     "bounds": set(),
     "addresses": set(),
@@ -92,7 +94,10 @@ IMPORTS: dict[str, set[str]] = {
         "protocol",
         "ratelimit",
         "methods",
+        "clock",
+        "listeners",
     },
+    "workers": {"clock", "signals", "observability", "runflow/backoff"},
     # The simulated upstream knows nothing of what it is there to test.
     "sandbox": {"clock"},
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
@@ -18,16 +18,20 @@ FLUSH_TIMEOUT = 0.5
 
 
 @contextmanager
-def configured(config: Config, descriptor: int | None, *, terminal: bool, colors: bool) -> Iterator[Sink]:
+def configured(
+    config: Config, descriptor: int | None, *, terminal: bool, colors: bool, process_id: int | None = None
+) -> Iterator[Sink]:
     """Set the level and format of all log lines; yields the sink that they go to, and closes it at the end.
 
     ``descriptor``: the file descriptor to write to; with None lines are dropped. ``terminal``: a person reads it.
+    ``process_id``: stands in every line, where several processes log to the same place.
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *(() if process_id is None else (_process(process_id),)),
         *(_console(colors=colors) if console else _json()),
     ]
 
@@ -37,7 +41,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
             line = processor(None, "warning", line)
         return _line(line)
 
-    sink = Sink(descriptor, notice=notice)
+    sink = Sink(descriptor, notice=notice, shared=process_id is not None)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -59,6 +63,14 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
         root.removeHandler(handler)
         root.setLevel(previous_level)
         sink.close(FLUSH_TIMEOUT)
+
+
+def _process(process_id: int) -> Processor:
+    def add(_logger: object, _method: str, line: EventDict) -> EventDict:
+        line["pid"] = process_id
+        return line
+
+    return add
 
 
 def _console(*, colors: bool) -> list[Processor]:

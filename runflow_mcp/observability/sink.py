@@ -27,6 +27,8 @@ RETRY_INTERVAL = 0.5
 STALL_TIME = 1.0
 #: Bytes of one write. A pipe accepts a larger one in parts, and the call returns only after the last part.
 CHUNK_SIZE = 64 * 1024
+#: The same where other processes write to the same pipe: up to this size the system mixes no two writes.
+SHARED_CHUNK_SIZE = select.PIPE_BUF
 
 
 def no_notice(_dropped: int) -> bytes:
@@ -36,15 +38,22 @@ def no_notice(_dropped: int) -> bytes:
 class Sink:
     """Writes lines, in order, to a copy of ``descriptor``; with None they are dropped.
 
-    ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
+    ``notice`` renders the line that reports, once writing works again, how many lines were dropped. ``shared``: other
+    processes write there too; lines of several do not mix unless they are very long.
     """
 
     def __init__(
-        self, descriptor: int | None, *, notice: Callable[[int], bytes] = no_notice, clock: Clock | None = None
+        self,
+        descriptor: int | None,
+        *,
+        notice: Callable[[int], bytes] = no_notice,
+        shared: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         # A copy: if the number were closed and reused for a socket, log lines would go to a client.
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._notice = notice
+        self._shared = shared
         self._clock = clock or SystemClock()
         self._changed = threading.Condition()  # guards everything below
         self._lines: list[bytes] = []
@@ -129,7 +138,7 @@ class Sink:
         ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
         written, failures = 0, int(self._failed)
         while written < len(data) and failures <= 1:
-            done = self._write(data[written : written + CHUNK_SIZE])
+            done = self._write(data[written : self._end_of_write(written, ends)])
             written += done
             failures = 0 if done else failures + 1
             if self._closing.is_set() and not done:
@@ -138,6 +147,14 @@ class Sink:
         if written:
             self._torn = written < len(data) and written != (ends[delivered - 1] if delivered else 0)
         return delivered
+
+    def _end_of_write(self, start: int, ends: list[int]) -> int:
+        """Where a write that begins at ``start`` ends, among lines that end at ``ends``."""
+        if not self._shared:
+            return start + CHUNK_SIZE
+        fitting = bisect_right(ends, start + SHARED_CHUNK_SIZE)
+        end = ends[fitting - 1] if fitting else 0
+        return end if end > start else start + SHARED_CHUNK_SIZE
 
     def _next_batch(self) -> list[bytes]:
         """Wait for lines and return all that are queued; none when the sink closes."""

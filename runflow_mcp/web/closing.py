@@ -3,8 +3,6 @@
 A proxy keeps connections open for later requests, and may send one at the moment in which the server closes.
 """
 
-import asyncio
-
 from aiohttp import web
 
 from runflow_mcp import listeners
@@ -61,7 +59,7 @@ async def close_connections(runner: Runner, clock: Clock) -> None:
         elif now - since >= QUIET_TIME:
             close_idle(runner)
             # A connection that was closed is gone after the next turn of the event loop.
-            await asyncio.sleep(0)
+            await clock.sleep(0)
             if now - since >= BUSY_TIME:
                 return
 
