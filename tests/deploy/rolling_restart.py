@@ -150,12 +150,15 @@ def main() -> int:
             load = Load(stack)
             took = asyncio.run(roll(load, restarts))
             errors = (stack.folder / "error.log").read_text().splitlines()
-    calls = load.ended.total()
-    print(f"{restarts} restarts of replicas with {workers} workers, {calls} calls, {load.failed.total()} failed")
-    print(f"ended: {dict(load.ended)}; a stop took {min(took):.2f} to {max(took):.2f} s")
     refused = sum("Connection refused" in line for line in errors)
-    print(f"nginx: {refused} attempts refused and made elsewhere")
-    print(*(line for line in errors if " upstream" in line and "Connection refused" not in line), sep="\n")
+    lines = [
+        f"{restarts} restarts of replicas with {workers} workers",
+        f"{load.ended.total()} calls, {load.failed.total()} failed",
+        f"ended: {dict(load.ended)}; a stop took {min(took):.2f} to {max(took):.2f} s",
+        f"nginx: {refused} attempts refused and made elsewhere",
+        *(line for line in errors if " upstream" in line and "Connection refused" not in line),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if load.failed else 0
 
 
