@@ -19,6 +19,7 @@ import aiohttp
 import attrs
 import orjson
 
+import tests.conftest  # noqa: F401 - replicas start fast only with bytecode that is kept
 from tests.deploy.nginx_stack import Stack
 from tests.server_process import NO_RATE_LIMITS, ServerProcess
 from tests.serving import BOTH, INPUT, KEY, MODEL
