@@ -11,8 +11,8 @@ from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Connection, Runner
 
 #: Seconds from the last attempt to connect that is let through to the end of the listener: an attempt that has begun
-#: takes one round trip to the client.
-HANDSHAKE_TIME = 0.05
+#: takes one round trip to the client, which is a proxy near by. Clients that begin in this time wait for a second.
+HANDSHAKE_TIME = 0.02
 #: Seconds without any request after which idle connections are closed. A proxy that has requests to send uses up the
 #: connections that it has kept within this time, since every answer closes its own.
 QUIET_TIME = 0.3

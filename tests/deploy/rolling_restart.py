@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import contextlib
+import http.client
 import itertools
 import os
 import signal
@@ -21,7 +23,8 @@ import orjson
 
 import tests.conftest  # noqa: F401 - replicas start fast only with bytecode that is kept
 from tests.deploy.nginx_stack import Stack
-from tests.server_process import NO_RATE_LIMITS, ServerProcess
+from tests.eventually import eventually_async
+from tests.server_process import HOST, NO_RATE_LIMITS, ServerProcess
 from tests.serving import BOTH, INPUT, KEY, MODEL
 
 #: Callers in a burst, and how many bursts surround a signal; pauses between them in seconds.
@@ -47,6 +50,7 @@ class Load:
     """Callers on many addresses. ``ended`` counts the calls by how they ended, ``cut`` has the refs of lost waits."""
 
     stack: Stack
+    bursts_per_restart: int = BURSTS
     ended: Counter[str] = attrs.field(factory=Counter)
     cut: list[str] = attrs.field(factory=list)
     _addresses: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(256))
@@ -74,9 +78,17 @@ class Load:
                 await session.close()
 
     async def bursts(self) -> None:
-        for _ in range(BURSTS):
+        for _ in range(self.bursts_per_restart):
             await asyncio.gather(*(self.call(PING) for _ in range(BURST)))
             await asyncio.sleep(BURST_PAUSE)
+
+    async def until_each_waits(self) -> None:
+        """Return once every replica has calls that wait."""
+
+        def each_waits() -> bool:
+            return all(_waits(replica) > 0 for replica in self.stack.replicas)
+
+        await eventually_async(each_waits, "calls wait in every replica")
 
     async def call(self, data: bytes) -> str:
         how = await self._call(data)
@@ -121,6 +133,14 @@ class Load:
             self._used = 0
         self._used += 1
         return self._session
+
+
+def _waits(replica: ServerProcess) -> int:
+    """The calls that wait there, as its readiness probe tells."""
+    connection = http.client.HTTPConnection(HOST, replica.port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        return int(orjson.loads(connection.getresponse().read())["waits"])
 
 
 async def restart(load: Load, replica: ServerProcess, number: signal.Signals = signal.SIGTERM) -> float:
