@@ -33,6 +33,8 @@ BACKLOG = 1024
 #: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
 WAIT_GRACE_SHARE = 0.8
+#: Seconds that the process has to leave its clients, at least, where the grace time is used up.
+LEAVE_TIME = 1.5
 #: Seconds that short calls get to end once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
 #: When the garbage collector runs: after so many new containers, and how often it goes on to the older generations.
@@ -83,8 +85,10 @@ async def serve(
         log.info("listening", host=config.host, port=config.port)
         on_listening()
         await stop.drain.wait()
+        clock = app[SERVICES].clock
+        end = clock.monotonic() + config.shutdown_grace
         await drain(runner, app, config, stop.now, on_draining)
-        await _unless(stop.now, _leave(runner, app[SERVICES].clock))
+        await _unless(stop.now, _leave(runner, clock), seconds=max(LEAVE_TIME, end - clock.monotonic()))
     finally:
         await runner.cleanup()
         signals.ignore()
