@@ -13,7 +13,9 @@ from runflow_mcp.methods.inflight import InFlight
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.methods.router import TOOLS, MethodTable, method_table
 from runflow_mcp.methods.subscriptions import notify_prompts_changed
+from runflow_mcp.observability.line_budget import LineBudget
 from runflow_mcp.observability.metrics import Metrics
+from runflow_mcp.observability.run_log import RunLog
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Limits, Store
 from runflow_mcp.ratelimit.memory import MemoryStore
@@ -32,7 +34,7 @@ from runflow_mcp.web.closing import announce_close
 from runflow_mcp.web.middlewares import cors, stack
 from runflow_mcp.web.request_id import add_request_id
 from runflow_mcp.web.routes import add_routes
-from runflow_mcp.web.unadmitted_log import UnadmittedLog
+from runflow_mcp.web.sampling import sampling
 
 
 def create_app(
@@ -53,12 +55,14 @@ def create_app(
     app[METHODS] = table or method_table(*TOOLS)
     app[UNREAD_BUDGET] = UnreadBudget()
     app[LARGE_BODY_TURN] = asyncio.Lock()
-    app[UNADMITTED_LOG] = UnadmittedLog()
+    app[UNADMITTED_LOG] = LineBudget("requests_not_logged")
     app.on_cleanup.append(_report_unlogged)
     app[LOG_SINK] = sink
     clock = clock or SystemClock()
     app.cleanup_ctx.append(_limits(config, clock))
     app.cleanup_ctx.append(_services(config, clock, random or Random(), metrics or Metrics()))
+    if metrics is not None:
+        app.cleanup_ctx.append(sampling(metrics, clock))
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(cors.add_cors_headers)
     app.on_response_prepare.append(announce_close)
@@ -114,6 +118,7 @@ def _services(
         catalog = Source("catalog", session, config.catalog_url, timeout, clock, metrics)
         skill = Source("skill", session, config.skill_url, timeout, clock, metrics)
         subscriptions = Subscriptions()
+        runs = RunLog(metrics)
         services = app[SERVICES] = Services(
             config=config,
             clock=clock,
@@ -122,7 +127,8 @@ def _services(
             skill=Skill(skill, ttl, clock),
             client=client,
             metrics=metrics,
-            dispatcher=Dispatcher(client, clock, random),
+            runs=runs,
+            dispatcher=Dispatcher(client, clock, random, runs),
             reads=SharedReads(client, clock),
             inflight=InFlight(config.max_waits, config.waits_per_key),
             subscriptions=subscriptions,
@@ -139,6 +145,7 @@ def _services(
         await services.catalog.close()
         await services.dispatcher.close()
         await trials.close()
+        client.failures.close()
         await session.close()
 
     return context

@@ -19,6 +19,7 @@ from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
 from runflow_mcp.methods.router import MethodTable
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.protocol.inbound import NAME_PARAM
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
@@ -214,6 +215,7 @@ class ServedApp:
         random: Random,
         *,
         table: MethodTable | None = None,
+        metrics: Metrics | None = None,
         prepare: Callable[[web.Application], object] = lambda _app: None,
         shutdown_timeout: float = 0.1,
         send_buffer: int | None = None,
@@ -223,7 +225,7 @@ class ServedApp:
         ``send_buffer``: bytes that the system takes for a client that does not read, on each connection.
         """
         config = Config.from_mapping({"MCP_PORT": str(free_port()), **settings})
-        app = create_app(config, clock=clock, random=random, table=table)
+        app = create_app(config, clock=clock, random=random, table=table, metrics=metrics)
         prepare(app)
         runner = Runner(app, shutdown_timeout=shutdown_timeout)
         await runner.setup()

@@ -28,6 +28,7 @@ from runflow_mcp.methods.router import TOOLS
 from runflow_mcp.methods.tools import arguments, list_models
 from runflow_mcp.methods.tools.registry import Tool
 from runflow_mcp.methods.waiting import OPEN_AFTER
+from runflow_mcp.observability.line_budget import MAX_LINES
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.protocol.revisions import SUPPORTED
 from runflow_mcp.runflow.api import responses, transport
@@ -40,7 +41,6 @@ from runflow_mcp.web.body import BODY_TIMEOUT
 from runflow_mcp.web.health import STARTUP_GRACE
 from runflow_mcp.web.keepalive import KEEPALIVE_INTERVAL
 from runflow_mcp.web.reply import WRITE_TIMEOUT
-from runflow_mcp.web.unadmitted_log import MAX_LINES
 
 ROOT = Path(__file__).parents[1]
 README, DEPLOY, TESTS, HOUSE = "README.md", "deploy/README.md", "tests/README.md", "runflow_mcp/README.md"

@@ -13,6 +13,7 @@ from runflow_mcp.methods.inflight import InFlight, PendingAnswer
 from runflow_mcp.methods.listeners import Subscriptions
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.record import CallRecord
+from runflow_mcp.observability.run_log import RunLog
 from runflow_mcp.protocol.jsonrpc import ErrorCode, Id, ProtocolError, Result
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.runflow.api.client import RunflowClient
@@ -47,6 +48,7 @@ class Services:
     skill: Skill
     client: RunflowClient
     metrics: Metrics
+    runs: RunLog
     dispatcher: Dispatcher
     reads: SharedReads
     inflight: InFlight

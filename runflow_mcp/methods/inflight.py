@@ -64,6 +64,11 @@ class InFlight:
     def draining(self) -> bool:
         return self._cutoff is not None
 
+    @property
+    def interrupting(self) -> bool:
+        """Whether a drain has reached its cutoff."""
+        return self._cutoff is not None and asyncio.get_running_loop().time() >= self._cutoff
+
     def drain(self, cutoff: float) -> None:
         """Interrupt what is not done by ``cutoff`` (event-loop time), and give no slots from now on."""
         self._cutoff = cutoff

@@ -34,8 +34,9 @@ async def initialize(request: Request, ctx: RequestContext) -> Result:
     requested = request.params.get("protocolVersion")
     if not isinstance(requested, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param protocolVersion must be a string.")
+    negotiated = ctx.record.revision = negotiate(requested)
     return {
-        "protocolVersion": negotiate(requested),
+        "protocolVersion": negotiated,
         "capabilities": CAPABILITIES,
         "serverInfo": SERVER_INFO,
         "instructions": ctx.services.skill.current.cached(_instructions),

@@ -16,6 +16,7 @@ from runflow_mcp.methods.context import RequestContext, raise_server_stopping
 from runflow_mcp.methods.inflight import Drained
 from runflow_mcp.methods.tools import generate, list_models
 from runflow_mcp.methods.tools.registry import Tool, Tools
+from runflow_mcp.observability.record import CURRENT
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result, internal_error
 from runflow_mcp.protocol.results import finalize_result
 from runflow_mcp.protocol.revisions import Era
@@ -92,10 +93,13 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
 async def _call_handler(method: Method, request: Request, ctx: RequestContext) -> Result:
     if not method.may_wait:
         return await method.handler(request, ctx)
+    ctx.record.key = ctx.bearer.fingerprint
+    current = CURRENT.set(ctx.record)
     try:
         return await ctx.pending_answer.stop_on_drain(method.handler(request, ctx))
     except Drained:
         return ctx.answer_when_drained()
     finally:
+        CURRENT.reset(current)
         # Breaks a reference cycle: what a handler sets refers to the context.
         ctx.answer_when_drained = raise_server_stopping

@@ -95,13 +95,18 @@ async def _read_run(request: Request, ctx: RequestContext) -> Run:
     for attempt in count(1):
         timeout = min(ATTEMPT_TIMEOUT, deadline - clock.monotonic())
         try:
-            return await ctx.services.client.get_run(ctx.bearer, task_id, ctx.trace, timeout=timeout)
+            run = await ctx.services.client.get_run(ctx.bearer, task_id, ctx.trace, timeout=timeout)
         except UpstreamError as error:
             # A Retry-After of zero would spend every attempt within one moment.
             pause = BACKOFF.after(attempt, retry_after=error.retry_after or None)
             last = attempt == MAX_ATTEMPTS or clock.monotonic() + pause >= deadline
             if last or not _may_succeed_later(error):
+                ctx.services.client.failures.given_up("get_run", error, attempt)
                 raise _read_error(error) from error
+            ctx.services.client.failures.retried("get_run", error, attempt, pause)
+        else:
+            ctx.services.runs.seen(run)
+            return run
         await clock.sleep(pause)
         ctx.services.metrics.upstream_retry("get_run")
     raise AssertionError("the last attempt returns or raises")

@@ -12,6 +12,7 @@ from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.methods import run_errors
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.run_state import RunState, progress_message
+from runflow_mcp.observability.record import CLIENT_GONE
 from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
 from runflow_mcp.runflow.api.shared_reads import SharedRead
@@ -56,6 +57,24 @@ class RunWait:
 
     async def until_ended(self) -> Run:
         """The run once it has ended. Raises ``ToolError``, at the deadline ``polling_timeout``."""
+        services, started = self.ctx.services, self.ctx.services.clock.monotonic()
+        ended, outcome = False, ToolErrorCode.GENERATE_FAILED.value
+        try:
+            run = await self._until_ended()
+        except ToolError as error:
+            outcome = str(error.code)
+            raise
+        except asyncio.CancelledError:
+            outcome = ToolErrorCode.SERVER_DRAINING.value if services.inflight.interrupting else CLIENT_GONE
+            raise
+        else:
+            ended, outcome = True, run.status
+            return run
+        finally:
+            seconds = services.clock.monotonic() - started
+            services.runs.wait_ended(self.ctx.record, outcome, seconds, run_ended=ended)
+
+    async def _until_ended(self) -> Run:
         try:
             async with asyncio.timeout_at(self.deadline):
                 await self._open_if_slow()
@@ -112,20 +131,25 @@ class RunWait:
 
     async def _poll(self, reads: SharedRead, timer: PollTimer) -> Run | None:
         """Read the run once; None if it has not ended, or if the poll failed and is to be repeated."""
-        clock = self.ctx.services.clock
+        clock, client = self.ctx.services.clock, self.ctx.services.client
         sent_at = clock.monotonic()
+        self.ctx.record.polls += 1
         try:
             # The first read of a run that was found is for this call alone: its input is to be compared.
             run = await reads.read(self.ctx.trace, whole=self._joined is not None)
         except UpstreamError as error:
             meaning = meaning_of(error.status)
             if meaning.final and not (meaning.missing and timer.is_read_lag(sent_at)):
+                client.failures.given_up("get_run", error, timer.failures + 1)
                 raise run_errors.poll_error(error, self.latest, self.ref) from error
-            timer.failed(clock.monotonic(), error.retry_after)
+            now = clock.monotonic()
+            timer.failed(now, error.retry_after)
+            client.failures.retried("get_run", error, timer.failures, timer.delay(now))
             await self._send_progress()
             return None
         self.latest = RunState.of(run)
         self._identify(run)
+        self.ctx.services.runs.seen(run)
         ended = run if run.terminal else None
         del run  # a client that reads slowly may hold up the notification
         timer.answered(clock.monotonic())

@@ -10,6 +10,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from runflow_mcp.observability.console import for_people
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
 
@@ -30,7 +31,6 @@ def configured(
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         *(() if process_id is None else (_process(process_id),)),
         *(_console(colors=colors) if console else _json()),
     ]
@@ -76,11 +76,16 @@ def _process(process_id: int) -> Processor:
 def _console(*, colors: bool) -> list[Processor]:
     # The plain formatter: the rich one prints local variables, and one of them may be a key.
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        for_people,
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, sort_keys=False, pad_event_to=20),
+    ]
 
 
 def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialize)]
+    timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    return [timestamp, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_serialize)]
 
 
 def _serialize(line: Any, **_options: Any) -> bytes:

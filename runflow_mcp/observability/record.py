@@ -3,8 +3,17 @@
 Pure.
 """
 
+import re
+from contextvars import ContextVar
+
 import attrs
 
+#: Logged instead of a value that contains an API key.
+MASKED = "***"
+#: The outcome of a call whose client left before the answer.
+CLIENT_GONE = "client_gone"
+#: Characters of a client's name, and of its version.
+MAX_CLIENT = 64
 #: The members that an access line has only where they are known.
 _DETAILS = (
     "revision",
@@ -17,11 +26,10 @@ _DETAILS = (
     "client_ref",
     "trace_id",
 )
-
-#: Logged instead of a value that contains an API key.
-MASKED = "***"
-#: The outcome of a call whose client left before the answer.
-CLIENT_GONE = "client_gone"
+#: The members by which a line about a run or a request to Runflow is found beside the access line.
+_IDENTITY = ("request_id", "key", "model", "client_ref", "run_id", "trace_id")
+#: The trace id in a traceparent (W3C Trace Context, 3.2.2).
+_TRACE_ID = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 @attrs.define
@@ -30,7 +38,7 @@ class CallRecord:
 
     method: str | None = None
     revision: str | None = None
-    #: The client's name and version as it gives them, cut to 64 characters.
+    #: The client's name and version as it gives them, at most ``MAX_CLIENT`` printable characters each.
     client: str | None = None
     client_version: str | None = None
     tool: str | None = None
@@ -41,16 +49,70 @@ class CallRecord:
     trace_id: str | None = None
     #: A tool error's code, ``jsonrpc_<code>``, or a rejection's code; None for a call that succeeded.
     error_code: str | None = None
+    #: Bytes of the body that was sent, where the response does not have it.
+    bytes_out: int = 0
+    #: Reads of the run while the call waited for it.
+    polls: int = 0
+    #: Requests to Runflow on behalf of this call, and the seconds that they took together. What equal calls share
+    #: counts for the first of them.
+    upstream_attempts: int = 0
+    upstream_seconds: float = 0.0
+    #: ``Clock.monotonic`` when the answer of an entry was ready; None until then, and outside of a batch.
+    ended: float | None = None
+    request_id: str | None = None
+    #: The fingerprint of the API key.
+    key: str | None = None
+    #: Beginnings of API keys, to be masked.
+    key_prefixes: tuple[str, ...] = attrs.field(default=(), repr=False)
 
-    def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str]:
-        """The members of ``_DETAILS`` that are known. A value that contains an API key is masked."""
-        details = {name: value for name in _DETAILS if (value := getattr(self, name)) is not None}
-        for name, value in details.items():
-            if any(prefix in value for prefix in key_prefixes):
-                details[name] = MASKED
+    def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str | float]:
+        """The members that are known, of those that not every call has. A value that contains an API key is masked."""
+        details: dict[str, str | float] = {
+            name: _masked(value, key_prefixes) for name in _DETAILS if (value := getattr(self, name)) is not None
+        }
+        if self.polls:
+            details["polls"] = self.polls
+        if self.upstream_attempts:
+            details["upstream_ms"] = round(self.upstream_seconds * 1000, 1)
+            details["upstream_attempts"] = self.upstream_attempts
         return details
+
+    def identity(self) -> dict[str, str]:
+        """What identifies the call in other log lines, as far as it is known, masked as in ``details``."""
+        return {
+            name: _masked(value, self.key_prefixes) for name in _IDENTITY if (value := getattr(self, name)) is not None
+        }
+
+
+#: The call that the present task works for, as do the tasks that it starts, such as a dispatch. None for work that no
+#: call asked for, such as fetching the catalog. It saves passing the record through everything that asks Runflow.
+CURRENT: ContextVar[CallRecord | None] = ContextVar("current call", default=None)
+
+
+def current_identity() -> dict[str, str]:
+    """The ``identity`` of the current call; empty where there is none."""
+    record = CURRENT.get()
+    return {} if record is None else record.identity()
 
 
 def jsonrpc_outcome(code: int) -> str:
     """The ``error_code`` of a JSON-RPC error."""
     return f"jsonrpc_{int(code)}"
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace id of a valid traceparent."""
+    match = _TRACE_ID.fullmatch(traceparent or "")
+    return match[1] if match else None
+
+
+def client_name(value: object) -> str | None:
+    """A client's name or version for the record: cut, and without characters that cannot be printed."""
+    if not isinstance(value, str) or not value:
+        return None
+    text = value[:MAX_CLIENT]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _masked(value: str, key_prefixes: tuple[str, ...]) -> str:
+    return MASKED if any(prefix in value for prefix in key_prefixes) else value

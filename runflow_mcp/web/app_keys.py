@@ -7,11 +7,11 @@ from aiohttp import web
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.methods.context import Services
 from runflow_mcp.methods.router import MethodTable
+from runflow_mcp.observability.line_budget import LineBudget
 from runflow_mcp.observability.record import CallRecord
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.ratelimit.limits import Admission, Limits
 from runflow_mcp.web.backpressure import UnreadBudget
-from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
@@ -19,7 +19,7 @@ METHODS = web.AppKey("methods", MethodTable)
 UNREAD_BUDGET = web.AppKey("unread", UnreadBudget)
 #: Held while a request with a large body is handled up to its first wait.
 LARGE_BODY_TURN = web.AppKey("large_body_turn", asyncio.Lock)
-UNADMITTED_LOG = web.AppKey("unadmitted_log", UnadmittedLog)
+UNADMITTED_LOG = web.AppKey("unadmitted_log", LineBudget)
 #: Where the log goes; None where no command has configured it.
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")
 

@@ -64,6 +64,11 @@ class UnreadBudget:
     limit_per_address: int = MAX_PER_ADDRESS
     _answers: dict[asyncio.Transport, UnreadAnswer] = attrs.field(factory=dict, repr=False)
 
+    @property
+    def held(self) -> int:
+        """Bytes in memory now, of all these answers."""
+        return _total_held(self._answers.values())
+
     @contextmanager
     def reserve(self, transport: asyncio.Transport | None, address: str, size: int) -> Iterator[None]:
         """Account for an answer of ``size`` bytes while it is written; ``transport`` is None if its client has left.

@@ -26,12 +26,13 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from runflow_mcp.errors import Rejection, RejectionCode
+from runflow_mcp.observability.line_budget import LineBudget
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
-from runflow_mcp.web.app_keys import UNADMITTED_LOG
+from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
 from runflow_mcp.web.request_id import SERVER, make_request_id
 from runflow_mcp.web.responses import internal_error_response, rejection_response
-from runflow_mcp.web.unadmitted_log import UnadmittedLog
 
 log = structlog.get_logger(__name__)
 
@@ -135,13 +136,15 @@ class Connection(RequestHandler):
         """Log and answer a request that no middleware has seen. ``error``: the class of aiohttp's error."""
         request_id = make_request_id()
         rejection = _REJECTIONS.get(HTTPStatus(status))
+        server = cast("HTTPServer", self._manager)
         if rejection is None:
             outcome = jsonrpc_outcome(ErrorCode.INTERNAL_ERROR)
             response = internal_error_response(request_id, status)
         else:
             outcome = rejection.code.value
             response = rejection_response(rejection, request_id)
-        if rejection is None or cast("HTTPServer", self._manager).unadmitted_log.count_line():
+            server.metrics.rejection(outcome)
+        if rejection is None or server.unadmitted_log.count_line():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)
         # These requests have no application whose signal would set the headers.
         response.headers["X-Request-Id"] = request_id
@@ -178,7 +181,8 @@ class HTTPServer(web.Server):
     on_descriptor: Callable[[int], None] = staticmethod(_ignore)
 
     #: Bounds the access lines of requests that did not reach the application.
-    unadmitted_log: UnadmittedLog
+    unadmitted_log: LineBudget
+    metrics: Metrics
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -263,4 +267,5 @@ class Runner(web.AppRunner):
             **base._kwargs,  # noqa: SLF001 - the runner's options, as ``AppRunner`` passes them on
         )
         server.unadmitted_log = self.app[UNADMITTED_LOG]
+        server.metrics = self.app[SERVICES].metrics
         return server

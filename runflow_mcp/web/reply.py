@@ -16,7 +16,7 @@ from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods.inflight import PendingAnswer
 from runflow_mcp.protocol.jsonrpc import render_notification
 from runflow_mcp.web import sse
-from runflow_mcp.web.app_keys import ADDRESS, UNREAD_BUDGET
+from runflow_mcp.web.app_keys import ADDRESS, RECORD, UNREAD_BUDGET
 from runflow_mcp.web.keepalive import Keepalive
 from runflow_mcp.web.responses import json_response
 
@@ -114,6 +114,7 @@ class Reply:
             response.content_length = len(body)
         elif self.accepts_stream:
             body = b"".join(map(sse.render_event, messages))
+        self._request[RECORD].bytes_out += len(body)
         with self._request.app[UNREAD_BUDGET].reserve(self._request.transport, self._request[ADDRESS], len(body)):
             async with bounded_write(self._request):
                 await response.prepare(self._request)
@@ -141,6 +142,7 @@ class Reply:
             return
         if self._keepalive is not None:
             self._keepalive.note_write()
+        self._request[RECORD].bytes_out += len(data)
         async with bounded_write(self._request):
             await self._response.write(data)
 

@@ -12,7 +12,7 @@ MCP_PATH = "/mcp"
 
 ENDPOINT = Guards(json_body=True, bearer=True)
 #: Load balancers address a probe by IP, and have no key.
-PROBE = Guards(allowlists=False)
+PROBE = Guards(allowlists=False, quiet=True)
 DOCUMENT = Guards()
 _READ_METHODS = ("GET", "HEAD")
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from runflow_mcp.methods import router
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import PendingAnswer
-from runflow_mcp.observability.record import CallRecord, jsonrpc_outcome
+from runflow_mcp.observability.record import CallRecord, client_name, jsonrpc_outcome, trace_id_of
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.http_status import CLASSIFY_ERROR_STATUS, http_status
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
@@ -27,7 +27,7 @@ from runflow_mcp.protocol.jsonrpc import (
     Request,
     Response,
 )
-from runflow_mcp.protocol.meta import read_meta
+from runflow_mcp.protocol.meta import NOTIFICATIONS, read_client_info, read_meta
 from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.web.app_keys import (
@@ -87,12 +87,15 @@ class Exchange:
                 assert_never(message)
 
     def _context(self, message: Request, record: CallRecord) -> RequestContext:
+        trace = _trace_context(message, self.http_request)
+        record.trace_id = trace_id_of(trace.get("traceparent"))
+        record.client, record.client_version = map(client_name, read_client_info(message))
         return RequestContext(
             request_id=self.http_request[REQUEST_ID],
             bearer=self.http_request[BEARER],
             protocol=self.protocol,
             arrived=self.arrived,
-            trace=_trace_context(message, self.http_request),
+            trace=trace,
             channel=self.reply,
             pending_answer=self.reply.pending_answer,
             services=self.http_request.app[SERVICES],
@@ -141,9 +144,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
-    reply, table = exchange.reply, exchange.http_request.app[METHODS]
+    reply, table, services = exchange.reply, exchange.http_request.app[METHODS], exchange.http_request.app[SERVICES]
     records = [
-        CallRecord(_logged_method(message, table), exchange.protocol.revision.value) for message in batch.messages
+        attrs.evolve(exchange.http_request[RECORD], method=_logged_method(message, table)) for message in batch.messages
     ]
     exchange.http_request[BATCH_RECORDS] = records
     ready: list[bytes] = []
@@ -152,6 +155,7 @@ async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     async def answer(message: Message, record: CallRecord) -> bytes | None:
         nonlocal sent
         response = await exchange.answer_entry(message, record)
+        record.bytes_out, record.ended = len(response or b""), services.clock.monotonic()
         if response is not None:
             ready.append(response)
             while reply.streaming and sent < len(ready):
@@ -177,6 +181,8 @@ def _rejected_entry(error: ProtocolError, id_: jsonrpc.Id | None, record: CallRe
 
 def _logged_method(message: Message | Batch, table: router.MethodTable) -> str | None:
     """The method for the access line; "unknown" if it is not in the table, since it could be any text."""
+    if isinstance(message, Notification):
+        return message.method if message.method in NOTIFICATIONS else "unknown"
     if not isinstance(message, Request):
         return None
     return message.method if message.method in table else "unknown"

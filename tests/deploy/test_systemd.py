@@ -44,7 +44,7 @@ def test_the_service_is_hardened(unit: dict[str, list[str]]) -> None:
 
 
 def test_the_instance_name_is_the_port_and_overrides_the_environment_file(unit: dict[str, list[str]]) -> None:
-    assert unit["EnvironmentFile"] == ["/etc/runflow-mcp/env"]
+    assert unit["EnvironmentFile"] == ["/etc/runflow-mcp/env", "-/etc/runflow-mcp/env.8080"]
     assert not [value for value in unit["Environment"] if value.startswith("MCP_PORT=")]
     assert unit["ExecStart"] == [f"/usr/bin/env MCP_PORT={PORT} /opt/runflow-mcp/bin/runflow-mcp serve"]
 

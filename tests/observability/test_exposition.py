@@ -1,10 +1,7 @@
 """What ``GET /metrics`` shows of one process, and of workers together; no server runs here."""
 
-from collections.abc import Mapping
-
 import pytest
 from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from runflow_mcp.observability.counting import CountingMetrics
 from runflow_mcp.observability.definitions import METRICS
@@ -12,19 +9,7 @@ from runflow_mcp.observability.exposition import Processes, registry_of
 from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.observability.metrics import Gauges
 from runflow_mcp.observability.record import CallRecord
-
-Samples = Mapping[str, float]
-
-
-def shown(processes: Processes, *, workers: bool = True) -> dict[str, float]:
-    """The samples of a scrape, as ``name{label="value",…}``, labels in the order of their names."""
-    text = generate_latest(registry_of(processes, workers=workers)).decode()
-    samples = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()) if value)
-            samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-    return samples
+from tests.observability.scrape import scrape
 
 
 def worker(processes: Processes, process_id: int) -> CountingMetrics:
@@ -50,7 +35,7 @@ def test_counters_and_histograms_of_workers_add_up() -> None:
     for metrics, seconds in ((first, 0.0005), (first, 700.0), (second, 0.3)):
         metrics.upstream_retry("get_run")
         metrics.call(CallRecord(method="ping", revision="2025-11-25"), seconds)
-    samples = shown(processes)
+    samples = scrape(processes, workers=True)
     assert samples['runflow_mcp_upstream_retries_total{operation="get_run"}'] == 3
     labels = 'mcp_method_name="ping",mcp_protocol_version="2025-11-25"'
     name = "mcp_server_operation_duration_seconds"
@@ -73,11 +58,11 @@ def test_what_a_worker_counted_stays_in_the_sum_after_its_end_and_its_gauges_do_
         metrics = worker(processes, number)
         metrics.upstream_retry("create_run")
         metrics.sample(gauges(waits=10 * number), lag=0.0)
-    assert shown(processes)["runflow_mcp_waits"] == 60
+    assert scrape(processes, workers=True)["runflow_mcp_waits"] == 60
     processes.remove(1)
     processes.remove(3)
     processes.remove(4)
-    samples = shown(processes)
+    samples = scrape(processes, workers=True)
     assert samples["runflow_mcp_waits"] == 20
     assert samples['runflow_mcp_upstream_retries_total{operation="create_run"}'] == 3
     assert samples["runflow_mcp_event_loop_lag_seconds_count"] == 3
@@ -87,7 +72,7 @@ def test_the_worst_worker_stands_for_all_where_a_sum_means_nothing() -> None:
     processes = Processes()
     worker(processes, 1).sample(gauges(age=5.0, models=45), lag=0.0)
     worker(processes, 2).sample(gauges(age=50.0, models=40, up=False), lag=0.0)
-    samples = shown(processes)
+    samples = scrape(processes, workers=True)
     assert samples["runflow_mcp_catalog_age_seconds"] == 50
     assert samples["runflow_mcp_catalog_models"] == 40
     assert samples["runflow_mcp_limit_store_up"] == 0
@@ -97,5 +82,5 @@ def test_the_age_of_the_catalog_is_absent_until_there_is_one() -> None:
     processes = Processes()
     metrics = worker(processes, 1)
     metrics.sample(gauges(), lag=0.0)
-    assert "runflow_mcp_catalog_age_seconds" not in shown(processes)
-    assert shown(processes)["runflow_mcp_catalog_models"] == 0
+    assert "runflow_mcp_catalog_age_seconds" not in scrape(processes, workers=True)
+    assert scrape(processes, workers=True)["runflow_mcp_catalog_models"] == 0

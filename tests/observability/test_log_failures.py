@@ -104,7 +104,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 tmp_path,
                 *SERVE,
                 "--sandbox",
-                settings=NO_RATE_LIMITS | settings,
+                settings=NO_RATE_LIMITS | {"MCP_LOG_LEVEL": "debug"} | settings,  # probes leave lines at debug
                 stdout=stdout,
                 stderr=stderr,
                 before_exec=partial(close_all, closed),

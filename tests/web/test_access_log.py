@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from runflow_mcp.web.unadmitted_log import MAX_LINES
+from runflow_mcp.observability.line_budget import MAX_LINES
 from tests.serving import KEY, Answer, Serve, Server
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -78,6 +78,7 @@ async def test_the_line_of_a_call_names_its_method_revision_and_outcome(serve: S
         "status": 200,
         "rpc": "ping",
         "outcome": "ok",
+        "bytes": 36,
         "key": hashlib.sha256(KEY.encode()).hexdigest()[:12],
         "address": "127.0.0.1",
         "revision": "2025-11-25",
@@ -149,7 +150,7 @@ async def test_each_entry_of_a_batch_leaves_a_line_with_the_same_request_id(serv
         ("ping", "ok"),
         ("unknown", "jsonrpc_-32601"),
         (None, "jsonrpc_-32600"),
-        (None, "ok"),
+        ("notifications/initialized", "ok"),
         ("initialize", "jsonrpc_-32600"),
     ]
     assert {line["request_id"] for line in lines} == {"batch"}

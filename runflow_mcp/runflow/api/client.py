@@ -20,9 +20,9 @@ from runflow_mcp.json_types import JSON
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.failure_log import FailureLog
 from runflow_mcp.runflow.api.key_trials import KeyTrials
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
-from runflow_mcp.runflow.api.problem_log import ProblemLog
 from runflow_mcp.runflow.api.responses import LARGE_BODY, read_response, read_run
 from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.api.transport import Request
@@ -49,7 +49,8 @@ class RunflowClient:
     _large_bodies: asyncio.Semaphore = attrs.field(
         factory=partial(asyncio.Semaphore, transport.LARGE_BODIES), repr=False
     )
-    _problems: ProblemLog = attrs.field(factory=ProblemLog, repr=False)
+    #: For the callers, which decide whether a request is repeated.
+    failures: FailureLog = attrs.field(factory=FailureLog, repr=False)
 
     async def create_run(
         self,
@@ -97,11 +98,7 @@ class RunflowClient:
 
     async def _call(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:
         exchange = partial(self._exchange, bearer, request, timeout, read)
-        try:
-            result: T = await (exchange() if self.trials is None else self.trials.run(bearer, request.path, exchange))
-        except UpstreamError as error:
-            self._problems.report(request.operation, error, self.clock.monotonic())
-            raise
+        result: T = await (exchange() if self.trials is None else self.trials.run(bearer, request.path, exchange))
         return result
 
     async def _exchange(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:

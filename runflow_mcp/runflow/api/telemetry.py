@@ -1,4 +1,4 @@
-"""One metric and one debug line for each request to Runflow that has ended.
+"""What is measured of each request to Runflow that has ended: one metric, one debug line, the record of its call.
 
 Knows what an error means, and nothing of how requests are sent. Paths are not logged: a caller may write a key where
 the model belongs.
@@ -11,6 +11,7 @@ import structlog
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.observability.metrics import Metrics, Operation
+from runflow_mcp.observability.record import CURRENT
 from runflow_mcp.runflow.api.errors import UpstreamError, is_success
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,9 @@ class Measurement:
     def _report(self, outcome: str, status: int | None) -> None:
         seconds = self.clock.monotonic() - self._started
         self.metrics.upstream_request(self.operation, outcome, seconds)
+        if (record := CURRENT.get()) is not None:
+            record.upstream_attempts += 1
+            record.upstream_seconds += seconds
         ms = round(seconds * 1000, 1)
         log.debug("upstream_request", operation=self.operation, outcome=outcome, status=status, ms=ms)
 

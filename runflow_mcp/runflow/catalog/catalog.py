@@ -12,10 +12,10 @@ import attrs
 import structlog
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.responses import LARGE_BODY
 from runflow_mcp.runflow.backoff import Backoff
-from runflow_mcp.runflow.catalog.documents import Source
+from runflow_mcp.runflow.catalog.documents import NOT_MODIFIED, Source
 from runflow_mcp.runflow.catalog.entries import CatalogUnreadable, Snapshot, parse_catalog
 
 log = structlog.get_logger(__name__)
@@ -29,10 +29,11 @@ FIRST_ATTEMPT_WAIT = 5.0
 
 @attrs.define
 class CatalogUnavailable(Exception):
-    """No snapshot could be fetched or read. ``status``: what the catalog's server answered, if anything."""
+    """No snapshot could be fetched or read. ``status``, ``problem``: as in ``UpstreamError``."""
 
     reason: str
     status: int | None = None
+    problem: str | None = None
 
 
 @attrs.define
@@ -66,6 +67,10 @@ class Catalog:
         past = self.clock.monotonic() - self._confirmed - self.ttl
         return math.ceil(past) if past > 0 and self.current is not None else None
 
+    def age(self) -> float | None:
+        """Seconds since the snapshot was last confirmed; None while there is none."""
+        return None if self.current is None else self.clock.monotonic() - self._confirmed
+
     def fresh_for(self) -> float:
         """Seconds of freshness left."""
         return max(0.0, self._confirmed + self.ttl - self.clock.monotonic())
@@ -74,12 +79,12 @@ class Catalog:
         """Refresh forever; the body of a background task."""
         await self.source.refresh_forever(self._try_refresh, interval=self.ttl * REFRESH_AT, backoff=BACKOFF)
 
-    async def _try_refresh(self) -> bool:
+    async def _try_refresh(self) -> UpstreamError | None:
         try:
             await self._refresh()
-        except CatalogUnavailable:
-            return False
-        return True
+        except CatalogUnavailable as error:
+            return UpstreamError(Outcome.UNKNOWN, self.source.url, error.reason, error.status, problem=error.problem)
+        return None
 
     async def _refresh(self) -> Snapshot:
         if self._flight is None:
@@ -95,12 +100,14 @@ class Catalog:
             flight.exception()  # retrieved even if every caller has left
 
     async def _fetch(self) -> Snapshot:
+        metrics = self.source.metrics
         try:
             document = await self.source.fetch(self._etag)
             if document is not None:
                 previous, self.current = self.current, self._checked(await _parse(document.body))
                 self._etag = document.etag
                 self.on_replaced(previous, self.current)
+                metrics.providers({model.provider_slug for model in self.current.models})
                 log.info(
                     "catalog_refreshed",
                     models=len(self.current.models),
@@ -113,11 +120,13 @@ class Catalog:
             raise self._log_failure(str(error), None) from error
         except Exception as error:
             # A bug in reading must not end the background task.
+            metrics.catalog_refresh("failed")
             log.exception("catalog_fetch_crashed")
             raise CatalogUnavailable("an internal error") from error
-        self._confirmed = self.clock.monotonic()
         if self.current is None:
-            raise CatalogUnavailable("the server answered 304 (not modified), but nothing is cached")
+            raise self._log_failure("the server answered 304 (not modified), but nothing is cached", NOT_MODIFIED)
+        metrics.catalog_refresh("unchanged" if document is None else "updated")
+        self._confirmed = self.clock.monotonic()
         return self.current
 
     def _checked(self, snapshot: Snapshot) -> Snapshot:
@@ -129,8 +138,10 @@ class Catalog:
         return snapshot
 
     def _log_failure(self, reason: str, status: int | None, problem: str | None = None) -> CatalogUnavailable:
-        log.warning("catalog_fetch_failed", reason=reason, problem=problem, stale=self.current is not None)
-        return CatalogUnavailable(reason, status)
+        self.source.metrics.catalog_refresh("failed")
+        stale = self.current is not None
+        log.warning("catalog_fetch_failed", reason=reason, status=status, problem=problem, stale=stale)
+        return CatalogUnavailable(reason, status, problem)
 
     async def close(self) -> None:
         """Cancel a fetch that is still under way."""

@@ -12,6 +12,7 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.observability.metrics import Metrics, Operation
 from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.api.failure_log import FailureLog
 from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.backoff import Backoff
 
@@ -39,6 +40,7 @@ class Source:
     timeout: float
     clock: Clock = attrs.field(repr=False)
     metrics: Metrics = attrs.field(factory=Metrics, repr=False)
+    failures: FailureLog = attrs.field(factory=FailureLog, repr=False)
 
     async def fetch(self, etag: str | None = None) -> Document | None:
         """The document, or None when it has not changed since ``etag``. Raises ``UpstreamError``."""
@@ -64,12 +66,16 @@ class Source:
                 )
 
     async def refresh_forever(
-        self, refresh: Callable[[], Awaitable[bool]], *, interval: float, backoff: Backoff
+        self, refresh: Callable[[], Awaitable[UpstreamError | None]], *, interval: float, backoff: Backoff
     ) -> None:
-        """Call ``refresh``, which fetches, every ``interval`` seconds, and sooner after it returned False."""
+        """Call ``refresh``, which fetches, every ``interval`` seconds, and sooner after it returned an error."""
         failures = 0
         while True:
-            failures = 0 if await refresh() else failures + 1
-            await self.clock.sleep(backoff.after(failures) if failures else interval)
-            if failures:
+            error = await refresh()
+            failures = 0 if error is None else failures + 1
+            pause = interval if error is None else backoff.after(failures)
+            if error is not None:
+                self.failures.retried(self.operation, error, failures, pause)
+            await self.clock.sleep(pause)
+            if error is not None:
                 self.metrics.upstream_retry(self.operation)

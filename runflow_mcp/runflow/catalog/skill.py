@@ -3,15 +3,12 @@
 from importlib.resources import files
 
 import attrs
-import structlog
 
 from runflow_mcp.clock import Clock
-from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.runflow.catalog.documents import Document, Source
 from runflow_mcp.runflow.catalog.memo import Memo
-
-log = structlog.get_logger(__name__)
 
 #: Clients cut instructions at a few thousand characters, so a longer document is not a skill.
 MAX_SKILL_BYTES = 64 * 1024
@@ -58,17 +55,15 @@ class Skill:
             backoff = Backoff(first=RETRY, limit=min(RETRY, self.ttl))
             await self.source.refresh_forever(self._refresh, interval=self.ttl, backoff=backoff)
 
-    async def _refresh(self) -> bool:
+    async def _refresh(self) -> UpstreamError | None:
         try:
             document = await self.source.fetch(self._etag)
         except UpstreamError as error:
-            log.warning("skill_fetch_failed", reason=error.reason, problem=error.problem)
-            return False
+            return error
         if document is None:
-            return True
+            return None
         skill = read_skill(document)
         if skill is None:
-            log.warning("skill_fetch_failed", reason="the document is not a Markdown text")
-            return False
+            return UpstreamError(Outcome.UNKNOWN, self.source.url, "the document is not a Markdown text", status=200)
         self.current, self._etag = skill, document.etag
-        return True
+        return None

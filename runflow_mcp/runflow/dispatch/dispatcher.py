@@ -13,6 +13,7 @@ from random import Random
 import attrs
 
 from runflow_mcp.clock import Clock
+from runflow_mcp.observability.run_log import RunLog
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, meaning_of
 from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
@@ -92,6 +93,8 @@ class JoinedDispatch:
     task: asyncio.Task[_Result]
     _order: Order | None
     _slot: Slot
+    #: For a call that joined the dispatch of another one; the first call's event is the dispatch's own.
+    _runs: RunLog | None = None
 
     def __await__(self) -> Generator[object, None, Dispatched]:
         return self._dispatched().__await__()
@@ -99,6 +102,8 @@ class JoinedDispatch:
     async def _dispatched(self) -> Dispatched:
         result = await asyncio.shield(self.task)
         ref = self._ref(result.run, result.made_from)
+        if self._runs is not None:
+            self._runs.found(result.run.id, ref.model, result.run.status)
         if result.read:
             self.leave()
         return Dispatched(result.run, ref, result.found, result.read)
@@ -132,6 +137,7 @@ class Dispatcher:
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     random: Random = attrs.field(repr=False)
+    runs: RunLog = attrs.field(factory=RunLog, repr=False)
     slots: DispatchSlots = attrs.field(factory=DispatchSlots, repr=False)
     _flights: dict[str, _Flight] = attrs.field(factory=dict, repr=False)
     _recent: RecentDispatches = attrs.field(factory=RecentDispatches, repr=False)
@@ -144,6 +150,7 @@ class Dispatcher:
         """
         key = order.idempotency_key
         flight = self._flights.get(key)
+        joined = None if flight is None else self.runs
         if flight is None:
             slot = self._acquire_slot(order)
             flight = _Flight(asyncio.create_task(self._dispatch(order), name="dispatch"), order, slot)
@@ -151,9 +158,9 @@ class Dispatcher:
             flight.task.add_done_callback(lambda _: self._on_done(key))
         elif flight.order.input_digest != order.input_digest:
             # Another input under the same client_ref: its bytes are kept in addition to those of the dispatch.
-            return JoinedDispatch(flight.task, order, self._acquire_slot(order))
+            return JoinedDispatch(flight.task, order, self._acquire_slot(order), joined)
         flight.slot.retain()
-        return JoinedDispatch(flight.task, flight.order, flight.slot)
+        return JoinedDispatch(flight.task, flight.order, flight.slot, joined)
 
     def _acquire_slot(self, order: Order) -> Slot:
         return self.slots.acquire(order.bearer.digest, order.bearer.source.address, len(order.body))
@@ -172,6 +179,17 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _dispatch(self, order: Order) -> _Result:
+        result = await self._find_or_start(order)
+        run = result.run
+        if result.found:
+            self.runs.found(run.id, order.model, run.status)
+        else:
+            self.runs.started(run.id, order.model)
+        if result.read:
+            self.runs.seen(run)
+        return result
+
+    async def _find_or_start(self, order: Order) -> _Result:
         now = self.clock.monotonic()
         finder = Finder(self.client, self.clock, self.random)
         entry = self._recent.recall(order.idempotency_key, now)
@@ -234,6 +252,10 @@ class _Dispatch:
                 self.error = _without_frames(error)
                 self.effect = max(self.effect, effect_of(error))
                 pause, again = self._plan_retry(attempt, error)
+                if again and self.effect is not Effect.CERTAIN:
+                    self.finder.client.failures.retried("create_run", error, attempt, pause)
+                else:
+                    self.finder.client.failures.given_up("create_run", error, attempt)
             if self.effect is Effect.CERTAIN:
                 return await self._find_existing()
             await self.finder.clock.sleep(pause)

@@ -3,6 +3,7 @@
 A list may hold summaries, so a run found in it is read by its id before anything about it is decided.
 """
 
+from itertools import count
 from random import Random
 
 import attrs
@@ -56,18 +57,21 @@ class Finder:
         upstream answered without showing whether the run exists.
         """
         search = _Search(self, order, deadline)
-        for attempt in range(1, MAX_ATTEMPTS):
+        for attempt in count(1):
             try:
                 return await search.run()
             except UpstreamError as error:
                 pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
-                if error.outcome is Outcome.REFUSED or pause >= self._remaining(deadline) or not search.pages_left:
+                hopeless = error.outcome is Outcome.REFUSED or not search.pages_left
+                if hopeless or attempt == MAX_ATTEMPTS or pause >= self._remaining(deadline):
+                    self.client.failures.given_up("find_run", error, attempt)
                     raise
+                self.client.failures.retried("find_run", error, attempt, pause)
                 if isinstance(error, ResponseTooLarge):
                     search.limit = SMALL_PAGE_LIMIT
             await self.clock.sleep(pause)
             self.client.metrics.upstream_retry("find_run")
-        return await search.run()
+        raise AssertionError("the last attempt returns or raises")
 
     async def read(self, order: Order, run_id: str, deadline: float) -> Found:
         """The run, read by its id; a run with nothing but its id if it cannot be read now."""
@@ -80,7 +84,9 @@ class Finder:
                 pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 refused = meaning.final and not meaning.missing  # a 404 may be read lag
                 if refused or attempt == MAX_ATTEMPTS or pause >= self._remaining(deadline):
+                    self.client.failures.given_up("get_run", error, attempt)
                     break
+                self.client.failures.retried("get_run", error, attempt, pause)
             else:
                 return Found(run, read=True)
             await self.clock.sleep(pause)

@@ -1,6 +1,6 @@
-"""Bounds the access lines of requests that were not admitted under a key: the first of each second, then a count.
+"""Bounds the log lines of events that strangers or an outage can multiply: the first of each second, then a count.
 
-Anybody can send such requests, as fast as the network allows; without a bound they would fill the disk.
+Without a bound they would fill the disk.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ SECOND = 1.0
 
 
 @attrs.define
-class UnadmittedLog:
-    """Decides which of these lines are written, and counts those left out."""
+class LineBudget:
+    """Decides which of these lines are written, and counts those left out. ``event``: of the line with the count."""
 
+    event: str
     _until: float = float("-inf")
     _lines: int = 0
     _left_out: int = 0
@@ -41,5 +42,5 @@ class UnadmittedLog:
     def report(self) -> None:
         """Log how many lines were left out, if any were."""
         if self._left_out:
-            log.warning("requests_not_logged", count=self._left_out)
+            log.warning(self.event, count=self._left_out)
             self._left_out = 0
