@@ -184,7 +184,11 @@ async def _serve_with_workers(environ: Mapping[str, str], config: Config, text: 
 
 def _work() -> int:
     """Be a worker: serve with the parent's environment, until a signal or an order of the parent."""
-    link = ParentLink.open()
+    try:
+        link = ParentLink.open()
+    except OSError:
+        terminal.print_error(f"{WORKER_OPTION} is for the server itself, which starts its workers with it.")
+        return USAGE_ERROR
     try:
         start = link.start()
     except ParentGoneError:

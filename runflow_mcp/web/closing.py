@@ -18,8 +18,8 @@ HANDSHAKE_TIME = 0.02
 QUIET_TIME = 0.3
 #: Seconds without any new request after which those that have begun are no longer waited for.
 BUSY_TIME = 1.0
-#: Seconds between two looks at the connections.
-INTERVAL = 0.02
+#: Seconds between two looks at the connections, and at the queue of a listener.
+INTERVAL, ACCEPT_INTERVAL = 0.02, 0.001
 
 
 async def announce_close(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -41,7 +41,7 @@ async def stop_listening(runner: Runner, clock: Clock) -> None:
     if runner.listeners:
         await clock.sleep(HANDSHAKE_TIME)
     while listeners.readable(listener.fileno() for listener in runner.listeners):
-        await clock.sleep(0)  # the event loop accepts them
+        await clock.sleep(ACCEPT_INTERVAL)  # the event loop accepts them
     runner.close_listeners()
 
 

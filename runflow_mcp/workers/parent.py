@@ -58,7 +58,6 @@ class Worker:
     number: int
     process: subprocess.Popen[bytes]
     link: WorkerLink
-    started_at: float
     listening: bool = False
     waits: int | None = None
 
@@ -157,7 +156,7 @@ class Parent:
         if self.metrics is not None and memory is not None:
             self.metrics.worker_started(process.pid, memory)
         link = await WorkerLink.open(own, Start(self.environ, *(passed or (None,))))
-        return Worker(number, process, link, self.clock.monotonic())
+        return Worker(number, process, link)
 
     def _on_report(self, worker: Worker, *, listening: bool, waits: int | None) -> None:
         if listening:
