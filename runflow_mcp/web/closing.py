@@ -14,8 +14,8 @@ from runflow_mcp.web.connection import Connection, Runner
 #: takes one round trip to the client, which is a proxy near by. Clients that begin in this time wait for a second.
 HANDSHAKE_TIME = 0.02
 #: Seconds without any request after which idle connections are closed. A proxy that has requests to send uses up the
-#: connections that it has kept within this time, since every answer closes its own.
-QUIET_TIME = 0.3
+#: connections that it has kept within this time, since every answer closes its own. An idle server must end in 1.5 s.
+QUIET_TIME = 0.7
 #: Seconds without any new request after which those that have begun are no longer waited for.
 BUSY_TIME = 1.0
 #: Seconds between two looks at the connections, and at the queue of a listener.

@@ -75,11 +75,15 @@ class ParentLink:
                 loop.remove_reader(self._socket.fileno())
                 on_order("drain")
                 return
+            take(data)
+
+        def take(data: bytes) -> None:
             *lines, self._received = (self._received + data).split(b"\n")
             for line in lines:
                 on_order(orjson.loads(line))
 
         loop.add_reader(self._socket.fileno(), read)
+        take(b"")  # an order may have come right behind the first message
 
     def tell(self, report: Report) -> None:
         """Report to the parent, which may be gone."""

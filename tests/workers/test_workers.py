@@ -196,6 +196,13 @@ async def test_a_second_signal_stops_all_workers_at_once(run: Run, *, everyone: 
     assert not any(map(runs, workers))
 
 
+async def test_a_stop_while_the_workers_start_is_not_lost(run: Run) -> None:
+    server = await run("serve", "--sandbox", MCP_WORKERS=str(WORKERS), MCP_SHUTDOWN_GRACE_MS="600000")
+    await eventually_async(lambda: bool(events(server, "starting_workers")), "the parent has started")
+    server.signal()
+    assert await server.ended() == 0
+
+
 async def test_workers_end_when_the_parent_is_killed(run: Run) -> None:
     server = await start(run, MCP_SHUTDOWN_GRACE_MS="1000")
     workers = children(server.server.process.pid)
