@@ -34,9 +34,10 @@ coverage: .venv/dev  ## the whole test-suite, and the branches that it does not 
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
 	$(PY) tests.conformance.run
 
-fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, each overload for OVERLOAD_SECONDS
+fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, each overload for OVERLOAD_SECONDS, rolling restarts
 	$(PY) tests.chaos.fuzz
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
+	for workers in 1 2; do WORKERS=$$workers $(PY) tests.deploy.rolling_restart || exit; done
 
 bench-quick: .venv/dev  ## product ÷ a bare handler in under a minute (wrk, two cores); BASE=/another/checkout compares
 	$(PY) tests.bench.quick $(if $(BASE),--base $(BASE)) $(ARGS)

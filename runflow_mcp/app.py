@@ -30,6 +30,7 @@ from runflow_mcp.runflow.dispatch.dispatcher import Dispatcher
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import LARGE_BODY_TURN, LIMITS, LOG_SINK, METHODS, SERVICES, UNADMITTED_LOG, UNREAD_BUDGET
 from runflow_mcp.web.backpressure import UnreadBudget
+from runflow_mcp.web.closing import announce_close
 from runflow_mcp.web.middlewares import cors, stack
 from runflow_mcp.web.request_id import add_request_id
 from runflow_mcp.web.routes import add_routes
@@ -64,6 +65,7 @@ def create_app(
         app.cleanup_ctx.append(sampling(metrics, clock))
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(cors.add_cors_headers)
+    app.on_response_prepare.append(announce_close)
     add_routes(app)
     return app
 

@@ -1,27 +1,29 @@
-"""The life of a serving process: bind, serve, drain on a signal, stop. Only ``cli`` imports it.
+"""The life of a serving process: bind, serve, drain on a signal, leave, stop. Only ``cli`` imports it.
 
 In a drain readiness is 503, the listener stays open while calls wait, and every waiting call is answered within the
-grace time. A second signal stops at once.
+grace time; then the process leaves its clients as ``web.closing`` says. A second signal stops at once.
 """
 
 import asyncio
 import gc
-import signal
-import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from aiohttp import web
 
+from runflow_mcp import listeners, signals
 from runflow_mcp.app import create_app
+from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import ProcessErrors
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.accepting import add_listeners
+from runflow_mcp.signals import StopRequest
+from runflow_mcp.web import closing
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
 
@@ -29,10 +31,11 @@ log = structlog.get_logger(__name__)
 
 #: Connections that wait to be accepted: what Linux allows by default, since thousands of clients may return at once.
 BACKLOG = 4096
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
 WAIT_GRACE_SHARE = 0.8
+#: Seconds that the process has to leave its clients, at least, where the grace time is used up.
+LEAVE_TIME = 1.5
 #: Seconds that short calls get to end once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
 #: When the garbage collector runs: after so many new containers, and how often it goes on to the older generations.
@@ -46,18 +49,8 @@ SWITCH_INTERVAL = 0.001
 #: Seconds between two checks whether all answers have been sent.
 DRAIN_POLL_INTERVAL = 0.05
 
-PrintLine = Callable[[str], None]
 
-
-class ListenError(Exception):
-    """The address cannot be bound; ``reason`` is the system's error."""
-
-    def __init__(self, reason: OSError) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
-def print_nothing(_text: str) -> None:
+def do_nothing(*_values: object) -> None:
     pass
 
 
@@ -67,26 +60,20 @@ async def serve(
     sink: Sink | None = None,
     metrics: Metrics | None = None,
     open_files: int = UNLIMITED,
-    welcome: str = "",
-    print_line: PrintLine = print_nothing,
-    interactive: bool = False,
+    stop: StopRequest | None = None,
+    shared_port: bool = False,
+    on_listening: Callable[[], None] = do_nothing,
+    on_draining: Callable[[int], None] = do_nothing,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, or until ``stop`` is requested otherwise.
 
-    ``sink``: where the log goes, for the readiness probe. ``metrics``: what counts, None for nothing.
-    ``open_files``: this process's limit.
-    ``print_line`` prints for the person who started the server and must not block: ``welcome`` once clients can
-    connect and, when ``interactive``, what a stop waits for. Raises ``ListenError``.
+    ``sink``: where the log goes, for the readiness probe. ``metrics``: what counts, None for nothing. ``open_files``:
+    this process's limit. ``shared_port``: other processes listen on the port too. ``on_listening`` is called once
+    clients can connect, ``on_draining`` with the number of waiting calls; neither may block. Raises ``ListenError``.
     """
-    stop = asyncio.Event()
-    stop_now = asyncio.Event()
+    stop = stop or StopRequest()
     loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        (stop_now if stop.is_set() else stop).set()
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
+    signals.on_signal(stop.add_signal)
     app = create_app(config, sink=sink, metrics=metrics)
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
@@ -95,19 +82,17 @@ async def serve(
     runner.watch_descriptors(errors.on_connection)
     tune_interpreter()
     try:
-        await listen(runner, config.host, config.port)
+        await runner.listen(listeners.bind(config.host, config.port, shared=shared_port), BACKLOG)
         log.info("listening", host=config.host, port=config.port)
-        if welcome:
-            print_line(welcome)
-        await stop.wait()
-        await drain(runner, app, config, stop_now, print_line if interactive else print_nothing)
+        on_listening()
+        await stop.drain.wait()
+        clock = app[SERVICES].clock
+        end = clock.monotonic() + config.shutdown_grace
+        await drain(runner, app, config, stop.now, on_draining)
+        await _unless(stop.now, _leave(runner, clock), seconds=max(LEAVE_TIME, end - clock.monotonic()))
     finally:
         await runner.cleanup()
-        # Another signal while the process exits must not change its exit code.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
+        signals.ignore()
     log.info("stopped")
 
 
@@ -119,27 +104,12 @@ def tune_interpreter() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-async def listen(runner: Runner, host: str, port: int) -> None:
-    """Accept connections; ``::`` accepts IPv4 as well, whatever the system's default. Raises ``ListenError``."""
-    try:
-        if host != "::":
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        else:
-            listener = socket.create_server(
-                (host, port), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6(), backlog=BACKLOG
-            )
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        await add_listeners(runner, BACKLOG)
-    except OSError as error:
-        raise ListenError(error) from error
-
-
 async def drain(
     runner: Runner,
     app: web.Application,
     config: Config,
     stop_now: asyncio.Event,
-    print_line: PrintLine = print_nothing,
+    on_draining: Callable[[int], None] = do_nothing,
 ) -> None:
     """Wait until every answer is sent, at most for the grace time and until ``stop_now``."""
     services = app[SERVICES]
@@ -147,17 +117,10 @@ async def drain(
     grace = config.shutdown_grace
     waits = services.inflight.slots_used
     log.info("draining", waits=waits, grace_seconds=grace)
-    if waits:
-        runs = "1 run" if waits == 1 else f"{waits} runs"
-        print_line(f"Waiting for {runs} to finish, at most {grace:g} s. Press Ctrl-C again to stop now.")
+    on_draining(waits)
     services.inflight.drain(services.clock.monotonic() + grace * WAIT_GRACE_SHARE)
-    sent = asyncio.create_task(_all_sent(runner, services))
-    stopped = asyncio.create_task(stop_now.wait())
-    await asyncio.wait((sent, stopped), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-    if not sent.done():  # the grace time is over, or a second signal came
+    if not await _unless(stop_now, _all_sent(runner, services), seconds=grace):
         runner.abandon_handlers()
-    for task in (sent, stopped):
-        task.cancel()
 
 
 async def _all_sent(runner: Runner, services: Services) -> None:
@@ -165,3 +128,20 @@ async def _all_sent(runner: Runner, services: Services) -> None:
     # way to a client that has pipelined requests: a connection that closes over unread requests is reset.
     while services.inflight.pending_answers or runner.unsent_bytes or runner.queued_requests:
         await services.clock.sleep(DRAIN_POLL_INTERVAL)
+
+
+async def _leave(runner: Runner, clock: Clock) -> None:
+    await closing.stop_listening(runner, clock)
+    await closing.close_connections(runner, clock)
+
+
+async def _unless(stop_now: asyncio.Event, work: Coroutine[Any, Any, None], seconds: float | None = None) -> bool:
+    """Do the work until ``stop_now``, at most for so long; returns whether it was done."""
+    working = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop_now.wait())
+    await asyncio.wait((working, stopped), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    done = working.done()
+    for task in (working, stopped):
+        task.cancel()
+    await asyncio.wait((working, stopped))
+    return done

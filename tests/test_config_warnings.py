@@ -31,6 +31,7 @@ QUESTIONABLE: list[tuple[str, dict[str, str], str]] = [
     ("RUNFLOW_TIMEOUT_MS", {"RUNFLOW_TIMEOUT_MS": "100"}, "milliseconds"),
     ("RUNFLOW_TIMEOUT_MS", {"RUNFLOW_TIMEOUT_MS": "60000", "MCP_POLL_TIMEOUT_MS": "30000"}, "MCP_POLL_TIMEOUT_MS"),
     ("MCP_MAX_BODY_BYTES", {"MCP_MAX_BODY_BYTES": "67108864"}, "memory"),
+    ("MCP_WORKERS", {"MCP_WORKERS": "2"}, "rate limits are per process"),
     ("RUNFLOW_API_URL", {"RUNFLOW_API_URL": "http://api.runflow.io"}, "unencrypted"),
     ("RUNFLOW_API_URL", {"RUNFLOW_API_URL": "http://10.0.0.7:8090"}, "unencrypted"),
 ]
@@ -46,6 +47,7 @@ ORDINARY: list[dict[str, str]] = [
     {"MCP_TRUSTED_PROXIES": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,127.0.0.1,::1"},
     {"MCP_POLL_TIMEOUT_MS": "60000"},
     {"MCP_RATE_LIMIT_PER_KEY": "10"},
+    {"MCP_WORKERS": "4", "MCP_RATE_LIMIT_STORE": "redis://127.0.0.1:6379/0"},
     {"RUNFLOW_API_URL": "http://127.0.0.1:8090"},
     {"RUNFLOW_API_URL": "http://localhost:8090"},
     {"RUNFLOW_API_URL": "http://[::1]:8090"},

@@ -17,6 +17,8 @@ IMPORTS: dict[str, set[str]] = {
     "identifiers": set(),
     "clock": set(),
     "open_files": set(),
+    "signals": set(),
+    "listeners": set(),
     "process_errors": {"clock", "open_files"},
     "bounds": set(),
     "addresses": set(),
@@ -98,7 +100,9 @@ IMPORTS: dict[str, set[str]] = {
         "protocol",
         "ratelimit",
         "methods",
+        "listeners",
     },
+    "workers": {"clock", "signals", "observability", "runflow/backoff"},
     # The simulated upstream knows nothing of what it is there to test.
     "sandbox": {"clock"},
 }

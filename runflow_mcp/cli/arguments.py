@@ -13,6 +13,9 @@ from runflow_mcp.cli.welcome import DEFAULT_URL
 SANDBOX_PORT = 8090
 KEY_VARIABLE = "RUNFLOW_API_KEY"
 
+#: Makes ``serve`` a worker of a parent process; only that parent uses it, so no help shows it.
+WORKER_OPTION = "--worker"
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -31,10 +34,11 @@ class _SuggestingParser(argparse.ArgumentParser):
         """Every command and every option, those of the commands included."""
         names: set[str] = set()
         for action in self._actions:
-            names.update(action.option_strings)
+            names.update(() if action.help == argparse.SUPPRESS else action.option_strings)
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no public name
                 for name, parser in action.choices.items():
-                    options = (option for action in parser._actions for option in action.option_strings)  # noqa: SLF001
+                    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]  # noqa: SLF001
+                    options = (option for action in shown for option in action.option_strings)
                     names |= {name, *options}
         return names
 
@@ -47,6 +51,7 @@ def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Com
 
     command = commands.add_parser("serve", help="run the server, configured by the environment and .env")
     command.add_argument("--sandbox", action="store_true", help="use a simulated Runflow inside this process")
+    command.add_argument(WORKER_OPTION, action="store_true", help=argparse.SUPPRESS)
     command.set_defaults(command=serve)
 
     command = commands.add_parser("sandbox", help="run only the simulated Runflow")

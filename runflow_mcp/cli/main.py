@@ -1,47 +1,34 @@
-"""The commands ``serve``, ``sandbox``, ``check`` and ``config``: what each one does, and its exit code."""
+"""The commands: what each one does, and its exit code; ``serve`` is in ``serving``."""
 
 import argparse
 import asyncio
 import getpass
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import attrs
-import structlog
 
-from runflow_mcp import open_files
 from runflow_mcp.cli import config_report, extras, listen_errors, terminal
 from runflow_mcp.cli.arguments import KEY_VARIABLE, make_parser
-from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
-from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
-from runflow_mcp.cli.metrics import MetricsListenError, serving_metrics
-from runflow_mcp.cli.welcome import SANDBOX_KEY, welcome
+from runflow_mcp.cli.embedded_sandbox import settings_for
+from runflow_mcp.cli.environment import USAGE_ERROR, read_environment
+from runflow_mcp.cli.serving import run, serve_command
+from runflow_mcp.cli.welcome import SANDBOX_KEY
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.observability import logs
-from runflow_mcp.observability.sink import Sink
 from runflow_mcp.sandbox import Sandbox
 from runflow_mcp.sandbox import start as start_sandbox
-from runflow_mcp.serve import ListenError, serve
 from runflow_mcp.settings.config import Config
-from runflow_mcp.settings.survey import likely_typos, survey
+from runflow_mcp.settings.survey import survey
 from runflow_mcp.settings.warnings import setting_warnings
-
-log = structlog.get_logger(__name__)
-
-#: Serves with a config and a welcome text.
-Start = Callable[[Config, str], Awaitable[None]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. The exit code is 0, 1 (it failed) or 2 (wrong arguments or settings)."""
     terminal.open_standard_streams()
-    arguments = make_parser(serve=_serve, sandbox=_sandbox, check=_check, config=_config).parse_args(argv)
+    arguments = make_parser(serve=serve_command, sandbox=_sandbox, check=_check, config=_config).parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
-    if sys.platform == "win32" and command in (_serve, _sandbox):
+    if sys.platform == "win32" and command in (serve_command, _sandbox):
         terminal.print_error("The server runs on Linux and macOS; on Windows run it under WSL. Nothing was started.")
         return USAGE_ERROR
     try:
@@ -52,97 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-# serve
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    if arguments.sandbox and extras.lacks_pillow():
-        terminal.print_error(extras.NEEDS_PILLOW)
-        return USAGE_ERROR
-    environ = read_environment()
-    config = load_config(environ)
-    if config is None:
-        return USAGE_ERROR
-    allowed_files = open_files.raise_limit()
-    with logs.configured(
-        config,
-        terminal.descriptor(sys.stderr),
-        terminal=sys.stderr.isatty(),
-        colors=terminal.wants_colors(sys.stderr, environ),
-    ) as sink:
-        _log_warnings(config, environ, allowed_files)
-        start = partial(_serve_with_output, sink, allowed_files)
-        try:
-            _run(_serve_sandboxed(environ, config.port, start) if arguments.sandbox else _serve_live(config, start))
-        except ListenError as error:
-            terminal.print_error(listen_errors.explain(error.reason, config))
-            return 1
-        except MetricsListenError as error:
-            terminal.print_error(listen_errors.explain_metrics(error.reason, config))
-            return 1
-    return 0
-
-
-def _log_warnings(config: Config, environ: Mapping[str, str], allowed_files: int) -> None:
-    for name, nearest in likely_typos(environ):
-        log.warning("unknown_setting", name=name, did_you_mean=nearest)
-    needed = open_files.needed(config.max_waits)
-    for warning in setting_warnings(config, open_files=allowed_files, files_needed=needed):
-        log.warning("questionable_setting", **attrs.asdict(warning))
-
-
-async def _serve_live(config: Config, start: Start) -> None:
-    # With a JSON log the output is usually read by a program: no welcome then, unless a terminal shows it.
-    for_people = config.log_format != "json" or sys.stdout.isatty()
-    await start(config, welcome(config, _program(), sandbox=False) if for_people else "")
-
-
-async def _serve_sandboxed(environ: Mapping[str, str], port: int, start: Start) -> None:
-    sandbox = await start_embedded_sandbox(port)
-    try:
-        config = Config.from_mapping({**environ, **settings_for(sandbox)})
-        await start(config, welcome(config, _program(), sandbox=True))
-    finally:
-        await sandbox.close()
-
-
-async def _serve_with_output(sink: Sink, allowed_files: int, config: Config, text: str) -> None:
-    # Through a sink, like the log: a reader that stops reading must not block the server.
-    output = Sink(terminal.descriptor(sys.stdout))
-
-    def print_line(line: str) -> None:
-        output.write(f"{line}\n".encode())
-
-    try:
-        with serving_metrics(config) as metrics:
-            await serve(
-                config,
-                sink=sink,
-                metrics=metrics,
-                open_files=allowed_files,
-                welcome=text,
-                print_line=print_line,
-                interactive=sys.stdout.isatty(),
-            )
-    finally:
-        output.close(logs.FLUSH_TIMEOUT)
-
-
-def _program() -> list[str]:
-    """How to call this program from the working directory."""
-    python = Path(sys.executable)
-    script = python.with_name("runflow-mcp")
-    words = [script] if script.exists() else [python, Path("-m"), Path("runflow_mcp")]
-    here = Path.cwd()
-    return [str(word.relative_to(here)) if word.is_relative_to(here) else str(word) for word in words]
-
-
-def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
-    import uvloop  # noqa: PLC0415 - it does not exist on Windows, and short commands do not need it
-
-    uvloop.run(main_coroutine)
-
-
 # sandbox
 
 
@@ -151,7 +47,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         terminal.print_error(extras.NEEDS_PILLOW)
         return USAGE_ERROR
     try:
-        _run(_run_sandbox(arguments.host, arguments.port, arguments.speed))
+        run(_run_sandbox(arguments.host, arguments.port, arguments.speed))
     except OSError as error:
         address = f"{arguments.host}:{arguments.port}"
         cause = listen_errors.reason(error)

@@ -7,6 +7,7 @@ from runflow_mcp.observability.counting import CountingMetrics
 from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.settings.config import Config
+from runflow_mcp.workers.parent import WorkerMetrics
 
 
 class MetricsListenError(Exception):
@@ -38,3 +39,26 @@ def serving_metrics(config: Config) -> Iterator[Metrics | None]:
         yield CountingMetrics(memory)
     finally:
         listener.close()
+
+
+@contextmanager
+def serving_worker_metrics(config: Config) -> Iterator[WorkerMetrics | None]:
+    """The same in the parent of workers, for the sum of theirs; yields what is told of each worker."""
+    if not config.metrics_port:
+        yield None
+        return
+    from runflow_mcp.observability.metrics_server import MetricsListener  # noqa: PLC0415
+
+    try:
+        listener = MetricsListener.of_workers(config.metrics_host, config.metrics_port)
+    except OSError as error:
+        raise MetricsListenError(error) from error
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def worker_metrics(descriptor: int | None) -> Metrics | None:
+    """What counts in a worker, into the memory that its parent made."""
+    return None if descriptor is None else CountingMetrics(MetricMemory(descriptor))

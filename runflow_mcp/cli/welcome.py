@@ -1,4 +1,4 @@
-"""The text printed when the server has started: its URL, a key, and first commands to paste. Pure."""
+"""The texts printed when the server has started, with its URL, a key and first commands, and when it stops. Pure."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,6 +23,14 @@ def local_url(config: Config) -> str:
 def client_url(config: Config) -> str:
     """The URL that clients use."""
     return f"{config.public_url}/mcp" if config.public_url else local_url(config)
+
+
+def drain_notice(waits: int, config: Config) -> str:
+    """What to tell a person who stopped the server while so many calls wait; empty for none."""
+    if not waits:
+        return ""
+    runs = "1 run" if waits == 1 else f"{waits} runs"
+    return f"Waiting for {runs} to finish, at most {config.shutdown_grace:g} s. Press Ctrl-C again to stop now."
 
 
 def welcome(config: Config, program: Sequence[str], *, sandbox: bool) -> str:

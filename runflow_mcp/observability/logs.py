@@ -19,16 +19,20 @@ FLUSH_TIMEOUT = 0.5
 
 
 @contextmanager
-def configured(config: Config, descriptor: int | None, *, terminal: bool, colors: bool) -> Iterator[Sink]:
+def configured(
+    config: Config, descriptor: int | None, *, terminal: bool, colors: bool, process_id: int | None = None
+) -> Iterator[Sink]:
     """Set the level and format of all log lines; yields the sink that they go to, and closes it at the end.
 
     ``descriptor``: the file descriptor to write to; with None lines are dropped. ``terminal``: a person reads it.
+    ``process_id``: stands in every line, where several processes log to the same place.
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     lines = JSONLines(level, SystemClock())
     processors: list[Processor] = [
         structlog.processors.add_log_level,
+        *(() if process_id is None else (_process(process_id),)),
         *(_console(colors=colors) if console else _json(lines)),
     ]
 
@@ -38,7 +42,7 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
             line = processor(None, "warning", line)
         return _line(line)
 
-    sink = Sink(descriptor, notice=notice, lines=None if console else lines)
+    sink = Sink(descriptor, notice=notice, lines=None if console else lines, shared=process_id is not None)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -60,6 +64,14 @@ def configured(config: Config, descriptor: int | None, *, terminal: bool, colors
         root.removeHandler(handler)
         root.setLevel(previous_level)
         sink.close(FLUSH_TIMEOUT)
+
+
+def _process(process_id: int) -> Processor:
+    def add(_logger: object, _method: str, line: EventDict) -> EventDict:
+        line["pid"] = process_id
+        return line
+
+    return add
 
 
 def _console(*, colors: bool) -> list[Processor]:

@@ -28,6 +28,8 @@ RETRY_INTERVAL = 0.5
 STALL_TIME = 1.0
 #: Bytes of one write. A pipe accepts a larger one in parts, and the call returns only after the last part.
 CHUNK_SIZE = 64 * 1024
+#: The same where other processes write to the same pipe: up to this size the system mixes no two writes.
+SHARED_CHUNK_SIZE = select.PIPE_BUF
 
 
 def no_notice(_dropped: int) -> bytes:
@@ -39,6 +41,7 @@ class Sink:
 
     ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
     ``lines``: how they are rendered where they are JSON, for code that writes many: structlog would cost it too much.
+    ``shared``: other processes write there too; lines of several do not mix unless they are very long.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Sink:
         *,
         notice: Callable[[int], bytes] = no_notice,
         lines: JSONLines | None = None,
+        shared: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.lines = lines
         # A copy: if the number were closed and reused for a socket, log lines would go to a client.
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._notice = notice
+        self._shared = shared
         self._clock = clock or SystemClock()
         self._changed = threading.Condition()  # guards everything below
         self._lines: list[bytes] = []
@@ -137,7 +142,7 @@ class Sink:
         ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
         written, failures = 0, int(self._failed)
         while written < len(data) and failures <= 1:
-            done = self._write(data[written : written + CHUNK_SIZE])
+            done = self._write(data[written : self._end_of_write(written, ends)])
             written += done
             failures = 0 if done else failures + 1
             if self._closing.is_set() and not done:
@@ -146,6 +151,14 @@ class Sink:
         if written:
             self._torn = written < len(data) and written != (ends[delivered - 1] if delivered else 0)
         return delivered
+
+    def _end_of_write(self, start: int, ends: list[int]) -> int:
+        """Where a write that begins at ``start`` ends, among lines that end at ``ends``."""
+        if not self._shared:
+            return start + CHUNK_SIZE
+        fitting = bisect_right(ends, start + SHARED_CHUNK_SIZE)
+        end = ends[fitting - 1] if fitting else 0
+        return end if end > start else start + SHARED_CHUNK_SIZE
 
     def _next_batch(self) -> list[bytes]:
         """Wait for lines and return all that are queued; none when the sink closes."""

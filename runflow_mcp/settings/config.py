@@ -159,6 +159,13 @@ class Config:
         parsers.milliseconds(0, 3_600_000),
         "Time that waiting calls get to finish after SIGTERM.",
     )
+    workers: int = setting(
+        "MCP_WORKERS",
+        "1",
+        "integer",
+        parsers.integer(0, 256),
+        "Processes that share the port; 0: one for each processor core. Limits of a process hold for each of them.",
+    )
     metrics_port: int = setting(
         "MCP_METRICS_PORT",
         "0",

@@ -107,6 +107,13 @@ def setting_warnings(config: Config, *, open_files: int | None = None, files_nee
     ):
         if value < least:
             warn(name, why, fix)
+    if config.workers > 1 and config.rate_limit_store == "memory://":
+        warn(
+            "MCP_WORKERS",
+            f"each process counts requests for itself: rate limits are per process, so up to {config.workers} times "
+            "as many requests are admitted",
+            "set MCP_RATE_LIMIT_STORE to a Redis or Valkey, or MCP_WORKERS=1",
+        )
     if config.upstream_timeout > config.poll_timeout >= SHORT_WAIT:
         warn(
             "RUNFLOW_TIMEOUT_MS",

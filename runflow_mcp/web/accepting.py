@@ -3,9 +3,6 @@
 import asyncio
 import os
 import socket
-from typing import cast
-
-from aiohttp import web
 
 #: How many connections are accepted in one turn of uvloop's loop: it takes one from each listener. When 9,000 streams
 #: were opened within 30 s, a turn took 40 ms, so one listener accepted 25 connections a second; the kernel's queue
@@ -13,13 +10,8 @@ from aiohttp import web
 LISTENERS = 16
 
 
-async def add_listeners(runner: web.BaseRunner, backlog: int) -> None:
-    """Listen on copies of the runner's sockets too, which share one queue. The runner closes them with its own."""
+def copies(listener: socket.socket) -> list[socket.socket]:
+    """Further sockets to listen on, which share the queue of this one."""
     if not type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
-        return  # asyncio's own loop accepts all that wait in the queue
-    for site in list(runner.sites):
-        server = cast("asyncio.Server", site._server)  # noqa: SLF001 - see ``connection``
-        for listener in server.sockets:
-            for _ in range(LISTENERS - 1):
-                copy = socket.socket(fileno=os.dup(listener.fileno()))
-                await web.SockSite(runner, copy, backlog=backlog).start()
+        return []  # asyncio's own loop accepts all that wait in the queue
+    return [socket.socket(fileno=os.dup(listener.fileno())) for _ in range(LISTENERS - 1)]

@@ -7,14 +7,14 @@ here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor versi
   ``_reading_paused``, and that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
 - ``web_protocol._ErrInfo`` as the message that stands for a request that could not be parsed, and
   ``streams.EMPTY_PAYLOAD`` as its body;
-- ``Server``: ``_loop``, ``_kwargs``; that ``__call__`` makes the connections;
+- ``Server``: ``_loop``, ``_kwargs``, ``connections``, ``requests_count``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
-- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun;
-- ``BaseSite._server`` (in ``accepting``).
+- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import cast
@@ -31,6 +31,7 @@ from runflow_mcp.observability.line_budget import LineBudget
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
+from runflow_mcp.web.accepting import copies
 from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
 from runflow_mcp.web.request_id import SERVER, make_request_id
 from runflow_mcp.web.responses import internal_error_response, rejection_response
@@ -53,7 +54,7 @@ _MINIMAL_TIMEOUT = 0.01
 class Connection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_head_timer", "last_authorization", "last_bearer")
+    __slots__ = ("_head_begun", "_head_timer", "descriptor", "last_authorization", "last_bearer")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -61,7 +62,9 @@ class Connection(RequestHandler):
         #: request, and parsing and hashing them takes 3 us.
         self.last_authorization: Sequence[str] = ()
         self.last_bearer: Bearer | None = None
-        self._manager.on_descriptor(transport.get_extra_info("socket").fileno())  # type: ignore[union-attr]
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        self._manager.on_descriptor(self.descriptor)  # type: ignore[union-attr]
+        self._head_begun = False
         self._head_timer: asyncio.TimerHandle | None = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
         # Stops aiohttp's own timer, which is longer and would take 0.5 KB for as long as a call waits.
         self.keep_alive(val=True)
@@ -69,6 +72,12 @@ class Connection(RequestHandler):
     @property
     def queued_requests(self) -> int:
         return len(self._messages)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next request is waited for, and no byte of it has arrived."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return waiting and not self._head_begun and self.transport is not None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -78,12 +87,15 @@ class Connection(RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
+            self._head_begun = False
             if self._head_timer is not None:
                 self._stop_head_timer()
             self._check_newest_message(self._messages[-1][0])
-        elif data and self._head_timer is None and self._waiter is not None:
+        elif data and self._waiter is not None:
             # Between two requests: these bytes begin a head, which is not complete yet.
-            self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
+            self._head_begun = True
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
         """Called for each body that was read; aiohttp then always parses again, which takes 4 us."""
@@ -100,6 +112,7 @@ class Connection(RequestHandler):
             self._messages[-1] = (_ErrInfo(status=HTTPStatus.BAD_REQUEST, exc=ValueError(), message=""), EMPTY_PAYLOAD)
 
     def _stop_head_timer(self) -> None:
+        self._head_begun = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -205,20 +218,53 @@ class Runner(web.AppRunner):
             # A compressed body is rejected by its header; it must not be inflated before that.
             auto_decompress=False,
         )
+        self.listeners: list[socket.socket] = []
+        #: Of the listeners: see ``accepting``.
+        self._copies: list[socket.socket] = []
+        self._accepting: list[asyncio.AbstractServer] = []
+
+    async def listen(self, sockets: Sequence[socket.socket], backlog: int) -> None:
+        """Accept connections on bound sockets, and close these in the end. Needs ``setup``."""
+        self.listeners = list(sockets)
+        server = cast("HTTPServer", self.server)
+        self._copies = [copy for bound in sockets for copy in copies(bound)]
+        for listener in (*self.listeners, *self._copies):
+            made = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=backlog)
+            self._accepting.append(made)
+
+    def close_listeners(self) -> None:
+        for accepting in self._accepting:
+            accepting.close()
+        for listener in (*self.listeners, *self._copies):
+            listener.close()
+        self._accepting, self.listeners, self._copies = [], [], []
+
+    async def cleanup(self) -> None:
+        self.close_listeners()
+        await super().cleanup()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections, and those that are being closed."""
+        connections = self.server.connections if self.server else ()
+        return [connection for connection in connections if isinstance(connection, Connection)]
+
+    @property
+    def requests_received(self) -> int:
+        """How many requests were begun to be handled since the start."""
+        return self.server.requests_count if self.server else 0
 
     @property
     def unsent_bytes(self) -> int:
         """Bytes of answers that clients have not read yet."""
-        connections = self.server.connections if self.server else ()
         # Not by class: uvloop's transports have the method, but none of asyncio's classes.
-        transports = (connection.transport for connection in connections)
+        transports = (connection.transport for connection in self.connections)
         return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
 
     @property
     def queued_requests(self) -> int:
         """Pipelined requests that have arrived and are not being handled yet."""
-        connections = self.server.connections if self.server else ()
-        return sum(connection.queued_requests for connection in connections if isinstance(connection, Connection))
+        return sum(connection.queued_requests for connection in self.connections)
 
     def watch_descriptors(self, watch: Callable[[int], None]) -> None:
         """Call ``watch`` with the file descriptor of each new connection. Effective after ``setup`` only."""

@@ -9,6 +9,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 
+from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.request_id import SERVER
 from runflow_mcp.web.request_state import STATE
 from runflow_mcp.web.responses import json_response
@@ -24,9 +25,10 @@ _HEADS = {
 def answer_json(request: web.Request, body: bytes, status: int) -> web.StreamResponse:
     """The whole answer to a request, whose ``body`` is JSON."""
     state = request[STATE]
-    if request.version == HttpVersion11 and state.origin is None:
+    draining = state.app[SERVICES].inflight.draining
+    if request.version == HttpVersion11 and state.origin is None and not draining:
         return JSONResponse(body, status, state.request_id)
-    return json_response(body, status)  # a browser's, or an old proxy's: with headers that others do not need
+    return json_response(body, status)  # with headers that most answers do not need
 
 
 class JSONResponse(web.StreamResponse):

@@ -92,7 +92,8 @@ class Stack:
     nginx: ServerProcess
 
     @classmethod
-    def make(cls, folder: Path) -> "Stack":
+    def make(cls, folder: Path, **settings: str) -> "Stack":
+        """``settings``: of the replicas, besides those that the site file needs."""
         binary = require("nginx")
         https, plain, first, second = (free_port() for _ in range(4))
         (folder / "site.conf").write_text(site_in(folder, https=https, plain=plain, replicas=(first, second)))
@@ -102,7 +103,8 @@ class Stack:
         sandbox = ServerProcess.of(folder, *simulation, settings={"MCP_PORT": port}, ready_path="/v1/health")
 
         def replica(port: int) -> ServerProcess:
-            return ServerProcess.of(folder, settings=_settings(port, f"https://{HOST}:{https}", sandbox.origin))
+            needed = _settings(port, f"https://{HOST}:{https}", sandbox.origin)
+            return ServerProcess.of(folder, settings={**needed, **settings})
 
         command = [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
         nginx = ServerProcess(command, folder, https, clean_environment(), ready_path=None)

@@ -12,9 +12,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
-from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import HEALTHZ
+from runflow_mcp.workers.parent import DRAIN_MARGIN, STOP_MARGIN
 from tests.deploy.deploy_files import DEPLOY, ROOT, SITE, read_nginx, seconds, size
 from tests.deploy.nginx_stack import site_in
 from tests.required_programs import require
@@ -124,8 +124,8 @@ def test_every_service_has_the_fewest_privileges(compose: Any, service: str) -> 
     assert "privileged" not in written
     assert "cap_add" not in written
     assert written["restart"] == "unless-stopped"
-    assert size(written["mem_limit"]) <= 2**30
-    assert written["pids_limit"] <= 128
+    assert size(written["mem_limit"]) <= (2**31 if service in REPLICAS else 2**30)
+    assert written["pids_limit"] <= (256 if service in REPLICAS else 128)
     # The replicas have the user and the check of their image.
     assert service in REPLICAS or {"user", "healthcheck"} <= set(written)
 
@@ -152,6 +152,9 @@ def test_the_replicas_get_settings_that_fit_the_other_services(compose: Any, ima
         assert set(environment) <= NAMES
         assert environment["MCP_PUBLIC_URL"].startswith("${MCP_PUBLIC_URL:?")
         origin = "https://mcp.example.com"
+        setting, _, default = environment["MCP_WORKERS"].strip("${}").partition(":-")
+        assert setting == "MCP_WORKERS"
+        environment = {**environment, "MCP_WORKERS": default}
         config = Config.from_mapping({**image_environment, **environment, "MCP_PUBLIC_URL": origin})
         proxy = ipaddress.ip_network(services["nginx"]["networks"]["front"]["ipv4_address"])
         assert config.trusted_proxies == (proxy,)
@@ -161,7 +164,7 @@ def test_the_replicas_get_settings_that_fit_the_other_services(compose: Any, ima
 
 
 def test_a_stop_of_a_service_leaves_the_grace_time(compose: Any) -> None:
-    needed = DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
+    needed = DEFAULTS.shutdown_grace + DRAIN_MARGIN + STOP_MARGIN
     for name in ("nginx", *REPLICAS):
         assert seconds(compose["services"][name]["stop_grace_period"]) > needed
     # nginx must not be stopped before the replicas have answered their last calls.

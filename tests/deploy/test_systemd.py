@@ -9,9 +9,9 @@ import pytest
 
 from runflow_mcp.cli.environment import USAGE_ERROR
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
-from runflow_mcp.serve import SHUTDOWN_TIMEOUT
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTUP_GRACE
+from runflow_mcp.workers.parent import DRAIN_MARGIN, STOP_MARGIN
 from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
@@ -45,7 +45,7 @@ def test_the_service_is_hardened(unit: dict[str, list[str]]) -> None:
 
 def test_the_instance_name_is_the_port_and_overrides_the_environment_file(unit: dict[str, list[str]]) -> None:
     assert unit["EnvironmentFile"] == ["/etc/runflow-mcp/env", "-/etc/runflow-mcp/env.8080"]
-    assert "Environment" not in unit
+    assert not [value for value in unit["Environment"] if value.startswith("MCP_PORT=")]
     assert unit["ExecStart"] == [f"/usr/bin/env MCP_PORT={PORT} /opt/runflow-mcp/bin/runflow-mcp serve"]
 
 
@@ -53,14 +53,29 @@ def test_the_limit_of_open_files_suffices_for_every_wait_and_its_poll(unit: dict
     assert int(unit["LimitNOFILE"][0]) >= 2 * DEFAULTS.max_waits + SPARE_CONNECTIONS + 1024
 
 
-def test_the_service_has_a_memory_limit(unit: dict[str, list[str]]) -> None:
-    assert 2**29 <= size(unit["MemoryHigh"][0]) < size(unit["MemoryMax"][0])
+def workers(unit: dict[str, list[str]]) -> int:
+    """The processes of an instance, unless the environment file says otherwise."""
+    return Config.from_mapping(dict(value.split("=") for value in unit["Environment"])).workers
+
+
+def test_an_instance_has_several_workers_unless_the_environment_file_says_otherwise() -> None:
+    # systemd reads the file after the line, wherever they stand.
+    names = [name for name, _ in assignments(UNIT.read_text())]
+    assert names.count("Environment") == 1
+    assert "EnvironmentFile" in names
+
+
+def test_the_service_has_a_memory_limit_of_a_gibibyte_for_each_worker(unit: dict[str, list[str]]) -> None:
+    assert workers(unit) == 2
+    assert 2**29 <= size(unit["MemoryHigh"][0]) < size(unit["MemoryMax"][0]) == workers(unit) * 2**30
     assert unit["MemorySwapMax"] == ["0"]
 
 
 def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
     assert unit["KillSignal"] == ["SIGTERM"]
-    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace + SHUTDOWN_TIMEOUT
+    assert unit["KillMode"] == ["mixed"]
+    # The parent itself kills workers that do not stop.
+    assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace + DRAIN_MARGIN + STOP_MARGIN
 
 
 def test_a_start_lasts_until_the_replica_is_ready(unit: dict[str, list[str]]) -> None:

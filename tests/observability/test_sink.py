@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,3 +232,23 @@ def test_a_close_waits_at_most_its_timeout(pipe: Pipe) -> None:
     began = time.monotonic()
     sink.close(0.2)
     assert time.monotonic() - began < AT_ONCE
+
+
+def test_lines_of_several_processes_do_not_mix_in_a_pipe_that_is_read_slowly() -> None:
+    reading, writing = os.pipe()
+    first, second = (Sink(writing, shared=True) for _ in range(2))
+    os.close(writing)
+    written = {first: b"a" * 300 + b"\n", second: b"b" * 700 + b"\n"}
+    for sink, line in written.items():
+        for _ in range(2000):
+            sink.write(line)
+    closing = [threading.Thread(target=sink.close, args=(PATIENCE,)) for sink in written]
+    for thread in closing:
+        thread.start()
+    read = b""
+    while part := os.read(reading, 1000):
+        read += part
+    for thread in closing:
+        thread.join()
+    os.close(reading)
+    assert Counter(read.splitlines(keepends=True)) == dict.fromkeys(written.values(), 2000)

@@ -5,27 +5,37 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from aiohttp import web
 
+from runflow_mcp import listeners
+from runflow_mcp.app import create_app
 from runflow_mcp.serve import BACKLOG
-from runflow_mcp.web.accepting import LISTENERS, add_listeners
+from runflow_mcp.settings.config import Config
+from runflow_mcp.web.accepting import LISTENERS, copies
+from runflow_mcp.web.connection import Runner
+from tests.serving import free_port, upstream_settings
 
 uvloop = pytest.importorskip("uvloop")
 
 CONNECTIONS = 10 * LISTENERS
 
 
+async def listening_runner() -> tuple[Runner, int]:
+    nowhere = upstream_settings(f"http://127.0.0.1:{free_port()}")
+    runner = Runner(create_app(Config.from_mapping(nowhere)), shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await runner.listen(listeners.bind("127.0.0.1", port), BACKLOG)
+    return runner, port
+
+
 async def turns_until_accepted() -> int:
     """The turns of the loop that it takes to accept ``CONNECTIONS`` connections, all of which wait in the queue."""
-    runner = web.AppRunner(web.Application())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=BACKLOG).start()
-    await add_listeners(runner, BACKLOG)
+    runner, port = await listening_runner()
     with ExitStack() as clients:
         for _ in range(CONNECTIONS):  # without a turn of the loop in between
-            clients.enter_context(socket.create_connection(runner.addresses[0]))
+            clients.enter_context(socket.create_connection(("127.0.0.1", port)))
         turns = 0
-        while runner.server is not None and len(runner.server.connections) < CONNECTIONS:
+        while len(runner.connections) < CONNECTIONS:
             turns += 1
             assert turns < 10 * CONNECTIONS
             await asyncio.sleep(0)
@@ -40,25 +50,19 @@ def test_connections_that_come_together_are_accepted_many_at_a_time() -> None:
 
 
 async def test_asyncios_own_loop_needs_no_further_listeners() -> None:
-    runner = web.AppRunner(web.Application())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    await add_listeners(runner, BACKLOG)
-    assert len(runner.sites) == 1
-    await runner.cleanup()
+    with socket.socket() as listener:
+        assert copies(listener) == []
 
 
 def test_the_further_listeners_close_with_the_first() -> None:
-    async def address_after_cleanup() -> tuple[str, int]:
-        runner = web.AppRunner(web.Application())
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await add_listeners(runner, BACKLOG)
-        address: tuple[str, int] = runner.addresses[0]
-        await runner.cleanup()
-        return address
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        address = loop.run(address_after_cleanup())
+    async def port_after_closing() -> int:
+        runner, port = await listening_runner()
+        runner.close_listeners()
+        await asyncio.sleep(0)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address)
+            socket.create_connection(("127.0.0.1", port))
+        await runner.cleanup()
+        return port
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", loop.run(port_after_closing())))
