@@ -30,6 +30,7 @@ IMPORTS: dict[str, set[str]] = {
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
     "runflow/backoff": set(),
     "runflow/reading": {"json_types", "lenient_json"},
+    "runflow/assets": {"json_types", "runflow/reading"},
     "runflow/runs": {"json_types", "identifiers", "runflow/backoff", "runflow/reading"},
     "runflow/api": {
         "__init__",
@@ -41,6 +42,7 @@ IMPORTS: dict[str, set[str]] = {
         "observability",
         "runflow/reading",
         "runflow/runs",
+        "runflow/assets",
     },
     "runflow/dispatch": {
         "json_types",
@@ -50,6 +52,8 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/reading",
         "runflow/runs",
         "runflow/api",
+        "runflow/assets",
+        "observability",
     },
     "runflow/catalog": {
         "json_types",
@@ -60,6 +64,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/backoff",
         "runflow/reading",
         "runflow/api",
+        "runflow/assets",
     },
     "methods": {
         "__init__",
@@ -79,6 +84,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/api",
         "runflow/dispatch",
         "runflow/catalog",
+        "runflow/assets",
     },
     "web": {
         "__init__",
@@ -98,7 +104,7 @@ IMPORTS: dict[str, set[str]] = {
 }
 #: Where everything is put together; nothing else may import these.
 TOP = {"app", "serve", "cli", "__main__"}
-PAINTING = {"brush", "caption", "files", "landmarks", "painting"}
+PAINTING = {"brush", "caption", "files", "landmarks", "painting", "uploaded"}
 HTTP_ROOMS = {"runflow/api", "runflow/catalog", "web", "sandbox", *TOP}
 
 
@@ -175,7 +181,7 @@ def test_a_module_that_calls_itself_pure_reaches_no_io(path: Path) -> None:
     assert not [name for name in reached(path) if is_below(name, IO_PACKAGES)]
 
 
-@pytest.mark.parametrize("name", ["protocol", "runflow/reading", "runflow/runs"])
+@pytest.mark.parametrize("name", ["protocol", "runflow/assets", "runflow/reading", "runflow/runs"])
 def test_the_core_calls_itself_pure(name: str) -> None:
     core = [path for path in modules() if room(path) == name and path.stem != "__init__"]
     assert all("Pure" in docstring(path) for path in core)

@@ -7,7 +7,9 @@ is given to ``create_app``.
 from typing import Literal
 
 #: The requests to Runflow, each by what it is for.
-Operation = Literal["create_run", "get_run", "find_run", "catalog", "skill"]
+Operation = Literal[
+    "create_run", "get_run", "find_run", "create_upload", "confirm_upload", "get_balance", "catalog", "skill"
+]
 
 
 class Metrics:
