@@ -19,6 +19,7 @@ from runflow_mcp.runflow.assets.named_files import UPLOAD_SCHEME
 from runflow_mcp.runflow.assets.paths import MAX_FILE_BYTES, SIZE_MARK, LocalFile
 from runflow_mcp.runflow.assets.uploads import Upload
 from runflow_mcp.runflow.catalog.entries import Snapshot
+from runflow_mcp.runflow.dispatch.dispatcher import BUDGET
 from runflow_mcp.runflow.dispatch.errors import NotUploaded
 from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.dispatch.uploads import Uploads
@@ -45,7 +46,7 @@ async def files_needed(ctx: RequestContext, files: Sequence[LocalFile], ref: Run
     services = ctx.services
     uploads = Uploads(services.client, services.clock, services.random, ctx.bearer, ctx.trace)
     try:
-        prepared = await uploads.prepare(files)
+        prepared = await uploads.prepare(files, ctx.arrived + BUDGET)
     except UpstreamError as error:
         return run_errors.upload_refused(error, ref)
     return upload_needed(list(zip(files, prepared, strict=True)), ref)

@@ -37,9 +37,12 @@ class Uploads:
     bearer: Bearer
     trace: Mapping[str, str]
 
-    async def prepare(self, files: Sequence[LocalFile]) -> list[Upload]:
-        """An upload for each of these files, whose sizes are known. Raises ``UpstreamError``."""
-        deadline = self.clock.monotonic() + PREPARATION
+    async def prepare(self, files: Sequence[LocalFile], deadline: float) -> list[Upload]:
+        """An upload for each of these files, whose sizes are known. Raises ``UpstreamError``.
+
+        ``deadline``: monotonic seconds.
+        """
+        deadline = min(deadline, self.clock.monotonic() + PREPARATION)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._outcome(file, deadline), name="prepare an upload") for file in files]
         outcomes = [task.result() for task in tasks]
