@@ -35,8 +35,11 @@ HOST_IT = "Without a shell, or for a larger file, host the file and pass its pub
 
 def media_inputs(catalog: Snapshot | None, model: str) -> MediaInputs:
     """What the catalog says about the inputs of a model."""
-    entries = catalog.models if catalog else ()
-    return next((entry.media_inputs for entry in entries if entry.name == model), MediaInputs())
+    return (catalog.cached(_media_inputs_by_name).get(model) if catalog else None) or MediaInputs()
+
+
+def _media_inputs_by_name(catalog: Snapshot) -> dict[str, MediaInputs]:
+    return {entry.name: entry.media_inputs for entry in catalog.models}
 
 
 async def files_needed(ctx: RequestContext, files: Sequence[LocalFile], ref: RunRef) -> ToolError:
@@ -125,7 +128,7 @@ def _places(file: LocalFile) -> str:
 
 
 def _described(file: LocalFile) -> dict[str, JSON]:
-    return {"path": file.path, "inputs": list(file.inputs[:10]), "size_bytes": file.size, "media_type": file.media_type}
+    return {"path": file.path, "inputs": list(file.inputs), "size_bytes": file.size, "media_type": file.media_type}
 
 
 def _advice(file: LocalFile) -> str:

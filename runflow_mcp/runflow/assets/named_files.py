@@ -11,10 +11,14 @@ import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.assets.media_inputs import Holds, MediaInputs, by_name
-from runflow_mcp.runflow.assets.paths import LocalFile, read_path
+from runflow_mcp.runflow.assets.paths import MAX_PATH, LocalFile, read_path
 
 #: Files that one call may name: their lines must fit into an answer.
 MAX_FILES = 8
+#: Inputs that are named for one file.
+MAX_PLACES = 10
+#: Characters of a text that can be a path with a size, or the reference to an upload.
+MAX_TEXT = 2 * MAX_PATH
 UPLOAD_SCHEME, ASSET_SCHEME = "runflow-upload://", "runflow://assets/"
 _UPLOAD = re.compile(rf"{UPLOAD_SCHEME}(.*)", re.IGNORECASE | re.DOTALL)
 ASSET_ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
@@ -52,9 +56,6 @@ def find_files(input_json: bytes, media: Callable[[], MediaInputs]) -> tuple[Nam
     search = _Search(media())
     value: JSONObject = orjson.loads(input_json)
     replaced = {name: search.visit(item, name, search.media.holds(name)) for name, item in value.items()}
-    if len(search.local) + len(search.uploads) > MAX_FILES:
-        count = len(search.local) + len(search.uploads)
-        raise NamedFilesError(f"names {count:,} files; at most {MAX_FILES} can be used in one call")
     found = NamedFiles(tuple(search.local.values()), tuple(search.uploads))
     return found, replaced if found.uploads else None
 
@@ -71,15 +72,21 @@ class _Search:
         if isinstance(value, str):
             return self._text(value, place, holds)
         if isinstance(value, list):
-            return [self.visit(item, f"{place}[{position}]", holds) for position, item in enumerate(value)]
+            return [
+                self.visit(item, f"{place}[{position}]", holds) if isinstance(item, str | list | dict) else item
+                for position, item in enumerate(value)
+            ]
         if isinstance(value, dict):
             return {name: self.visit(item, f"{place}.{name}", by_name(name)) for name, item in value.items()}
         return value
 
     def _text(self, text: str, place: str, holds: Holds) -> str:
+        if len(text) > MAX_TEXT:
+            return text
         if upload := _UPLOAD.fullmatch(text.strip()):
             if ASSET_ID.fullmatch(upload[1]):
                 self.uploads[upload[1]] = None
+                self._check_count()
                 return ASSET_SCHEME + upload[1]
             if holds is not Holds.NO_MEDIA:
                 raise NamedFilesError(f"is {UPLOAD_SCHEME} without a valid id; use the value that was given", place)
@@ -91,4 +98,9 @@ class _Search:
         known = self.local.get(file.path, attrs.evolve(file, inputs=()))
         # The file counts as measured if one of its mentions has its size.
         best = known if known.size is not None or file.size is None else file
-        self.local[file.path] = attrs.evolve(best, inputs=(*known.inputs, place))
+        self.local[file.path] = attrs.evolve(best, inputs=(*known.inputs, place)[:MAX_PLACES])
+        self._check_count()
+
+    def _check_count(self) -> None:
+        if len(self.local) + len(self.uploads) > MAX_FILES:
+            raise NamedFilesError(f"names more than {MAX_FILES} files; {MAX_FILES} can be used in one call")
