@@ -4,6 +4,7 @@ Nothing has been started then. No byte of a file passes this server.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import orjson
 
@@ -72,10 +73,9 @@ def local_file(files: Sequence[LocalFile], ref: RunRef) -> ToolError:
 def upload_needed(pairs: Sequence[tuple[LocalFile, Upload]], ref: RunRef) -> ToolError:
     """A command for each file, as many as fit into an answer, and what to call then."""
     lines = [upload_command(file.path, file.media_type, upload.url) for file, upload in pairs]
-    room = MAX_UPLOAD_TEXT - MAX_FRAME
-    fitting = 0
-    while fitting < len(lines) and (room := room - len(lines[fitting].encode()) - len(_reference(*pairs[fitting]))) > 0:
-        fitting += 1
+    references = [_reference(file, upload) for file, upload in pairs]
+    sizes = accumulate(len(f"{line}{reference}".encode()) for line, reference in zip(lines, references, strict=True))
+    fitting = sum(size <= MAX_UPLOAD_TEXT - MAX_FRAME for size in sizes)
     if not fitting:
         message = "Runflow sent an upload address that is too long to be passed on; nothing was started."
         return run_errors.not_started(ToolErrorCode.GENERATE_FAILED, message, ref)
@@ -96,7 +96,7 @@ def upload_needed(pairs: Sequence[tuple[LocalFile, Upload]], ref: RunRef) -> Too
         "Run (within minutes; each line works once):",
         *lines[:fitting],
         "Then call generate again with the rest of the input unchanged, and:",
-        *(_reference(file, upload) for file, upload in pairs[:fitting]),
+        *references[:fitting],
         *error.hints,
     )
     return error
@@ -109,14 +109,12 @@ def not_uploaded(missing: NotUploaded, ref: RunRef) -> ToolError:
         f"Runflow has no file for {reference} that this API key may use: it was not uploaded yet, or not with this "
         "key. Nothing was started."
     )
-    base = run_errors.upload_refused(missing.cause, ref)
-    details: dict[str, JSON] = {**base.details, "asset_id": missing.asset_id}
-    hints = (
-        NO_UPLOAD,
-        *((f"Runflow's message: {missing.cause.message}",) if missing.cause.message else ()),
-        *base.hints,
-    )
-    return ToolError(ToolErrorCode.UPLOAD_NEEDED, message, missing.cause.status, details, hints)
+    error = run_errors.not_started(ToolErrorCode.UPLOAD_NEEDED, message, ref)
+    error.upstream_status = missing.cause.status
+    error.details = run_errors.upload_refused(missing.cause, ref).details | {"asset_id": missing.asset_id}
+    said = (f"Runflow's message: {missing.cause.message}",) if missing.cause.message else ()
+    error.hints = (NO_UPLOAD, *said, *error.hints)
+    return error
 
 
 def _reference(file: LocalFile, upload: Upload) -> str:
