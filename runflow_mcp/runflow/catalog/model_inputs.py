@@ -33,7 +33,8 @@ _TYPE_OF: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
 class Input:
     """One input of a model. ``values``: the allowed values, empty when every value is allowed.
 
-    ``type_stated``: the catalog states the type; otherwise it follows from the values.
+    ``type_stated``: the catalog states the type; otherwise it follows from the values. Two inputs that are listed
+    alike are equal all the same.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Input:
     required: bool
     values: tuple[JSON, ...] = ()
     description: str | None = None
-    type_stated: bool = True
+    type_stated: bool = attrs.field(default=True, eq=False)
 
     @property
     def texts(self) -> tuple[str, ...]:
