@@ -455,6 +455,11 @@ async def test_a_file_of_another_size_or_type_is_not_taken_by_storage(server: Se
     ("status", "body", "code"),
     [
         (422, b'{"code":"SIZE_MISMATCH","message":"The file has 5 bytes, not 4"}', "size_mismatch"),
+        (
+            422,
+            b'{"code":"VALIDATION_ERROR","message":"Invalid","errors":[{"loc":["size_bytes"],"msg":"not equal"}]}',
+            "validation_error",
+        ),
         (400, b'{"code":"UPLOAD_INVALID","message":"no picture"}', "upload_invalid"),
         (403, b'{"code":"PERMISSION_DENIED","message":"no"}', "permission_denied"),
         (422, b'{"code":"NOT_UPLOADED","message":"Nothing was uploaded"}', "upload_needed"),

@@ -77,7 +77,8 @@ class Uploads:
             if error.answered or is_success(error.status) or meaning_of(error.status).exists:
                 return
             if meaning_of(error.status).missing or (
-                error.status == _UNPROCESSABLE and not _OTHER_FILE.search(f"{error.code} {error.message}")
+                error.status == _UNPROCESSABLE
+                and not _OTHER_FILE.search(f"{error.code} {error.message} {error.errors}")
             ):
                 raise NotUploaded(asset_id, attrs.evolve(error)) from None
             raise DispatchFailed(attrs.evolve(error), uncertain=False, sent=False) from None
