@@ -13,6 +13,8 @@ MAX_VALUES = 20_000
 MAX_ID_BYTES = 1024
 #: Bytes of an error text. Hosts cut texts at about 11,000 characters.
 MAX_ERROR_TEXT = 8192
+#: Bytes of the text of ``upload_needed``, which holds a command and a signed address for each file.
+MAX_UPLOAD_TEXT = 32_768
 #: Characters of one name, value or header quoted in an error.
 MAX_QUOTED = 64
 #: Names listed in one error.

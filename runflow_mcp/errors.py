@@ -11,7 +11,7 @@ from enum import StrEnum
 import attrs
 import orjson
 
-from runflow_mcp.bounds import truncate
+from runflow_mcp.bounds import MAX_ERROR_TEXT, MAX_UPLOAD_TEXT, truncate
 from runflow_mcp.json_types import JSON
 
 
@@ -74,6 +74,8 @@ class ToolErrorCode(StrEnum):
     INSUFFICIENT_CREDITS = "insufficient_credits"
     UNAUTHORIZED = "unauthorized"
     MODEL_NOT_FOUND = "model_not_found"
+    LOCAL_FILE = "local_file"
+    UPLOAD_NEEDED = "upload_needed"
     RUN_FAILED = "run_failed"
     RUN_CANCELLED = "run_cancelled"
     INVALID_ARGUMENTS = "invalid_arguments"
@@ -91,6 +93,9 @@ NEXT_ACTION: Mapping[str, str] = {
     "insufficient_credits": "Top up the Runflow account balance, then retry.",
     "unauthorized": "Check the API key in the client's configuration: Runflow does not accept it.",
     "model_not_found": "Use the exact model name from list_models and call again.",
+    "local_file": 'Call generate again with each file as "<path>#bytes=<size>", where size is its length in bytes.',
+    "upload_needed": "Upload each file in a shell with its curl line, then call generate again with the same model "
+    "and client_ref and with those inputs set to their runflow-upload:// values.",
     "run_failed": "Fix the input and call again with a new client_ref; the old one returns this failed run.",
     "run_cancelled": "Call again with a new client_ref if you still need the run; "
     "the old one returns this cancelled run.",
@@ -98,7 +103,7 @@ NEXT_ACTION: Mapping[str, str] = {
     "catalog_fetch_failed": "Try again in a minute; generate still works if you know the model's name.",
     "generate_failed": "Call again with the same client_ref: an existing run is found and not billed twice.",
     "validation_error": "Correct the named inputs and call again.",
-    "permission_denied": "Use an API key that is allowed to run this model.",
+    "permission_denied": "Use an API key that is allowed to do this.",
     "email_not_verified": "Verify the e-mail address of the Runflow account, then retry.",
     "conflict": "Call again with the same model and client_ref to get the existing run, "
     "or with a new client_ref to start a new one.",
@@ -144,8 +149,9 @@ class ToolError(Exception):
             "details": {**self.details, "request_id": request_id},
         }
         text = "\n".join((f"[{self.code}] {self.message}", self.next_action, *self.hints))
+        limit = MAX_UPLOAD_TEXT if self.code == ToolErrorCode.UPLOAD_NEEDED else MAX_ERROR_TEXT
         return {
-            "content": [{"type": "text", "text": truncate(text)}],
+            "content": [{"type": "text", "text": truncate(text, limit)}],
             "structuredContent": {"error": error},
             "isError": True,
         }

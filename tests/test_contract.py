@@ -82,6 +82,8 @@ TOOL_ERRORS = {
     "insufficient_credits",
     "unauthorized",
     "model_not_found",
+    "local_file",
+    "upload_needed",
     "run_failed",
     "run_cancelled",
     "invalid_arguments",

@@ -32,6 +32,7 @@ IMPORTS: dict[str, set[str]] = {
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
     "runflow/backoff": set(),
     "runflow/reading": {"json_types", "lenient_json"},
+    "runflow/assets": {"json_types", "runflow/reading"},
     "runflow/runs": {"json_types", "identifiers", "runflow/backoff", "runflow/reading"},
     "runflow/api": {
         "__init__",
@@ -43,6 +44,7 @@ IMPORTS: dict[str, set[str]] = {
         "observability",
         "runflow/reading",
         "runflow/runs",
+        "runflow/assets",
     },
     "runflow/dispatch": {
         "json_types",
@@ -53,6 +55,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/reading",
         "runflow/runs",
         "runflow/api",
+        "runflow/assets",
     },
     "runflow/catalog": {
         "json_types",
@@ -63,6 +66,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/backoff",
         "runflow/reading",
         "runflow/api",
+        "runflow/assets",
     },
     "client_recipes": {"json_types", "addresses"},
     "view": {"json_types", "addresses", "settings"},
@@ -85,6 +89,7 @@ IMPORTS: dict[str, set[str]] = {
         "runflow/dispatch",
         "runflow/catalog",
         "view",
+        "runflow/assets",
     },
     "web": {
         "__init__",
@@ -108,7 +113,7 @@ IMPORTS: dict[str, set[str]] = {
 }
 #: Where everything is put together; nothing else may import these.
 TOP = {"app", "serve", "cli", "__main__"}
-PAINTING = {"brush", "caption", "files", "landmarks", "painting"}
+PAINTING = {"brush", "caption", "files", "landmarks", "painting", "uploaded"}
 HTTP_ROOMS = {"runflow/api", "runflow/catalog", "web", "sandbox", *TOP}
 
 
@@ -185,7 +190,7 @@ def test_a_module_that_calls_itself_pure_reaches_no_io(path: Path) -> None:
     assert not [name for name in reached(path) if is_below(name, IO_PACKAGES)]
 
 
-@pytest.mark.parametrize("name", ["protocol", "runflow/reading", "runflow/runs"])
+@pytest.mark.parametrize("name", ["protocol", "runflow/assets", "runflow/reading", "runflow/runs"])
 def test_the_core_calls_itself_pure(name: str) -> None:
     core = [path for path in modules() if room(path) == name and path.stem != "__init__"]
     assert all("Pure" in docstring(path) for path in core)

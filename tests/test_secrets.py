@@ -437,6 +437,30 @@ def replace_ping(server: Server, handler: Handler) -> None:
     table["ping"] = Method("ping", handler)
 
 
+async def test_an_upload_address_is_told_to_its_caller_alone(
+    server: Server, sandbox: ScriptedSandbox, log: Log
+) -> None:
+    url = f"https://storage.example.com/up?X-Amz-Signature={MARK}"
+    upload = orjson.dumps({"asset_id": "a-1", "upload_url": url})
+    sandbox.script.add("create_upload", Respond(201, upload), times=None)
+    model = "runflow/background-removal"
+    needed = await server.generate(model, {"image_url": "./a.png#bytes=5"}, client_ref="mine")
+    assert MARK in needed.content.decode()
+    # One of two uploads cannot be prepared.
+    sandbox.script.clear()
+    sandbox.script.add("create_upload", Respond(403), matching="b.png")
+    sandbox.script.add("create_upload", Respond(201, upload))
+    two = {"image_url": "./a.png#bytes=5", "mask": "./b.png#bytes=5"}
+    others = [
+        await server.generate(model, two),
+        await server.generate(model, {"image_url": "runflow-upload://a-1"}, client_ref="mine"),
+        await server.generate(model, {"image_url": "./a.png"}, client_ref="mine"),
+        await server.rpc("prompts/list"),
+    ]
+    assert all(MARK not in answer.content.decode() for answer in others)
+    assert_not_logged(log)
+
+
 async def test_an_error_in_a_handler_is_logged_with_its_traceback_and_without_the_key(server: Server, log: Log) -> None:
     async def broken(_request: Request, call: RequestContext) -> Result:
         revealed = call.bearer.reveal()

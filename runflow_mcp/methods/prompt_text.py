@@ -13,12 +13,18 @@ from runflow_mcp.bounds import has_too_many_values
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
 from runflow_mcp.methods.tools.arguments import BOOLEANS, MAX_INPUT_DEPTH
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError
+from runflow_mcp.runflow.assets.media_inputs import Holds
 from runflow_mcp.runflow.catalog.entries import Model
 from runflow_mcp.runflow.catalog.model_inputs import Input
 
 #: Bytes of the call in a message; escaped in the response it takes up to twice as many.
 MAX_CALL = 256 * 1024
 _NUMBERS = {"integer": int, "number": float, "float": float}
+MEDIA_ADVICE = (
+    'Media are public https URLs. For a file on this machine give its path with its size ("./shoe.png#bytes=48213"): '
+    "generate answers with a curl line; run it in a shell, then call generate again with the runflow-upload:// value "
+    "that came with it."
+)
 _JSON_KINDS = frozenset({"json", "object", "array"})
 
 
@@ -57,8 +63,10 @@ def render_prompt(model: Model, arguments: Mapping[str, str]) -> str:
     if missing := [f"<{model_input.name}>" for model_input in required if model_input.name not in texts]:
         lines += [
             "",
-            f"Ask me for {', '.join(missing)} first if this conversation does not say; media must be public URLs.",
+            f"Ask me for {', '.join(missing)} first if this conversation does not say.",
         ]
+    if any(model.media_inputs.holds(model_input.name) is Holds.MEDIA for model_input in model.inputs):
+        lines += ["", MEDIA_ADVICE]
     lines += ["", "Show me the output URLs when it is done."]
     return "\n".join(lines)
 

@@ -96,6 +96,15 @@ def poll_error(cause: UpstreamError, run: RunState | None, ref: RunRef) -> ToolE
     return _upstream_error(cause, details, hints)
 
 
+def upload_refused(cause: UpstreamError, ref: RunRef) -> ToolError:
+    """Runflow did not prepare an upload; nothing was started."""
+    details, hints = _identify_refusal(cause, None, ref)
+    error = _upstream_error(cause, details, ("Nothing was started. You can host the file and pass its URL.", *hints))
+    if cause.message is None:
+        error.message = f"The file cannot be uploaded to Runflow: {cause.reason}."
+    return error
+
+
 def _uncertain(error: DispatchFailed, details: Details, hints: Hints) -> ToolError:
     cause = error.cause
     if not error.sent:

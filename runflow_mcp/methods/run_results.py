@@ -7,22 +7,26 @@ import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.run_errors import INPUT_IGNORED, run_cancelled, run_failed
+from runflow_mcp.methods.run_state import short_figure
 from runflow_mcp.protocol.jsonrpc import Result
 from runflow_mcp.protocol.revisions import FEATURES, Revision
 from runflow_mcp.runflow.api.paths import run_path
 from runflow_mcp.runflow.dispatch.order import RunRef
+from runflow_mcp.runflow.reading.link_expiry import link_expiry
 from runflow_mcp.runflow.reading.trimming import MAX_SIZE, MAX_TEXT, trimmed
 from runflow_mcp.runflow.runs.outputs import Output
 from runflow_mcp.runflow.runs.run import CANCELLED, FAILED, Run
 
-#: Characters of a cost or a time.
-MAX_FIGURE = 64
 #: Characters of a link's name, which hosts show.
 MAX_LINK_NAME = 128
 
 _TEXT: JSONObject = {"type": "string"}
 _TEXT_OR_NULL: JSONObject = {"type": ["string", "null"]}
-_OUTPUT: JSONObject = {"type": "object", "properties": {"url": _TEXT, "mime_type": _TEXT}, "required": ["url"]}
+_OUTPUT: JSONObject = {
+    "type": "object",
+    "properties": {"url": _TEXT, "mime_type": _TEXT, "expires_at": _TEXT},
+    "required": ["url"],
+}
 #: The members of a run's ``structuredContent``, each with its schema.
 SCHEMA: JSONObject = {
     "run_id": _TEXT,
@@ -79,10 +83,10 @@ def _structured(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
     structured |= {
         "outputs": [_output(output) for output in outputs],
         "output": trimmed(run.output, max(remaining, MAX_TEXT)),
-        "cost": _short(run.cost),
+        "cost": short_figure(run.cost),
         "duration_ms": run.duration_ms,
-        "created_at": _short(run.created_at),
-        "completed_at": _short(run.completed_at),
+        "created_at": short_figure(run.created_at),
+        "completed_at": short_figure(run.completed_at),
     }
     if ref.input_ignored:
         structured |= {"input_ignored": True, "note": INPUT_IGNORED}
@@ -90,12 +94,8 @@ def _structured(run: Run, ref: RunRef) -> tuple[dict[str, JSON], list[Output]]:
 
 
 def _output(output: Output) -> dict[str, str]:
-    return {"url": output.url, "mime_type": output.mime_type} if output.mime_type else {"url": output.url}
-
-
-def _short(text: str | None) -> str | None:
-    """A cost or a time as upstream writes it; None for a text that is too long to be one."""
-    return text if text is None or len(text) <= MAX_FIGURE else None
+    listed = {"url": output.url, "mime_type": output.mime_type, "expires_at": link_expiry(output.url)}
+    return {name: text for name, text in listed.items() if text is not None}
 
 
 def _link(position: int, output: Output) -> dict[str, str]:

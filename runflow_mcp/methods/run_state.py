@@ -12,6 +12,8 @@ from runflow_mcp.runflow.runs.run import Run
 
 #: Bytes of a run's JSON that a waiting call keeps, exceeded by one text at most: an ordinary run has 1 to 2 KB.
 MAX_KEPT = 4096
+#: Characters of a cost or a time.
+MAX_FIGURE = 64
 
 
 @attrs.frozen
@@ -26,6 +28,7 @@ class RunState:
     status: str
     nodes_completed: int | None
     nodes_total: int | None
+    cost: str | None
     json: bytes = attrs.field(repr=False)
     digest: int | None = None
 
@@ -34,7 +37,8 @@ class RunState:
         """``size``: the most bytes of ``json``, exceeded by one text at most."""
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
         json = bytes(memoryview(_small_json(run.raw) or _trimmed_json(run.raw, size)))
-        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, json, digest)
+        cost = short_figure(run.cost)
+        return cls(run.id, run.status, run.nodes_completed, run.nodes_total, cost, json, digest)
 
 
 def _small_json(run: JSONObject) -> bytes | None:
@@ -57,16 +61,23 @@ def _trimmed_json(run: JSONObject, size: int) -> bytes:
     return orjson.dumps(trimmed(members, size))
 
 
+def short_figure(text: str | None) -> str | None:
+    """A cost or a time as upstream writes it; None for a text that is too long to be one."""
+    return text if text is None or len(text) <= MAX_FIGURE else None
+
+
 def _bulk(value: JSON) -> int:
     if isinstance(value, list | dict):
         return 2
     return int(isinstance(value, str) and len(value) > MAX_NAME)
 
 
-def progress_message(run: Run | RunState, elapsed: float) -> str:
-    """``running, 3 of 7 steps, 42 s``. ``elapsed``: seconds."""
+def progress_message(run: Run | RunState, elapsed: float, *, done: bool = False) -> str:
+    """``running, 3 of 7 steps, 42 s``; of a run that has ended also its cost. ``elapsed``: seconds."""
     parts = [run.status]
     if run.nodes_total:
         parts.append(f"{min(run.nodes_completed or 0, run.nodes_total)} of {run.nodes_total} steps")
     parts.append(f"{elapsed:.0f} s")
+    if done and run.cost is not None:
+        parts.append(f"cost {run.cost}")
     return ", ".join(parts)

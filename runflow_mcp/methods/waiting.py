@@ -184,7 +184,7 @@ class RunWait:
             return
         run = self._state
         elapsed = self.ctx.services.clock.monotonic() - self.ctx.arrived
-        message = progress_message(run, elapsed)
+        message = progress_message(run, elapsed, done=done)
         if client_ref is not None:
             message = f"{message} (run {run.id}, client_ref {client_ref})"
         params = self._progress.advance(

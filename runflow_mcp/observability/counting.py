@@ -28,6 +28,7 @@ _OPERATIONS: tuple[Operation, ...] = (
     "find_run",
     "create_upload",
     "confirm_upload",
+    "get_balance",
     "catalog",
     "skill",
 )

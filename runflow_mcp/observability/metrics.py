@@ -11,7 +11,9 @@ import attrs
 from runflow_mcp.observability.record import CallRecord
 
 #: The requests to Runflow, each by what it is for.
-Operation = Literal["create_run", "get_run", "find_run", "create_upload", "confirm_upload", "catalog", "skill"]
+Operation = Literal[
+    "create_run", "get_run", "find_run", "create_upload", "confirm_upload", "get_balance", "catalog", "skill"
+]
 #: ``found``: a run that existed. ``succeeded``, ``failed``, ``cancelled``: an end that this process saw. ``left``: a
 #: wait that ended without one.
 RunEvent = Literal["started", "found", "succeeded", "failed", "cancelled", "left"]

@@ -9,6 +9,7 @@ import attrs
 from aiohttp.typedefs import Middleware
 
 from runflow_mcp.clock import Clock
+from runflow_mcp.sandbox.assets import AssetStore
 from runflow_mcp.sandbox.catalog import CatalogModel
 from runflow_mcp.sandbox.errors import idempotency_conflict, run_not_found
 from runflow_mcp.sandbox.requests import RunListQuery, RunRequest, page_cursor, parse_run_request
@@ -35,7 +36,9 @@ class RunPage:
 
 
 class Sandbox:
-    """One simulated Runflow: ``speed`` divides every duration, ``seed`` varies the ids, ``runs`` are its runs.
+    """One simulated Runflow: ``speed`` divides every duration, ``seed`` varies the ids.
+
+    ``runs`` are its runs, ``assets`` what was uploaded.
 
     Subclasses override methods to simulate an upstream that departs from Runflow's documentation, and may put
     ``middlewares`` around its routes; they run inside the rendering of errors.
@@ -45,6 +48,7 @@ class Sandbox:
         self, *, clock: Clock, speed: float = 1.0, seed: int = 0, middlewares: Sequence[Middleware] = ()
     ) -> None:
         self.runs = RunStore()
+        self.assets = AssetStore(seed=seed)
         self.clock = clock
         self.middlewares = middlewares
         self._speed = speed
@@ -57,6 +61,7 @@ class Sandbox:
         original = self.runs.with_deduplication_key(key)
         if original is not None:
             return self.replay(original, request)
+        self.assets.check_references(owner, request.input)
         run = self.new_run(owner, request)
         self.runs.add(run, key, now=run.created)
         return DispatchResult(201, run, shown_at=run.created)
@@ -92,6 +97,10 @@ class Sandbox:
             created=self.clock.monotonic(),
             created_at=wall,
         )
+
+    def pictures_of(self, run: Run) -> list[bytes]:
+        """The pictures that were uploaded for a run."""
+        return self.assets.pictures(run.owner, run.request.input)
 
     def get_run(self, owner: str, run_id: str) -> Run:
         """Raises a 404 ``APIError`` for an unknown run and for one of another owner."""

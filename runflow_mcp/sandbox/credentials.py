@@ -15,11 +15,15 @@ LIVE_PREFIX = "rf_live_"
 SERVICE_PREFIX = "rf_svc_"
 REVOKED_KEY = "rf_live_sandbox_revoked"
 
+NO_CREDIT_KEY = "rf_live_sandbox_no_credit"
+#: Reads, but starts no runs and uploads nothing.
+READONLY_KEY = "rf_live_sandbox_readonly"
+
 _forbidden = partial(APIError, 403, "PERMISSION_DENIED", "This key may not create runs")
 
 #: Key → the error of every dispatch with it; reading works with these keys.
 DISPATCH_ERRORS: dict[str, Callable[[], APIError]] = {
-    "rf_live_sandbox_no_credit": partial(
+    NO_CREDIT_KEY: partial(
         APIError,
         402,
         "INSUFFICIENT_CREDIT",
@@ -30,6 +34,7 @@ DISPATCH_ERRORS: dict[str, Callable[[], APIError]] = {
         APIError, 429, "RATE_LIMITED", "Too many requests", headers={"Retry-After": "1"}
     ),
     "rf_live_sandbox_forbidden": _forbidden,
+    READONLY_KEY: _forbidden,
     "rf_live_sandbox_unverified": partial(
         APIError, 403, "EMAIL_NOT_VERIFIED", "Verify your email address to create runs"
     ),
@@ -41,12 +46,20 @@ class Caller:
     """An authenticated caller. Every key is its own organisation, named by the key's fingerprint."""
 
     organisation: str
+    #: US dollars, as a decimal string.
+    balance: str = "25.00"
+    _may_upload: bool = True
     _dispatch_error: Callable[[], APIError] | None = None
 
     def check_may_dispatch(self) -> None:
         """Raise the ``APIError`` of a key that may not create runs."""
         if self._dispatch_error is not None:
             raise self._dispatch_error()
+
+    def check_may_upload(self) -> None:
+        """Raise the ``APIError`` of a key that may not create assets."""
+        if not self._may_upload:
+            raise APIError(403, "PERMISSION_DENIED", "This key may not create assets (scope assets:create)")
 
 
 def bearer_key(authorization: str | None) -> str | None:
@@ -65,7 +78,8 @@ def authenticate(authorization: str | None) -> Caller:
     if key is None:
         raise APIError(401, "UNAUTHORIZED", "Missing bearer token")
     if key.startswith(SERVICE_PREFIX):
-        return Caller(fingerprint(key), _forbidden)
+        return Caller(fingerprint(key), may_upload=False, dispatch_error=_forbidden)
     if key == REVOKED_KEY or not key.removeprefix(LIVE_PREFIX) or not key.startswith(LIVE_PREFIX):
         raise APIError(401, "UNAUTHORIZED", "Invalid or revoked API key")
-    return Caller(fingerprint(key), DISPATCH_ERRORS.get(key))
+    balance = "0.00" if key == NO_CREDIT_KEY else "25.00"
+    return Caller(fingerprint(key), balance, key != READONLY_KEY, DISPATCH_ERRORS.get(key))

@@ -4,6 +4,7 @@ Pure. Nothing is stored: a file is drawn from the run's request whenever it is n
 """
 
 import re
+from collections.abc import Sequence
 
 from runflow_mcp.sandbox.json_types import JSON, JSONObject, digest
 from runflow_mcp.sandbox.media import files
@@ -41,20 +42,25 @@ def content_type(request: RunRequest) -> str:
     return FORMATS[request.model.medium][1]
 
 
-def draw_file(request: RunRequest, number: int, *, inline: bool = False) -> bytes:
-    """File ``number``, counted from 0. Takes up to a second: call it in a thread."""
+def draw_file(request: RunRequest, number: int, *, inline: bool = False, pictures: Sequence[bytes] = ()) -> bytes:
+    """File ``number``, counted from 0. Takes up to a second: call it in a thread.
+
+    ``pictures``: those that the input names and the caller uploaded; they are shown in it.
+    """
     model, values = request.model, request.input
     seed = digest(model.name, values, number)
     if model.medium == "audio":
         return files.wav(seed)
     prompt = values.get("prompt")
     text = prompt[:MAX_PROMPT] if isinstance(prompt, str) else ""
-    spec = PictureSpec(seed=seed, prompt=text, title=model.title or model.name, model=model.name)
     if model.medium == "video":
-        return files.webm(spec, size_of(aspect_ratio(values, VIDEO_RATIO), VIDEO_SIDE))
-    side = INLINE_PICTURE_SIDE if inline else PICTURE_SIDE
-    draw = files.cutout_png if model.name in BACKGROUND_REMOVERS else files.png
-    return draw(spec, size_of(aspect_ratio(values, PICTURE_RATIO), side))
+        draw, size = files.webm, size_of(aspect_ratio(values, VIDEO_RATIO), VIDEO_SIDE)
+    else:
+        draw = files.cutout_png if model.name in BACKGROUND_REMOVERS else files.png
+        size = size_of(aspect_ratio(values, PICTURE_RATIO), INLINE_PICTURE_SIDE if inline else PICTURE_SIDE)
+    shown = files.reduced(pictures, size)
+    title = model.title or model.name
+    return draw(PictureSpec(seed=seed, prompt=text, title=title, model=model.name, pictures=shown), size)
 
 
 def aspect_ratio(values: JSONObject, default: float) -> float:

@@ -5,15 +5,20 @@ Pure; the only module that knows the field names of the upstream's run.
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import attrs
+
 from runflow_mcp.sandbox import outputs
+from runflow_mcp.sandbox.assets import Asset
 from runflow_mcp.sandbox.json_types import JSONObject, digest
 from runflow_mcp.sandbox.requests import RunRequest
 from runflow_mcp.sandbox.runs import Run
+from runflow_mcp.sandbox.signing import sign
 from runflow_mcp.sandbox.timeline import FinalStatus, RunState
 
 FAILURE_CODE = "CONTENT_POLICY_VIOLATION"
@@ -26,9 +31,23 @@ COST_PRECISION = Decimal("0.0001")
 DEFAULT_VIDEO_SECONDS = 5
 
 
-def render_run(run: Run, now: float, origin: str) -> JSONObject:
-    """The run object. ``origin``: the scheme and host by which the client reaches the sandbox. Draws inline media."""
-    state = run.state_at(now)
+@attrs.frozen
+class View:
+    """How a run is shown. ``now``: monotonic time. ``wall``: Unix time, at which links are signed.
+
+    ``origin``: the scheme and host by which the client reaches the sandbox. ``pictures``: those that were uploaded for
+    the run.
+    """
+
+    now: float
+    wall: float
+    origin: str
+    pictures: Sequence[bytes] = attrs.field(default=(), repr=False)
+
+
+def render_run(run: Run, view: View) -> JSONObject:
+    """The run object, with fresh links. Draws inline media."""
+    state = run.state_at(view.now)
     request, timeline = run.request, run.scenario.timeline
     failed = state.status == FinalStatus.FAILED
     result: JSONObject = {
@@ -40,7 +59,7 @@ def render_run(run: Run, now: float, origin: str) -> JSONObject:
         "status_code": state.status,
         "source_code": "api",
         "input": request.input,
-        "output": _output(run, origin) if state.succeeded else None,
+        "output": _output(run, view) if state.succeeded else None,
         "context": None,
         "duration_ms": _duration_ms(state),
         "cost": _cost(request) if state.succeeded else None,
@@ -57,7 +76,7 @@ def render_run(run: Run, now: float, origin: str) -> JSONObject:
         "metadata": request.metadata,
         "has_logs": state.started is not None,
         "has_node_runs": state.started is not None,
-        "links": {"self": f"{origin}/v1/runs/{run.id}"},
+        "links": {"self": f"{view.origin}/v1/runs/{run.id}"},
         "failure_code": FAILURE_CODE if failed else None,
         "failure_message": FAILURE_MESSAGE if failed else None,
         "failure_stage_code": "running" if failed else None,
@@ -69,10 +88,24 @@ def render_run(run: Run, now: float, origin: str) -> JSONObject:
     return result
 
 
-def _output(run: Run, origin: str) -> JSONObject:
+def render_asset(asset: Asset, url: str) -> JSONObject:
+    """The asset object. ``url``: a fresh link to its file."""
+    created = datetime.fromtimestamp(asset.created_at, UTC)
+    return {
+        "id": asset.id,
+        "filename": asset.filename,
+        "mime_type": asset.mime_type,
+        "size_bytes": asset.size_bytes,
+        "url": url,
+        "thumbnail_url": url if asset.mime_type.startswith("image/") else None,
+        "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def _output(run: Run, view: View) -> JSONObject:
     """The ``output`` of a succeeded run, always in the same shape for one model."""
     request, model = run.request, run.request.model
-    urls = [_url(run, number, origin) for number in range(outputs.file_count(request))]
+    urls = [_url(run, number, view) for number in range(outputs.file_count(request))]
     if model.medium in {"video", "audio"}:
         return {model.medium: {"url": urls[0]}}
     if model.is_solution:
@@ -85,11 +118,11 @@ def _output(run: Run, origin: str) -> JSONObject:
     }
 
 
-def _url(run: Run, number: int, origin: str) -> str:
+def _url(run: Run, number: int, view: View) -> str:
     if run.scenario.inline:
-        content = b64encode(outputs.draw_file(run.request, number, inline=True)).decode()
+        content = b64encode(outputs.draw_file(run.request, number, inline=True, pictures=view.pictures)).decode()
         return f"data:{outputs.content_type(run.request)};base64,{content}"
-    return f"{origin}/outputs/{run.id}/{outputs.file_name(run.request, number)}"
+    return view.origin + sign(f"/outputs/{run.id}/{outputs.file_name(run.request, number)}", view.wall)
 
 
 def _cost(request: RunRequest) -> str:

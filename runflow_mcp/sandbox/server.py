@@ -10,16 +10,19 @@ from aiohttp import web
 
 from runflow_mcp.sandbox import catalog, outputs
 from runflow_mcp.sandbox.api import Sandbox
+from runflow_mcp.sandbox.assets import MAX_FILE_BYTES, UPLOAD_SECONDS, Asset
 from runflow_mcp.sandbox.credentials import Caller, authenticate
+from runflow_mcp.sandbox.errors import bad_request
 from runflow_mcp.sandbox.json_types import JSONObject
-from runflow_mcp.sandbox.rendering import render_run
+from runflow_mcp.sandbox.rendering import View, render_asset, render_run
 from runflow_mcp.sandbox.requests import parse_run_list_query
 from runflow_mcp.sandbox.responses import document_response, file_response, json_response, render_errors
 from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.sandbox.scenarios import find_model
+from runflow_mcp.sandbox.signing import check, sign
 
-#: Inputs may contain media as data: URIs.
-MAX_BODY_BYTES = 16 * 1024 * 1024
+#: An upload that is a little too large gets the answer that says so.
+MAX_BODY_BYTES = MAX_FILE_BYTES + 1024 * 1024
 #: Seconds. A shutdown waits for nothing; aiohttp takes 0 as "no limit".
 SHUTDOWN_TIMEOUT = 0.1
 
@@ -56,6 +59,12 @@ def make_app(sandbox: Sandbox) -> web.Application:
             web.get("/v1/runs/{run_id}", routes.get_run, name="get_run"),
             web.get("/v1/runs", routes.list_runs, name="list_runs"),
             web.get(r"/outputs/{run_id}/{number:\d{1,2}}.{kind:png|webm|wav}", routes.get_output),
+            web.get("/assets/{asset_id}/{filename}", routes.get_asset_file),
+            web.post("/v1/asset-uploads", routes.prepare_upload, name="create_upload"),
+            web.put("/uploads/{asset_id}", routes.receive_upload, name="put_upload"),
+            web.post("/v1/asset-uploads/{asset_id}/confirmations", routes.confirm_upload, name="confirm_upload"),
+            web.get("/v1/assets/{asset_id}", routes.get_asset),
+            web.get("/v1/billing/balance", _balance, name="balance"),
             web.get("/v1/health", _health),
             web.get("/v1/public/models", _public_models),
             web.get("/models-catalog.json", _catalog, name="catalog"),
@@ -77,25 +86,26 @@ class _Routes:
         model = find_model(f"{request.match_info['provider']}/{request.match_info['slug']}")
         idempotency_key = request.headers.get("Idempotency-Key")
         result = self.sandbox.dispatch(caller.organisation, model, await request.read(), idempotency_key)
-        return json_response(await _rendered(result.run, result.shown_at, request), status=result.status)
+        return json_response(await self._rendered(result.run, result.shown_at, request), status=result.status)
 
     async def get_run(self, request: web.Request) -> web.Response:
         run = self.sandbox.get_run(_caller(request).organisation, request.match_info["run_id"])
-        return json_response(await _rendered(run, self.sandbox.clock.monotonic(), request))
+        return json_response(await self._rendered(run, self.sandbox.clock.monotonic(), request))
 
     async def list_runs(self, request: web.Request) -> web.Response:
         page = self.sandbox.list_runs(_caller(request).organisation, parse_run_list_query(request.query))
         now = self.sandbox.clock.monotonic()
         return json_response(
             {
-                "items": [await _rendered(run, now, request) for run in page.runs],
+                "items": [await self._rendered(run, now, request) for run in page.runs],
                 "next_pq": page.next_cursor,
                 "prev_pq": page.previous_cursor,
             }
         )
 
     async def get_output(self, request: web.Request) -> web.Response:
-        """Needs no key: like a presigned URL, the address is the secret."""
+        """Needs no key: the link is signed."""
+        check(request.path, request.query, self.sandbox.clock.wall())
         number = int(request.match_info["number"])
         run = self.sandbox.runs.get(request.match_info["run_id"])
         if run is None or not run.state_at(self.sandbox.clock.monotonic()).succeeded:
@@ -104,20 +114,73 @@ class _Routes:
             raise web.HTTPNotFound
         if outputs.file_name(run.request, number) != request.path.rpartition("/")[2]:
             raise web.HTTPNotFound
-        content = await asyncio.to_thread(outputs.draw_file, run.request, number, inline=run.scenario.inline)
+        content = await asyncio.to_thread(
+            outputs.draw_file,
+            run.request,
+            number,
+            inline=run.scenario.inline,
+            pictures=self.sandbox.pictures_of(run),
+        )
         return file_response(request, content, outputs.content_type(run.request))
+
+    async def prepare_upload(self, request: web.Request) -> web.Response:
+        caller = _caller(request)
+        caller.check_may_upload()
+        wall = self.sandbox.clock.wall()
+        asset = self.sandbox.assets.prepare(caller.organisation, await request.read(), wall=wall)
+        url = _origin(request) + sign(f"/uploads/{asset.id}", wall, seconds=UPLOAD_SECONDS)
+        return json_response({"asset_id": asset.id, "upload_url": url}, status=201)
+
+    async def receive_upload(self, request: web.Request) -> web.Response:
+        """Needs no key, and takes none: storage refuses a request that is authorized in two ways."""
+        if "Authorization" in request.headers:
+            raise bad_request("Only one way of authorization is allowed: the signature in the URL")
+        check(request.path, request.query, self.sandbox.clock.wall())
+        asset = self.sandbox.assets.expected(request.match_info["asset_id"], request.headers.get("Content-Type"))
+        self.sandbox.assets.receive(asset, await request.read())
+        return web.Response()
+
+    async def confirm_upload(self, request: web.Request) -> web.Response:
+        caller = _caller(request)
+        caller.check_may_upload()
+        asset = self.sandbox.assets.confirm(caller.organisation, request.match_info["asset_id"])
+        return json_response(self._rendered_asset(asset, request), status=201)
+
+    async def get_asset(self, request: web.Request) -> web.Response:
+        asset = self.sandbox.assets.get(_caller(request).organisation, request.match_info["asset_id"])
+        return json_response(self._rendered_asset(asset, request))
+
+    async def get_asset_file(self, request: web.Request) -> web.Response:
+        """Needs no key: the link is signed."""
+        check(request.path, request.query, self.sandbox.clock.wall())
+        asset = self.sandbox.assets.find(request.match_info["asset_id"])
+        if asset is None:
+            raise web.HTTPNotFound
+        return file_response(request, asset.content, asset.mime_type)
+
+    async def _rendered(self, run: Run, now: float, request: web.Request) -> JSONObject:
+        view = View(now, self.sandbox.clock.wall(), _origin(request))
+        # Inline media are drawn, which would block the event loop.
+        if run.scenario.inline and run.state_at(now).succeeded:
+            view = attrs.evolve(view, pictures=self.sandbox.pictures_of(run))
+            return await asyncio.to_thread(render_run, run, view)
+        return render_run(run, view)
+
+    def _rendered_asset(self, asset: Asset, request: web.Request) -> JSONObject:
+        path = f"/assets/{asset.id}/file{asset.suffix}"
+        return render_asset(asset, _origin(request) + sign(path, self.sandbox.clock.wall()))
 
 
 def _caller(request: web.Request) -> Caller:
     return authenticate(request.headers.get("Authorization"))
 
 
-async def _rendered(run: Run, now: float, request: web.Request) -> JSONObject:
-    origin = f"{request.scheme}://{request.host}"
-    # Inline media are drawn, which would block the event loop.
-    if run.scenario.inline and run.state_at(now).succeeded:
-        return await asyncio.to_thread(render_run, run, now, origin)
-    return render_run(run, now, origin)
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
+
+
+async def _balance(request: web.Request) -> web.Response:
+    return json_response({"balance": _caller(request).balance, "currency": "USD"})
 
 
 async def _health(_request: web.Request) -> web.Response:

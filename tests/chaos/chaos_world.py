@@ -6,6 +6,7 @@ lets every wait end, resumes every run and looks for tasks, connections and poll
 
 import asyncio
 import gc
+import shlex
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -69,6 +70,16 @@ class CallArguments:
     @property
     def waits(self) -> bool:
         return self.mode in WAITING
+
+
+@attrs.frozen
+class OfferedUpload:
+    """An upload that a client was offered. ``ref``: the client_ref of the call."""
+
+    key: str
+    ref: str
+    url: str
+    reference: str
 
 
 @attrs.define(eq=False)
@@ -227,6 +238,30 @@ class World:
             call.broken = error
         finally:
             call.ended = self.now
+
+    def offered_uploads(self) -> list[OfferedUpload]:
+        """Every upload that a client was offered so far, in the order of the calls."""
+        offered = []
+        for call in self.calls:
+            if call.answer is None or call.task_id is not None or b"upload_needed" not in call.answer.content:
+                continue
+            details = call.answer.tool_error["details"]
+            offered += [
+                OfferedUpload(
+                    call.arguments.key, details["client_ref"], shlex.split(each["command"])[-1], each["value"]
+                )
+                for each in details.get("uploads", ())
+            ]
+        return offered
+
+    def send_file(self, offered: OfferedUpload, content: bytes) -> None:
+        """What the client's curl does."""
+        self.loop.run_until_complete(self._send_file(offered.url, content))
+
+    async def _send_file(self, url: str, content: bytes) -> None:
+        with suppress(aiohttp.ClientError):
+            async with self.session.put(url, data=content, headers={"Content-Type": "image/png"}) as response:
+                await response.read()
 
     def leave(self, call: SentCall) -> None:
         """The client of a call disconnects before its answer."""

@@ -65,6 +65,8 @@ for_reading: st.SearchStrategy[Action] = st.one_of(
     answers(200, 201, 204, effect=st.just(False), content=no_runs),  # noqa: FBT003
 )
 for_polls = st.one_of(for_reading, for_reading, answers(401, 403, 404, effect=st.just(False), content=bodies))  # noqa: FBT003
+#: Preparing and confirming an upload may take effect before the answer is lost, and may be refused.
+for_uploads = st.one_of(lost, busy, refusals, slow, st.builds(Delay, st.sampled_from([0.5, 4.0, 12.0])))
 #: A look-up can be refused as well, or wrongly find no runs.
 for_look_ups = st.one_of(
     for_reading,

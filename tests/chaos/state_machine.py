@@ -26,6 +26,9 @@ MODELS = (
 )
 #: Client references that are used again and again; the second is one that an upstream may normalise.
 REFS = ("ref-a", "Ref-B/" + "long-" * 16)
+#: A file of the clients' machines, and the model that takes it.
+FILE = b"a file of some bytes"
+PATH, FILE_MODEL = f"./shoe.png#bytes={len(FILE)}", "runflow/background-removal"
 #: Statuses below 500 that may come with a run.
 MAY_HIDE = (303, 408, 409, 429)
 #: Counts of everything played in this process, for the report of a long run.
@@ -153,6 +156,41 @@ class Chaos(RuleBasedStateMachine):
     def own_calls(self) -> list[CallArguments]:
         return [call.arguments for call in self.world.calls if call.arguments.ref is not None and call.task_id is None]
 
+    @rule(
+        number=st.integers(0, 1),
+        key=st.sampled_from(KEYS),
+        ref=st.sampled_from([None, "file-a", "file-b"]),
+        mode=st.sampled_from(["stream", "json", "no_wait", "task"]),
+        measured=st.sampled_from([True, True, True, False]),
+    )
+    def name_a_file(self, number: int, key: str, ref: str | None, mode: str, *, measured: bool) -> None:
+        """A path of the client's machine, with the file's size or without, whatever was uploaded or run before."""
+        image = PATH if measured else PATH.partition("#")[0]
+        self.place(CallArguments(key, FILE_MODEL, ref, mode, {"image_url": image}), number)
+
+    @precondition(lambda self: self.world.offered_uploads())
+    @rule(data=st.data(), fate=st.sampled_from(["sent", "sent", "sent", "twice", "lost", "wrong"]))
+    def send_the_file(self, data: st.DataObject, fate: str) -> None:
+        """A client carries a command out, not at all, or wrongly."""
+        PLAYED["uploads"] += 1
+        offered = data.draw(st.sampled_from(self.world.offered_uploads()), "upload")
+        for _ in range({"sent": 1, "twice": 2, "lost": 0, "wrong": 1}[fate]):
+            self.world.send_file(offered, FILE + (b"x" if fate == "wrong" else b""))
+
+    @precondition(lambda self: self.world.offered_uploads())
+    @rule(
+        number=st.integers(0, 1),
+        data=st.data(),
+        mode=st.sampled_from(["stream", "json", "no_wait", "task"]),
+        own=st.sampled_from([True, True, True, False]),
+    )
+    def use_an_upload(self, number: int, data: st.DataObject, mode: str, *, own: bool) -> None:
+        """A reference to an upload, whether it has arrived or not, under the client_ref of its call."""
+        offered = data.draw(st.sampled_from(self.world.offered_uploads()), "upload")
+        key = offered.key if own else data.draw(st.sampled_from(KEYS), "key")
+        value = {"image_url": offered.reference}
+        self.place(CallArguments(key, FILE_MODEL, offered.ref, mode, value), number)
+
     @precondition(lambda self: len(self.world.sandbox.runs) > 0)
     @rule(number=st.integers(0, 1), key=st.sampled_from(KEYS), data=st.data())
     def ask_for_a_task(self, number: int, key: str, data: st.DataObject) -> None:
@@ -176,6 +214,11 @@ class Chaos(RuleBasedStateMachine):
     def fail_polls(self, data: st.DataObject, times: int) -> None:
         action = data.draw(random_failures.for_polls, "action")
         self.world.sandbox.script.add(Route.GET_RUN, action, times)
+
+    @rule(data=st.data(), confirmations=st.booleans(), times=st.integers(1, 4))
+    def fail_uploads(self, data: st.DataObject, times: int, *, confirmations: bool) -> None:
+        action = data.draw(random_failures.for_uploads, "action")
+        self.world.sandbox.script.add(Route.CONFIRM_UPLOAD if confirmations else Route.CREATE_UPLOAD, action, times)
 
     @precondition(lambda self: not self.without_idempotency)
     @rule(data=st.data(), dispatches=st.booleans(), times=st.integers(1, 4))

@@ -113,7 +113,9 @@ async def test_a_run_reports_progress_and_returns_its_result(server: Server, mod
     assert not result.is_error
     assert result.structured_content is not None
     [link] = [block for block in result.content if isinstance(block, ResourceLink)]
-    assert result.structured_content["outputs"] == [{"url": str(link.uri), "mime_type": "image/png"}]
+    [output] = result.structured_content["outputs"]
+    assert (output["url"], output["mime_type"]) == (str(link.uri), "image/png")
+    assert output["expires_at"].endswith("Z")
     values = [value for value, _, _ in progress_seen]
     assert len(values) > 1
     assert values == sorted(set(values))

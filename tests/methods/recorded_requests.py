@@ -11,7 +11,16 @@ def caller_requests(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
 
 
 def dispatches(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
-    return [request for request in sandbox.requests if request.method == "POST"]
+    return [request for request in sandbox.requests if request.path.startswith("/v1/models/")]
+
+
+def uploads(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
+    """The uploads that were asked for."""
+    return [request for request in sandbox.requests if request.path == "/v1/asset-uploads"]
+
+
+def confirmations(sandbox: ScriptedSandbox) -> list[RecordedRequest]:
+    return [request for request in sandbox.requests if request.path.endswith("/confirmations")]
 
 
 def lookups(sandbox: ScriptedSandbox) -> list[RecordedRequest]:

@@ -5,7 +5,7 @@ import pytest
 
 from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import Model, parse_catalog
-from runflow_mcp.runflow.catalog.model_inputs import Input
+from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
 
 ENTRY = {
     "provider_slug": "google",
@@ -254,3 +254,9 @@ def test_the_type_of_an_input_is_found_or_follows_from_its_values(spec: dict[str
 
 def test_an_input_listed_twice_is_one_input() -> None:
     assert len(inputs(inputs=[{"name": "a"}, {"name": "a", "required": True}])) == 1
+
+
+def test_an_input_without_a_type_may_hold_media_by_its_name() -> None:
+    stated, silent = read_inputs([{"name": "file_image", "type": "string"}, {"name": "source_image"}])
+    assert (stated.type_stated, silent.type_stated) == (True, False)
+    assert stated.type == silent.type == "string"

@@ -33,6 +33,7 @@ async def test_the_bearer_scheme_works_in_any_case_and_no_other_scheme_works(cli
         ("rf_live_sandbox_no_credit", 402, "INSUFFICIENT_CREDIT"),
         ("rf_live_sandbox_throttled", 429, "RATE_LIMITED"),
         ("rf_live_sandbox_forbidden", 403, "PERMISSION_DENIED"),
+        ("rf_live_sandbox_readonly", 403, "PERMISSION_DENIED"),
         ("rf_live_sandbox_unverified", 403, "EMAIL_NOT_VERIFIED"),
         ("rf_svc_robot", 403, "PERMISSION_DENIED"),
     ],

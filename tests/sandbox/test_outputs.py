@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from runflow_mcp.sandbox.media import files
-from tests.sandbox.api_client import MODEL, PROMPT, Client, Serve
+from runflow_mcp.sandbox.signing import sign
+from tests.sandbox.api_client import MODEL, PROMPT, Client, Response, Serve
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
@@ -108,7 +109,7 @@ async def test_the_shape_of_the_output_depends_on_the_model(
             return {name: shortened(item) for name, item in value.items()}
         if isinstance(value, list):
             return [shortened(item) for item in value]
-        return value.removeprefix(f"{client.url}/outputs/{run['id']}/")
+        return value.removeprefix(f"{client.url}/outputs/{run['id']}/").partition("?")[0]
 
     assert shortened(run["output"]) == shape
 
@@ -193,10 +194,33 @@ async def test_only_the_outputs_of_a_succeeded_run_are_found(client: Client) -> 
     await client.finished("sandbox/failing")
     failed = list(client.sandbox.runs)[-1].id
     new = (await client.create()).json["id"]
-    assert (await client.get(f"/outputs/{created}/0.png")).status == 200
+
+    async def read(path: str) -> Response:
+        return await client.get(sign(f"/outputs/{path}", client.sandbox.clock.wall()))
+
+    assert (await read(f"{created}/0.png")).status == 200
     wrong_kinds = (f"{finished}/0.wav", f"{finished}/0.webm")
     for path in (f"{new}/0.png", f"{finished}/1.png", *wrong_kinds, f"{failed}/0.png", "none/0.png"):
-        assert (await client.get(f"/outputs/{path}")).error_code == (404, "NOT_FOUND")
+        assert (await read(path)).error_code == (404, "NOT_FOUND")
+
+
+async def test_a_link_works_for_fifteen_minutes_and_every_read_signs_anew(client: Client, clock: VirtualClock) -> None:
+    run = await client.finished()
+    url = only_url(run)
+    await clock.sleep(15 * 60 - 1)
+    assert (await client.get(url)).status == 200
+    await clock.sleep(2)
+    assert (await client.get(url)).error_code == (403, "LINK_EXPIRED")
+    fresh = only_url((await client.run(run["id"])).json)
+    assert fresh != url
+    assert (await client.get(fresh)).status == 200
+
+
+@pytest.mark.parametrize("change", [("Expires=900", "Expires=9000"), ("Date=2", "Date=3"), ("/0.png", "/1.png")])
+async def test_a_link_that_was_changed_does_not_work(client: Client, change: tuple[str, str]) -> None:
+    url = only_url(await client.finished()).replace(*change)
+    assert (await client.get(url)).error_code == (403, "SIGNATURE_DOES_NOT_MATCH")
+    assert (await client.get(url.partition("?")[0])).error_code == (403, "SIGNATURE_DOES_NOT_MATCH")
 
 
 async def test_the_same_seed_and_clock_give_the_same_runs_byte_for_byte(serve: Serve, clock: VirtualClock) -> None:

@@ -19,6 +19,10 @@ class Route(StrEnum):
     LIST_RUNS = "list_runs"
     CATALOG = "catalog"
     SKILL = "skill"
+    CREATE_UPLOAD = "create_upload"
+    PUT_UPLOAD = "put_upload"
+    CONFIRM_UPLOAD = "confirm_upload"
+    BALANCE = "balance"
 
 
 @attrs.frozen

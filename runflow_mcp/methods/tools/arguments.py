@@ -6,7 +6,7 @@ number as text; a text that holds a JSON object is accepted for ``input``; names
 every call are ignored. Must not import a tool: a type that only one tool has is defined in its file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NewType, TypeVar, get_args
 
 import attrs
@@ -100,7 +100,7 @@ def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
             problems[name] = str(error)
     unknown = [name for name in arguments if name not in readers and name not in ADDED_BY_HOSTS]
     if problems or unknown:
-        raise _invalid_arguments(problems, unknown, tuple(readers))
+        raise invalid_arguments(problems, unknown, tuple(readers))
     return kind(**values)
 
 
@@ -117,7 +117,9 @@ def _is_absent(value: JSON) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _invalid_arguments(problems: dict[str, str], unknown: list[str], argument_names: tuple[str, ...]) -> ToolError:
+def invalid_arguments(
+    problems: dict[str, str], unknown: Sequence[str] = (), argument_names: tuple[str, ...] = ()
+) -> ToolError:
     """The tool error for these problems and unknown names; only the first ones are listed."""
     paths = [*problems, *unknown]
     listed = problems | {

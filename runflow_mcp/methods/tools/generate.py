@@ -11,15 +11,19 @@ from typing import NoReturn, assert_never
 import attrs
 import structlog
 
+from runflow_mcp.bounds import quote
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.methods import run_errors, run_results, tasks
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.inflight import WaitRefused
-from runflow_mcp.methods.tools.arguments import ClientRef, ModelName, input_schema, read_arguments
+from runflow_mcp.methods.tools import balance, local_files
+from runflow_mcp.methods.tools.arguments import ClientRef, ModelName, input_schema, invalid_arguments, read_arguments
 from runflow_mcp.methods.tools.registry import Tool, output_schema
 from runflow_mcp.methods.waiting import RunWait
 from runflow_mcp.protocol.jsonrpc import Result
+from runflow_mcp.runflow.assets.named_files import NamedFiles, NamedFilesError, find_files
+from runflow_mcp.runflow.dispatch.errors import FilesNeeded, NotUploaded
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.dispatch.order import Order
 from runflow_mcp.runflow.dispatch.slots import NoSlot
@@ -37,7 +41,10 @@ class GenerateArguments:
         }
     )
     input: RunInput = attrs.field(
-        metadata={"description": "The model's own inputs, as its list_models entry names them. Media as public URLs."}
+        metadata={
+            "description": "The model's own inputs, as its list_models entry names them. Media as a public URL, or "
+            'as the path of a local file with its size: "./shoe.png#bytes=48213".'
+        }
     )
     wait: bool = attrs.field(
         default=True,
@@ -69,7 +76,8 @@ def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     Not a coroutine, whose frame would keep the arguments and the order while the call waits.
     """
     args = read_arguments(GenerateArguments, arguments)
-    order = Order.make(ctx.bearer, args.model, args.input, args.client_ref, ctx.trace)
+    run_input, files = _named_files(args, ctx)
+    order = Order.make(ctx.bearer, args.model, run_input, args.client_ref, ctx.trace, files=files)
     ctx.record.model, ctx.record.client_ref = order.model, order.client_ref
     mode = _mode(ctx, wait=args.wait)
     try:
@@ -85,6 +93,18 @@ def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     return _answer(wait, mode)
 
 
+def _named_files(args: GenerateArguments, ctx: RequestContext) -> tuple[RunInput, NamedFiles]:
+    """(the input to send, the files that it names). Raises ``ToolError`` ``invalid_arguments``."""
+    try:
+        files, replaced = find_files(
+            args.input.json, lambda: local_files.media_inputs(ctx.services.catalog.current, args.model)
+        )
+    except NamedFilesError as error:
+        place = "input" if error.place is None else f"input.{quote(error.place)}"
+        raise invalid_arguments({place: error.problem}) from None
+    return args.input if replaced is None else RunInput.of(replaced), files
+
+
 def _mode(ctx: RequestContext, *, wait: bool) -> _Mode:
     if not wait:
         return _Mode.STARTED
@@ -98,16 +118,7 @@ def _raise_draining(wait: RunWait) -> NoReturn:
 async def _answer(wait: RunWait, mode: _Mode) -> Result:
     ctx = wait.ctx
     try:
-        run = await (wait.until_ended() if mode is _Mode.ENDED else wait.until_started())
-        match mode:
-            case _Mode.STARTED:
-                return run_results.started_result(run, wait.ref, ctx.services.config.api_url)
-            case _Mode.TASK if not run.terminal:
-                return tasks.task_result(run, wait.ref, ctx.services.clock.wall())
-            case _Mode.TASK | _Mode.ENDED:
-                return run_results.final_result(run, wait.ref, ctx.protocol.revision)
-            case _:
-                assert_never(mode)
+        return await _explained(wait, mode)
     except ToolError:
         raise
     except Exception as error:
@@ -117,15 +128,44 @@ async def _answer(wait: RunWait, mode: _Mode) -> Result:
         wait.leave()
 
 
+async def _explained(wait: RunWait, mode: _Mode) -> Result:
+    """The result. Raises ``ToolError``, with what Runflow has to be asked for first."""
+    try:
+        return await _result(wait, mode)
+    except FilesNeeded as needed:
+        error = await local_files.files_needed(wait.ctx, needed.files, wait.ref)
+    except NotUploaded as missing:
+        error = local_files.not_uploaded(missing, wait.ref)
+    except ToolError as refused:
+        error = await balance.with_balance(wait.ctx, refused)
+    raise error
+
+
+async def _result(wait: RunWait, mode: _Mode) -> Result:
+    ctx = wait.ctx
+    run = await (wait.until_ended() if mode is _Mode.ENDED else wait.until_started())
+    match mode:
+        case _Mode.STARTED:
+            return run_results.started_result(run, wait.ref, ctx.services.config.api_url)
+        case _Mode.TASK if not run.terminal:
+            return tasks.task_result(run, wait.ref, ctx.services.clock.wall())
+        case _Mode.TASK | _Mode.ENDED:
+            return run_results.final_result(run, wait.ref, ctx.protocol.revision)
+        case _:
+            assert_never(mode)
+
+
 TOOL = Tool(
     {
         "name": "generate",
         "title": "Run a Runflow model or Solution",
         "description": (
             "Run a Runflow model or Solution and, by default, wait for the result, with progress. Costs money per "
-            "run. Returns the output URLs, which expire. Safe to repeat with the same model and client_ref: the "
-            "existing run is found and waited for, not billed again. Do so after a time-out or a lost "
-            "connection. For runs of many minutes (video) use wait=false."
+            "run. Safe to repeat with the same model and client_ref: the existing run is found and waited for, not "
+            "billed again. Do so after a time-out or a lost connection, and for fresh links: output URLs expire. "
+            "For runs of many minutes (video) use wait=false. "
+            'A file on your machine: give "<path>#bytes=<size>" as the input, and the answer is a curl line that '
+            "uploads it. Run that line in a shell, then call again with the runflow-upload:// value that came with it."
         ),
         "inputSchema": input_schema(GenerateArguments),
         "outputSchema": output_schema(run_results.SCHEMA),

@@ -1,4 +1,4 @@
-"""The three calls to Runflow's REST API that the proxy makes, each with the caller's own bearer.
+"""The calls to Runflow's REST API that the proxy makes, each with the caller's own bearer.
 
 Owns what surrounds a request: the trial of its key, the limits for large bodies, its measurement. What an answer means
 is read in ``responses``; whether a request is repeated is decided by the callers.
@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 import attrs
+import orjson
 
 from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
@@ -21,13 +22,34 @@ from runflow_mcp.runflow.api import transport
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.api.failure_log import FailureLog
 from runflow_mcp.runflow.api.key_trials import KeyTrials
-from runflow_mcp.runflow.api.paths import LIST_PATH, run_path, runs_path
-from runflow_mcp.runflow.api.responses import LARGE_BODY, Reading, Response, read_poll, read_response, read_run
+from runflow_mcp.runflow.api.paths import (
+    BALANCE_PATH,
+    LIST_PATH,
+    UPLOADS_PATH,
+    confirmation_path,
+    run_path,
+    runs_path,
+)
+from runflow_mcp.runflow.api.responses import (
+    LARGE_BODY,
+    Reading,
+    Response,
+    read_poll,
+    read_response,
+    read_run,
+    read_upload,
+)
 from runflow_mcp.runflow.api.telemetry import Measurement
 from runflow_mcp.runflow.api.transport import Request
+from runflow_mcp.runflow.assets.paths import LocalFile
+from runflow_mcp.runflow.assets.uploads import Upload
 from runflow_mcp.runflow.runs.run import Run
 
 T = TypeVar("T")
+
+#: Characters of a file's name that are sent.
+MAX_FILE_NAME = 255
+_JSON_BODY: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 @attrs.define
@@ -127,6 +149,26 @@ class RunflowClient:
         if next_pq is not None:
             query["pq"] = next_pq
         return await self._call(bearer, Request("find_run", "GET", LIST_PATH, trace, query), timeout, _unchanged)
+
+    async def create_upload(
+        self, bearer: Bearer, file: LocalFile, trace: Mapping[str, str], *, timeout: float | None = None
+    ) -> Upload:
+        """POST an upload of a file whose size is known; the caller then sends the file to its address."""
+        body = {"filename": file.name[-MAX_FILE_NAME:], "mime_type": file.media_type, "size_bytes": file.size}
+        request = Request("create_upload", "POST", UPLOADS_PATH, {**_JSON_BODY, **trace}, body=orjson.dumps(body))
+        return await self._call(bearer, request, timeout, read_upload)
+
+    async def confirm_upload(
+        self, bearer: Bearer, asset_id: str, trace: Mapping[str, str], *, timeout: float | None = None
+    ) -> None:
+        """POST the confirmation of an upload. Raises ``UpstreamError``: 409 for one that was confirmed before."""
+        path = confirmation_path(asset_id)
+        request = Request("confirm_upload", "POST", path, {**_JSON_BODY, **trace}, body=b"{}")
+        await self._call(bearer, request, timeout, _unchanged)
+
+    async def get_balance(self, bearer: Bearer, trace: Mapping[str, str], *, timeout: float) -> JSON:
+        """GET the balance of the account, as upstream sends it."""
+        return await self._call(bearer, Request("get_balance", "GET", BALANCE_PATH, trace), timeout, _unchanged)
 
     async def _call(self, bearer: Bearer, request: Request, timeout: float | None, read: Callable[[JSON], T]) -> T:
         """Send a request; ``read`` takes the JSON of its answer."""

@@ -14,6 +14,8 @@ from runflow_mcp import lenient_json
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.api.errors import Outcome, ResponseTooLarge, UpstreamError, is_success, meaning_of
+from runflow_mcp.runflow.api.paths import UPLOADS_PATH
+from runflow_mcp.runflow.assets.uploads import Upload, parse_upload
 from runflow_mcp.runflow.reading import heavy_json
 from runflow_mcp.runflow.reading.error_bodies import ErrorBody, plain_reason, read_error_body
 from runflow_mcp.runflow.reading.trimming import trimmed
@@ -83,6 +85,15 @@ def read_run(payload: JSON, path: str, base_url: str, run_id: str | None = None)
     if run_id is not None and run.id.lower() != run_id.lower():  # a UUID may change its case
         raise UpstreamError(Outcome.UNKNOWN, path, "Runflow answered with another run", answered=True)
     return run
+
+
+def read_upload(payload: JSON) -> Upload:
+    """The upload in an answer. Raises ``UpstreamError`` for one that cannot be used."""
+    upload = parse_upload(payload)
+    if upload is None:
+        reason = "Runflow sent an upload without an id, or with an address that is not https"
+        raise UpstreamError(Outcome.UNKNOWN, UPLOADS_PATH, reason, answered=True)
+    return upload
 
 
 def _error(response: Response, body: ErrorBody, path: str, now: float) -> UpstreamError:

@@ -11,6 +11,7 @@ import orjson
 from runflow_mcp import lenient_json
 from runflow_mcp.identifiers import model_problem
 from runflow_mcp.json_types import JSON, JSONObject, deeper_than
+from runflow_mcp.runflow.assets.media_inputs import MediaInputs
 from runflow_mcp.runflow.catalog.memo import Memo
 from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
 from runflow_mcp.runflow.reading import heavy_json
@@ -57,6 +58,11 @@ class Model:
     @property
     def is_solution(self) -> bool:
         return self.provider_slug == SOLUTION_PROVIDER
+
+    @property
+    def media_inputs(self) -> MediaInputs:
+        """Which of the inputs hold media."""
+        return MediaInputs({each.name: each.type if each.type_stated else None for each in self.inputs})
 
 
 class CatalogUnreadable(ValueError):

@@ -31,13 +31,18 @@ _TYPE_OF: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
 
 @attrs.frozen
 class Input:
-    """One input of a model. ``values``: the allowed values, empty when every value is allowed."""
+    """One input of a model. ``values``: the allowed values, empty when every value is allowed.
+
+    ``type_stated``: the catalog states the type; otherwise it follows from the values. Two inputs that are listed
+    alike are equal all the same.
+    """
 
     name: str
     type: str
     required: bool
     values: tuple[JSON, ...] = ()
     description: str | None = None
+    type_stated: bool = attrs.field(default=True, eq=False)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -99,12 +104,14 @@ def _input(name: str, spec: JSONObject, *, required: bool) -> Input:
     if stated is None and (optional := read_boolean(spec, "optional", "is_optional")) is not None:
         stated = not optional
     values = _values(spec)
+    stated_type = _type(spec)
     return Input(
         name=name,
-        type=_type(spec) or _type_of(values),
+        type=stated_type or _type_of(values),
         required=required if stated is None else stated,
         values=values,
         description=read_text(spec, "description"),
+        type_stated=stated_type is not None,
     )
 
 

@@ -26,13 +26,14 @@ from runflow_mcp.runflow.dispatch.attempts import (
     failed_look_up,
     may_post,
 )
-from runflow_mcp.runflow.dispatch.errors import DispatchFailed, model_conflict
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed, FilesNeeded, NotUploaded, model_conflict
 from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
 from runflow_mcp.runflow.dispatch.order import Order, RunRef
 from runflow_mcp.runflow.dispatch.recent import RecentDispatches
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
 from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
+from runflow_mcp.runflow.dispatch.uploads import Uploads
 from runflow_mcp.runflow.runs.run import SUCCEEDED, Run
 
 #: Seconds that all attempts and look-ups of one dispatch may take together.
@@ -85,9 +86,10 @@ class _Flight:
 
 @attrs.define(eq=False)
 class JoinedDispatch:
-    """One call's share in a dispatch; await it for the run. Raises ``DispatchFailed``.
+    """One call's share in a dispatch; await it for the run.
 
-    It keeps the call's order, which holds the whole input, until the run has been compared with it.
+    Raises ``DispatchFailed``, and ``FilesNeeded`` or ``NotUploaded`` before anything was sent. It keeps the call's
+    order, which holds the whole input, until the run has been compared with it.
     """
 
     task: asyncio.Task[_Result]
@@ -100,7 +102,13 @@ class JoinedDispatch:
         return self._dispatched().__await__()
 
     async def _dispatched(self) -> Dispatched:
-        result = await asyncio.shield(self.task)
+        try:
+            result = await asyncio.shield(self.task)
+        except (FilesNeeded, NotUploaded):
+            # The error is about the files of the call that began the dispatch; this one may name others.
+            if self._order is not None and self._order.files.local:
+                raise FilesNeeded(self._order.files.local) from None
+            raise
         ref = self._ref(result.run, result.made_from)
         if self._runs is not None:
             self._runs.found(result.run.id, ref.model, result.run.status)
@@ -126,7 +134,9 @@ class JoinedDispatch:
             raise RuntimeError("this call has left its dispatch")
         if run.model is not None and not is_same_model(run.model, order.model):
             raise model_conflict(run.model, run_path(run.id))
-        ignored = order.caller_chose_ref and is_other_input(order.input_digest, order.input, run, made_from)
+        ignored = order.caller_chose_ref and is_other_input(
+            order.input_digest, order.input, run, made_from, names_files=bool(order.files.local)
+        )
         return attrs.evolve(order.run_ref, input_ignored=ignored)
 
 
@@ -149,6 +159,8 @@ class Dispatcher:
         cancelled request would be unknown.
         """
         key = order.idempotency_key
+        if order.files.local and key not in self._flights:
+            key = f"{key} look-up"  # it starts nothing, so no call that may start the run must share it
         flight = self._flights.get(key)
         joined = None if flight is None else self.runs
         if flight is None:
@@ -244,6 +256,10 @@ class _Dispatch:
             again = again and self._remaining() > LOOK_UP_RESERVE
             if not again or not may_post(self.effect, look_up):
                 raise self._failure(look_up)
+            if self.order.files.local:
+                raise FilesNeeded(self.order.files.local)
+            if attempt == 1:
+                await self._confirm_uploads()
             if attempt > 1:
                 self.finder.client.metrics.upstream_retry("create_run")
             try:
@@ -260,6 +276,12 @@ class _Dispatch:
                 return await self._find_existing()
             await self.finder.clock.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _confirm_uploads(self) -> None:
+        order, finder = self.order, self.finder
+        uploads = Uploads(finder.client, finder.clock, finder.random, order.bearer, order.trace)
+        for asset_id in order.files.uploads:
+            await uploads.confirm(asset_id, self.deadline - LOOK_UP_RESERVE)
 
     async def _attempt(self, look_up: LookUpResult) -> _Result:
         order, finder = self.order, self.finder

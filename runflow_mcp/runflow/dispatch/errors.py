@@ -1,8 +1,9 @@
-"""The failure of a dispatch, and what is known after it. Pure."""
+"""Why a dispatch brought no run, and what is known after it. Pure."""
 
 import attrs
 
 from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
+from runflow_mcp.runflow.assets.paths import LocalFile
 from runflow_mcp.runflow.runs.run import Run
 
 
@@ -18,6 +19,21 @@ class DispatchFailed(Exception):
     uncertain: bool
     sent: bool = True
     named: Run | None = None
+
+
+@attrs.define
+class FilesNeeded(Exception):
+    """There is no such run yet, and the input names these files of the caller's machine: nothing was started."""
+
+    files: tuple[LocalFile, ...]
+
+
+@attrs.define
+class NotUploaded(Exception):
+    """Runflow has no upload of this id that this caller has made: nothing was started."""
+
+    asset_id: str
+    cause: UpstreamError
 
 
 def model_conflict(model: str, path: str) -> DispatchFailed:

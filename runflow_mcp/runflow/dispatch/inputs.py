@@ -13,6 +13,7 @@ import attrs
 import orjson
 
 from runflow_mcp.json_types import JSON, JSONObject
+from runflow_mcp.runflow.assets.paths import read_path
 from runflow_mcp.runflow.reading.fields import parse_boolean
 from runflow_mcp.runflow.runs.outputs import input_addresses
 from runflow_mcp.runflow.runs.run import Run
@@ -57,20 +58,22 @@ def input_digest(run_input: JSONObject) -> str:
     return hashlib.sha256(orjson.dumps(run_input, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def is_other_input(digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None) -> bool:
+def is_other_input(
+    digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None, *, names_files: bool = False
+) -> bool:
     """Whether ``run`` was made from another input than the call's, which has this digest.
 
     ``parse``: returns the call's input, if it must be compared. ``made_from``: the digest of the input that this
-    process made the run from, if it did. Equal digests mean the same input. Otherwise the input that upstream stored
-    is compared, since upstream may have normalised it. If there is none, different digests mean another input, and no
-    digest means the same.
+    process made the run from, if it did. ``names_files``: the call's input has paths in place of media. Equal digests
+    mean the same input. Otherwise the input that upstream stored is compared, since upstream may have normalised it.
+    If there is none, different digests mean another input, and no digest means the same.
     """
     recorded = run.input_digest or made_from
     if recorded is not None and _is_same_digest(recorded, digest):
         return False
     stored = run.input
     if not isinstance(stored, dict):
-        return recorded is not None
+        return recorded is not None and not names_files
     sent = parse()
     if recorded is not None and not stored.keys() <= sent.keys():
         return True
@@ -101,6 +104,8 @@ def _differs(sent: JSON, stored: JSON) -> bool:
 
 
 def _texts_differ(sent: str, stored: str) -> bool:
+    if _MEDIA.match(stored.strip()) and read_path(sent):
+        return False  # the run may have been made from an upload of this file
     if _MEDIA.match(sent.strip()) and _MEDIA.match(stored.strip()):
         sent_url, stored_url = _HTTP.match(sent.strip()), _HTTP.match(stored.strip())
         # Another host may hold upstream's own copy of the file; another query is another signature.

@@ -9,6 +9,7 @@ import orjson
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.json_types import JSONObject
+from runflow_mcp.runflow.assets.named_files import NO_FILES, NamedFiles
 from runflow_mcp.runflow.dispatch.inputs import RunInput
 from runflow_mcp.runflow.reading.trimming import MAX_NAME
 from runflow_mcp.runflow.runs.run import Run
@@ -38,6 +39,7 @@ class Order:
     """What to run, for whom. ``caller_chose_ref``: the client_ref is the caller's own, so its run may exist already.
 
     ``body``: the request body, the only copy of the input. ``input_digest``, ``input_urls``: of the input in it.
+    ``files``: those that the input names. With local ones nothing is started; uploads are confirmed before.
     """
 
     bearer: Bearer
@@ -48,6 +50,7 @@ class Order:
     caller_chose_ref: bool
     trace: Mapping[str, str]
     input_urls: tuple[str, ...] = attrs.field(default=(), repr=False)
+    files: NamedFiles = attrs.field(default=NO_FILES, repr=False)
 
     @classmethod
     def make(
@@ -57,6 +60,8 @@ class Order:
         run_input: RunInput,
         client_ref: str | None,
         trace: Mapping[str, str],
+        *,
+        files: NamedFiles = NO_FILES,
     ) -> "Order":
         """An order under the caller's client_ref, or a minted one: every run can be found again."""
         ref = client_ref or f"mcp-{secrets.token_hex(16)}"
@@ -64,7 +69,7 @@ class Order:
         body = orjson.dumps({"input": orjson.Fragment(run_input.json), "client_ref": ref, "metadata": metadata})
         # A copy: the bytes that orjson returns keep its whole output buffer, up to 70 times their length.
         body = bytes(memoryview(body))
-        return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace, run_input.urls)
+        return cls(bearer, model, body, run_input.digest, ref, client_ref is not None, trace, run_input.urls, files)
 
     @property
     def idempotency_key(self) -> str:

@@ -5,6 +5,7 @@ optional dependency and slow to import, so everything that needs it is imported 
 """
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ class PictureSpec:
     prompt: str
     title: str
     model: str
+    #: What the caller uploaded, reduced: PNGs that are shown in the middle.
+    pictures: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
     @property
     def footer(self) -> str:
@@ -43,30 +46,38 @@ class PictureSpec:
 @lru_cache(CACHED_FILES)
 def png(spec: PictureSpec, size: Size) -> bytes:
     """A landscape with the first words of the prompt as its caption."""
-    from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
+    from runflow_mcp.sandbox.media import caption, painting, uploaded  # noqa: PLC0415 - see above
 
     picture = painting.paint(choose_scene(spec.seed, spec.prompt), size)
+    uploaded.paste_pictures(picture, spec.pictures)
     caption.write(picture, caption.legible(spec.prompt, spec.title), spec.footer)
     return _encode_png(picture)
 
 
 @lru_cache(CACHED_FILES)
 def cutout_png(spec: PictureSpec, size: Size) -> bytes:
-    """A landmark on a transparent background, as a background removal returns it."""
-    from runflow_mcp.sandbox.media import landmarks  # noqa: PLC0415 - see above
+    """What was uploaded, or a landmark, on a transparent background, as a background removal returns it."""
+    from PIL import Image  # noqa: PLC0415 - see above
 
-    return _encode_png(landmarks.cutout(choose_scene(spec.seed, spec.prompt), size))
+    from runflow_mcp.sandbox.media import landmarks, uploaded  # noqa: PLC0415 - see above
+
+    if not spec.pictures:
+        return _encode_png(landmarks.cutout(choose_scene(spec.seed, spec.prompt), size))
+    picture = Image.new("RGBA", size)
+    uploaded.paste_pictures(picture, spec.pictures)
+    return _encode_png(picture)
 
 
 @lru_cache(CACHED_FILES)
 def webm(spec: PictureSpec, size: Size) -> bytes:
     """2.5 seconds in which the sun sets and the water moves."""
-    from runflow_mcp.sandbox.media import caption, painting  # noqa: PLC0415 - see above
+    from runflow_mcp.sandbox.media import caption, painting, uploaded  # noqa: PLC0415 - see above
 
     scene, text = choose_scene(spec.seed, spec.prompt), caption.legible(spec.prompt, spec.title)
     frames = []
     for number in range(FRAMES):
         picture = painting.paint(scene, size, number / (FRAMES - 1))
+        uploaded.paste_pictures(picture, spec.pictures)
         caption.write(picture, text, spec.footer)
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=FRAME_QUALITY, method=FRAME_EFFORT)
@@ -78,6 +89,15 @@ def webm(spec: PictureSpec, size: Size) -> bytes:
 def wav(seed: bytes) -> bytes:
     """A short melody."""
     return melody.make_wav(seed)
+
+
+def reduced(contents: Sequence[bytes], size: Size) -> tuple[bytes, ...]:
+    """Uploaded pictures as ``PictureSpec`` takes them, for a file of this size."""
+    if not contents:
+        return ()
+    from runflow_mcp.sandbox.media import uploaded  # noqa: PLC0415 - see above
+
+    return uploaded.reduce_pictures(contents, size)
 
 
 def _encode_png(picture: "Image.Image") -> bytes:

@@ -1,0 +1,1 @@
+"""Files of the caller's machine: which inputs name one, and how the caller uploads it to Runflow."""

@@ -1,0 +1,57 @@
+"""An upload that Runflow has prepared, read from its answer. Pure."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import attrs
+
+from runflow_mcp.json_types import JSON
+from runflow_mcp.runflow.assets.named_files import ASSET_ID, UPLOAD_SCHEME
+from runflow_mcp.runflow.reading.fields import read_text
+
+#: Characters: signed addresses have one or two kilobytes.
+MAX_UPLOAD_URL = 16_384
+#: What a URL may consist of; anything else must be percent-encoded in it.
+_URL = re.compile(r"[\x21-\x7e]+")
+
+
+@attrs.frozen
+class Upload:
+    """``url``: where the file is to be PUT, once; whoever has it can do that, so it is shown to its caller alone."""
+
+    asset_id: str
+    url: str = attrs.field(repr=False)
+
+    @property
+    def reference(self) -> str:
+        """What the caller sets the input to once the file is there."""
+        return UPLOAD_SCHEME + self.asset_id
+
+
+def parse_upload(payload: JSON) -> Upload | None:
+    """None for an answer without a usable id, or whose address is not https (http on loopback)."""
+    if not isinstance(payload, dict):
+        return None
+    asset_id, url = read_text(payload, "asset_id", "id"), read_text(payload, "upload_url", "url")
+    if asset_id is None or url is None or not ASSET_ID.fullmatch(asset_id) or not _is_usable(url):
+        return None
+    return Upload(asset_id, url)
+
+
+def _is_usable(url: str) -> bool:
+    if len(url) > MAX_UPLOAD_URL or not _URL.fullmatch(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,101 @@
+"""Preparing and confirming uploads at Runflow. A request may be repeated: none starts a run or costs anything."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
+from typing import TypeVar
+
+import attrs
+
+from runflow_mcp.clock import Clock
+from runflow_mcp.credentials import Bearer
+from runflow_mcp.observability.metrics import Operation
+from runflow_mcp.runflow.api.client import RunflowClient
+from runflow_mcp.runflow.api.errors import Outcome, UpstreamError, is_success, meaning_of
+from runflow_mcp.runflow.assets.paths import LocalFile
+from runflow_mcp.runflow.assets.uploads import Upload
+from runflow_mcp.runflow.dispatch.attempts import BACKOFF, MAX_ATTEMPTS
+from runflow_mcp.runflow.dispatch.errors import DispatchFailed, NotUploaded
+
+T = TypeVar("T")
+
+#: Seconds that all uploads of one call may take to be prepared, and that one request may take.
+PREPARATION, REQUEST_TIMEOUT = 25.0, 10.0
+_UNPROCESSABLE = 422
+#: What a 422 says of a file that is there, but is not the one that was announced.
+_OTHER_FILE = re.compile(r"size|bytes|mismatch|mime|content.?type|too large|exceed", re.IGNORECASE)
+
+
+@attrs.frozen
+class Uploads:
+    """The uploads of one call. ``trace``: headers that go upstream unchanged."""
+
+    client: RunflowClient
+    clock: Clock = attrs.field(repr=False)
+    random: Random = attrs.field(repr=False)
+    bearer: Bearer
+    trace: Mapping[str, str]
+
+    async def prepare(self, files: Sequence[LocalFile], deadline: float) -> list[Upload]:
+        """An upload for each of these files, whose sizes are known. Raises ``UpstreamError``.
+
+        ``deadline``: monotonic seconds.
+        """
+        deadline = min(deadline, self.clock.monotonic() + PREPARATION)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._outcome(file, deadline), name="prepare an upload") for file in files]
+        outcomes = [task.result() for task in tasks]
+        if errors := [outcome for outcome in outcomes if isinstance(outcome, UpstreamError)]:
+            raise errors[0]
+        return [outcome for outcome in outcomes if isinstance(outcome, Upload)]
+
+    async def _outcome(self, file: LocalFile, deadline: float) -> Upload | UpstreamError:
+        """The error as a value: a task group would wrap it."""
+
+        async def send(timeout: float) -> Upload:
+            return await self.client.create_upload(self.bearer, file, self.trace, timeout=timeout)
+
+        try:
+            return await self._repeat("create_upload", send, deadline)
+        except UpstreamError as error:
+            return error
+
+    async def confirm(self, asset_id: str, deadline: float) -> None:
+        """Confirm an upload; one that was confirmed before is fine.
+
+        Raises ``NotUploaded`` when Runflow has no such upload, and ``DispatchFailed`` when it refuses or cannot say.
+        ``deadline``: monotonic seconds.
+        """
+
+        async def send(timeout: float) -> None:
+            await self.client.confirm_upload(self.bearer, asset_id, self.trace, timeout=timeout)
+
+        try:
+            await self._repeat("confirm_upload", send, deadline)
+        except UpstreamError as error:
+            if error.answered or is_success(error.status) or meaning_of(error.status).exists:
+                return
+            if meaning_of(error.status).missing or (
+                error.status == _UNPROCESSABLE
+                and not _OTHER_FILE.search(f"{error.code} {error.message} {error.errors}")
+            ):
+                raise NotUploaded(asset_id, attrs.evolve(error)) from None
+            raise DispatchFailed(attrs.evolve(error), uncertain=False, sent=False) from None
+
+    async def _repeat(self, operation: Operation, send: Callable[[float], Awaitable[T]], deadline: float) -> T:
+        """The answer. Raises the last ``UpstreamError``; a refusal at once."""
+        for attempt in range(1, MAX_ATTEMPTS):
+            try:
+                return await send(self._timeout(deadline))
+            except UpstreamError as error:
+                pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
+                final = error.outcome is Outcome.REFUSED or error.answered or is_success(error.status)
+                if final or pause >= deadline - self.clock.monotonic():
+                    raise
+            await self.clock.sleep(pause)
+            self.client.metrics.upstream_retry(operation)
+        return await send(self._timeout(deadline))
+
+    def _timeout(self, deadline: float) -> float:
+        return min(REQUEST_TIMEOUT, deadline - self.clock.monotonic())
