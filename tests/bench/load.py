@@ -45,8 +45,10 @@ def find_wrk() -> str:
     return wrk
 
 
-def measure(url: str, request: Request, pid: int, seconds: int = 1, connections: int = CONNECTIONS) -> Figure:
-    """Send ``request`` to ``url`` as fast as it is answered. ``pid``: the server's process.
+def measure(
+    url: str, request: Request, pid: int, seconds: int = 1, connections: int = CONNECTIONS, *, pin: bool = True
+) -> Figure:
+    """Send ``request`` to ``url`` as fast as it is answered, from one core. ``pid``: the server's process.
 
     Raises ``BenchError`` when a request fails or is answered with a status of 400 or above.
     """
@@ -62,7 +64,7 @@ def measure(url: str, request: Request, pid: int, seconds: int = 1, connections:
             capture_output=True,
             text=True,
             timeout=seconds + PATIENCE,
-            preexec_fn=on_core(cores()[1]),
+            preexec_fn=on_core(cores()[1]) if pin else None,
         )
         used = cpu_seconds(pid) - before
     if run.returncode or not run.stderr.startswith("{"):

@@ -32,17 +32,18 @@ PINNED = ("--no-deps", "--only-binary=:all:", "--require-hashes")
 STEP_SECONDS = 30
 
 
-def node_peers() -> Path:
+def node_peers(name: str = "node", script: str = NODE_SCRIPT, pins: Path = PINS) -> Path:
     """The folder of the npm packages, with a copy of the script that uses them: it finds them from there alone."""
     require("node")
     npm = require("npm")
     flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     command = (npm, "ci", *flags, "--prefix")
-    place = _installed("node", ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)])
+    files = ("package.json", "package-lock.json")
+    place = _installed(name, files, lambda folder: [*command, str(folder)], pins)
     with _installing_alone():
-        if not _same(PINS / NODE_SCRIPT, place / NODE_SCRIPT):
-            shutil.copy(PINS / NODE_SCRIPT, place / "new")
-            (place / "new").rename(place / NODE_SCRIPT)
+        if not _same(pins / script, place / script):
+            shutil.copy(pins / script, place / "new")
+            (place / "new").rename(place / script)
     return place
 
 

@@ -1,0 +1,81 @@
+"""Waiting ``generate`` streams: what each costs, and how late its result arrives."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import cattrs
+import orjson
+
+from tests.bench import servers
+from tests.bench.machine import cores, on_core
+from tests.bench.peers_installed import Peer
+from tests.bench.rows import LEGACY
+from tests.bench.servers import LINE_ON
+from tests.bench.stream_load import WaveFigures, WaveOrder
+from tests.server_process import ROOT, ServerProcess, clean_environment
+from tests.serving import upstream_settings
+
+#: Twenty callers with 500 waits each.
+WAIT_LIMITS = {"MCP_MAX_WAITS": "10000"}
+#: A few calls first: what a server allocates once is not counted for the streams.
+WARM_UP = (40, 1.0, 3.0)
+
+
+@attrs.frozen
+class StreamLoad:
+    """The process that sends the load and plays Runflow."""
+
+    process: "subprocess.Popen[str]"
+    upstream: str
+
+    def run(self, server: ServerProcess, count: int, ramp: float, duration: float, revision: str) -> WaveFigures:
+        """One wave on ``server``."""
+        order = WaveOrder(server.port, server.process.pid, count, ramp, duration, revision)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(orjson.dumps(attrs.asdict(order)).decode() + "\n")
+        self.process.stdin.flush()
+        return cattrs.structure(orjson.loads(self.process.stdout.readline()), WaveFigures)
+
+
+@contextmanager
+def stream_load() -> Iterator[StreamLoad]:
+    """The load on its core, until the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stream_load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=clean_environment(),
+        preexec_fn=on_core(cores()[1]),  # noqa: PLW1509 - it calls the system and nothing else
+    )
+    try:
+        assert process.stdout is not None
+        yield StreamLoad(process, f"http://127.0.0.1:{process.stdout.readline().strip()}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def product_for_streams(folder: Path, load: StreamLoad) -> ServerProcess:
+    """The product in front of the load's Runflow, with its access line."""
+    return servers.product(folder, {**upstream_settings(load.upstream), **WAIT_LIMITS, **LINE_ON}, command=("serve",))
+
+
+def peer_for_streams(folder: Path, peer: Peer, content: Path, load: StreamLoad) -> ServerProcess:
+    return peer.process(folder, content, load.upstream, streams=True)
+
+
+def waves(
+    server: ServerProcess, load: StreamLoad, plan: tuple[tuple[int, float, float], ...], revision: str = LEGACY
+) -> list[WaveFigures]:
+    """Start the server, warm it up, run the waves ``(count, ramp, duration)`` one after the other, end it."""
+    with server:
+        server.wait_until_ready()
+        load.run(server, *WARM_UP, revision)
+        return [load.run(server, *wave, revision) for wave in plan]
