@@ -5,9 +5,11 @@ has the monotonic nanoseconds at which the answer was written: ``sent/<ns>.png``
 """
 
 import asyncio
+import math
 import re
 import time
-from typing import cast
+from typing import Any, cast
+from urllib.parse import unquote_plus
 
 import attrs
 import orjson
@@ -16,6 +18,7 @@ from runflow_mcp.sandbox import catalog
 from tests.serving import MODEL
 
 SENT = re.compile(rb"sent/(\d+)\.png")
+_REF = re.compile(r"client_ref\.EQ:'([^']*)'")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _ID = b"00000000-0000-4000-8000-%012x"
 #: A run with every field that the API documents, as a poll reads it.
@@ -60,8 +63,11 @@ class FastUpstream:
 
     duration: float = 1.0
     polls: int = 0
+    catalog: bytes = attrs.field(factory=catalog.catalog_document, repr=False)
     #: Run id → when it ends, its answer until then, and the one from then on.
     _runs: dict[bytes, tuple[float, bytes, bytes]] = attrs.field(factory=dict, repr=False)
+    #: client_ref → its run, as a list shows it.
+    _by_ref: dict[str, bytes] = attrs.field(factory=dict, repr=False)
     _created: int = 0
 
     async def start(self) -> int:
@@ -71,8 +77,10 @@ class FastUpstream:
         port: int = server.sockets[0].getsockname()[1]
         return port
 
-    def forget_runs(self) -> None:
-        self._runs.clear()
+    def forget_runs(self, ended_before: float = math.inf) -> None:
+        """Forget the runs that ended before this moment of the monotonic clock."""
+        self._runs = {run_id: run for run_id, run in self._runs.items() if run[0] >= ended_before}
+        self._by_ref.clear()
 
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
         """The whole response to one request."""
@@ -85,9 +93,9 @@ class FastUpstream:
                 return waiting
             return ended.replace(b"{sent}", b"%019d" % time.monotonic_ns())
         if path.startswith(b"/v1/runs"):
-            return _response(b"200 OK", b'{"items":[],"next_pq":null,"prev_pq":null}')
+            return _response(b"200 OK", self._list(path.decode()))
         if path == b"/models-catalog.json":
-            return _response(b"200 OK", catalog.catalog_document())
+            return _response(b"200 OK", self.catalog)
         return _response(b"404 Not Found", b"{}")
 
     def _create(self, body: bytes) -> bytes:
@@ -101,7 +109,29 @@ class FastUpstream:
         # The stamp has 19 digits in the place of six characters.
         responses = _response(b"200 OK", waiting), _response(b"200 OK", ended, more=19 - len("{sent}"))
         self._runs[run_id] = (time.monotonic() + self.duration, *responses)
+        if own["client_ref"]:
+            self._by_ref[own["client_ref"]] = waiting
         return waiting
+
+    def _list(self, path: str) -> bytes:
+        """The runs with the client_ref of the query."""
+        asked = _REF.search(unquote_plus(path))
+        found = self._by_ref.get(asked[1], b"") if asked else b""
+        return b'{"items":[%b],"next_pq":null,"prev_pq":null}' % found
+
+
+def _renamed(entry: dict[str, Any], suffix: str) -> dict[str, Any]:
+    slug = f"{entry['model_slug']}{suffix}"
+    endpoint = f"/v1/models/{entry['provider_slug']}/{slug}/runs"
+    return {**entry, "model_slug": slug, "runs_endpoint": endpoint}
+
+
+def large_catalog(models: int) -> bytes:
+    """The sandbox's catalog, repeated under other slugs until it has this many models."""
+    document = orjson.loads(catalog.catalog_document())
+    own = document["models"]
+    document["models"] = [_renamed(own[number % len(own)], f"-{number}") for number in range(models)]
+    return orjson.dumps(document)
 
 
 def _response(status: bytes, body: bytes, *, more: int = 0) -> bytes:

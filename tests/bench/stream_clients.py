@@ -17,10 +17,11 @@ TAIL = 4096
 KEYS = 20
 
 
-def generate_request(number: int, revision: str) -> Request:
-    """The call of one client, with progress."""
+def generate_request(number: int, revision: str, *, named: bool = False) -> Request:
+    """The call of one client, with progress. ``named``: with a client_ref of its own, by which it can come back."""
     token = {"progressToken": number}
-    row = Row("generate", "tools/call", {"name": "generate", "arguments": CALL, "_meta": token})
+    arguments = {**CALL, "client_ref": f"bench-{number}"} if named else CALL
+    row = Row("generate", "tools/call", {"name": "generate", "arguments": arguments, "_meta": token})
     request = row.request(revision)
     return attrs.evolve(request, headers={**request.headers, "Authorization": f"Bearer {KEY}_{number % KEYS}"})
 
@@ -34,12 +35,17 @@ def as_bytes(request: Request, port: int) -> bytes:
 
 @attrs.define
 class Wave:
-    """What has become of the clients of one wave. ``delays``: ms from the upstream's answer to the client."""
+    """What has become of the clients of one wave, in ms.
+
+    ``delays``: from the upstream's answer to the client. ``first_bytes``: from the start of connecting to the first
+    byte of the answer.
+    """
 
     delays: list[float] = attrs.field(factory=list)
+    first_bytes: list[float] = attrs.field(factory=list)
     failures: list[str] = attrs.field(factory=list)
-    begun: int = 0
     progress: int = 0
+    waiting: "set[StreamClient]" = attrs.field(factory=set, repr=False)
 
     @property
     def ended(self) -> int:
@@ -54,18 +60,20 @@ class StreamClient(asyncio.Protocol):
         self._wave = wave
         self._tail = b""
         self._delay: float | None = None
-        self._begun = False
+        self._began = time.monotonic_ns()
+        self._answered = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods and not the class
         self._transport.write(self._request)
         self._request = b""
+        self._wave.waiting.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun = True
-            self._wave.begun += 1
+        if not self._answered:
+            self._answered = True
+            self._wave.first_bytes.append((time.monotonic_ns() - self._began) / 1e6)
         self._wave.progress += data.count(b"notifications/progress")
         self._tail = (self._tail + data)[-TAIL:]
         if self._delay is None and (sent := SENT.search(self._tail)):
@@ -75,10 +83,16 @@ class StreamClient(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._wave.waiting.discard(self)
         if self._delay is None:
             self._wave.failures.append(f"{exc!r} after {self._tail[-300:]!r}")
         else:
             self._wave.delays.append(self._delay)
+
+    def leave(self) -> None:
+        """Break the connection off, as a client whose network is gone."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 async def start_clients(make: Callable[[int], bytes], port: int, count: int, ramp: float, wave: Wave) -> None:

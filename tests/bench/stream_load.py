@@ -1,4 +1,4 @@
-"""``python -m tests.bench.stream_load``: the simulated Runflow and the waiting clients, as one process on a core.
+"""``python -m tests.bench.stream_load [MODELS]``: the simulated Runflow and the waiting clients, in one process.
 
 It prints the port of its Runflow, then reads one wave a line (JSON) and answers with what was measured.
 """
@@ -15,7 +15,7 @@ import orjson
 import uvloop
 
 from runflow_mcp import open_files
-from tests.bench.fast_upstream import FastUpstream
+from tests.bench.fast_upstream import FastUpstream, large_catalog
 from tests.bench.machine import cpu_seconds, resident_mib
 from tests.bench.stream_clients import Wave, as_bytes, generate_request, start_clients
 
@@ -30,7 +30,9 @@ LAG_INTERVAL = 0.02
 class WaveOrder:
     """``count`` clients, started over ``ramp`` s, on the server at ``port`` whose process is ``pid``.
 
-    Each run takes ``duration`` s, which must be longer than the ramp by a few seconds for a CPU figure.
+    Each run takes ``duration`` s, which must be longer than the ramp by a few seconds for a CPU figure. ``storm``: once
+    all wait, every connection breaks off, and the same calls are sent again within so many seconds; what is measured is
+    then the second attempt.
     """
 
     port: int
@@ -39,6 +41,7 @@ class WaveOrder:
     ramp: float
     duration: float
     revision: str
+    storm: float | None = None
 
 
 @attrs.frozen
@@ -54,6 +57,8 @@ class WaveFigures:
     cpu_per_stream_minute: float | None
     cpu_per_stream: float
     polls: int
+    first_byte_p50: float | None
+    first_byte_p99: float | None
     delay_p50: float | None
     delay_p99: float | None
     delay_max: float | None
@@ -75,10 +80,15 @@ async def run_wave(upstream: FastUpstream, order: WaveOrder) -> WaveFigures:
     watching = asyncio.create_task(_watch_lag(lags))
 
     def request(number: int) -> bytes:
-        return as_bytes(generate_request(number, order.revision), order.port)
+        return as_bytes(generate_request(number, order.revision, named=order.storm is not None), order.port)
 
     await start_clients(request, order.port, order.count, order.ramp, wave)
     await asyncio.sleep(MARGIN)
+    if order.storm is not None:
+        broken, wave = wave, Wave()
+        for client in [*broken.waiting]:
+            client.leave()
+        await start_clients(request, order.port, order.count, order.storm, wave)
     used, since = cpu_seconds(order.pid), time.monotonic()
     await asyncio.sleep(max(began + order.duration - MARGIN - since, 0))
     used, span = cpu_seconds(order.pid) - used, time.monotonic() - since
@@ -87,7 +97,7 @@ async def run_wave(upstream: FastUpstream, order: WaveOrder) -> WaveFigures:
     while wave.ended < order.count and time.monotonic() < last:  # noqa: ASYNC110 - the loop is the deadline too
         await asyncio.sleep(0.05)
     watching.cancel()
-    delays = sorted(wave.delays)
+    delays, first_bytes = sorted(wave.delays), sorted(wave.first_bytes)
     return WaveFigures(
         count=order.count,
         finished=len(wave.delays),
@@ -98,6 +108,8 @@ async def run_wave(upstream: FastUpstream, order: WaveOrder) -> WaveFigures:
         cpu_per_stream_minute=used * 1000 / (order.count * span / 60) if span > 1 else None,
         cpu_per_stream=(cpu_seconds(order.pid) - used_before) * 1000 / order.count,
         polls=upstream.polls,
+        first_byte_p50=percentile(first_bytes, 50),
+        first_byte_p99=percentile(first_bytes, 99),
         delay_p50=percentile(delays, 50),
         delay_p99=percentile(delays, 99),
         delay_max=percentile(delays, 100),
@@ -120,7 +132,7 @@ async def _watch_lag(lags: list[float]) -> None:
 
 async def main() -> None:
     open_files.raise_limit()
-    upstream = FastUpstream()
+    upstream = FastUpstream(catalog=large_catalog(int(sys.argv[1]))) if sys.argv[1:] else FastUpstream()
     print(await upstream.start(), flush=True)  # noqa: T201 - for the process that started this one
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

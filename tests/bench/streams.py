@@ -32,9 +32,15 @@ class StreamLoad:
     process: "subprocess.Popen[str]"
     upstream: str
 
-    def run(self, server: ServerProcess, count: int, ramp: float, duration: float, revision: str) -> WaveFigures:
-        """One wave on ``server``."""
-        order = WaveOrder(server.port, server.process.pid, count, ramp, duration, revision)
+    def run(
+        self,
+        server: ServerProcess,
+        wave: tuple[int, float, float],
+        revision: str = LEGACY,
+        storm: float | None = None,
+    ) -> WaveFigures:
+        """One wave of (clients, ramp, duration) on ``server``; all is explained at ``WaveOrder``."""
+        order = WaveOrder(server.port, server.process.pid, *wave, revision, storm)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(orjson.dumps(attrs.asdict(order)).decode() + "\n")
@@ -43,10 +49,10 @@ class StreamLoad:
 
 
 @contextmanager
-def stream_load() -> Iterator[StreamLoad]:
-    """The load on its core, until the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.stream_load"],
+def stream_load(models: int | None = None) -> Iterator[StreamLoad]:
+    """The load on its core, until the end of the block. ``models``: how many its catalog has, if not the sandbox's."""
+    process = subprocess.Popen(  # noqa: S603 - a module of this repository
+        [sys.executable, "-m", "tests.bench.stream_load", *([str(models)] if models else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,9 +68,10 @@ def stream_load() -> Iterator[StreamLoad]:
         process.wait()
 
 
-def product_for_streams(folder: Path, load: StreamLoad) -> ServerProcess:
+def product_for_streams(folder: Path, load: StreamLoad, **settings: str) -> ServerProcess:
     """The product in front of the load's Runflow, with its access line."""
-    return servers.product(folder, {**upstream_settings(load.upstream), **WAIT_LIMITS, **LINE_ON}, command=("serve",))
+    own = {**upstream_settings(load.upstream), **WAIT_LIMITS, **LINE_ON, **settings}
+    return servers.product(folder, own, command=("serve",))
 
 
 def peer_for_streams(folder: Path, peer: Peer, content: Path, load: StreamLoad) -> ServerProcess:
@@ -74,8 +81,8 @@ def peer_for_streams(folder: Path, peer: Peer, content: Path, load: StreamLoad) 
 def waves(
     server: ServerProcess, load: StreamLoad, plan: tuple[tuple[int, float, float], ...], revision: str = LEGACY
 ) -> list[WaveFigures]:
-    """Start the server, warm it up, run the waves ``(count, ramp, duration)`` one after the other, end it."""
+    """Start the server, warm it up, run the waves of (count, ramp, duration) one after the other, end it."""
     with server:
         server.wait_until_ready()
-        load.run(server, *WARM_UP, revision)
-        return [load.run(server, *wave, revision) for wave in plan]
+        load.run(server, WARM_UP, revision)
+        return [load.run(server, wave, revision) for wave in plan]
