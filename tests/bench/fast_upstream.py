@@ -69,13 +69,20 @@ class FastUpstream:
     #: client_ref → its run, as a list shows it.
     _by_ref: dict[str, bytes] = attrs.field(factory=dict, repr=False)
     _created: int = 0
+    _server: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Listen on a free loopback port, and return it."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=16_384)
-        port: int = server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=16_384)
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    async def close(self) -> None:
+        """Stop listening; its clients close their connections."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
 
     def forget_runs(self, ended_before: float = math.inf) -> None:
         """Forget the runs that ended before this moment of the monotonic clock."""

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 
 import attrs
 import orjson
@@ -108,10 +109,17 @@ def measure(
         raise BenchError(f"wrk ended with {run.returncode}: {run.stderr or run.stdout}")
     seen = orjson.loads(run.stderr)
     if not seen["requests"] and seconds < LONGEST:  # a busy machine
-        return measure(
-            url, request, pid, 4 * seconds, connections, pin=pin, callers=callers, errors_allowed=errors_allowed
-        )
-    if (seen["errors"] and not errors_allowed) or not seen["requests"]:
+        longer = 4 * seconds
+        return measure(url, request, pid, longer, connections, pin=pin, callers=callers, errors_allowed=errors_allowed)
+    return read_figure({**seen, "errors": 0} if errors_allowed else seen, used, url)
+
+
+def read_figure(seen: Mapping[str, int], used: float, url: str) -> Figure:
+    """What wrk has printed, and the seconds of processor time that the server has used meanwhile, as figures.
+
+    Raises ``BenchError`` for errors, and where there was no answer.
+    """
+    if seen["errors"] or not seen["requests"]:
         raise BenchError(f"{url}: {seen['errors']} errors in {seen['requests']} requests; nothing was measured")
     return Figure(
         rate=seen["requests"] / seen["microseconds"] * 1e6,

@@ -66,7 +66,7 @@ class WaveFigures:
 
     @property
     def kib_each(self) -> float:
-        return (self.waiting_mib - self.idle_mib) * 1024 / self.count
+        return (self.waiting_mib - self.idle_mib) * 1024 / max(self.count, 1)
 
 
 async def run_wave(upstream: FastUpstream, order: WaveOrder) -> WaveFigures:
