@@ -22,6 +22,7 @@ import orjson
 from runflow_mcp.bounds import MAX_VALUES
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.settings.config import Config
+from tests.bench import servers
 from tests.bench.load import Callers, Figure, find_wrk, measure
 from tests.bench.machine import BenchError, resident_mib
 from tests.bench.report import table
@@ -113,7 +114,7 @@ def main() -> int:
             stream_load(models=300) as load,
             product_for_streams(Path(folder), load, **SETTINGS) as process,
         ):
-            process.wait_until_ready()
+            servers.wait_until_ready(process)
             target = Target("product", process)
             settle(target, (LEGACY,))
             for line in _compare(target, arguments.rounds, arguments.callers):

@@ -116,7 +116,7 @@ class Bench:
                 for count in ("1", "2")
             }
             for target in targets.values():
-                target.process.wait_until_ready()
+                servers.wait_until_ready(target.process)
                 servers.settle(target, (LEGACY,))
             by_name = {row.name: row for row in WORKER_ROWS}
 
@@ -156,24 +156,24 @@ class Bench:
         }
         try:
             store = stack.enter_context(servers.redis(self.folder))
-            store.wait_until_ready()
+            servers.wait_until_ready(store)
             settings = {"MCP_RATE_LIMIT_STORE": f"redis://127.0.0.1:{store.port}", **servers.LINE_OFF}
             targets[REDIS] = self._product(stack, REDIS, settings)
         except BenchError as error:
             self.results.skipped.append(str(error))
         for target in targets.values():
-            target.process.wait_until_ready()
+            servers.wait_until_ready(target.process)
             servers.settle(target, REVISIONS)
         answers = self._own_folder()
         servers.keep_answers(targets[PRODUCT], REVISIONS, answers)
         bare = stack.enter_context(servers.bare(self.folder, answers))
+        servers.wait_until_ready(bare)
         targets[BARE] = Target(BARE, bare, own_paths=True)
         content = self._content(targets[PRODUCT])
         for peer in self.peers:
             process = stack.enter_context(peer.process(self.folder, content))
+            servers.wait_until_ready(process)  # one after the other: they share a core
             targets[peer.name] = Target(peer.name, process)
-        for target in targets.values():
-            target.process.wait_until_ready()
         return targets
 
     def _with_equal_answers(self, targets: dict[str, Target], revision: str) -> list[str]:
@@ -197,7 +197,7 @@ class Bench:
         if product is None and not path.exists():
             with ExitStack() as stack:
                 own = self._product(stack, PRODUCT, servers.LINE_OFF)
-                own.process.wait_until_ready()
+                servers.wait_until_ready(own.process)
                 servers.settle(own, (LEGACY,))
                 path.write_bytes(content_of(own))
         elif product is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.bench import servers
 from tests.bench.load import Callers, Figure, find_wrk, measure
 from tests.bench.machine import BenchError, resident_mib
 from tests.bench.report import table
@@ -52,7 +53,7 @@ def _catalogs(folder: Path, rounds: int) -> Iterator[str]:
         for models in (MODELS, TEN_TIMES):
             load = stack.enter_context(stream_load(models))
             process = stack.enter_context(product_for_streams(folder, load, **LINE_OFF))
-            process.wait_until_ready()
+            servers.wait_until_ready(process)
             targets[str(models)] = Target(f"{models} models", process)
             settle(targets[str(models)], (LEGACY,))
         by_name = {row.name: row for row in (*ROWS, SEARCH, FAR)}
@@ -86,7 +87,7 @@ def _catalogs(folder: Path, rounds: int) -> Iterator[str]:
 def _keys(folder: Path, rounds: int) -> Iterator[str]:
     """One caller, before and after 100,000 others have come."""
     with stream_load() as load, product_for_streams(folder, load, **LINE_OFF, **MANY_CALLERS) as process:
-        process.wait_until_ready()
+        servers.wait_until_ready(process)
         target = Target("product", process)
         settle(target, (LEGACY,))
         row = ROWS[1]

@@ -4,6 +4,7 @@ import http.client
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import orjson
 
 from tests.bench.machine import BenchError, cores, on_core
 from tests.bench.rows import ROWS, Request, Row
-from tests.server_process import HOST, NO_RATE_LIMITS, ROOT, ServerProcess, clean_environment
+from tests.server_process import HOST, NO_RATE_LIMITS, ROOT, NotReadyError, ServerProcess, clean_environment
 from tests.serving import free_port
 
 #: Seconds within which a server answers after its start.
-START_SECONDS = 20
+START_SECONDS = 60
 LINE_ON = {"MCP_LOG_LEVEL": "info"}
 LINE_OFF = {"MCP_LOG_LEVEL": "warning"}
 
@@ -122,6 +123,17 @@ def knows_setting(name: str) -> bool:
     command = [sys.executable, "-m", "runflow_mcp", "config"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=clean_environment())  # noqa: S603
     return name in shown.stdout
+
+
+def wait_until_ready(process: ServerProcess) -> None:
+    """``ServerProcess.wait_until_ready`` with more patience, for a machine whose cores are busy."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return process.wait_until_ready()
+        except NotReadyError:
+            if process.exit_code is not None or time.monotonic() > deadline:
+                raise
 
 
 def settle(target: Target, revisions: tuple[str, ...]) -> None:

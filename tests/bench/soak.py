@@ -15,6 +15,7 @@ import aiohttp
 import attrs
 import uvloop
 
+from tests.bench import servers
 from tests.bench.fast_upstream import FastUpstream
 from tests.bench.machine import BenchError, cores, cpu_seconds, resident_mib
 from tests.bench.report import table
@@ -78,7 +79,7 @@ async def _run(folder: Path, seconds: float) -> int:
     upstream = FastUpstream(duration=RUN_SECONDS)
     url = f"http://127.0.0.1:{await upstream.start()}"
     with product(folder, {**upstream_settings(url), **LINE_ON}, command=("serve",)) as server:
-        await asyncio.to_thread(server.wait_until_ready)
+        await asyncio.to_thread(servers.wait_until_ready, server)
         pin_this_process()
         seen = Soak()
         used = cpu_seconds(server.process.pid)

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench import servers
 from tests.bench.machine import BenchError
 from tests.bench.report import table
 from tests.bench.streams import WARM_UP, product_for_streams, stream_load
@@ -23,7 +24,7 @@ def main() -> int:
             stream_load() as load,
             product_for_streams(Path(folder), load) as server,
         ):
-            server.wait_until_ready()
+            servers.wait_until_ready(server)
             load.run(server, WARM_UP)
             seen = load.run(server, (arguments.clients, ramp, ramp + 20), storm=arguments.within)
     except (BenchError, NotReadyError) as error:

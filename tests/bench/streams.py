@@ -83,6 +83,6 @@ def waves(
 ) -> list[WaveFigures]:
     """Start the server, warm it up, run the waves of (count, ramp, duration) one after the other, end it."""
     with server:
-        server.wait_until_ready()
+        servers.wait_until_ready(server)
         load.run(server, WARM_UP, revision)
         return [load.run(server, wave, revision) for wave in plan]
