@@ -31,7 +31,7 @@ from tests.bench.rows import LEGACY, ROWS, Request, Row
 from tests.bench.servers import LINE_OFF, Target, settle
 from tests.bench.stream_clients import as_bytes
 from tests.bench.streams import product_for_streams, stream_load
-from tests.server_process import HOST, NO_RATE_LIMITS, NotReadyError
+from tests.server_process import HOST, NotReadyError
 
 OTHERS_AT_ONCE, HOSTILE_AT_ONCE = 48, 16
 OTHERS = Callers(50_000)
@@ -45,12 +45,9 @@ DEPTH = 900
 CONFIG = Config.from_mapping({})
 LARGEST = CONFIG.max_body_bytes - 1024
 DEFAULT_LIMITS = {
-    name: str(value)
-    for name, value in zip(
-        sorted(NO_RATE_LIMITS),
-        (CONFIG.rate_limit_per_ip, CONFIG.rate_limit_per_key, CONFIG.rate_limit_pre_auth_per_ip),
-        strict=True,
-    )
+    "MCP_RATE_LIMIT_PRE_AUTH_PER_IP": str(CONFIG.rate_limit_pre_auth_per_ip),
+    "MCP_RATE_LIMIT_PER_IP": str(CONFIG.rate_limit_per_ip),
+    "MCP_RATE_LIMIT_PER_KEY": str(CONFIG.rate_limit_per_key),
 }
 SETTINGS = {"MCP_TRUSTED_PROXIES": HOST, **DEFAULT_LIMITS, **LINE_OFF}
 

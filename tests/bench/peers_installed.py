@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,12 @@ def _python(name: str, module: str) -> Peer:
     return Peer(name, command, {"PYTHONPATH": f"{packages}:{ROOT}"})
 
 
-def _or_error(install: Any) -> Path:
+def _or_error(install: Callable[[], Path]) -> Path:
+    """What ``install`` returns. It speaks to pytest, which is not running here: raises ``BenchError`` instead."""
     try:
-        place: Path = install()
+        return install()
     except (pytest.skip.Exception, pytest.fail.Exception) as error:
         raise BenchError(str(error.msg)) from None
-    return place
 
 
 def content_of(product: Target) -> bytes:

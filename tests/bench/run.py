@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -92,13 +93,13 @@ class Bench:
         """Requests/s and processor time of every server, on every row, in both revisions."""
         with ExitStack() as stack:
             targets = self._start_all(stack)
+            by_name = {row.name: row for row in ROWS}
             for revision in REVISIONS:
                 present = self._with_equal_answers(targets, revision)
                 say(f"{revision}: {', '.join(present)}")
-                by_name = {row.name: row for row in ROWS}
 
                 def measure_one(name: str, row: str, revision: str = revision) -> Figure:
-                    target, asked = targets[name], by_name[row]  # noqa: B023 - called before the loop goes on
+                    target, asked = targets[name], by_name[row]
                     return measure(target.url(asked, revision), asked.request(revision), target.pid)
 
                 for row, seen in alternate(present, list(by_name), self.rounds, measure_one).items():
@@ -147,7 +148,7 @@ class Bench:
             content = self._content()
             self._start_often(PRODUCT, lambda: product_for_streams(self._own_folder(), load))
             for peer in self.peers:
-                self._start_often(peer.name, lambda peer=peer: peer.process(self._own_folder(), content))  # type: ignore[misc]
+                self._start_often(peer.name, partial(peer.process, self._own_folder(), content))
 
     def _start_all(self, stack: ExitStack) -> dict[str, Target]:
         targets = {

@@ -11,7 +11,7 @@ import cattrs
 import orjson
 
 from tests.bench import servers
-from tests.bench.machine import cores, on_core
+from tests.bench.machine import BenchError, cores, on_core
 from tests.bench.peers_installed import Peer
 from tests.bench.rows import LEGACY
 from tests.bench.servers import LINE_ON
@@ -45,7 +45,10 @@ class StreamLoad:
         assert self.process.stdout is not None
         self.process.stdin.write(orjson.dumps(attrs.asdict(order)).decode() + "\n")
         self.process.stdin.flush()
-        return cattrs.structure(orjson.loads(self.process.stdout.readline()), WaveFigures)
+        line = self.process.stdout.readline()
+        if not line:
+            raise BenchError("The process that sends the streams has ended; its own message is above.")
+        return cattrs.structure(orjson.loads(line), WaveFigures)
 
 
 @contextmanager
