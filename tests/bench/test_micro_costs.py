@@ -6,6 +6,7 @@ figure in brackets is the multiple of the quickest, and the reference loop tells
 
 from collections.abc import Awaitable
 from itertools import count
+from types import SimpleNamespace
 from typing import TypeVar, cast
 
 import orjson
@@ -14,13 +15,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.credentials import Bearer
-from runflow_mcp.methods.context import RequestContext, ResponseChannel
-from runflow_mcp.methods.inflight import PendingAnswer
+from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.tools.list_models import list_models
 from runflow_mcp.protocol import jsonrpc
 from runflow_mcp.protocol.inbound import RoutingHeaders, classify
 from runflow_mcp.protocol.progress import METHOD, Progress
-from runflow_mcp.protocol.revisions import ProtocolContext, Revision
+from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.ratelimit.limits import Decision, Hit, Scope
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.runflow.api.responses import Response, read_response, read_run
@@ -85,16 +85,8 @@ def test_envelope_parse(benchmark: BenchmarkFixture, revision: str) -> None:
 
 @pytest.mark.parametrize("limit", [5, 50])
 async def test_list_models_body(benchmark: BenchmarkFixture, server: Server, limit: int) -> None:
-    context = RequestContext(
-        request_id="bench",
-        bearer=BEARER,
-        protocol=ProtocolContext(Revision(LEGACY)),
-        arrived=0.0,
-        trace={},
-        channel=cast("ResponseChannel", None),
-        pending_answer=cast("PendingAnswer", None),
-        services=server.services,
-    )
+    # All of the context that the handler reads.
+    context = cast("RequestContext", SimpleNamespace(services=server.services))
     await server.services.catalog.snapshot()
 
     def body() -> bytes:
