@@ -61,15 +61,13 @@ def main() -> int:
             steps = {"rows": bench.rows, "workers": bench.workers, "streams": bench.streams, "starts": bench.starts}
             for part in arguments.only:
                 steps[part]()
-    except (BenchError, NotReadyError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+    except (BenchError, NotReadyError, KeyboardInterrupt) as error:
+        print(str(error) or "interrupted", file=sys.stderr)  # noqa: T201
         return 1
-    results.seconds = time.monotonic() - began
-    arguments.json.write_bytes(orjson.dumps(attrs.asdict(results), option=orjson.OPT_INDENT_2))
-    say("")
-    for line in tables(results):
-        say(line)
-    say(f"Figures: {arguments.json}")
+    finally:  # what was measured before an error is shown, too
+        results.seconds = time.monotonic() - began
+        arguments.json.write_bytes(orjson.dumps(attrs.asdict(results), option=orjson.OPT_INDENT_2))
+        say("\n".join(["", *tables(results), f"Figures: {arguments.json}"]))
     return 0
 
 
