@@ -14,7 +14,7 @@ from tests.bench import servers
 from tests.bench.machine import BenchError
 from tests.bench.rows import LEGACY, MODERN, ROWS, Row
 from tests.bench.servers import Target
-from tests.clients.peer_programs import node_peers, python_peer
+from tests.clients.peer_programs import node_packages, python_peer
 from tests.server_process import ROOT, ServerProcess
 
 PINS = Path(__file__).with_name("peers")
@@ -45,7 +45,7 @@ def install_fastmcp() -> Peer:
 
 
 def install_typescript() -> Peer:
-    folder = _or_error(lambda: node_peers("bench_node", TYPESCRIPT_SCRIPT, PINS))
+    folder = _or_error(lambda: node_packages("bench_node", PINS, TYPESCRIPT_SCRIPT))
     return Peer("typescript", [shutil.which("node") or "node", str(folder / TYPESCRIPT_SCRIPT)], {})
 
 

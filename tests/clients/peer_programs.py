@@ -32,18 +32,26 @@ PINNED = ("--no-deps", "--only-binary=:all:", "--require-hashes")
 STEP_SECONDS = 30
 
 
-def node_peers(name: str = "node", script: str = NODE_SCRIPT, pins: Path = PINS) -> Path:
-    """The folder of the npm packages, with a copy of the script that uses them: it finds them from there alone."""
+def node_peers() -> Path:
+    """The folder of the npm clients and the script that uses them."""
+    return node_packages("node", PINS, NODE_SCRIPT)
+
+
+def node_packages(name: str, pins: Path, *scripts: str) -> Path:
+    """The folder of the npm packages of ``pins``, with copies of the scripts that use them.
+
+    A script finds packages from its own folder alone.
+    """
     require("node")
     npm = require("npm")
     flags = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     command = (npm, "ci", *flags, "--prefix")
-    files = ("package.json", "package-lock.json")
-    place = _installed(name, files, lambda folder: [*command, str(folder)], pins)
+    place = _installed(name, ("package.json", "package-lock.json"), lambda folder: [*command, str(folder)], pins)
     with _installing_alone():
-        if not _same(pins / script, place / script):
-            shutil.copy(pins / script, place / "new")
-            (place / "new").rename(place / script)
+        for script in scripts:
+            if not _same(pins / script, place / script):
+                shutil.copy(pins / script, place / "new")
+                (place / "new").rename(place / script)
     return place
 
 
