@@ -8,7 +8,7 @@ BIN    := .venv/bin
 PY     := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test coverage conformance fuzz bench-quick check format lock clean lint types pure
+.PHONY: help install run quick test coverage conformance fuzz bench bench-quick check format lock clean lint types pure
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects,
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
 	for workers in 1 2; do WORKERS=$$workers $(PY) tests.deploy.rolling_restart || exit; done
 
+bench: .venv/dev  ## the product beside a bare handler and other SDKs, waiting streams: 12 minutes (wrk, two cores)
+	$(PY) tests.bench.run $(ARGS)
+
 bench-quick: .venv/dev  ## product ÷ a bare handler in under a minute (wrk, two cores); BASE=/another/checkout compares
 	$(PY) tests.bench.quick $(if $(BASE),--base $(BASE)) $(ARGS)
 
@@ -62,7 +65,7 @@ lock:  ## renew the pinned lists (needs uv and npm)
 	$(LOCK) --group build --extra metrics --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
 	$(LOCK) --group dev --constraint deploy/requirements.txt pyproject.toml -o tests/requirements.txt
 	for list in tests/*/peers/*.in; do $(LOCK) $$list -o $${list%.in}.txt || exit; done
-	for folder in tests/browser tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done
+	for folder in tests/bench/peers tests/browser tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -54,13 +54,13 @@ def _start(folder: Path, base: Path | None, revision: str, stack: ExitStack) -> 
         for name, (tree, settings) in trees.items()
     }
     for target in targets.values():
-        target.process.wait_until_ready()
+        servers.wait_until_ready(target.process)
         servers.settle(target, (revision,))
     answers = folder / "answers"
     answers.mkdir()
     servers.keep_answers(targets["product"], (revision,), answers)
     targets["bare"] = Target("bare", stack.enter_context(servers.bare(folder, answers)), own_paths=True)
-    targets["bare"].process.wait_until_ready()
+    servers.wait_until_ready(targets["bare"].process)
     return targets
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 import orjson
 
-from tests.serving import BOTH, KEY, MODERN, modern
+from tests.serving import BOTH, KEY, modern
 
-LEGACY = "2025-06-18"
+LEGACY, MODERN = "2025-06-18", "2026-07-28"
 REVISIONS = (LEGACY, MODERN)
 
 

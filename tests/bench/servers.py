@@ -1,9 +1,10 @@
 """The servers that are compared, each as a process on the servers' core."""
 
 import http.client
-import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import orjson
 
 from tests.bench.machine import BenchError, cores, on_core
 from tests.bench.rows import ROWS, Request, Row
-from tests.server_process import HOST, NO_RATE_LIMITS, ROOT, ServerProcess, clean_environment
+from tests.server_process import HOST, NO_RATE_LIMITS, ROOT, NotReadyError, ServerProcess, clean_environment
 from tests.serving import free_port
 
+#: Seconds within which a server answers after its start.
+START_SECONDS = 60
 LINE_ON = {"MCP_LOG_LEVEL": "info"}
 LINE_OFF = {"MCP_LOG_LEVEL": "warning"}
 
@@ -66,7 +69,12 @@ def post(port: int, path: str, request: Request) -> bytes:
 
 
 def product(
-    folder: Path, settings: Mapping[str, str], tree: Path = ROOT, command: tuple[str, ...] = ("serve", "--sandbox")
+    folder: Path,
+    settings: Mapping[str, str],
+    tree: Path = ROOT,
+    command: tuple[str, ...] = ("serve", "--sandbox"),
+    *,
+    pin: bool = True,
 ) -> ServerProcess:
     """The product of a checkout, with its own ``.venv`` where it has one, and rate limits that are never reached."""
     python = tree / ".venv" / "bin" / "python"
@@ -74,6 +82,7 @@ def product(
         folder,
         [str(python if python.exists() else sys.executable), "-m", "runflow_mcp", *command],
         {"PYTHONPATH": str(tree), "MCP_LOG_FORMAT": "json", **NO_RATE_LIMITS, **settings},
+        pin=pin,
     )
 
 
@@ -87,19 +96,44 @@ def bare(folder: Path, answers: Path) -> ServerProcess:
     )
 
 
-def pinned(folder: Path, command: list[str], settings: Mapping[str, str], **options: Any) -> ServerProcess:
-    """A process on the servers' core whose port is in ``MCP_PORT``."""
+def pinned(
+    folder: Path, command: list[str], settings: Mapping[str, str], *, pin: bool = True, **options: Any
+) -> ServerProcess:
+    """A process whose port is in ``MCP_PORT``, on the servers' core unless ``pin`` is false."""
     port = free_port()
     environ = {**clean_environment(), **settings, "MCP_PORT": str(port)}
-    return ServerProcess(
-        command,
-        folder,
-        port,
-        environ,
-        before_exec=on_core(cores()[0]),
-        stdout=subprocess.DEVNULL,
-        **options,
-    )
+    if pin:
+        options["before_exec"] = on_core(cores()[0])
+    return ServerProcess(command, folder, port, environ, stdout=subprocess.DEVNULL, **options)
+
+
+def redis(folder: Path) -> ServerProcess:
+    """A Redis that keeps nothing, on the core of the load. Raises ``BenchError`` where it is not installed."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise BenchError("redis-server is not installed. On Debian and Ubuntu: apt install redis-server")
+    port = free_port()
+    command = [program, "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    environ = clean_environment()
+    return ServerProcess(command, folder, port, environ, ready_path=None, before_exec=on_core(cores()[1]))
+
+
+def knows_setting(name: str) -> bool:
+    """Whether this checkout has a setting of this name."""
+    command = [sys.executable, "-m", "runflow_mcp", "config"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=clean_environment())  # noqa: S603
+    return name in shown.stdout
+
+
+def wait_until_ready(process: ServerProcess) -> None:
+    """``ServerProcess.wait_until_ready`` with more patience, for a machine whose cores are busy."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return process.wait_until_ready()
+        except NotReadyError:
+            if process.exit_code is not None or time.monotonic() > deadline:
+                raise
 
 
 def settle(target: Target, revisions: tuple[str, ...]) -> None:
@@ -114,7 +148,3 @@ def keep_answers(target: Target, revisions: tuple[str, ...], folder: Path) -> No
     for revision in revisions:
         for row in ROWS:
             (folder / own_path(row, revision)).write_bytes(target.ask(row, revision))
-
-
-def cpu_count() -> int:
-    return len(os.sched_getaffinity(0))
