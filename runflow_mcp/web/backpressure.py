@@ -1,11 +1,13 @@
 """Bounds the memory of answers that clients have not read yet, by dropping the clients that read least."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import attrs
+
+from runflow_mcp.web.send_queue import unacknowledged_bytes
 
 MIB = 1024 * 1024
 #: Bytes of answers held for clients that read slowly or not at all. Most answers are kilobytes; a run with
@@ -13,13 +15,13 @@ MIB = 1024 * 1024
 MAX_UNREAD = 256 * MIB
 #: The share of one address: four of the largest answers at once. Four addresses can use up ``MAX_UNREAD``.
 MAX_PER_ADDRESS = 64 * MIB
-#: Seconds without a byte read after which a client counts as stalled. On a slow line the kernel takes more of an
-#: answer about once a second.
-STALL_TIME = 2.0
+#: Seconds without a byte acknowledged after which a client counts as stalled. The kernel of a client that reads slowly
+#: acknowledges in steps of about a sixteenth of its buffer, commonly 0.4 MiB, so 80 KiB/s are always enough.
+STALL_TIME = 5.0
 #: Seconds in which the kernels of both ends fill their buffers, whether or not the client reads.
 KERNEL_FILL_TIME = 0.1
-#: Seconds that an answer must have been under way before its client can count as stalled.
-MIN_AGE = 0.5
+#: Bytes that a client must read to be seen reading: with room for less than a segment, the kernels fill it later.
+MIN_READ = 64 * 1024
 
 
 @attrs.define(eq=False)
@@ -30,30 +32,32 @@ class UnreadAnswer:
     address: str
     size: int
     started_at: float
-    #: Bytes held once the kernels' buffers were full: from then on, fewer bytes held means that the client reads.
-    _held_at_start: int | None = None
-    _held_before: int = 0
-    _last_read: float = float("-inf")
+    #: Bytes unacknowledged once the kernels' buffers were full: from then on, fewer mean that the client reads.
+    _unread_at_start: int | None = None
+    _unread_before: int = 0
+    _last_read: float = attrs.field(default=attrs.Factory(lambda self: self.started_at, takes_self=True))
 
     @property
     def held(self) -> int:
-        """Bytes in memory now."""
+        """Bytes in this process's memory now."""
         return min(self.size, self.transport.get_write_buffer_size())
 
     def start_measuring(self) -> None:
-        self._held_at_start = self._held_before = self.held
+        self._unread_at_start = self._unread_before = unacknowledged_bytes(self.transport)
 
     def measure(self, now: float) -> None:
         """Note whether the client has read since the last measurement."""
-        if self._held_at_start is not None and self.held < self._held_before:
-            self._held_before, self._last_read = self.held, now
+        unread = unacknowledged_bytes(self.transport)
+        if self._unread_at_start is not None and unread <= self._unread_before - MIN_READ:
+            self._unread_before, self._last_read = unread, now
 
     def is_stalled(self, now: float) -> bool:
-        return now - self.started_at >= MIN_AGE and now - self._last_read >= STALL_TIME
+        return now - self._last_read >= STALL_TIME
 
-    def read_rate(self, now: float) -> float:
-        """Bytes per second that the client has read so far."""
-        return ((self._held_at_start or 0) - self._held_before) / max(now - self.started_at, MIN_AGE)
+    def time_to_read(self, now: float) -> float:
+        """Seconds in which the client would read what is held, at its rate so far."""
+        read = (self._unread_at_start or 0) - self._unread_before
+        return self.held * (now - self.started_at) / max(read, 1)
 
 
 @attrs.define
@@ -118,12 +122,13 @@ def _total_held(answers: Iterable[UnreadAnswer]) -> int:
 
 
 def _select_victim(answers: list[UnreadAnswer], now: float) -> UnreadAnswer:
-    """The oldest stalled answer of the address whose stalled answers hold most; without any, the slowest reader."""
+    """The oldest answer of one address: of the one whose stalled answers hold most bytes.
+
+    Without a stalled answer, of the one whose answers would take longest to read.
+    """
     stalled = [answer for answer in answers if answer.is_stalled(now)]
-    if not stalled:
-        return min(answers, key=lambda answer: answer.read_rate(now))
-    by_address: Counter[str] = Counter()
-    for answer in stalled:
-        by_address[answer.address] += answer.held
-    [(heaviest, _)] = by_address.most_common(1)
-    return next(answer for answer in stalled if answer.address == heaviest)
+    weights: dict[str, float] = defaultdict(float)
+    for answer in stalled or answers:
+        weights[answer.address] += answer.held if stalled else answer.time_to_read(now)
+    heaviest = max(weights, key=lambda address: weights[address])
+    return next(answer for answer in stalled or answers if answer.address == heaviest)

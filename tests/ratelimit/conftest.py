@@ -1,7 +1,6 @@
 """A real Redis server on its own port, which tests may kill and restart."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +9,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.eventually import eventually
 from tests.required_programs import require
 from tests.serving import free_port
-
-#: Seconds to wait for Redis to start.
-PATIENCE = 10.0
 
 
 @attrs.define
@@ -39,10 +36,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + PATIENCE
-        while not self._answers():
-            assert time.monotonic() < until, "redis-server does not come up"
-            time.sleep(0.01)
+        eventually(self._answers, "redis-server answers")
 
     def _answers(self) -> bool:
         with self.client() as client:

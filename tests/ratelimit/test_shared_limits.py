@@ -10,14 +10,13 @@ import aiohttp
 import attrs
 import pytest
 
+from tests.eventually import PATIENCE
 from tests.ratelimit.conftest import RedisServer
 from tests.server_process import ServerProcess
 from tests.serving import KEY, free_port, upstream_settings
 
 pytestmark = pytest.mark.real_time
 
-#: Seconds to wait for something that should happen; nothing here takes nearly as long.
-PATIENCE = 15.0
 PAUSE = 0.05
 LIMIT = 6
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

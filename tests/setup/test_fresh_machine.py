@@ -84,9 +84,10 @@ def commands(document: str) -> list[list[str]]:
 @pytest.mark.parametrize("document", ["deploy/docker/Dockerfile", "deploy/systemd/runflow-mcp@.service", "README.md"])
 def test_the_commands_of_a_document_install_the_pinned_packages_alone(machine: Machine, document: str) -> None:
     place = machine.clone / ".venv"
+    python = machine.quick_python()
     for written in commands(document):
         words = [re.sub(r"^(/opt/runflow-mcp|\.venv)", str(place), word) for word in written]
-        words = [sys.executable if word in ("python", "python3") else word for word in words]
+        words = [python if word in ("python", "python3") else word for word in words]
         ended = machine.run(*words)
         assert ended.returncode == 0, ended.stderr
     installed = machine.installed()
@@ -168,7 +169,7 @@ def test_an_unusable_venv_is_made_again(machine: Machine, left: str) -> None:
         python.unlink()
         python.symlink_to("/no/such/python")
     (machine.clone / ".venv/runtime").touch()
-    assert machine.make_(".venv/runtime").returncode == 0
+    assert machine.make_(".venv/runtime", python=machine.quick_python()).returncode == 0
     assert canonical(machine.installed()) == pinned("deploy/requirements.txt")
 
 

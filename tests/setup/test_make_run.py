@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.eventually import PATIENCE
 from tests.serving import free_port
 from tests.setup.fresh_machine import ROOT
-
-PATIENCE = 30.0
 
 pytestmark = pytest.mark.real_time
 
