@@ -2,6 +2,7 @@
 
 import asyncio
 
+import attrs
 from aiohttp import web
 
 from runflow_mcp.methods.context import Services
@@ -20,3 +21,19 @@ LARGE_BODY_TURN = web.AppKey("large_body_turn", asyncio.Lock)
 UNADMITTED_LOG = web.AppKey("unadmitted_log", LineBudget)
 #: Where the log goes; None where no command has configured it.
 LOG_SINK: web.AppKey[Sink | None] = web.AppKey("log_sink")
+
+
+@attrs.frozen
+class Parts:
+    """The objects under those keys that every request needs, each as an attribute: a key takes four times as long."""
+
+    services: Services
+    limits: Limits
+    methods: MethodTable
+    unadmitted_log: LineBudget
+    sink: Sink | None
+
+    @classmethod
+    def of(cls, app: web.Application) -> "Parts":
+        """Needs an application that has started."""
+        return cls(app[SERVICES], app[LIMITS], app[METHODS], app[UNADMITTED_LOG], app[LOG_SINK])

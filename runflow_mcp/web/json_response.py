@@ -9,7 +9,6 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 
-from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.request_id import SERVER
 from runflow_mcp.web.request_state import STATE
 from runflow_mcp.web.responses import json_response
@@ -25,7 +24,7 @@ _HEADS = {
 def answer_json(request: web.Request, body: bytes, status: int) -> web.StreamResponse:
     """The whole answer to a request, whose ``body`` is JSON."""
     state = request[STATE]
-    draining = state.app[SERVICES].inflight.draining
+    draining = state.parts.services.inflight.draining
     if request.version == HttpVersion11 and state.origin is None and not draining:
         return JSONResponse(body, status, state.request_id)
     return json_response(body, status)  # with headers that most answers do not need

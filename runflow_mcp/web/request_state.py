@@ -6,6 +6,7 @@ from aiohttp import web
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection
 from runflow_mcp.observability.record import CallRecord
+from runflow_mcp.web.app_keys import Parts
 from runflow_mcp.web.guards import Guards
 
 
@@ -20,7 +21,9 @@ class RequestState:
     #: The path of the resource for the access line; None where there is none. The path as requested could hold
     #: anything, such as an API key.
     log_path: str | None
-    app: web.Application
+    parts: Parts
+    #: ``Clock.monotonic`` at arrival.
+    arrived: float
     #: What the access line reports of the call.
     record: CallRecord
     #: The same for each entry of a batch, once the batch was admitted.

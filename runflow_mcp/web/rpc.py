@@ -32,7 +32,6 @@ from runflow_mcp.protocol.jsonrpc import (
 from runflow_mcp.protocol.meta import NOTIFICATIONS, read_client_info, read_meta
 from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
-from runflow_mcp.web.app_keys import LIMITS, METHODS, SERVICES
 from runflow_mcp.web.body import read_json_body
 from runflow_mcp.web.reply import Reply
 from runflow_mcp.web.request_state import STATE
@@ -54,32 +53,30 @@ class Exchange:
     bearer: Bearer
     protocol: ProtocolContext
     reply: Reply
-    #: ``Clock.monotonic`` at arrival.
-    arrived: float
 
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
         """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
         state = self.http_request[STATE]
-        app = state.app
+        parts = state.parts
         meta = read_meta(message.params) if "_meta" in message.params else _NO_META
         trace = _trace_context(meta, self.http_request)
         if trace:
             record.trace_id = trace_id_of(trace.get("traceparent"))
-        if (info := read_client_info(message)) is not None:
+        if (meta or message.method == "initialize") and (info := read_client_info(message)) is not None:
             record.client, record.client_version = client_name(info.get("name")), client_name(info.get("version"))
         try:
             context = RequestContext(
                 state.request_id,
                 self.bearer,
                 self.protocol,
-                self.arrived,
+                state.arrived,
                 trace,
                 self.reply,
-                app[SERVICES],
+                parts.services,
                 read_progress_token(meta) if meta else None,
                 record,
             )
-            result = await router.handle(app[METHODS], message, context)
+            result = await router.handle(parts.methods, message, context)
             return jsonrpc.render_result(message.id, result), 200
         except ProtocolError as error:
             record.error_code = jsonrpc_outcome(error.code)
@@ -111,11 +108,10 @@ async def handle(request: web.Request) -> web.StreamResponse:
         record.error_code = "method_not_allowed"
         description = "Send JSON-RPC messages with POST."
         return oauth_style_error(405, record.error_code, description, allow="POST, OPTIONS")
-    services = state.app[SERVICES]
-    arrived = services.clock.monotonic()
+    services, methods = state.parts.services, state.parts.methods
     # The body has no name here: its bytes must not stay in memory while the message is answered.
     message = jsonrpc.parse(await read_json_body(request, services.config.max_body_bytes))
-    record.method = _logged_method(message, state.app[METHODS])
+    record.method = _logged_method(message, methods)
     if isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
         return protocol_error_response(message.error, message.id, http_status(message.error.code))
@@ -126,15 +122,15 @@ async def handle(request: web.Request) -> web.StreamResponse:
             protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
         )
     record.revision = protocol.revision
-    with Reply(request, arrived, services.inflight) as reply:
-        exchange = Exchange(request, bearer, protocol, reply, arrived)
+    with Reply(request, state.arrived, services.inflight) as reply:
+        exchange = Exchange(request, bearer, protocol, reply)
         match message:
             case Request():
                 body, status = await exchange.answer(message, record)
                 return reply.finish_at_once(body, status) or await reply.finish((body,), body, status)
             case Batch():
                 if state.admitted_at is not None:
-                    await state.app[LIMITS].count_batch(bearer, state.admitted_at, len(message.messages))
+                    await state.parts.limits.count_batch(bearer, state.admitted_at, len(message.messages))
                 return await _answer_batch(message, exchange)
             case Notification() | Response():
                 return web.Response(status=_ACCEPTED)
@@ -146,7 +142,7 @@ async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
     reply, state = exchange.reply, exchange.http_request[STATE]
     records = [
-        attrs.evolve(state.record, method=_logged_method(message, state.app[METHODS])) for message in batch.messages
+        attrs.evolve(state.record, method=_logged_method(message, state.parts.methods)) for message in batch.messages
     ]
     state.batch_records = records
     ready: list[bytes] = []
@@ -155,7 +151,7 @@ async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     async def answer(message: Message, record: CallRecord) -> bytes | None:
         nonlocal sent
         response = await exchange.answer_entry(message, record)
-        record.bytes_out, record.ended = len(response or b""), state.app[SERVICES].clock.monotonic()
+        record.bytes_out, record.ended = len(response or b""), state.parts.services.clock.monotonic()
         if response is not None:
             ready.append(response)
             while reply.streaming and sent < len(ready):

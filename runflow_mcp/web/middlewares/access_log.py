@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from runflow_mcp.observability.json_lines import JSONLines
 from runflow_mcp.observability.record import CLIENT_GONE, CallRecord
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.app_keys import LOG_SINK, SERVICES, UNADMITTED_LOG
+from runflow_mcp.web.app_keys import Parts
 from runflow_mcp.web.guards import UNMATCHED, resource_of
 from runflow_mcp.web.json_response import JSONResponse
 from runflow_mcp.web.middlewares.client_address import address_reader
@@ -29,6 +29,7 @@ CLIENT_CLOSED_REQUEST = 499
 def access_log(config: Config) -> Middleware:
     key_prefixes = tuple(f"{prefix}_" for prefix in config.accepted_key_prefixes)
     read_address = address_reader(config)
+    parts: Parts | None = None  # found at the first request, which comes after the start
 
     def members(
         request: web.Request, state: RequestState, record: CallRecord, *, status: int, ms: float
@@ -50,10 +51,13 @@ def access_log(config: Config) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal parts
+        if parts is None:
+            parts = Parts.of(request.app)
         resource = resource_of(request)
-        app = request.app
-        services, sink = app[SERVICES], app[LOG_SINK]
+        services, sink = parts.services, parts.sink
         lines = None if sink is None else sink.lines
+        arrived = services.clock.monotonic()
         request_id = choose_request_id(request.headers.get("X-Request-Id"), key_prefixes)
         record = CallRecord(request_id=request_id, key_prefixes=key_prefixes)
         state = request[STATE] = RequestState(
@@ -61,10 +65,10 @@ def access_log(config: Config) -> Middleware:
             read_address(request),
             UNMATCHED if resource is None else resource.guards,
             None if resource is None else resource.log_path,
-            app,
+            parts,
+            arrived,
             record,
         )
-        started = services.clock.monotonic()
         status = CLIENT_CLOSED_REQUEST
         try:
             response = await handler(request)
@@ -77,11 +81,11 @@ def access_log(config: Config) -> Middleware:
             quiet = state.guards.quiet and record.error_code is None
             # The rate limits bound the lines of admitted requests; of the others there can be thousands a second.
             wanted = _is_wanted(logging.DEBUG if quiet else logging.INFO, lines)
-            logged = wanted and (state.admitted_at is not None or app[UNADMITTED_LOG].count_line())
+            logged = wanted and (state.admitted_at is not None or parts.unadmitted_log.count_line())
             for call in state.batch_records or (record,):
                 if status == CLIENT_CLOSED_REQUEST and call.error_code is None and call.ended is None:
                     call.error_code = CLIENT_GONE
-                seconds = (now if call.ended is None else call.ended) - started
+                seconds = (now if call.ended is None else call.ended) - arrived
                 services.metrics.call(call, seconds)
                 if logged:
                     line = members(request, state, call, status=status, ms=round(seconds * 1000, 1))
