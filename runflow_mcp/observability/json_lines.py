@@ -13,13 +13,14 @@ from runflow_mcp.clock import Clock
 
 @attrs.define
 class JSONLines:
-    """Renders lines. ``min_level``: the level of ``logging`` below which nothing is logged.
+    """Renders lines. ``min_level``: the level of ``logging`` below which nothing is logged. ``common``: in every line.
 
     The access line is rendered here directly: structlog takes 10 us to bring a line here, and this 3.
     """
 
     min_level: int
     _clock: Clock
+    common: Mapping[str, Any] = attrs.field(factory=dict)
     _second: int = 0
     _prefix: str = ""
 
@@ -29,7 +30,7 @@ class JSONLines:
         if second != self._second:
             self._second, self._prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
         timestamp = f"{self._prefix}.{microseconds:06d}Z"
-        return _serialize({"timestamp": timestamp, "level": level, "event": event, **members})
+        return _serialize({"timestamp": timestamp, "level": level, "event": event, **self.common, **members})
 
 
 def _serialize(line: dict[str, Any]) -> bytes:

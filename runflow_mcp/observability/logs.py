@@ -1,7 +1,7 @@
 """The configuration of logging, applied once by the command line; other modules only call ``structlog.get_logger``."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,11 +29,11 @@ def configured(
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    lines = JSONLines(level, SystemClock())
+    common = {} if process_id is None else {"pid": process_id}
+    lines = JSONLines(level, SystemClock(), common)
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        *(() if process_id is None else (_process(process_id),)),
-        *(_console(colors=colors) if console else _json(lines)),
+        *(_console(common, colors=colors) if console else _json(lines)),
     ]
 
     def notice(dropped: int) -> bytes:
@@ -66,18 +66,14 @@ def configured(
         sink.close(FLUSH_TIMEOUT)
 
 
-def _process(process_id: int) -> Processor:
-    def add(_logger: object, _method: str, line: EventDict) -> EventDict:
-        line["pid"] = process_id
-        return line
+def _console(common: Mapping[str, Any], *, colors: bool) -> list[Processor]:
+    def add_common(_logger: object, _method: str, line: EventDict) -> EventDict:
+        return {**line, **common}
 
-    return add
-
-
-def _console(*, colors: bool) -> list[Processor]:
     # The plain formatter: the rich one prints local variables, and one of them may be a key.
     plain = structlog.dev.plain_traceback
     return [
+        add_common,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         for_people,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, sort_keys=False, pad_event_to=20),

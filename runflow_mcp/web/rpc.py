@@ -34,7 +34,7 @@ from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.web.body import read_json_body
 from runflow_mcp.web.reply import Reply
-from runflow_mcp.web.request_state import STATE
+from runflow_mcp.web.request_state import STATE, RequestState
 from runflow_mcp.web.responses import oauth_style_error, protocol_error_response
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
@@ -57,30 +57,32 @@ class Exchange:
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
         """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
         state = self.http_request[STATE]
-        parts = state.parts
+        try:
+            result = await router.handle(state.parts.methods, message, self._context(message, state, record))
+            return jsonrpc.render_result(message.id, result), 200
+        except ProtocolError as error:
+            record.error_code = jsonrpc_outcome(error.code)
+            return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
+
+    def _context(self, message: Request, state: RequestState, record: CallRecord) -> RequestContext:
+        # A function of its own: a waiting call must keep nothing of ``_meta``, which may be large.
         meta = read_meta(message.params) if "_meta" in message.params else _NO_META
         trace = _trace_context(meta, self.http_request)
         if trace:
             record.trace_id = trace_id_of(trace.get("traceparent"))
         if (meta or message.method == "initialize") and (info := read_client_info(message)) is not None:
             record.client, record.client_version = client_name(info.get("name")), client_name(info.get("version"))
-        try:
-            context = RequestContext(
-                state.request_id,
-                self.bearer,
-                self.protocol,
-                state.arrived,
-                trace,
-                self.reply,
-                parts.services,
-                read_progress_token(meta) if meta else None,
-                record,
-            )
-            result = await router.handle(parts.methods, message, context)
-            return jsonrpc.render_result(message.id, result), 200
-        except ProtocolError as error:
-            record.error_code = jsonrpc_outcome(error.code)
-            return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
+        return RequestContext(
+            state.request_id,
+            self.bearer,
+            self.protocol,
+            state.arrived,
+            trace,
+            self.reply,
+            state.parts.services,
+            read_progress_token(meta) if meta else None,
+            record,
+        )
 
     async def answer_entry(self, message: Message, record: CallRecord) -> bytes | None:
         """The response to an entry of a batch; None for a notification or a response."""
