@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 from runflow_mcp import __version__, lenient_json
 from runflow_mcp.cli.welcome import DEFAULT_URL
+from runflow_mcp.client_recipes import KEY_VARIABLE, recipes
 
 #: Fixed, so that a firewall or a content security policy can allow links to the sandbox's media.
 SANDBOX_PORT = 8090
-KEY_VARIABLE = "RUNFLOW_API_KEY"
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -28,7 +28,7 @@ class _SuggestingParser(argparse.ArgumentParser):
         super().error(f"{message}{hint}")
 
     def _names(self) -> set[str]:
-        """Every command and every option, those of the commands included."""
+        """Every command, option and choice, the options of the commands included."""
         names: set[str] = set()
         for action in self._actions:
             names.update(action.option_strings)
@@ -36,10 +36,14 @@ class _SuggestingParser(argparse.ArgumentParser):
                 for name, parser in action.choices.items():
                     options = (option for action in parser._actions for option in action.option_strings)  # noqa: SLF001
                     names |= {name, *options}
+            elif action.choices is not None:
+                names.update(action.choices)
         return names
 
 
-def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Command) -> argparse.ArgumentParser:
+def make_parser(
+    *, serve: Command, sandbox: Command, check: Command, connect: Command, config: Command
+) -> argparse.ArgumentParser:
     """The parser. ``command`` of a parsed namespace is the function to call with it."""
     top = _SuggestingParser(prog="runflow-mcp", description="An MCP server in front of Runflow.")
     top.add_argument("--version", action="version", version=__version__)
@@ -71,7 +75,20 @@ def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Com
         metavar=("MODEL", "JSON"),
         help="also run this model with this input (may cost money)",
     )
+    command.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     command.set_defaults(command=check)
+
+    command = commands.add_parser("connect", help="print how to connect a client to the server")
+    command.add_argument(
+        "client",
+        metavar="CLIENT",
+        nargs="?",
+        type=str.lower,
+        choices=[recipe.name for recipe in recipes(DEFAULT_URL)],
+        help="%(choices)s; without it, they are listed",
+    )
+    command.add_argument("--url", help="the server's URL (default: MCP_PUBLIC_URL, else the address on this machine)")
+    command.set_defaults(command=connect)
 
     command = commands.add_parser("config", help="list every setting: name, type, default, current value, meaning")
     output = command.add_mutually_exclusive_group()
