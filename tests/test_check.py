@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import aiohttp
@@ -18,8 +18,10 @@ from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_errors import error_details, explain_error
 from runflow_mcp.cli.check_report import Collected, Lines, Step
 from runflow_mcp.cli.server_url import endpoint_url
+from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import NEXT_ACTION
 from runflow_mcp.json_types import JSONObject
+from runflow_mcp.methods.listeners import MAX_PER_KEY
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, SUPPORTED
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import INPUT, KEY, MODEL, Serve, Server, free_port
@@ -136,6 +138,51 @@ async def test_the_json_of_check_has_the_url_and_every_step(server: Server) -> N
     assert {tuple(step) for step in shown["steps"]} == {("step", "ok", "ms", "detail", "fix")}
     assert shown["steps"][-1]["fix"] == NEXT_ACTION["unauthorized"]
     assert "unauthorized" in shown["steps"][-1]["detail"]
+
+
+@pytest.fixture
+async def collecting(server: Server) -> AsyncIterator[str]:
+    """A proxy that passes subscriptions on as they come, and every other answer when it is complete."""
+
+    async def pass_on(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        headers = {name: value for name, value in request.headers.items() if name != "Host"}
+        headers["Host"] = server.origin.partition("://")[2]
+        async with server.session.post(server.url, data=body, headers=headers) as response:
+            kind = response.headers.get("Content-Type", "text/plain")
+            if b"subscriptions/listen" not in body:
+                return web.Response(status=response.status, body=await response.read(), headers={"Content-Type": kind})
+            stream = web.StreamResponse(headers={"Content-Type": kind})
+            await stream.prepare(request)
+            async for chunk in response.content.iter_any():
+                await stream.write(chunk)
+            return stream
+
+    app = web.Application()
+    app.router.add_post("/mcp", pass_on)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
+    await runner.cleanup()
+
+
+async def test_check_detects_that_the_progress_of_a_run_arrives_late(collecting: str) -> None:
+    steps = await steps_of(collecting, generate=(MODEL, INPUT))
+    assert [step.step for step in steps if not step.ok] == ["generate"]
+    assert steps[-1].detail.startswith("Events arrive late")
+    [run] = steps[-1].more
+    assert run.startswith("The run itself succeeded, run ")
+    assert run.endswith(".png")
+
+
+async def test_a_subscription_past_its_limit_is_no_failure(server: Server) -> None:
+    with ExitStack() as stack:
+        digest = Bearer(KEY).digest
+        for _ in range(MAX_PER_KEY):
+            stack.enter_context(server.services.subscriptions.subscribe(digest, "127.0.0.1"))
+        lines = await lines_of(server.url, ok=True)
+    assert "ok   stream: not tested, since the limit of open subscriptions is reached" in lines
 
 
 async def test_check_finds_a_key_that_runflow_does_not_accept_without_a_run(server: Server) -> None:

@@ -176,7 +176,7 @@ def status_error(status: int, headers: Mapping[str, str], body: JSON, url: URL) 
                 text = as_sentence(text)
                 fix = (
                     f"In the server's settings write MCP_PUBLIC_URL={url.origin()}, or add {url.authority} to "
-                    "MCP_ALLOWED_HOSTS, and restart it."
+                    "MCP_ALLOWED_HOSTS, and restart it. A proxy in front must pass the Host header on unchanged."
                 )
         case {"error": {"code": int(number), "message": str(message)}}:
             text = f"HTTP {status}, error {number}: {as_sentence(message)}"
@@ -201,7 +201,7 @@ def _redirect(location: str | None, url: URL) -> str:
         target = url
     if location is None or target == url:
         return "The server redirects, and names no other address. Correct the URL."
-    if target.path.rstrip("/").endswith(url.path.rstrip("/")):
+    if target.path.rstrip("/").rpartition("/")[2] == url.path.rstrip("/").rpartition("/")[2]:
         return f"The server moved. Use the URL {target}."
     return f"Redirected to {target}. If that is a login page, have the proxy let {url.path} through; else use that URL."
 
