@@ -13,6 +13,10 @@ from runflow_mcp.client_recipes import KEY_VARIABLE, recipes
 #: Fixed, so that a firewall or a content security policy can allow links to the sandbox's media.
 SANDBOX_PORT = 8090
 
+#: The names that ``connect`` takes.
+CLIENTS = tuple(recipe.name for recipe in recipes(DEFAULT_URL))
+_ABOUT_THE_CLIENT = "argument CLIENT:"
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -23,12 +27,13 @@ class _SuggestingParser(argparse.ArgumentParser):
         # Python 3.14 makes suggestions itself ("maybe you meant"); earlier versions do not.
         unknown = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
         word = (unknown[1] or unknown[2] or "") if unknown else ""
-        nearest = difflib.get_close_matches(word.partition("=")[0], sorted(self._names()), n=1)
+        names = CLIENTS if message.startswith(_ABOUT_THE_CLIENT) else sorted(self._names())
+        nearest = difflib.get_close_matches(word.partition("=")[0], names, n=1)
         hint = f". Did you mean {nearest[0]}?" if nearest and "maybe you meant" not in message else ""
         super().error(f"{message}{hint}")
 
     def _names(self) -> set[str]:
-        """Every command, option and choice, the options of the commands included."""
+        """Every command and every option, those of the commands included."""
         names: set[str] = set()
         for action in self._actions:
             names.update(action.option_strings)
@@ -36,8 +41,6 @@ class _SuggestingParser(argparse.ArgumentParser):
                 for name, parser in action.choices.items():
                     options = (option for action in parser._actions for option in action.option_strings)  # noqa: SLF001
                     names |= {name, *options}
-            elif action.choices is not None:
-                names.update(action.choices)
         return names
 
 
@@ -84,11 +87,10 @@ def make_parser(
         metavar="CLIENT",
         nargs="?",
         type=str.lower,
-        choices=[recipe.name for recipe in recipes(DEFAULT_URL)],
-        help="%(choices)s; without it, they are listed",
+        help=f"{', '.join(CLIENTS)}; without it, they are listed",
     )
     command.add_argument("--url", help="the server's URL (default: MCP_PUBLIC_URL, else the address on this machine)")
-    command.set_defaults(command=connect)
+    command.set_defaults(command=connect, reject=command.error)
 
     command = commands.add_parser("config", help="list every setting: name, type, default, current value, meaning")
     output = command.add_mutually_exclusive_group()
@@ -97,6 +99,13 @@ def make_parser(
     output.add_argument("--markdown", action="store_true", help="as the README's table")
     command.set_defaults(command=config)
     return top
+
+
+def check_client_name(arguments: argparse.Namespace) -> None:
+    """Exit unless the client of ``connect`` has a recipe. Called after parsing: a misspelt option is told first."""
+    if arguments.client not in (None, *CLIENTS):
+        known = ", ".join(CLIENTS)
+        arguments.reject(f"{_ABOUT_THE_CLIENT} invalid choice: '{arguments.client}' (choose from {known})")
 
 
 class _ModelAndInput(argparse.Action):

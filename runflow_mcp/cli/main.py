@@ -15,7 +15,7 @@ import structlog
 
 from runflow_mcp import open_files
 from runflow_mcp.cli import config_report, connect_text, extras, listen_errors, terminal
-from runflow_mcp.cli.arguments import make_parser
+from runflow_mcp.cli.arguments import check_client_name, make_parser
 from runflow_mcp.cli.check_report import Collected
 from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
 from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
@@ -223,6 +223,7 @@ def _shown_url(url: str) -> str:
 def _connect(arguments: argparse.Namespace) -> int:
     from runflow_mcp.cli import screen  # noqa: PLC0415 - the server does not need it
 
+    check_client_name(arguments)
     environ = read_environment()
     if arguments.url is None:
         config = load_config(environ)

@@ -44,7 +44,7 @@ def steps_report(environ: Mapping[str, str]) -> Iterator[Report]:
     if console is None:
         yield Lines(terminal.print_line)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Screen(console, bar)
 
@@ -56,11 +56,15 @@ class _Screen:
     console: Console
     bar: Progress
     _task: TaskID | None = None
+    _named: bool = False
 
     def begin(self, step: str) -> None:
         self._task = self.bar.add_task(step, total=None)
 
     def progress(self, now: RunProgress) -> None:
+        if not self._named:
+            self._named = True
+            self.note(now.message)  # it names the run, which whoever interrupts the wait needs
         if self._task is not None:
             self.bar.update(self._task, description=now.message, completed=now.progress, total=now.total)
 
