@@ -65,7 +65,7 @@ lock:  ## renew the pinned lists (needs uv and npm)
 	$(LOCK) --group build --extra metrics --extra redis --extra sandbox pyproject.toml -o deploy/requirements.txt
 	$(LOCK) --group dev --constraint deploy/requirements.txt pyproject.toml -o tests/requirements.txt
 	for list in tests/*/peers/*.in; do $(LOCK) $$list -o $${list%.in}.txt || exit; done
-	for folder in tests/bench/peers tests/browser tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done
+	for folder in tests/bench/peers tests/browser tests/clients/commands tests/clients/peers tests/conformance; do (cd $$folder && $(LOCK_NPM)) || exit; done
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

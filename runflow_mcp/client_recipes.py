@@ -187,7 +187,8 @@ def _gemini_cli(url: str) -> Recipe:
         name="gemini-cli",
         title="Gemini CLI",
         exports=_EXPORT,
-        command=f"gemini mcp add --transport http {ENTRY} {shlex.quote(url)} --header 'Authorization: {header}'",
+        command=f"gemini mcp add --scope user --transport http {ENTRY} {shlex.quote(url)} "
+        f"--header 'Authorization: {header}'",
         file=ConfigFile(
             "~/.gemini/settings.json",
             _json({"mcpServers": {ENTRY: {"httpUrl": url, "headers": {"Authorization": header}}}}),

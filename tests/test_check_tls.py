@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_errors import explain_error
+from runflow_mcp.cli.check_report import Lines
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -122,9 +123,8 @@ async def listen(tmp_path: Path) -> AsyncIterator[Listen]:
 
 async def line_of(url: str, ca_file: Path | None) -> str:
     lines: list[str] = []
-    await check(url, KEY, None, lines.append, ca_file=str(ca_file) if ca_file else None)
-    [line] = lines
-    return line.removeprefix("FAIL initialize: ")
+    await check(url, KEY, None, Lines(lines.append), ca_file=str(ca_file) if ca_file else None)
+    return lines[-1].partition("ms): ")[2]
 
 
 @pytest.fixture

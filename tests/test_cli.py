@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -85,7 +86,7 @@ async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: a
     output, _ = await asyncio.wait_for(pasted.communicate(), 2 * PATIENCE)
     assert pasted.returncode == 0
     last = output.decode().splitlines()[-1]
-    assert last.startswith("ok   generate: succeeded")
+    assert re.match(r"ok   generate \(\d+ ms\): succeeded", last)
     async with session.get(last.split()[-1]) as picture:
         assert picture.content_type == "image/png"
 
@@ -265,7 +266,8 @@ async def test_the_check_command_reports_a_failed_step(run: Run) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     command = await run("check", url, "--key", KEY)
     assert await command.ended() == 1
-    assert command.stdout.startswith(f"     using {url}/mcp\nFAIL initialize: Connection refused.")
+    assert command.stdout.startswith(f"     using {url}/mcp\nFAIL connect (")
+    assert "Connection refused." in command.stdout
 
 
 @pytest.mark.real_time
@@ -478,7 +480,7 @@ async def test_check_takes_the_key_from_the_environment(run: Run, tmp_path: Path
         (tmp_path / ".env").write_text(f"RUNFLOW_API_KEY={KEY}\n")
     command = await run("check", f"http://127.0.0.1:{free_port()}/mcp", **settings)
     assert await command.ended() == 1
-    assert command.stdout.startswith("FAIL initialize: Connection refused.")
+    assert command.stdout.startswith("FAIL connect (")
 
 
 @pytest.mark.real_time

@@ -90,7 +90,7 @@ TOOL_ERRORS = {
     "catalog_fetch_failed",
     "generate_failed",
 }
-COMMANDS = ["serve", "sandbox", "check", "config"]
+COMMANDS = ["serve", "sandbox", "check", "connect", "config"]
 TARGETS = ["install", "run", "test", "quick", "check", "conformance", "fuzz"]
 
 
@@ -240,6 +240,12 @@ def test_a_command_exists(command: str, capsys: pytest.CaptureFixture[str]) -> N
         cli.main([command, "--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: runflow-mcp {command}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_has_the_row_of_a_command(command: str) -> None:
+    rows = [row for row in rows_of(README) if re.match(rf"runflow-mcp {command}\b", row[0])]
+    assert len(rows) == 1, f"README.md, “Commands”, needs one row for {command}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

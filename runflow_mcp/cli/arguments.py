@@ -8,10 +8,14 @@ from typing import Any, NoReturn
 
 from runflow_mcp import __version__, lenient_json
 from runflow_mcp.cli.welcome import DEFAULT_URL
+from runflow_mcp.client_recipes import KEY_VARIABLE, recipes
 
 #: Fixed, so that a firewall or a content security policy can allow links to the sandbox's media.
 SANDBOX_PORT = 8090
-KEY_VARIABLE = "RUNFLOW_API_KEY"
+
+#: The names that ``connect`` takes.
+CLIENTS = tuple(recipe.name for recipe in recipes(DEFAULT_URL))
+_ABOUT_THE_CLIENT = "argument CLIENT:"
 
 #: Makes ``serve`` a worker of a parent process; only that parent uses it, so no help shows it.
 WORKER_OPTION = "--worker"
@@ -26,7 +30,8 @@ class _SuggestingParser(argparse.ArgumentParser):
         # Python 3.14 makes suggestions itself ("maybe you meant"); earlier versions do not.
         unknown = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
         word = (unknown[1] or unknown[2] or "") if unknown else ""
-        nearest = difflib.get_close_matches(word.partition("=")[0], sorted(self._names()), n=1)
+        names = CLIENTS if message.startswith(_ABOUT_THE_CLIENT) else sorted(self._names())
+        nearest = difflib.get_close_matches(word.partition("=")[0], names, n=1)
         hint = f". Did you mean {nearest[0]}?" if nearest and "maybe you meant" not in message else ""
         super().error(f"{message}{hint}")
 
@@ -43,7 +48,9 @@ class _SuggestingParser(argparse.ArgumentParser):
         return names
 
 
-def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Command) -> argparse.ArgumentParser:
+def make_parser(
+    *, serve: Command, sandbox: Command, check: Command, connect: Command, config: Command
+) -> argparse.ArgumentParser:
     """The parser. ``command`` of a parsed namespace is the function to call with it."""
     top = _SuggestingParser(prog="runflow-mcp", description="An MCP server in front of Runflow.")
     top.add_argument("--version", action="version", version=__version__)
@@ -76,7 +83,19 @@ def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Com
         metavar=("MODEL", "JSON"),
         help="also run this model with this input (may cost money)",
     )
+    command.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     command.set_defaults(command=check)
+
+    command = commands.add_parser("connect", help="print how to connect a client to the server")
+    command.add_argument(
+        "client",
+        metavar="CLIENT",
+        nargs="?",
+        type=str.lower,
+        help=f"{', '.join(CLIENTS)}; without it, they are listed",
+    )
+    command.add_argument("--url", help="the server's URL (default: MCP_PUBLIC_URL, else the address on this machine)")
+    command.set_defaults(command=connect, reject=command.error)
 
     command = commands.add_parser("config", help="list every setting: name, type, default, current value, meaning")
     output = command.add_mutually_exclusive_group()
@@ -85,6 +104,13 @@ def make_parser(*, serve: Command, sandbox: Command, check: Command, config: Com
     output.add_argument("--markdown", action="store_true", help="as the README's table")
     command.set_defaults(command=config)
     return top
+
+
+def check_client_name(arguments: argparse.Namespace) -> None:
+    """Exit unless the client of ``connect`` has a recipe. Called after parsing: a misspelt option is told first."""
+    if arguments.client not in (None, *CLIENTS):
+        known = ", ".join(CLIENTS)
+        arguments.reject(f"{_ABOUT_THE_CLIENT} invalid choice: '{arguments.client}' (choose from {known})")
 
 
 class _ModelAndInput(argparse.Action):

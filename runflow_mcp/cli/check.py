@@ -1,121 +1,162 @@
-"""The smoke test of a running server (``runflow-mcp check``): a small MCP client that explains every failure.
+"""The smoke test of a running server (``runflow-mcp check``): its steps, and what each one must find.
 
-Speaks HTTP and JSON-RPC from outside, as any client does; must not import the server. The key is sent in one header,
-and is masked in every line that is printed.
+``check_client`` makes the requests, ``check_errors`` explains failures, ``check_report`` has what is shown. The key is
+sent in one header, and is masked in every text.
 """
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import aiohttp
 import attrs
-import orjson
 from yarl import URL
 
-from runflow_mcp import __version__
-from runflow_mcp.cli.check_errors import (
-    CONNECT_TIMEOUT,
-    SILENCE_TIMEOUT,
-    as_sentence,
-    error_details,
-    explain_error,
-    explain_status,
-)
+from runflow_mcp.cli.check_client import CLIENT_INFO, Client, connect, open_session, tls_context
+from runflow_mcp.cli.check_errors import BUFFERED, NOT_MCP, StepError, as_sentence, error_details, explain_error
+from runflow_mcp.cli.check_report import Report, RunProgress, Step, safe_text
+from runflow_mcp.cli.server_url import endpoint_url
+from runflow_mcp.errors import NEXT_ACTION, ToolErrorCode
 from runflow_mcp.json_types import JSON, JSONObject
-from runflow_mcp.protocol.revisions import LATEST_LEGACY
+from runflow_mcp.protocol.jsonrpc import ErrorCode
+from runflow_mcp.protocol.progress import METHOD as PROGRESS
+from runflow_mcp.protocol.revisions import LATEST_LEGACY, Era
 
-#: aiohttp reads lines of up to twice this size: a result with its output is one line of an event stream.
-READ_BUFFER = 8 * 1024 * 1024
-MAX_LINE = 600
-OK, INTERNAL_ERROR = 200, -32603
-
-PrintLine = Callable[[str], None]
-
-_NOT_MCP = "No MCP server answers here. Correct the URL."
-
-
-class StepError(Exception):
-    """A step failed. The text is the cause and its fix; ``details`` are further lines from the server."""
-
-    def __init__(self, text: str, *details: str) -> None:
-        super().__init__(text)
-        self.details = details
+#: Seconds. The first event of a stream is written at once; one that takes longer was kept by something on the way.
+LATE = 5.0
+#: Seconds between two polls, and so between two progress notifications, at the least; less means that they were kept.
+MIN_POLL_GAP = 1.0
+#: A run that does not exist. To read it costs nothing, and shows whether Runflow accepts the key.
+NO_RUN = "runflow-run://00000000-0000-7000-8000-000000000000"
+TOOLS = ("generate", "list_models")
+RATE_LIMITED = "rate_limited"
+_NOT_FOUND = f"jsonrpc_{ErrorCode.RESOURCE_NOT_FOUND}"
 
 
 async def check(
     url: str,
     key: str,
     generate: tuple[str, JSONObject] | None,
-    print_line: PrintLine = print,
+    report: Report,
     *,
     ca_file: str | None = None,
-) -> int:
-    """Run the steps and print a line for each; 0 when all succeed, else 1.
+) -> bool:
+    """Carry out the steps until one fails, and report each; whether all succeeded.
 
     ``generate``: a model to run, and its input. ``ca_file``: certificate authorities to trust besides the system's.
     """
-
-    def report(line: str) -> None:
-        masked = line.replace(key, "[key]") if key else line
-        text = "".join(char if char.isprintable() else " " for char in masked).rstrip()
-        print_line(text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]} …")
-
-    name = "initialize"
+    shown = _Shown(report, key)
+    name, began = "connect", _now()
     try:
-        address = endpoint_url(url)
+        address = _address(url)
+        tls = tls_context(ca_file)
         if str(address) != url.strip():
-            report(f"     using {address}")
-        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
-        connector = aiohttp.TCPConnector(ssl=_tls_context(ca_file))
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=READ_BUFFER) as session:
-            probe = Probe(session, address, key, report)
-            steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-                ("initialize", probe.initialize),
-                ("list_models", probe.list_models),
-            ]
-            if generate is not None:
-                steps.append(("generate", partial(probe.generate, *generate)))
-            for name, step in steps:
-                report(f"ok   {name}: {await step()}")
+            shown.note(f"using {address}")
+        async with open_session(tls) as session:
+            probe = Probe(Client(session, address, key), address, tls, shown)
+            for name, step in probe.steps(generate):
+                shown.begin(name)
+                began = _now()
+                found = await step()
+                shown.end(Step(name, ok=True, ms=_ms_since(began), detail=found))
     except StepError as error:
-        report(f"FAIL {name}: {error}")
-        for line in error.details:
-            report(f"     {line}")
-        return 1
-    return 0
+        shown.end(Step(name, ok=False, ms=_ms_since(began), detail=error.cause, fix=error.fix, more=error.details))
+        return False
+    return True
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError):
-            raise StepError(f"SSL_CERT_FILE={ca_file} is not a readable file of certificates (PEM).") from None
-    return context
+def _address(url: str) -> URL:
+    try:
+        return endpoint_url(url)
+    except ValueError as error:
+        raise StepError(explain_error(error)) from None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _ms_since(began: float) -> int:
+    return round((_now() - began) * 1000)
+
+
+@attrs.frozen
+class _Shown:
+    """A report that gets printable texts, without the key."""
+
+    report: Report
+    key: str = attrs.field(repr=False)
+
+    def begin(self, step: str) -> None:
+        self.report.begin(step)
+
+    def progress(self, now: RunProgress) -> None:
+        self.report.progress(attrs.evolve(now, message=self._safe(now.message)))
+
+    def note(self, text: str) -> None:
+        self.report.note(self._safe(text))
+
+    def end(self, step: Step) -> None:
+        fix = None if step.fix is None else self._safe(step.fix)
+        more = tuple(map(self._safe, step.more))
+        self.report.end(attrs.evolve(step, detail=self._safe(step.detail), fix=fix, more=more))
+
+    def _safe(self, text: str) -> str:
+        return safe_text(text, self.key)
 
 
 @attrs.frozen
 class Probe:
-    """An MCP client. Each step returns what it found, or raises ``StepError``."""
+    """The steps. Each returns what it found, or raises ``StepError``."""
 
-    session: aiohttp.ClientSession
+    client: Client
     url: URL
-    key: str = attrs.field(repr=False)
-    report: PrintLine
+    tls: ssl.SSLContext
+    report: Report
+
+    def steps(self, generate: tuple[str, JSONObject] | None) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
+        steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+            ("connect", self.connect),
+            ("initialize", self.initialize),
+            ("server/discover", self.discover),
+            ("tools/list", self.list_tools),
+            ("prompts/list", self.list_prompts),
+            ("list_models", self.list_models),
+            ("stream", self.stream),
+            ("runflow", self.runflow),
+        ]
+        return [*steps, ("generate", partial(self.generate, *generate))] if generate else steps
+
+    async def connect(self) -> str:
+        if not self.client.key or not all("!" <= char <= "~" for char in self.client.key):
+            raise StepError("The key is empty or contains characters that no key has. Give the whole key.")
+        found = await connect(self.url, self.tls)
+        return f"{found.address} port {found.port}, {found.tls or 'without TLS'}"
 
     async def initialize(self) -> str:
-        if not self.key or not all("!" <= char <= "~" for char in self.key):
-            raise StepError("The key is empty or contains characters that no key has. Give the whole key.")
-        client = {"name": "runflow-mcp check", "version": __version__}
-        result = await self._request(
-            "initialize", {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
-        )
-        match result:
+        params: JSONObject = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
+        match await self.client.request("initialize", params):
             case {"protocolVersion": str(revision), "serverInfo": {"name": str(name), "version": str(version)}}:
+                await self.client.notify("notifications/initialized")
                 return f"{name} {version}, protocol {revision}"
-        raise StepError(_NOT_MCP)
+        raise StepError(NOT_MCP)
+
+    async def discover(self) -> str:
+        match await self.client.request("server/discover", era=Era.MODERN):
+            case {"supportedVersions": list(versions)}:
+                return f"protocols {', '.join(map(str, versions))}"
+        raise StepError(NOT_MCP)
+
+    async def list_tools(self) -> str:
+        names = _names(await self.client.request("tools/list"), "tools")
+        if not set(TOOLS) <= set(names):
+            tools = ", ".join(names) or "none"
+            raise StepError(f"This MCP server has other tools than Runflow's ({tools}). Correct the URL.")
+        return ", ".join(names)
+
+    async def list_prompts(self) -> str:
+        names = _names(await self.client.request("prompts/list"), "prompts")
+        return f"{len(names)} prompts, the first is {names[0]}" if names else "no prompts: the catalog has no Solutions"
 
     async def list_models(self) -> str:
         match await self._call_tool("list_models", {"limit": 1}):
@@ -123,90 +164,92 @@ class Probe:
                 return f"{total} models and Solutions, the first is {first}"
         raise StepError("The catalog is empty. Check RUNFLOW_CATALOG_URL in the server's settings.")
 
-    async def generate(self, model: str, run_input: JSONObject) -> str:
-        match await self._call_tool("generate", {"model": model, "input": run_input}):
-            case {"status": str(status), "run_id": str(run_id), "outputs": list(outputs)}:
-                return " ".join((f"{status}, run {run_id}", *(str(output.get("url")) for output in outputs)))
-        raise StepError(_NOT_MCP)
+    async def stream(self) -> str:
+        """Whether events arrive as they are written: a subscription is acknowledged at once, and costs nothing."""
+        params: JSONObject = {"notifications": {"promptsListChanged": True}}
+        try:
+            async with asyncio.timeout(LATE):
+                await self.client.request(
+                    "subscriptions/listen", params, era=Era.MODERN, on_notification=lambda _message: False
+                )
+        except TimeoutError:
+            raise StepError(BUFFERED) from None
+        except StepError as error:
+            if error.code != RATE_LIMITED:
+                raise
+            return "not tested, since the limit of open subscriptions is reached"
+        return "events arrive at once"
 
-    async def _call_tool(self, tool: str, arguments: JSONObject) -> JSON:
-        params = {"name": tool, "arguments": arguments, "_meta": {"progressToken": tool}}
-        result = await self._request("tools/call", params)
+    async def runflow(self) -> str:
+        """Whether the server reaches Runflow, and Runflow accepts the key."""
+        try:
+            await self.client.request("resources/read", {"uri": NO_RUN})
+        except StepError as error:
+            if error.code != _NOT_FOUND:
+                fix = _RUNFLOW_FIXES.get(error.code, error.fix)
+                cause, _, _ = error.cause.partition(f" {fix}")  # some messages end with their advice
+                raise StepError(as_sentence(cause), fix=fix) from error
+        return "Runflow accepts the key"
+
+    async def generate(self, model: str, run_input: JSONObject) -> str:
+        arrivals: list[float] = []
+
+        def on_notification(message: JSONObject) -> bool:
+            match message:
+                case {"method": method, "params": {"progress": float(now) | int(now), "message": str(text), **more}}:
+                    if method == PROGRESS:
+                        arrivals.append(_now())
+                        total = more.get("total")
+                        of = float(total) if isinstance(total, int | float) else None
+                        self.report.progress(RunProgress(float(now), of, text))
+            return True
+
+        result = await self._call_tool("generate", {"model": model, "input": run_input}, on_notification)
+        match result:
+            case {"status": str(status), "run_id": str(run_id), "outputs": list(outputs)}:
+                found = " ".join((f"{status}, run {run_id}", *(str(output.get("url")) for output in outputs)))
+            case _:
+                raise StepError(NOT_MCP)
+        if len(arrivals) > 1 and arrivals[-1] - arrivals[0] < MIN_POLL_GAP:
+            raise StepError(BUFFERED, f"The run itself {found}")
+        return found
+
+    async def _call_tool(
+        self,
+        tool: str,
+        arguments: JSONObject,
+        on_notification: Callable[[JSONObject], bool] = lambda _message: True,
+    ) -> JSON:
+        params: JSONObject = {"name": tool, "arguments": arguments, "_meta": {"progressToken": tool}}
+        result = await self.client.request("tools/call", params, on_notification=on_notification)
         match result:
             case {
                 "isError": True,
-                "structuredContent": {"error": {"code": code, "message": str(text), "next_action": fix, **rest}},
+                "structuredContent": {"error": {"code": code, "message": str(text), "next_action": str(fix), **rest}},
             }:
-                raise StepError(f"[{code}] {as_sentence(text)} {fix}", *error_details(result, rest.get("details")))
+                raise StepError(
+                    f"[{code}] {as_sentence(text)}",
+                    *error_details(result, rest.get("details")),
+                    fix=fix,
+                    code=str(code),
+                )
             case {"structuredContent": dict(structured)}:
                 return structured
-        raise StepError(_NOT_MCP)
-
-    async def _request(self, method: str, params: JSONObject) -> JSON:
-        """The result of one JSON-RPC request."""
-        request = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
-        headers = {
-            "Authorization": f"Bearer {self.key}",
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-        }
-        if method != "initialize":
-            headers["MCP-Protocol-Version"] = LATEST_LEGACY
-        try:
-            # Redirects are not followed: the key would go wherever they point.
-            async with self.session.post(
-                self.url, data=orjson.dumps(request), headers=headers, allow_redirects=False
-            ) as response:
-                message = await self._read_message(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise StepError(explain_error(error)) from error
-        match message:
-            case {"result": result}:
-                return result
-            case {"error": {"code": int(code), "message": str(text)}}:
-                fix = "" if code == INTERNAL_ERROR else " Check that this is the URL of a Runflow MCP server."
-                raise StepError(f"Error {code}: {as_sentence(text)}{fix}")
-        raise StepError(_NOT_MCP)
-
-    async def _read_message(self, response: aiohttp.ClientResponse) -> JSON:
-        """The JSON-RPC response; progress notifications before it are reported."""
-        if response.status == OK and response.content_type == "text/event-stream":
-            return await self._read_stream(response)
-        body = await response.read()
-        message = _parse_json(body)
-        if response.status != OK:
-            raise StepError(explain_status(response.status, response.headers, message))
-        if message is None:
-            page = "A web page" if body.lstrip().startswith(b"<") else "A response that is not JSON"
-            raise StepError(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
-        return message
-
-    async def _read_stream(self, response: aiohttp.ClientResponse) -> JSON:
-        async for line in response.content:
-            field, _, value = line.partition(b":")
-            message = _parse_json(value) if field == b"data" else None
-            match message:
-                case {"method": "notifications/progress", "params": {"message": str(text)}}:
-                    self.report(f"     {text}")
-                case {"id": _}:
-                    return message
-        raise StepError("The stream ended without an answer. A proxy cuts long streams, or the server stopped.")
+        raise StepError(NOT_MCP)
 
 
-def endpoint_url(url: str) -> URL:
-    """The URL to POST to: as given, but with the path /mcp when it has none. Raises ``StepError``."""
-    try:
-        address = URL(url.strip())
-        if address.scheme not in ("http", "https") or not address.host or address.user is not None:
-            raise ValueError("not an http:// or https:// URL, or one with a user name")
-    except ValueError as error:
-        raise StepError(explain_error(error)) from None
-    return address if address.path not in ("", "/") else address.with_path("/mcp")
+#: The code of an error of Runflow's → what to do.
+_RUNFLOW_FIXES = {
+    **NEXT_ACTION,
+    ToolErrorCode.GENERATE_FAILED.value: "Look into the server's log; check DNS, HTTPS_PROXY and SSL_CERT_FILE between "
+    "the server and RUNFLOW_API_URL.",
+    RATE_LIMITED: "Try again in a minute.",
+}
 
 
-def _parse_json(body: bytes) -> JSON:
-    """The JSON in a body; None when it is not JSON."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
+def _names(result: JSON, member: str) -> list[str]:
+    """The names in the list of a result. Raises ``StepError`` when there is none."""
+    entries = result.get(member) if isinstance(result, dict) else None
+    if not isinstance(entries, list):
+        raise StepError(NOT_MCP)
+    return [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]

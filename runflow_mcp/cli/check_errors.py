@@ -1,12 +1,16 @@
 """The cause and the fix of each failure that ``check`` can meet: connections, TLS, HTTP statuses, tool errors.
 
-Writes texts only; ``check`` makes the requests.
+Writes texts only, in each of which the first sentence is the cause and the rest is the fix; ``check_client`` makes the
+requests.
 """
 
+import socket
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import aiohttp
+from yarl import URL
 
 from runflow_mcp.json_types import JSON
 
@@ -58,12 +62,11 @@ _TLS: Mapping[str, str] = {
     "UNSUPPORTED_PROTOCOL": "The server speaks only TLS versions that this machine refuses. Have the operator "
     "enable TLS 1.2 or newer.",
 }
+_UNKNOWN_NAME = "The host name is not known. Correct it in the URL, or check this machine's DNS."
 #: Errors below HTTP: the first matching class gives the cause and the fix.
 _ERRORS: tuple[tuple[type[Exception], str], ...] = (
-    (
-        aiohttp.ClientConnectorDNSError,
-        "The host name is not known. Correct it in the URL, or check this machine's DNS.",
-    ),
+    (aiohttp.ClientConnectorDNSError, _UNKNOWN_NAME),
+    (socket.gaierror, _UNKNOWN_NAME),
     (ConnectionRefusedError, "Connection refused. Start the server, or correct host and port in the URL."),
     (
         ConnectionResetError,
@@ -88,6 +91,8 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
         "The connection broke. Write https:// if the server has TLS; otherwise look into its log.",
     ),
 )
+#: JSON-RPC errors of revision 2026-07-28: the body and the headers differ, or the revision is not supported.
+_ABOUT_HEADERS = frozenset({-32020, -32022})
 #: HTTP status → cause and fix, when the server itself sends no explanation.
 _STATUS_FIXES: Mapping[int, str] = {
     400: "The request arrived malformed. Check the URL, and any proxy in front of the server.",
@@ -100,11 +105,38 @@ _STATUS_FIXES: Mapping[int, str] = {
     503: "No server is available behind the proxy. Start the server, or wait until it is ready.",
     504: "The proxy got no answer in time. Look into the server's log.",
 }
+#: For a failure that names no fix of its own.
+LOOK_INTO_LOG = "Look into the server's log."
+NOT_MCP = "No MCP server answers here. Correct the URL."
+BUFFERED = (
+    "Events arrive late: a proxy between here and the server buffers the stream. Turn its buffering and compression "
+    "off for this path (nginx: proxy_buffering off; gzip off;)."
+)
+HEADERS_CHANGED = (
+    "Have any proxy on the way pass the headers MCP-Protocol-Version, Mcp-Method and Mcp-Name on unchanged; without a "
+    "proxy, upgrade the server."
+)
 _OTHER_STATUS = "This is not the response of an MCP server. Correct the URL, or look into the server's log."
 _HEADER_REMOVED = (
     "The key was sent but did not reach the server: a proxy on the way removes the Authorization header. "
     "Configure it to pass the header on."
 )
+
+
+class StepError(Exception):
+    """A step of ``check`` failed.
+
+    ``text``: its first sentence is the cause, the rest the fix, unless ``fix`` is given. ``details``: further lines.
+    ``code``: the code of the server's error, empty where there is none.
+    """
+
+    def __init__(self, text: str, *details: str, fix: str | None = None, code: str = "") -> None:
+        super().__init__(text)
+        head, stop, rest = text.partition(". ") if fix is None else (text, "", fix)
+        self.cause = f"{head}{stop.strip()}"
+        self.fix = rest.strip() or LOOK_INTO_LOG
+        self.details = details
+        self.code = code
 
 
 def explain_error(error: Exception) -> str:
@@ -131,23 +163,47 @@ def _explain_tls(reason: str | None) -> str:
     return f"The TLS connection could not be made: {words}. Correct the host name, or have the operator look at it."
 
 
-def explain_status(status: int, headers: Mapping[str, str], body: JSON) -> str:
-    """The cause and fix of an HTTP status other than 200: the server's own sentence when it sent one."""
+def status_error(status: int, headers: Mapping[str, str], body: JSON, url: URL) -> StepError:
+    """The error for an HTTP status other than 200: the server's own sentences when it sent any."""
+    code, fix = "", None
     match body:
         case {"error": {"data": {"code": "missing_authorization"}}}:
             text = f"HTTP {status} missing_authorization: {_HEADER_REMOVED}"
         case {"error": {"message": str(message), "data": {"code": str(code)}}}:
             text = f"HTTP {status} {code}: {as_sentence(message)}"
-        case {"error": {"code": int(code), "message": str(message)}}:
-            text = f"HTTP {status}, error {code}: {as_sentence(message)}"
+            if code == "host_rejected":
+                text, _, _ = text.partition(". ")
+                text = as_sentence(text)
+                fix = (
+                    f"In the server's settings write MCP_PUBLIC_URL={url.origin()}, or add {url.authority} to "
+                    "MCP_ALLOWED_HOSTS, and restart it. A proxy in front must pass the Host header on unchanged."
+                )
+        case {"error": {"code": int(number), "message": str(message)}}:
+            text = f"HTTP {status}, error {number}: {as_sentence(message)}"
+            fix = HEADERS_CHANGED if number in _ABOUT_HEADERS else None
+        case {"error_description": str(message)} if status == HTTPStatus.NOT_FOUND:
+            text, _, _ = as_sentence(f"HTTP {status}: {message}").partition(". ")
+            text, fix = as_sentence(text), f"The MCP endpoint is POST /mcp. Use the URL {url.origin()}/mcp."
         case {"error_description": str(message)}:
             text = f"HTTP {status}: {as_sentence(message)}"
         case _ if status // 100 == 3:  # noqa: PLR2004 - any redirect
-            text = f"HTTP {status}: The server moved. Use the URL {headers.get('Location', 'that it moved to')}."
+            text = f"HTTP {status}: {_redirect(headers.get('Location'), url)}"
         case _:
             text = f"HTTP {status}: {_STATUS_FIXES.get(status, _OTHER_STATUS)}"
     wait = headers.get("Retry-After")
-    return f"{text} Try again in {wait} s." if wait and wait.isdigit() else text
+    return StepError(f"{text} Try again in {wait} s." if wait and wait.isdigit() else text, fix=fix, code=code)
+
+
+def _redirect(location: str | None, url: URL) -> str:
+    try:
+        target = url.join(URL(location or ""))
+    except ValueError:
+        target = url
+    if location is None or target == url:
+        return "The server redirects, and names no other address. Correct the URL."
+    if target.path.rstrip("/").rpartition("/")[2] == url.path.rstrip("/").rpartition("/")[2]:
+        return f"The server moved. Use the URL {target}."
+    return f"Redirected to {target}. If that is a login page, have the proxy let {url.path} through; else use that URL."
 
 
 def as_sentence(text: str) -> str:

@@ -11,6 +11,9 @@ from runflow_mcp.settings.masking import MASK
 from runflow_mcp.settings.survey import Row
 from runflow_mcp.settings.warnings import SettingWarning
 
+#: What is coloured on a terminal.
+COLORS = {r"(?m)^[A-Z_]+(?= \()": "cyan", r"(?m)^ +WRONG:.*": "red", r"(?m)^ +WARNING:.*": "yellow"}
+
 
 def as_text(rows: Sequence[Row], warnings: Sequence[SettingWarning]) -> str:
     """Four lines per setting; wrong and questionable values are marked."""

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -31,13 +32,20 @@ class OutputError(Exception):
     """The output of a command could not be written."""
 
 
+@contextmanager
+def writing(stream: TextIO) -> Iterator[None]:
+    """Write to a stream within the context. Raises ``OutputError``."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        _discard(stream)
+        raise OutputError(f"The output could not be written: {error}.") from error
+
+
 def print_line(text: str) -> None:
     """Print to the standard output and flush. Raises ``OutputError``."""
-    try:
+    with writing(sys.stdout):
         print(text, flush=True)
-    except (OSError, ValueError) as error:
-        _discard(sys.stdout)
-        raise OutputError(f"The output could not be written: {error}.") from error
 
 
 def print_error(*lines: str) -> None:

@@ -1,6 +1,8 @@
 """The systemd unit against the settings, the limits and the exit codes of the code."""
 
+import http.client
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.web.health import READYZ, STARTUP_GRACE
 from runflow_mcp.workers.parent import DRAIN_MARGIN, STOP_MARGIN
 from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
+from tests.server_process import ServerProcess
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
 PORT = "8080"
@@ -78,8 +81,33 @@ def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
     assert seconds(unit["TimeoutStopSec"][0]) > DEFAULTS.shutdown_grace + DRAIN_MARGIN + STOP_MARGIN
 
 
-def test_a_start_lasts_until_the_replica_is_ready(unit: dict[str, list[str]]) -> None:
-    assert f"http://{DEFAULTS.host}:{PORT}{READYZ}" in unit["ExecStartPost"][0]
+@pytest.mark.real_time
+@pytest.mark.parametrize("host", ["", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])  # noqa: S104
+def test_a_start_lasts_until_the_replica_is_ready_where_it_listens(
+    unit: dict[str, list[str]], tmp_path: Path, host: str
+) -> None:
+    """The unit's own command, with an HTTP proxy in the environment that must not be asked."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            pytest.skip(f"this machine has no address {host}")
+    settings = {"MCP_HOST": host, "HTTP_PROXY": "http://127.0.0.1:9", "RUNFLOW_CATALOG_URL": "http://127.0.0.1:9/"}
+    settings |= {"http_proxy": "http://127.0.0.1:9", "RUNFLOW_API_URL": "http://127.0.0.1:9", "RUNFLOW_SKILL_URL": ""}
+    [command] = unit["ExecStartPost"]
+    with ServerProcess.of(tmp_path, settings=settings) as server:
+        command = command.replace("/opt/runflow-mcp/bin/python", sys.executable).replace(PORT, str(server.port))
+        # systemd replaces the variable and reads \\' as a quote inside quotes.
+        words = ["/bin/sh", "-c", command.partition("'")[2][:-1].replace("\\'", "'")]
+        environ = {**server.environ, "MAINPID": str(server.process.pid)}
+        subprocess.run(words, env=environ, timeout=20, check=True)  # noqa: S603 - the unit's own words
+        answered = http.client.HTTPConnection(host or "127.0.0.1", server.port, timeout=5)
+        answered.request("GET", READYZ)
+        assert answered.getresponse().status == http.HTTPStatus.OK
+        answered.close()
+
+
+def test_a_start_may_take_as_long_as_the_first_load_of_the_catalog(unit: dict[str, list[str]]) -> None:
     assert seconds(unit["TimeoutStartSec"][0]) > STARTUP_GRACE
 
 
