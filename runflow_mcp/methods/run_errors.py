@@ -82,7 +82,7 @@ def internal_error(run: RunState | None, ref: RunRef) -> ToolError:
 def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
     """The dispatch brought no run. ``catalog``: for suggestions when there is no such model."""
     cause = error.cause
-    details, hints = _identify_refusal(cause, None if error.named is None else RunState.of(error.named), ref)
+    details, hints = _identify_refusal(cause, None if error.other_run is None else RunState.of(error.other_run), ref)
     if error.uncertain:
         return _uncertain(error, details, hints)
     if meaning_of(cause.status).missing and not names_another_thing(ref.model or "", cause.code, cause.message):
