@@ -18,12 +18,12 @@ from runflow_mcp.serve import drain
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
+from tests.byte_units import MIB
 from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, ServedApp, Server, upstream_settings
 from tests.virtual_time import VirtualClock
 
-MIB = 1024 * 1024
 #: What one connection may hold: the longest answer, or the high-water mark and a frame.
 ANSWER_ROOM, FRAME_ROOM = MIB, MIB
 #: An output with which an answer is as long as it can be: quotes are escaped, and once more in the text.

@@ -13,9 +13,9 @@ from runflow_mcp.ratelimit.limits import Hit, Scope
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.windows import Window, time_to_wait
 from runflow_mcp.settings.config import Config
+from tests.byte_units import MIB
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 
-MIB = 1024 * 1024
 LENGTH = 100
 
 #: (microseconds since the last hit, caller, cost); the steps fall short of, on and past the window's end.

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runflow_mcp.identifiers import model_problem
 from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import (
+    MAX_CATALOG_VALUES,
     MAX_LENIENT,
-    MAX_VALUES,
     CatalogUnreadable,
     Model,
     Snapshot,
@@ -362,7 +362,7 @@ def test_a_value_derived_from_a_snapshot_is_built_once() -> None:
 @pytest.mark.parametrize("item", [b"0", b"{}", b'{"a":"b"}'])
 def test_a_catalog_of_too_many_values_is_refused(item: bytes) -> None:
     with pytest.raises(CatalogUnreadable, match="200,000 values"):
-        parse_catalog(b'{"models":[' + b",".join([item] * (MAX_VALUES + 1)) + b"]}")
+        parse_catalog(b'{"models":[' + b",".join([item] * (MAX_CATALOG_VALUES + 1)) + b"]}")
 
 
 @pytest.mark.parametrize(("size", "readable"), [(MAX_LENIENT - 1000, True), (MAX_LENIENT, False)])

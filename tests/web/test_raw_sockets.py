@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
+from tests.byte_units import MIB
 from tests.serving import Answer, Serve, Server
 from tests.virtual_time import VirtualClock
 from tests.web.error_shapes import rejection_of
@@ -17,7 +18,6 @@ from tests.web.raw_connection import PING, RawConnection, at, chunked, connect, 
 
 PONG = {"jsonrpc": "2.0", "id": 1, "result": {}}
 CAP = 262_144
-MIB = 1024 * 1024
 #: Seconds of tolerance.
 SLACK = 0.5
 
