@@ -33,7 +33,7 @@ async def test_initialize_agrees_on_a_supported_revision(server: Server, revisio
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "2026-07-28", "1.0", ""])
-async def test_any_other_revision_is_answered_with_the_latest(server: Server, revision: str) -> None:
+async def test_initialize_answers_any_other_revision_with_the_latest(server: Server, revision: str) -> None:
     assert (await initialize(server, revision))["protocolVersion"] == "2025-11-25"
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.serving import KEY, Serve, Server
-from tests.web.error_shapes import protocol_error_of, rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 CAP = 262_144
@@ -141,28 +141,6 @@ async def test_a_request_without_a_bearer_is_rejected_before_its_body_arrives(se
     assert status == 401
     assert b"missing_authorization" in content
     assert server.services.clock.monotonic() - began < 6
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b" ",
-        b"{",
-        b"nonsense",
-        b"{'jsonrpc': '2.0'}",
-        b"\xff\xfe{",
-        b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
-        b'{"a":NaN}',
-        b"{}{}",
-        b"\xef\xbb\xbf{",
-        b"[" * 20_000,
-        b'{"jsonrpc":"2.0","id":1,"method":"ping"',
-    ],
-    ids=lambda body: repr(body[:12]),
-)
-async def test_a_body_that_is_not_json_is_a_parse_error(server: Server, body: bytes) -> None:
-    protocol_error_of(await server.post(body), -32700, status=400)
 
 
 def reserve(values: bytes) -> bytes:
