@@ -128,7 +128,7 @@ def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive
         RejectionCode.RATE_LIMITED,
     ],
 )
-def test_rejections_by_nginx_have_the_shape_of_the_server(server: Directive, code: RejectionCode) -> None:
+def test_a_rejection_in_the_site_file_equals_the_servers(server: Directive, code: RejectionCode) -> None:
     status = HTTP_STATUS[code]
     (handler,) = [
         directive.words[-1]
