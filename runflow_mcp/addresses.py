@@ -52,7 +52,7 @@ def is_in(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a host name or address (without brackets) is this machine's own."""
+    """Whether a host name or address (without brackets) can be reached from this machine alone; 0.0.0.0 is not one."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

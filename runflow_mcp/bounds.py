@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 #: JSON values in one request body: a Python object takes 50 to 200 bytes where its JSON takes three, so a body of
 #: 256 KB could otherwise become 20 MB. The largest inputs of real models have a few hundred values.
-MAX_VALUES = 20_000
+MAX_BODY_VALUES = 20_000
 #: Bytes of a JSON-RPC id or a progress token, which the answers repeat.
 MAX_ID_BYTES = 1024
 #: Bytes of an error text. Hosts cut texts at about 11,000 characters.
@@ -22,7 +22,7 @@ MAX_LISTED = 10
 _WHITE_SPACE = b" \t\r\n"
 
 
-def has_too_many_values(text: bytes, limit: int = MAX_VALUES) -> bool:
+def has_too_many_values(text: bytes, limit: int = MAX_BODY_VALUES) -> bool:
     """Whether a JSON text has more than ``limit`` values, counted without parsing it.
 
     For bytes that are not JSON the result is arbitrary; the parser then rejects them.

@@ -143,13 +143,13 @@ def _cursor(url: str) -> Recipe:
 
 def _vscode(url: str) -> Recipe:
     # https://code.visualstudio.com/docs/copilot/reference/mcp-configuration and the extension guide's install links.
-    asked: JSON = {"type": "promptString", "id": "runflow-key", "description": "Runflow API key", "password": True}
+    key_input: JSON = {"type": "promptString", "id": "runflow-key", "description": "Runflow API key", "password": True}
     server: dict[str, JSON] = {
         "type": "http",
         "url": url,
         "headers": {"Authorization": "Bearer ${input:runflow-key}"},
     }
-    entry = orjson.dumps({"name": ENTRY, **server, "inputs": [asked]}).decode()
+    entry = orjson.dumps({"name": ENTRY, **server, "inputs": [key_input]}).decode()
     return Recipe(
         name="vscode",
         title="VS Code",
@@ -157,7 +157,7 @@ def _vscode(url: str) -> Recipe:
         command=f"code --add-mcp {shlex.quote(entry)}",
         file=ConfigFile(
             ".vscode/mcp.json in a project, or MCP: Open User Configuration",
-            _json({"inputs": [asked], "servers": {ENTRY: server}}),
+            _json({"inputs": [key_input], "servers": {ENTRY: server}}),
         ),
         key="VS Code asks for the key once and keeps it outside the file.",
         check="MCP: List Servers shows runflow as running.",

@@ -177,10 +177,10 @@ class Server:
         headers: Mapping[str, str] | None = None,
         accept: str | None = BOTH,
         key: str = KEY,
-        **said: Any,
+        **options: Any,
     ) -> Answer:
-        """Send a request of 2026-07-28; ``said`` are options of ``modern``, ``headers`` replace its own."""
-        message, repeated = modern(method, params, **said)
+        """Send a request of 2026-07-28; ``options`` are those of ``modern``, ``headers`` replace its own."""
+        message, repeated = modern(method, params, **options)
         return await self.post(message, key=key, accept=accept, headers={**repeated, **(headers or {})})
 
     async def call(self, tool: str, /, token: str | int | None = None, **options: Any) -> Answer:

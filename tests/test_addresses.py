@@ -2,7 +2,7 @@
 
 import pytest
 
-from runflow_mcp.addresses import is_in, parse_address, parse_network, rate_limit_key
+from runflow_mcp.addresses import is_in, is_loopback_host, parse_address, parse_network, rate_limit_key
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,21 @@ def test_ipv6_addresses_are_limited_by_their_64_bit_prefix(text: str, key: str) 
     address = parse_address(text)
     assert address is not None
     assert rate_limit_key(address) == key
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("sandbox.localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("0.0.0.0", False),  # noqa: S104 - asked for, not bound
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_loopback_is_what_no_other_machine_reaches(host: str, *, loopback: bool) -> None:
+    assert is_loopback_host(host) == loopback

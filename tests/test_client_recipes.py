@@ -15,7 +15,7 @@ NAMES = ["claude-code", "claude-desktop", "claude.ai", "cursor", "vscode", "code
 
 
 def recipe(name: str, url: str = URL) -> Recipe:
-    [found] = [one for one in recipes(url) if one.name == name]
+    [found] = [entry for entry in recipes(url) if entry.name == name]
     return found
 
 
@@ -25,13 +25,13 @@ def file_of(name: str) -> str:
     return file.content
 
 
-def everything(one: Recipe) -> str:
-    content = one.file.content if one.file else None
-    return "\n".join(filter(None, (one.shell, one.install_link, content, *one.steps)))
+def everything(recipe: Recipe) -> str:
+    content = recipe.file.content if recipe.file else None
+    return "\n".join(filter(None, (recipe.shell, recipe.install_link, content, *recipe.steps)))
 
 
 def test_every_client_has_a_recipe() -> None:
-    assert [one.name for one in recipes(URL)] == NAMES
+    assert [entry.name for entry in recipes(URL)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,9 +61,9 @@ def test_a_command_is_one_line_with_the_url_as_a_word(name: str) -> None:
 
 def test_a_url_with_characters_of_the_shell_stays_one_word() -> None:
     hostile = "http://a.example;touch${IFS}x'/mcp"
-    for one in recipes(hostile):
-        if one.command is not None and one.name != "vscode":
-            assert hostile in shlex.split(one.command)
+    for entry in recipes(hostile):
+        if entry.command is not None and entry.name != "vscode":
+            assert hostile in shlex.split(entry.command)
 
 
 def test_claude_code_puts_the_variable_in_when_it_connects() -> None:

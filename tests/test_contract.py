@@ -208,7 +208,7 @@ def test_the_house_document_names_a_revision(revision: str) -> None:
         pytest.param(STARTUP_GRACE, 5, id="unready while starting"),
         pytest.param(POLL_SCHEDULE, ((30, 2), (120, 5), (float("inf"), 10)), id="poll schedule"),
         pytest.param(MAX_BATCH, 50, id="batch entries"),
-        pytest.param(bounds.MAX_VALUES, 20_000, id="JSON values of a body"),
+        pytest.param(bounds.MAX_BODY_VALUES, 20_000, id="JSON values of a body"),
         pytest.param(bounds.MAX_ID_BYTES, 1024, id="bytes of an id"),
         pytest.param(bounds.MAX_ERROR_TEXT, 8192, id="bytes of an error text"),
         pytest.param(MAX_INLINE_MEDIA, 2048, id="inline media"),

@@ -73,7 +73,7 @@ def test_other_addresses_go_through_the_proxy(host: str) -> None:
         ("fd00::7", "[fd00::7]:443"),
     ],
 )
-def test_a_host_in_no_proxy_is_reached_directly(host: str, entries: str) -> None:
+def test_every_notation_of_no_proxy_exempts_its_host(host: str, entries: str) -> None:
     assert way(host, entries) is None
 
 

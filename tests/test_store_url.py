@@ -63,7 +63,7 @@ def test_any_other_url_is_refused_in_one_line_that_says_what_was_expected(
 passwords = st.text(st.sampled_from(string.ascii_letters + string.digits + "/@#?:%&=+[] \\'\"éß漢"), min_size=1)
 
 
-def everything_said(url: str) -> str:
+def everything_printed(url: str) -> str:
     """All that the product says about this setting, whether it is taken or refused."""
     rows = survey({NAME: url})
     texts = [as_text(rows, []), as_json(rows), as_env(rows, {NAME: url}), mask_url_password(url)]
@@ -91,12 +91,12 @@ def test_no_password_is_shown_whatever_its_form(password: str, form: str, escape
     marked = f"GEHEIM{password}GEHEIM"
     url = form.format(quote(marked, safe="") if escaped else marked)
     assume(url == url.strip())
-    assert "GEHEIM" not in everything_said(url)
+    assert "GEHEIM" not in everything_printed(url)
 
 
 @pytest.mark.parametrize("url", ["redis://me:GEHEIM", "redis://:GEHEIM/0", "redis:GEHEIM", "redis://cache:GEHEIM@x:y"])
 def test_a_password_whose_host_was_forgotten_is_masked(url: str) -> None:
-    assert "GEHEIM" not in everything_said(url)
+    assert "GEHEIM" not in everything_printed(url)
 
 
 @pytest.mark.parametrize(

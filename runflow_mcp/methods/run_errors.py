@@ -15,7 +15,7 @@ from runflow_mcp.runflow.catalog.entries import Snapshot
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.not_found import names_another_thing
 from runflow_mcp.runflow.dispatch.order import RunRef
-from runflow_mcp.runflow.dispatch.slots import MIB, NoSlot
+from runflow_mcp.runflow.dispatch.slots import NoSlot
 from runflow_mcp.runflow.reading.trimming import MAX_SIZE, trimmed
 from runflow_mcp.runflow.runs.run import Run
 
@@ -67,7 +67,7 @@ def too_many_dispatches(error: NoSlot, ref: RunRef) -> ToolError:
     share = error.share
     message = (
         f"Too many runs are being started {share.whose} at this moment (at most {share.dispatches:,}, with "
-        f"{share.size // MIB} MiB of inputs), so nothing was started."
+        f"{share.size_mib} MiB of inputs), so nothing was started."
     )
     return not_started(ToolErrorCode.SERVER_BUSY, message, ref)
 
@@ -82,7 +82,7 @@ def internal_error(run: RunState | None, ref: RunRef) -> ToolError:
 def dispatch_error(error: DispatchFailed, ref: RunRef, catalog: Snapshot | None) -> ToolError:
     """The dispatch brought no run. ``catalog``: for suggestions when there is no such model."""
     cause = error.cause
-    details, hints = _identify_refusal(cause, None if error.named is None else RunState.of(error.named), ref)
+    details, hints = _identify_refusal(cause, None if error.other_run is None else RunState.of(error.other_run), ref)
     if error.uncertain:
         return _uncertain(error, details, hints)
     if meaning_of(cause.status).missing and not names_another_thing(ref.model or "", cause.code, cause.message):

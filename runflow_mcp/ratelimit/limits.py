@@ -42,11 +42,11 @@ class Hit(NamedTuple):
 class Decision(NamedTuple):
     """What a store decided about some hits.
 
-    ``wait``: microseconds until they would be admitted, 0 when they were. ``stamp``: when they were admitted.
+    ``wait_us``: microseconds until they would be admitted, 0 when they were. ``stamp``: when they were admitted.
     ``scope``: the scope with the longest wait.
     """
 
-    wait: int
+    wait_us: int
     stamp: int = 0
     scope: Scope | None = None
 
@@ -101,7 +101,7 @@ class Limits:
         accepted, unknown = _hits(bearer.source.address, bearer.digest)
         hits = accepted if bearer.digest in self.accepted else unknown
         decision = await self.store.admit(hits, 1)
-        if decision.wait:
+        if decision.wait_us:
             raise self._rejection(decision, hits)
         return decision.stamp
 
@@ -111,7 +111,7 @@ class Limits:
 
     async def may_try_keys(self, address: str, keys: int) -> bool:
         """Whether this many unknown keys of an address may be sent to Runflow, even if it rejects all of them."""
-        return not (await self.store.admit((Hit(Scope.REJECTED, address, counted=False),), keys)).wait
+        return not (await self.store.admit((Hit(Scope.REJECTED, address, counted=False),), keys)).wait_us
 
     def key_accepted(self, bearer: Bearer) -> None:
         """Remember a key that Runflow accepted."""
@@ -141,11 +141,11 @@ class Limits:
 
     async def _admit(self, hits: tuple[Hit, ...], cost: int) -> None:
         decision = await self.store.admit(hits, cost)
-        if decision.wait:
+        if decision.wait_us:
             raise self._rejection(decision, hits)
 
     def _rejection(self, decision: Decision, hits: tuple[Hit, ...]) -> Rejection:
-        seconds = -(-decision.wait // MICROSECONDS)
+        seconds = -(-decision.wait_us // MICROSECONDS)
         counted = _COUNTED[decision.scope or hits[0].scope]
         message = (
             f"Too many {counted}: the limit for {self.config.rate_limit_window:g} s is reached. "

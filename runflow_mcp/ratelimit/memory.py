@@ -25,7 +25,7 @@ class MemoryStore:
         now = self._now()
         windows = self.windows
         for scope, caller, _counted in hits:
-            if windows[scope].wait(caller, cost, now):
+            if windows[scope].wait_us(caller, cost, now):
                 return self._refusal(hits, cost, now)
         for scope, caller, counted in hits:
             if counted:
@@ -34,7 +34,7 @@ class MemoryStore:
 
     def _refusal(self, hits: tuple[Hit, ...], cost: int, now: int) -> Decision:
         """The longest wait of several windows of which at least one has no room."""
-        waits = {scope: self.windows[scope].wait(caller, cost, now) for scope, caller, _counted in hits}
+        waits = {scope: self.windows[scope].wait_us(caller, cost, now) for scope, caller, _counted in hits}
         longest = max(waits, key=lambda scope: waits[scope])
         return Decision(waits[longest], scope=longest)
 

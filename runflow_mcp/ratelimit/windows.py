@@ -54,7 +54,7 @@ class Window:
             self._young[caller] = hits
         return hits
 
-    def wait(self, caller: Hashable, cost: int, now: int) -> int:
+    def wait_us(self, caller: Hashable, cost: int, now: int) -> int:
         """Microseconds until ``cost`` hits of the caller would be admitted, 0 when they would be now."""
         if now - self._rotated_at >= self.length:
             self.evict_expired(now)

@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from runflow_mcp.addresses import fold_address, is_loopback_host
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ITEMS = re.compile(r"[,\s]+")
 
@@ -48,7 +50,7 @@ class Egress:
     def proxy_for(self, scheme: str, host: str, port: int | None) -> Proxy | None:
         """The proxy for a request to this address; None for a direct connection."""
         proxy = self.https_proxy if scheme == "https" else self.http_proxy
-        if proxy is None or _is_loopback(host) or self._is_excluded(host, port or _DEFAULT_PORTS.get(scheme)):
+        if proxy is None or _is_this_machine(host) or self._is_excluded(host, port or _DEFAULT_PORTS.get(scheme)):
             return None
         return proxy
 
@@ -57,13 +59,18 @@ class Egress:
         return any(_matches(entry, host, port) for entry in self.no_proxy)
 
 
-def _is_loopback(host: str) -> bool:
+def _is_this_machine(host: str) -> bool:
+    """Whether a connection to this host stays on this machine.
+
+    Unlike ``is_loopback_host``, true for 0.0.0.0 and ::, too: as destinations they are this machine, whereas a server
+    that listens on them is open to others.
+    """
     name = host.lower().rstrip(".")
     address = _address(name)
     if address is None:
-        return name == "localhost" or name.endswith(".localhost")
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback or address.is_unspecified
+        return is_loopback_host(name)
+    address = fold_address(address)
+    return address.is_loopback or address.is_unspecified
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -9,12 +9,11 @@ import attrs
 
 from runflow_mcp.web.send_queue import unacknowledged_bytes
 
-MIB = 1024 * 1024
 #: Bytes of answers held for clients that read slowly or not at all. Most answers are kilobytes; a run with
 #: inline data in its output makes one of megabytes, which any caller can request again and again.
-MAX_UNREAD = 256 * MIB
+MAX_UNREAD = 256 * 1024 * 1024
 #: The share of one address: four of the largest answers at once. Four addresses can use up ``MAX_UNREAD``.
-MAX_PER_ADDRESS = 64 * MIB
+MAX_PER_ADDRESS = 64 * 1024 * 1024
 #: Seconds without a byte acknowledged after which a client counts as stalled. The kernel of a client that reads slowly
 #: acknowledges in steps of about a sixteenth of its buffer, commonly 0.4 MiB, so 80 KiB/s are always enough.
 STALL_TIME = 5.0

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import HttpVersion11, web
 
-from runflow_mcp.bounds import MAX_VALUES, has_too_many_values
+from runflow_mcp.bounds import MAX_BODY_VALUES, has_too_many_values
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.web.app_keys import LARGE_BODY_TURN
 
@@ -29,8 +29,8 @@ async def read_json_body(request: web.Request, cap: int) -> bytes:
     if len(body) > MAX_VALUES and has_too_many_values(body):
         raise Rejection(
             RejectionCode.BODY_TOO_LARGE,
-            f"The body holds more than {MAX_VALUES:,} JSON values (objects, arrays, strings, numbers). Send less at "
-            "once; data for a model belongs at a URL.",
+            f"The body holds more than {MAX_BODY_VALUES:,} JSON values (objects, arrays, strings, numbers). Send less "
+            "at once; data for a model belongs at a URL.",
         )
     return body
 

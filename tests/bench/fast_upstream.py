@@ -122,8 +122,8 @@ class FastUpstream:
 
     def _list(self, path: str) -> bytes:
         """The runs with the client_ref of the query."""
-        asked = _REF.search(unquote_plus(path))
-        found = self._by_ref.get(asked[1], b"") if asked else b""
+        ref = _REF.search(unquote_plus(path))
+        found = self._by_ref.get(ref[1], b"") if ref else b""
         return b'{"items":[%b],"next_pq":null,"prev_pq":null}' % found
 
 

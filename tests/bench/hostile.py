@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 import orjson
 
-from runflow_mcp.bounds import MAX_VALUES
+from runflow_mcp.bounds import MAX_BODY_VALUES
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.settings.config import Config
 from tests.bench import servers
@@ -68,7 +68,7 @@ def _call(**arguments: Any) -> Request:
 
 def _nested() -> Request:
     """The largest body that is read: chains of arrays as deep and as many as are accepted, then text."""
-    chains = (MAX_VALUES - 1000) // DEPTH
+    chains = (MAX_BODY_VALUES - 1000) // DEPTH
     chain = b"[" * DEPTH + b"]" * DEPTH
     request = _call(query="MARK")
     filling = b"[" + b",".join([chain] * chains)
@@ -93,7 +93,7 @@ LOADS = (
     Hostile("100,000 addresses with invented keys", ROWS[1].request(LEGACY), callers=100_000),
     Hostile("the largest body, full of nesting", _nested()),
     Hostile("answers with 200 models", _call(limit=200)),
-    Hostile("an argument that is an array of wrong values", _call(category=["wrong"] * (MAX_VALUES - 1000))),
+    Hostile("an argument that is an array of wrong values", _call(category=["wrong"] * (MAX_BODY_VALUES - 1000))),
     Hostile("a batch of 50 wrong calls", _batch()),
 )
 SLOW = f"{SLOW_READERS} clients that read one byte a second"

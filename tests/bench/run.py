@@ -97,8 +97,8 @@ class Bench:
                 say(f"{revision}: {', '.join(present)}")
 
                 def measure_one(name: str, row: str, revision: str = revision) -> Figure:
-                    target, asked = targets[name], by_name[row]
-                    return measure(target.url(asked, revision), asked.request(revision), target.pid)
+                    target, query = targets[name], by_name[row]
+                    return measure(target.url(query, revision), query.request(revision), target.pid)
 
                 for row, seen in alternate(present, list(by_name), self.rounds, measure_one).items():
                     size = len(targets[PRODUCT].ask(by_name[row], revision))

@@ -59,8 +59,8 @@ def _catalogs(folder: Path, rounds: int) -> Iterator[str]:
         by_name = {row.name: row for row in (*ROWS, SEARCH, FAR)}
 
         def measure_one(name: str, row: str) -> Figure:
-            target, asked = targets[name], by_name[row]
-            return measure(target.url(asked, LEGACY), asked.request(LEGACY), target.pid)
+            target, query = targets[name], by_name[row]
+            return measure(target.url(query, LEGACY), query.request(LEGACY), target.pid)
 
         seen = alternate(list(targets), list(by_name), rounds, measure_one)
         yield f"{TEN_TIMES:,} models beside {MODELS}; ratios above 1 are better"

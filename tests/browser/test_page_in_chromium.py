@@ -45,8 +45,8 @@ async def test_the_page_can_be_read_on_a_device(
 async def test_the_page_asks_for_nothing_and_breaks_no_rule_of_its_policy(tab: Tab, server: Server) -> None:
     await opened(tab, server)
     record = await tab.run("return record")
-    asked = {request["url"] for request in record["requests"]}
-    assert asked <= {f"{server.origin}/", f"{server.origin}/favicon.ico"}
+    requested = {request["url"] for request in record["requests"]}
+    assert requested <= {f"{server.origin}/", f"{server.origin}/favicon.ico"}
     assert (record["errors"], record["complaints"]) == ([], [])
 
 

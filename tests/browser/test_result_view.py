@@ -153,17 +153,17 @@ async def test_progress_is_shown_while_the_run_goes_on(open_host: OpenHost) -> N
 async def test_a_failed_run_is_shown_with_its_next_action(open_host: OpenHost) -> None:
     host = await open_host()
     answer = await host.generate(model="sandbox/failing", input={})
-    told = answer["structuredContent"]["error"]
+    error = answer["structuredContent"]["error"]
     shown = await host.text("#problem")
     assert "run_failed" in shown
-    assert told["message"] in shown
-    assert told["next_action"] in shown
+    assert error["message"] in shown
+    assert error["next_action"] in shown
     assert await host.run("return view.getByRole('alert').count()") == 1
     await host.tab.picture("error")
     # The text alone says the same.
     await host.show({"content": answer["content"], "isError": True})
-    assert {"run_failed", told["message"], told["next_action"]} == {
-        part for part in ("run_failed", told["message"], told["next_action"]) if part in await host.text("#problem")
+    assert {"run_failed", error["message"], error["next_action"]} == {
+        part for part in ("run_failed", error["message"], error["next_action"]) if part in await host.text("#problem")
     }
 
 
@@ -282,7 +282,7 @@ async def test_the_view_takes_colours_and_fonts_of_the_host_and_no_address(open_
     assert await host.run(style, name="backgroundColor") == "rgb(1, 2, 3)"
     assert "Georgia" in await host.run(style, name="fontFamily")
     assert "url" not in await host.run("return view.locator('html').getAttribute('style')")
-    assert not [one for one in (await host.run("return record"))["requests"] if ":9/" in one["url"]]
+    assert not [request for request in (await host.run("return record"))["requests"] if ":9/" in request["url"]]
 
 
 async def test_the_view_reports_its_height_and_needs_no_scrolling(open_host: OpenHost) -> None:

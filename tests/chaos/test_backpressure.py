@@ -18,12 +18,12 @@ from runflow_mcp.serve import drain
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.connection import Runner
 from runflow_mcp.web.reply import WRITE_TIMEOUT
+from tests.byte_units import MIB
 from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, KEY, MODEL, Serve, ServedApp, Server, upstream_settings
 from tests.virtual_time import VirtualClock
 
-MIB = 1024 * 1024
 #: What one connection may hold: the longest answer, or the high-water mark and a frame.
 ANSWER_ROOM, FRAME_ROOM = MIB, MIB
 #: An output with which an answer is as long as it can be: quotes are escaped, and once more in the text.
@@ -33,7 +33,7 @@ GRACE = 10.0
 
 
 @attrs.frozen
-class OpenServer:
+class InspectedServer:
     """A server whose connections a test can inspect."""
 
     server: Server
@@ -56,15 +56,15 @@ class OpenServer:
 
 
 @pytest.fixture
-async def opened(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[OpenServer]:
+async def inspected(upstream: RunningSandbox, clock: VirtualClock) -> AsyncIterator[InspectedServer]:
     served = await ServedApp.start(upstream_settings(upstream.url), clock, Random(0), send_buffer=4096)
     async with served.client() as server:
-        yield OpenServer(server, served.runner)
+        yield InspectedServer(server, served.runner)
     await served.runner.cleanup()
 
 
 @attrs.frozen
-class Deaf:
+class SendOnlyClient:
     """A connection whose client sends and does not read."""
 
     server: Server
@@ -102,7 +102,7 @@ class Deaf:
 
 
 @asynccontextmanager
-async def deaf(server: Server) -> AsyncIterator[Deaf]:
+async def send_only_client(server: Server) -> AsyncIterator[SendOnlyClient]:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -111,7 +111,7 @@ async def deaf(server: Server) -> AsyncIterator[Deaf]:
         reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         try:
-            yield Deaf(server, reader, writer)
+            yield SendOnlyClient(server, reader, writer)
         finally:
             writer.transport.abort()
 
@@ -123,55 +123,55 @@ def run_of(sandbox: ScriptedSandbox, **members: object) -> Respond:
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_huge_answer_that_is_not_read_is_dropped_after_a_minute(
-    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
+    inspected: InspectedServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
-    server = opened.server
+    server = inspected.server
     clock = server.services.clock
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.script.add(Route.GET_RUN, huge)
     before = set(asyncio.all_tasks())
-    async with deaf(server) as client:
+    async with send_only_client(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
         await clock.sleep(WRITE_TIMEOUT - 1)
-        [size] = opened.buffered()
+        [size] = inspected.buffered()
         assert size < ANSWER_ROOM
         assert server.services.inflight.slots_used == 1, "a large answer takes a slot until it is read"
         await clock.sleep(2)
-        assert opened.buffered() == []
+        assert inspected.buffered() == []
         assert server.services.inflight.slots_used == 0
     await clock.sleep(1)
     assert {task for task in asyncio.all_tasks() if task not in before and not task.done()} == set()
 
 
 async def test_a_stream_that_is_not_read_holds_little_and_ends_after_a_minute(
-    opened: OpenServer, sandbox: ScriptedSandbox
+    inspected: InspectedServer, sandbox: ScriptedSandbox
 ) -> None:
     """Each poll brings a big frame, for it repeats the client's token; they would pile up for all of the wait."""
-    server = opened.server
+    server = inspected.server
     clock = server.services.clock
-    async with deaf(server) as client:
-        client.send(accept=BOTH, token="x" * 250_000, model="sandbox/slow", client_ref="deaf")
+    async with send_only_client(server) as client:
+        client.send(accept=BOTH, token="x" * 250_000, model="sandbox/slow", client_ref="unread")
         largest = 0
         for _ in range(300):
             await clock.sleep(1)
-            largest = max(largest, *opened.buffered(), 0)
+            largest = max(largest, *inspected.buffered(), 0)
         assert largest < FRAME_ROOM
         assert server.services.inflight.slots_used == 0
         seen = len(polls(sandbox))
         await clock.sleep(300)
         assert len(polls(sandbox)) == seen
-    again = await server.generate("sandbox/slow", client_ref="deaf", wait=False)
+    again = await server.generate("sandbox/slow", client_ref="unread", wait=False)
     assert again.structured["run_id"] == next(iter(sandbox.runs)).id
 
 
 @asynccontextmanager
-async def slow_reader(server: Server, sandbox: ScriptedSandbox, accept: str | None) -> AsyncIterator[Deaf]:
+async def slow_reader(server: Server, sandbox: ScriptedSandbox, accept: str | None) -> AsyncIterator[SendOnlyClient]:
     """A client whose long answer is ready for it to read."""
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.script.add(Route.GET_RUN, huge)
-    async with deaf(server) as client:
+    async with send_only_client(server) as client:
         client.send(accept=accept, model=MODEL, client_ref="huge")
         await server.services.clock.sleep(1)
         yield client
@@ -179,9 +179,9 @@ async def slow_reader(server: Server, sandbox: ScriptedSandbox, accept: str | No
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
-    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
+    inspected: InspectedServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
-    server = opened.server
+    server = inspected.server
     async with slow_reader(server, sandbox, accept) as client:
         await server.services.clock.sleep(WRITE_TIMEOUT - 10)
         assert (await client.result())["structuredContent"]["status"] == "succeeded"
@@ -189,34 +189,34 @@ async def test_a_client_that_reads_slowly_but_reads_gets_all_of_it(
 
 @pytest.mark.parametrize("accept", [BOTH, None], ids=["events", "json"])
 async def test_a_stop_gives_a_client_that_reads_slowly_the_grace_to_read_all_of_it(
-    opened: OpenServer, sandbox: ScriptedSandbox, accept: str | None
+    inspected: InspectedServer, sandbox: ScriptedSandbox, accept: str | None
 ) -> None:
-    server = opened.server
+    server = inspected.server
     async with slow_reader(server, sandbox, accept) as client:
-        stopping = asyncio.create_task(opened.drain())
+        stopping = asyncio.create_task(inspected.drain())
         await server.services.clock.sleep(GRACE - 1)
         assert not stopping.done()
         assert (await client.result())["structuredContent"]["status"] == "succeeded"
         await stopping
-        assert opened.buffered() == []
+        assert inspected.buffered() == []
     assert server.services.clock.monotonic() <= 1 + GRACE
 
 
 async def test_the_oldest_connection_is_dropped_when_all_unread_answers_exceed_the_budget(
-    opened: OpenServer, sandbox: ScriptedSandbox
+    inspected: InspectedServer, sandbox: ScriptedSandbox
 ) -> None:
     """Also the answers of calls that take no slot."""
-    server = opened.server
+    server = inspected.server
     server.app[UNREAD_BUDGET].limit = 2 * MIB
     await server.generate(client_ref="huge", wait=False)
     huge = run_of(sandbox, status_code="succeeded", output=LONG_OUTPUT)
     sandbox.script.add(Route.GET_RUN, huge, times=None)
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(deaf(server)) for _ in range(4)]
+        clients = [await stack.enter_async_context(send_only_client(server)) for _ in range(4)]
         for client in clients:
             client.send(accept=None, model=MODEL, client_ref="huge", wait=False)
             await server.services.clock.sleep(1)
-        assert len(opened.buffered()) == 2
+        assert len(inspected.buffered()) == 2
         assert server.services.inflight.slots_used == 0
         for client in clients[2:]:
             assert (await client.result())["structuredContent"]["status"] == "succeeded"
@@ -225,22 +225,22 @@ async def test_the_oldest_connection_is_dropped_when_all_unread_answers_exceed_t
 
 
 async def test_a_stop_waits_no_longer_than_the_grace_for_a_client_that_does_not_read(
-    opened: OpenServer, sandbox: ScriptedSandbox
+    inspected: InspectedServer, sandbox: ScriptedSandbox
 ) -> None:
-    clock = opened.server.services.clock
-    async with slow_reader(opened.server, sandbox, BOTH):
+    clock = inspected.server.services.clock
+    async with slow_reader(inspected.server, sandbox, BOTH):
         began = clock.monotonic()
-        await opened.drain()
+        await inspected.drain()
         assert clock.monotonic() - began == pytest.approx(GRACE)
 
 
-async def test_a_second_signal_stops_at_once_although_calls_wait(opened: OpenServer) -> None:
-    clock = opened.server.services.clock
-    waiting = asyncio.create_task(opened.server.generate("sandbox/slow"))
+async def test_a_second_signal_stops_at_once_although_calls_wait(inspected: InspectedServer) -> None:
+    clock = inspected.server.services.clock
+    waiting = asyncio.create_task(inspected.server.generate("sandbox/slow"))
     await clock.sleep(1)
     began = clock.monotonic()
-    await opened.drain(at_once=True)
-    await opened.runner.cleanup()
+    await inspected.drain(at_once=True)
+    await inspected.runner.cleanup()
     assert clock.monotonic() - began < 0.2
     with pytest.raises(aiohttp.ClientError):
         await waiting

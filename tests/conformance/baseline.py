@@ -88,18 +88,18 @@ def read_checks(results: Path) -> list[Check]:
 
 def judge(checks: Iterable[Check], baseline: Mapping[str, str]) -> Decision:
     """Sort a run's checks; infos and skipped ones count nowhere."""
-    verdict = Decision([], [], [], [])
+    decision = Decision([], [], [], [])
     met = set()
     for check in checks:
         if check.status == PASSED:
-            verdict.passed.append(check)
+            decision.passed.append(check)
         elif check.status in FAILED and check.name in baseline:
             met.add(check.name)
-            verdict.expected.append(check)
+            decision.expected.append(check)
         elif check.status in FAILED:
-            verdict.unexpected.append(check)
-    verdict.stale.extend(entry for entry in baseline if entry not in met)
-    return verdict
+            decision.unexpected.append(check)
+    decision.stale.extend(entry for entry in baseline if entry not in met)
+    return decision
 
 
 def unkept(baseline: Mapping[str, str], with_fixtures: Decision) -> list[str]:

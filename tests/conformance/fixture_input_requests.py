@@ -57,8 +57,8 @@ class Interview:
             number += 1
             if number == len(self.rounds):
                 return await self.finish(answers, call)
-        asked: dict[str, JSON] = {"resultType": "input_required", "inputRequests": self._questions(number, call)}
-        return {**asked, "requestState": self._state(number)} if self.sealed else asked
+        result: dict[str, JSON] = {"resultType": "input_required", "inputRequests": self._questions(number, call)}
+        return {**result, "requestState": self._state(number)} if self.sealed else result
 
     def _questions(self, number: int, call: RequestContext) -> Round:
         """The questions of a round that this client can answer."""

@@ -77,14 +77,14 @@ class Report:
 
     run: Run
     checks: list[Check]
-    verdict: Decision
+    decision: Decision
     errors: list[str]
     seconds: float
 
 
 def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
     checks = read_checks(results)
-    verdict = judge(checks, run.reasons)
+    decision = judge(checks, run.reasons)
     errors = []
     reported = ended.scenarios
     if len(reported) != run.scenarios:
@@ -93,33 +93,35 @@ def _report(run: Run, ended: Ended, results: Path, seconds: float) -> Report:
         statuses = Counter(check.status for check in checks if check.scenario == scenario)
         if (statuses["SUCCESS"], statuses["FAILURE"]) != (passed, failed):
             errors.append(f"{scenario}: the suite reports {passed} passed, {failed} failed; its checks differ")
-    if len(verdict.passed) < run.passing:
-        errors.append(f"{len(verdict.passed)} checks passed, not {run.passing}: does the server declare the extension?")
-    if errors or (ended.code and not verdict.unexpected and not verdict.stale):
+    if len(decision.passed) < run.passing:
+        errors.append(
+            f"{len(decision.passed)} checks passed, not {run.passing}: does the server declare the extension?"
+        )
+    if errors or (ended.code and not decision.unexpected and not decision.stale):
         errors.append("\n".join([f"the suite ended with {ended.code} and printed:", *ended.output.splitlines()[-20:]]))
-    return Report(run, checks, verdict, errors, seconds)
+    return Report(run, checks, decision, errors, seconds)
 
 
 def _print(report: Report) -> None:
-    verdict = report.verdict
+    decision = report.decision
     skipped = [check for check in report.checks if check.status == "SKIPPED"]
     columns = {
-        "passed": verdict.passed,
-        "FAILED": verdict.unexpected,
-        "in the baseline": verdict.expected,
+        "passed": decision.passed,
+        "FAILED": decision.unexpected,
+        "in the baseline": decision.expected,
         "skipped": skipped,
     }
     _say(f"\n{report.run.name}: {report.run.scenarios} scenarios, {_counts(columns)} ({report.seconds:.0f} s)")
     for scenario in dict.fromkeys(check.scenario for check in report.checks):
         own = {word: [check for check in found if check.scenario == scenario] for word, found in columns.items()}
         _say(f"  {scenario:46} {_counts(own) or 'nothing to judge'}")
-    for check in verdict.expected:
+    for check in decision.expected:
         if check.status == "WARNING":
             _say(f"  warning, in the baseline: {check.name}: {check.message}")
-    for check in verdict.unexpected:
+    for check in decision.unexpected:
         _say(f"  FAILED ({check.status.lower()}): {check.name}: {check.message}")
     baseline = "its baseline" if report.run.baseline is None else report.run.baseline.name
-    for entry in verdict.stale:
+    for entry in decision.stale:
         _say(f"  FAILED: {entry} is in {baseline}, but does not fail: remove it")
     for error in report.errors:
         _say(f"  FAILED: {error}")
@@ -150,20 +152,20 @@ async def _run_all(suite: Suite, work: Path) -> list[Report]:
                 return _report(run, ended, results, time.monotonic() - started)
 
         reports = await asyncio.gather(*(play(number, run) for number, run in enumerate(RUNS)))
-    verdicts = {
-        (report.run.revision, report.run.server): report.verdict for report in reports if report.run.only is None
+    decisions = {
+        (report.run.revision, report.run.server): report.decision for report in reports if report.run.only is None
     }
     for report in reports:
         report.errors.extend(servers[report.run.server].errors)
         report.errors.extend(
             f"{entry} does not pass with fixtures, although the baseline says so"
-            for entry in unkept(report.run.reasons, verdicts[report.run.revision, FIXTURES])
+            for entry in unkept(report.run.reasons, decisions[report.run.revision, FIXTURES])
         )
     return sorted(reports, key=lambda report: report.run.name)
 
 
 def failures(report: Report) -> tuple[Sized, Sized, Sized]:
-    return report.verdict.unexpected, report.verdict.stale, report.errors
+    return report.decision.unexpected, report.decision.stale, report.errors
 
 
 def main() -> int:
@@ -177,8 +179,8 @@ def main() -> int:
         return 1
     for report in reports:
         _print(report)
-    passed = sum(len(report.verdict.passed) for report in reports)
-    expected = sum(len(report.verdict.expected) for report in reports)
+    passed = sum(len(report.decision.passed) for report in reports)
+    expected = sum(len(report.decision.expected) for report in reports)
     failed = sum(len(found) for report in reports for found in failures(report))
     _say(f"\n{expected} failures are in the baselines, each with its reason; {time.monotonic() - started:.0f} s")
     _say(f"{passed} passed, {failed} failed")

@@ -129,10 +129,10 @@ def _node(folder: Path) -> str:
         if node is None:
             continue
         try:
-            asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+            ended = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
         except OSError:  # built for another machine
             continue
-        version = re.match(r"v(\d+)\.", asked.stdout)
+        version = re.match(r"v(\d+)\.", ended.stdout)
         if version and int(version[1]) >= MIN_NODE:
             return node
     raise SuiteError(f"The conformance suite needs Node.js {MIN_NODE} or newer; install one and put it on the PATH.")

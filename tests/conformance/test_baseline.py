@@ -10,24 +10,24 @@ REASON = "It cannot be."
 ENTRY = {"ping:pong": REASON}
 
 
-def verdict(*statuses: str, baseline: dict[str, str] = ENTRY) -> Decision:
+def judged(*statuses: str, baseline: dict[str, str] = ENTRY) -> Decision:
     return judge([Check("ping", "pong", status) for status in statuses], baseline)
 
 
 @pytest.mark.parametrize("status", ["FAILURE", "WARNING"])
 def test_a_failure_that_is_not_in_the_baseline_is_unexpected(status: str) -> None:
-    assert [check.name for check in verdict(status, baseline={}).unexpected] == ["ping:pong"]
+    assert [check.name for check in judged(status, baseline={}).unexpected] == ["ping:pong"]
 
 
 @pytest.mark.parametrize("status", ["FAILURE", "WARNING"])
 def test_a_failure_in_the_baseline_is_expected(status: str) -> None:
-    found = verdict(status)
+    found = judged(status)
     assert (len(found.expected), found.unexpected, found.stale) == (1, [], [])
 
 
 @pytest.mark.parametrize("statuses", [("SUCCESS",), ("SKIPPED",), ("INFO",), ()])
 def test_an_entry_that_does_not_fail_is_stale(statuses: tuple[str, ...]) -> None:
-    assert verdict(*statuses).stale == ["ping:pong"]
+    assert judged(*statuses).stale == ["ping:pong"]
 
 
 def test_an_entry_accepts_its_own_check_only() -> None:

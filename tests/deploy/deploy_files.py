@@ -34,7 +34,7 @@ class Directive:
     def values(self, name: str) -> list[str]:
         return [directive.value for directive in self.all(name)]
 
-    def one(self, name: str) -> str:
+    def value_of(self, name: str) -> str:
         """The value of the only directive of this name."""
         (value,) = self.values(name)
         return value

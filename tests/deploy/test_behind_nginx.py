@@ -265,7 +265,7 @@ REJECTED_BY_NGINX: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize(("data", "status", "code"), REJECTED_BY_NGINX.values(), ids=REJECTED_BY_NGINX)
-def test_rejections_by_nginx_have_the_shape_of_the_server(stack: Stack, data: bytes, status: int, code: str) -> None:
+def test_nginx_sends_its_rejections_in_the_servers_shape(stack: Stack, data: bytes, status: int, code: str) -> None:
     given, headers, answer = wire(stack, data, port=stack.https, tls=True)
     assert (given, headers["Content-Type"]) == (status, "application/json")
     if code == "method_not_allowed":

@@ -174,7 +174,7 @@ def test_a_stop_of_a_service_leaves_the_grace_time(compose: Any) -> None:
 def test_the_limits_of_open_files_suffice_for_every_wait(compose: Any) -> None:
     for name in REPLICAS:
         assert compose["services"][name]["ulimits"]["nofile"] >= 2 * DEFAULTS.max_waits + SPARE_CONNECTIONS + 1024
-    connections = int(read_nginx(DEPLOY / "docker" / "nginx.conf").inside("events").one("worker_connections"))
+    connections = int(read_nginx(DEPLOY / "docker" / "nginx.conf").inside("events").value_of("worker_connections"))
     assert connections >= len(REPLICAS) * 2 * DEFAULTS.max_waits
     assert compose["services"]["nginx"]["ulimits"]["nofile"] >= connections
 
@@ -184,8 +184,8 @@ def test_mounted_files_exist_and_are_where_nginx_looks(compose: Any) -> None:
     made_by_the_operator = mounts.pop("./tls")
     assert all((DEPLOY / source).is_file() for source in mounts)
     server = read_nginx(SITE).all("server")[1]
-    assert Path(server.one("ssl_certificate")).parent == Path(made_by_the_operator)
-    assert Path(server.one("ssl_certificate_key")).parent == Path(made_by_the_operator)
+    assert Path(server.value_of("ssl_certificate")).parent == Path(made_by_the_operator)
+    assert Path(server.value_of("ssl_certificate_key")).parent == Path(made_by_the_operator)
 
 
 def test_the_site_gets_the_addresses_of_the_replicas(compose: Any, tmp_path: Path) -> None:

@@ -27,47 +27,47 @@ def server(site: Directive) -> Directive:
     plain, secure = site.all("server")
     assert plain.values("listen") == ["80", "[::]:80"]
     assert secure.values("listen") == ["443 ssl http2", "[::]:443 ssl http2"]
-    assert plain.one("server_name") == secure.one("server_name")
+    assert plain.value_of("server_name") == secure.value_of("server_name")
     return secure
 
 
 def test_upstream_connections_end_before_the_server_ends_them(site: Directive) -> None:
     upstream = site.inside("upstream", "runflow_mcp")
     assert [address.split()[0] for address in upstream.values("server")] == ["127.0.0.1:8080", "127.0.0.1:8081"]
-    assert seconds(upstream.one("keepalive_timeout")) < KEEPALIVE_TIMEOUT
-    assert int(upstream.one("keepalive")) > 0
+    assert seconds(upstream.value_of("keepalive_timeout")) < KEEPALIVE_TIMEOUT
+    assert int(upstream.value_of("keepalive")) > 0
 
 
 def test_the_body_cap_is_the_server_s_and_bodies_are_not_collected(server: Directive) -> None:
-    assert int(server.one("client_max_body_size")) == DEFAULTS.max_body_bytes
-    assert server.one("proxy_request_buffering") == "off"
-    assert size(server.one("client_body_buffer_size")) <= 16 * 1024
+    assert int(server.value_of("client_max_body_size")) == DEFAULTS.max_body_bytes
+    assert server.value_of("proxy_request_buffering") == "off"
+    assert size(server.value_of("client_body_buffer_size")) <= 16 * 1024
 
 
 def test_slow_clients_get_at_most_the_time_limits_of_the_server(server: Directive) -> None:
-    assert seconds(server.one("client_header_timeout")) <= HEAD_TIMEOUT
-    assert seconds(server.one("client_body_timeout")) <= BODY_TIMEOUT
-    assert seconds(server.one("lingering_time")) < BODY_TIMEOUT
+    assert seconds(server.value_of("client_header_timeout")) <= HEAD_TIMEOUT
+    assert seconds(server.value_of("client_body_timeout")) <= BODY_TIMEOUT
+    assert seconds(server.value_of("lingering_time")) < BODY_TIMEOUT
 
 
 def test_only_the_endpoint_may_be_silent_for_longer_than_a_minute(server: Directive) -> None:
     endpoint = server.inside("location", "~ ^/mcp/?$")
-    assert seconds(endpoint.one("proxy_read_timeout")) > DEFAULTS.poll_timeout
-    assert endpoint.one("proxy_buffering") == server.one("gzip") == "off"
+    assert seconds(endpoint.value_of("proxy_read_timeout")) > DEFAULTS.poll_timeout
+    assert endpoint.value_of("proxy_buffering") == server.value_of("gzip") == "off"
     others = [location for location in server.all("location") if location.value != "~ ^/mcp/?$"]
     assert not any(location.values("proxy_read_timeout") or location.values("proxy_buffering") for location in others)
-    assert KEEPALIVE_INTERVAL < seconds(server.one("proxy_read_timeout")) <= 60
+    assert KEEPALIVE_INTERVAL < seconds(server.value_of("proxy_read_timeout")) <= 60
 
 
 def test_a_post_that_was_sent_is_never_repeated(server: Directive) -> None:
-    assert server.one("proxy_next_upstream").split() == ["error", "timeout"]
+    assert server.value_of("proxy_next_upstream").split() == ["error", "timeout"]
 
 
 def test_one_address_may_hold_as_many_connections_as_its_calls_of_five_minutes(
     site: Directive, server: Directive
 ) -> None:
-    zone, count = server.one("limit_conn").split()
-    assert site.one("limit_conn_zone") == f"$runflow_mcp_client zone={zone}:10m"
+    zone, count = server.value_of("limit_conn").split()
+    assert site.value_of("limit_conn_zone") == f"$runflow_mcp_client zone={zone}:10m"
     five_minutes = 300 / DEFAULTS.rate_limit_window
     assert int(count) == DEFAULTS.rate_limit_per_ip * five_minutes
 
@@ -75,7 +75,7 @@ def test_one_address_may_hold_as_many_connections_as_its_calls_of_five_minutes(
 def test_the_rate_of_calls_is_never_stricter_than_the_windows_of_two_replicas(
     site: Directive, server: Directive
 ) -> None:
-    zone, burst, delay = server.inside("location", "~ ^/mcp/?$").one("limit_req").split()
+    zone, burst, delay = server.inside("location", "~ ^/mcp/?$").value_of("limit_req").split()
     rates = {zone.split()[1].partition(":")[0]: zone.split() for zone in site.values("limit_req_zone")}
     assert all(words[0] == "$runflow_mcp_client" for words in rates.values())
     assert zone in rates
@@ -116,7 +116,7 @@ def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive
     secret = {"request", "request_uri", "args", "query_string", "uri", "http_referer", "http_authorization"}
     assert not variables & secret
     for server in site.all("server"):
-        assert server.one("access_log").split()[1] == form.words[1]
+        assert server.value_of("access_log").split()[1] == form.words[1]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_the_access_log_has_no_query_and_no_header_with_a_secret(site: Directive
         RejectionCode.RATE_LIMITED,
     ],
 )
-def test_rejections_by_nginx_have_the_shape_of_the_server(server: Directive, code: RejectionCode) -> None:
+def test_a_rejection_in_the_site_file_equals_the_servers(server: Directive, code: RejectionCode) -> None:
     status = HTTP_STATUS[code]
     (handler,) = [
         directive.words[-1]
@@ -142,8 +142,8 @@ def test_rejections_by_nginx_have_the_shape_of_the_server(server: Directive, cod
     retry = 10 if code is RejectionCode.RATE_LIMITED else None
     expected = orjson.loads(Rejection(code, written["error"]["message"], retry).envelope("$request_id"))
     assert (int(sent), written) == (status, expected)
-    assert location.one("default_type") == "application/json"
+    assert location.value_of("default_type") == "application/json"
 
 
 def test_the_message_about_large_bodies_names_the_cap(server: Directive) -> None:
-    assert f"over {DEFAULTS.max_body_bytes} bytes" in server.inside("location", "@body_too_large").one("return")
+    assert f"over {DEFAULTS.max_body_bytes} bytes" in server.inside("location", "@body_too_large").value_of("return")

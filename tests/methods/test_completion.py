@@ -72,7 +72,7 @@ async def test_values_that_are_not_strings_are_completed_as_json(serve: Serve, s
     ],
     ids=str,
 )
-async def test_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
+async def test_completion_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("completion/complete", params)
     assert answer.status == 200
     assert answer.error["code"] == -32602

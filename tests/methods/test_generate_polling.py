@@ -5,7 +5,7 @@ import itertools
 import orjson
 import pytest
 
-from tests.methods.recorded_requests import dispatches, lookups, polls
+from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Action, Delay, Hang, Reset, Respond, Route, ScriptedSandbox, Truncate
 from tests.serving import BOTH, Serve, Server
 
@@ -18,7 +18,7 @@ def moments(sandbox: ScriptedSandbox) -> list[float]:
     return [request.at - dispatches(sandbox)[0].at for request in polls(sandbox)]
 
 
-async def test_the_schedule_is_two_then_five_then_ten_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_wait_polls_by_the_schedule_until_its_ceiling(server: Server, sandbox: ScriptedSandbox) -> None:
     await server.generate(SLOW)
     times = moments(sandbox)
     assert times[0] == pytest.approx(2.0)
@@ -62,17 +62,6 @@ async def test_a_replayed_run_of_some_age_is_polled_at_once(server: Server, sand
     assert len(dispatches(sandbox)) == 2
     assert len(sandbox.runs) == 1
     assert polls(sandbox)[0].at == began
-
-
-async def test_a_conflict_means_that_the_run_exists(server: Server, sandbox: ScriptedSandbox) -> None:
-    await server.generate(client_ref="conflict")
-    await server.services.clock.sleep(31)
-    sandbox.script.add(Route.LIST_RUNS, Respond(200, b'{"items":[]}'))
-    sandbox.script.add(Route.CREATE, Respond(409, b'{"code":"CONFLICT","message":"another body"}'))
-    again = await server.generate(client_ref="conflict")
-    assert again.structured["status"] == "succeeded"
-    assert len(sandbox.runs) == 1
-    assert len(lookups(sandbox)) == 3
 
 
 @pytest.mark.parametrize(

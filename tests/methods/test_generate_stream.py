@@ -130,7 +130,7 @@ async def test_a_finished_run_ends_at_its_total(server: Server) -> None:
     assert answer.progress[-1]["progress"] == answer.progress[-1]["total"] == 3
 
 
-async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server) -> None:
+async def test_the_quiet_stream_of_a_call_has_a_comment_every_15_seconds(server: Server) -> None:
     timed = await timed_generate(server, accept=BOTH, model=SLOW)
     assert timed.times(COMMENT) == pytest.approx([15.0 * number for number in range(1, 40)])
 

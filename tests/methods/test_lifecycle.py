@@ -7,7 +7,7 @@ import pytest
 from runflow_mcp import __version__
 from runflow_mcp.runflow.catalog.skill import bundled_skill
 from runflow_mcp.sandbox.catalog import skill_document
-from tests.scripted_sandbox import Hang, Reset, Respond, Route, ScriptedSandbox
+from tests.scripted_sandbox import Hang, Respond, Route, ScriptedSandbox
 from tests.serving import Serve, Server
 
 LIVE = skill_document().decode().strip()
@@ -33,7 +33,7 @@ async def test_initialize_agrees_on_a_supported_revision(server: Server, revisio
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "2026-07-28", "1.0", ""])
-async def test_any_other_revision_is_answered_with_the_latest(server: Server, revision: str) -> None:
+async def test_initialize_answers_any_other_revision_with_the_latest(server: Server, revision: str) -> None:
     assert (await initialize(server, revision))["protocolVersion"] == "2025-11-25"
 
 
@@ -80,30 +80,6 @@ async def test_until_the_live_skill_arrives_the_bundled_one_is_used(serve: Serve
     assert server.services.clock.monotonic() == 0
     await server.services.clock.sleep(120)
     assert (await instructions(server)).endswith(LIVE)
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        Respond(200, b"# Looks like Markdown", {"Content-Type": "text/html; charset=utf-8"}),
-        Respond(200, b"<!DOCTYPE html><html></html>", {"Content-Type": "text/markdown"}),
-        Respond(200, b"\n <html></html>", {"Content-Type": "text/plain"}),
-        Respond(200, b'{"error": "x"}', {"Content-Type": "application/json"}),
-        Respond(200, b"", {"Content-Type": "text/markdown"}),
-        Respond(200, b"\xff\xfe", {"Content-Type": "text/markdown"}),
-        Respond(200, b"x" * (64 * 1024 + 1), {"Content-Type": "text/markdown"}),
-        Respond(404, b"# Not found"),
-        Respond(500),
-        Reset(),
-        Hang(60),
-    ],
-    ids=["html", "html body", "html after space", "json", "empty", "binary", "huge", "404", "500", "reset", "hang"],
-)
-async def test_a_document_that_is_not_a_skill_leaves_the_bundled_one(
-    serve: Serve, sandbox: ScriptedSandbox, action: Respond | Reset | Hang
-) -> None:
-    sandbox.script.add(Route.SKILL, action, times=None)
-    assert (await instructions(await serve())).endswith(BUNDLED)
 
 
 async def test_without_a_skill_url_the_bundled_one_is_used(serve: Serve, sandbox: ScriptedSandbox) -> None:

@@ -320,7 +320,7 @@ async def test_a_catalog_that_arrives_late_is_served(serve: Serve, sandbox: Scri
     assert (await server.call("list_models")).structured["total"] == len(ALL)
 
 
-async def test_an_empty_catalog_is_a_catalog(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_an_empty_catalog_is_listed_without_an_error(serve: Serve, sandbox: ScriptedSandbox) -> None:
     script(sandbox)
     answer = await (await serve()).call("list_models")
     assert answer.structured == {"models": [], "returned": 0, "total": 0}

@@ -370,7 +370,13 @@ async def test_only_https_addresses_are_passed_on(server: Server, sandbox: Scrip
 
 @pytest.mark.parametrize(
     "url",
-    ["https://s.example.com/up?a='b'&c=$(id)", "http://127.0.0.1:9/up", "http://localhost/up", "http://[::1]:9/up"],
+    [
+        "https://s.example.com/up?a='b'&c=$(id)",
+        "http://127.0.0.1:9/up",
+        "http://localhost/up",
+        "http://s.localhost/",
+        "http://[::1]:9/",
+    ],
 )
 async def test_an_address_is_passed_on_to_the_character(server: Server, sandbox: ScriptedSandbox, url: str) -> None:
     sandbox.script.add(Route.CREATE_UPLOAD, Respond(201, orjson.dumps({"asset_id": "a-1", "upload_url": url})))

@@ -233,7 +233,7 @@ async def test_the_name_may_carry_the_servers_prefix(server: Server) -> None:
     ],
     ids=str,
 )
-async def test_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
+async def test_prompt_params_of_another_shape_are_invalid_params(server: Server, params: object) -> None:
     answer = await server.rpc("prompts/get", params)
     assert answer.status == 200
     assert answer.error["code"] == -32602

@@ -296,7 +296,7 @@ async def test_nothing_of_other_requests_comes_on_the_stream(server: Server) -> 
         assert subscription.methods == [ACKNOWLEDGED]
 
 
-async def test_a_silent_stream_carries_a_comment_every_15_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_a_quiet_subscription_has_a_comment_every_15_seconds(server: Server, sandbox: ScriptedSandbox) -> None:
     async with listening(server) as subscription:
         opened = subscription.received[0][0]
         await server.services.clock.sleep(64)

@@ -522,7 +522,9 @@ async def test_a_wait_that_was_cut_short_goes_on_as_a_task(serve: Serve) -> None
     assert (await ended(server, task_id))["status"] == "completed"
 
 
-async def test_a_found_run_of_another_input_reports_input_ignored(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_the_task_of_a_found_run_says_that_its_input_was_ignored(
+    server: Server, sandbox: ScriptedSandbox
+) -> None:
     first = await generate(server, SLOW, client_ref="mine")
     again = await generate(server, SLOW, {"prompt": "something else"}, client_ref="mine")
     assert again.result["taskId"] == first.result["taskId"]

@@ -23,7 +23,9 @@ async def test_the_tool_names_the_view_in_both_spellings_and_no_other_tool_does(
 
 
 async def test_the_view_is_listed(server: Server) -> None:
-    [entry] = [one for one in (await server.rpc("resources/list")).result["resources"] if one["uri"] == URI]
+    [entry] = [
+        resource for resource in (await server.rpc("resources/list")).result["resources"] if resource["uri"] == URI
+    ]
     assert entry["mimeType"] == MIME_TYPE
     assert entry["name"]
     assert entry["_meta"] == (await read(server)).result["contents"][0]["_meta"]

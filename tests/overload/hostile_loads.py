@@ -17,7 +17,7 @@ BOTH = "application/json, text/event-stream"
 MODERN = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 #: A little under the body cap of 262,144 bytes, and under the cap of 20,000 JSON values.
-MAX_BYTES, MAX_VALUES = 255_000, 19_000
+ACCEPTED_BYTES, ACCEPTED_VALUES = 255_000, 19_000
 #: Empty objects that fill the body cap, far over the cap of values.
 MOST_VALUES = 85_000
 #: Requests of a load that are under way at once.
@@ -26,8 +26,8 @@ SETTLE = 3.0
 
 LARGE_INPUTS: tuple[dict[str, object], ...] = (
     {"list": [{}] * MOST_VALUES},
-    {"list": [{}] * MAX_VALUES},
-    {"prompt": "x" * MAX_BYTES},
+    {"list": [{}] * ACCEPTED_VALUES},
+    {"prompt": "x" * ACCEPTED_BYTES},
 )
 
 
@@ -154,7 +154,7 @@ async def _held(
 async def unknown_argument_names(strangers: Strangers) -> list[int]:
     """530 calls with 29,000 argument names that no tool has; then as many names as a body may hold."""
     most = _call("list_models", {f"{number:x}": 0 for number in range(29_000)})
-    allowed = _call("list_models", {f"name-{number:06d}": 0 for number in range(MAX_VALUES // 2)})
+    allowed = _call("list_models", {f"name-{number:06d}": 0 for number in range(ACCEPTED_VALUES // 2)})
     return await _answered(strangers, [most, allowed] * 265)
 
 
@@ -166,7 +166,7 @@ async def subscriptions_with_large_params(strangers: Strangers) -> list[int]:
         return orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
 
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
-    return await _held(strangers, [body(MOST_VALUES), body(MAX_VALUES)] * 830, headers)
+    return await _held(strangers, [body(MOST_VALUES), body(ACCEPTED_VALUES)] * 830, headers)
 
 
 async def waits_on_large_inputs(strangers: Strangers) -> list[int]:

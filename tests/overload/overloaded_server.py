@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import attrs
 
+from tests.byte_units import MIB
 from tests.server_process import ServerProcess
 from tests.serving import upstream_settings
 
-MIB = 1024 * 1024
 #: Address space of the process: memory that a leak would take is refused long before the machine is short of it.
 ADDRESS_SPACE = 2048 * MIB
 

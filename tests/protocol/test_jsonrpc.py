@@ -127,6 +127,10 @@ def test_an_id_is_returned_with_its_type(id_: str | int, method: str) -> None:
         b"",
         b" ",
         b"{",
+        b"nonsense",
+        b"{}{}",
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"',
+        b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
         b'{"jsonrpc":"2.0",}',
         b"\xff\xfe",
         b"\xfe\xff\x00{\x00}",
@@ -136,15 +140,17 @@ def test_an_id_is_returned_with_its_type(id_: str | int, method: str) -> None:
         b'{"a":NaN}',
         b'{"a":"\\ud800",}',
         b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf{",
         b"\xef\xbb\xbf\xef\xbb\xbf{}",
         b'{"a":Infinity}',
         b'{"a":1e999}',
         b'{"a":"\\ud800","b":NaN}',
         b'{"a":"\\ud800","b":1e999}',
         b"[" * 2000,
+        b"[" * 20_000,
         b'{"jsonrpc":"2.0"} {}',
     ],
-    ids=repr,
+    ids=lambda body: repr(body[:40]),
 )
 def test_a_body_that_is_not_json_is_a_parse_error(body: bytes) -> None:
     message = parse(body)
@@ -192,6 +198,7 @@ INVALID: dict[str, object] = {
     "a string": "ping",
     "a number": 5,
     "null": None,
+    "true": True,
     "an empty object": {},
     "no jsonrpc": without(PING, "jsonrpc"),
     "jsonrpc 1.0": PING | {"jsonrpc": "1.0"},
@@ -205,6 +212,7 @@ INVALID: dict[str, object] = {
     "fractional id": PING | {"id": 1.5},
     "whole float id": PING | {"id": 1.0},
     "array id": PING | {"id": [1]},
+    "empty array id": PING | {"id": []},
     "object id": PING | {"id": {}},
 }
 

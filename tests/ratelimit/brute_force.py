@@ -27,7 +27,7 @@ class BruteForce:
     def fits(self, cost: int, now: int) -> bool:
         return sum(was for at, was in self.admitted if at > now - self.window) + cost <= self.limit
 
-    def wait(self, cost: int, now: int) -> int:
+    def wait_us(self, cost: int, now: int) -> int:
         """How long until it fits; only the moments at which a hit grows too old can matter."""
         moments = sorted({now, *(at + self.window for at, _ in self.admitted if at + self.window > now)})
         return next((moment - now for moment in moments if self.fits(cost, moment)), self.window)

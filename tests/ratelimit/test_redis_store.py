@@ -68,14 +68,14 @@ async def make() -> AsyncIterator[Make]:
 
 async def admitted(store: RedisStore, times: int, hits: tuple[Hit, ...] = HITS) -> int:
     decisions = [await store.admit(hits, 1) for _ in range(times)]
-    return sum(not decision.wait for decision in decisions)
+    return sum(not decision.wait_us for decision in decisions)
 
 
 async def test_two_processes_enforce_one_limit(make: Make, redis_server: RedisServer) -> None:
     first, second = make(redis_server.url), make(redis_server.url)
     assert await admitted(first, 2) + await admitted(second, 2) == 3
     refused = await second.admit(HITS, 1)
-    assert 59_000_000 < refused.wait <= 60_000_000
+    assert 59_000_000 < refused.wait_us <= 60_000_000
     assert refused.scope is Scope.ADDRESS
     assert first.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
 
@@ -83,7 +83,7 @@ async def test_two_processes_enforce_one_limit(make: Make, redis_server: RedisSe
 async def test_requests_at_the_same_moment_are_counted_exactly(make: Make, redis_server: RedisServer) -> None:
     stores = [make(redis_server.url, MCP_RATE_LIMIT_PER_IP="20", MCP_RATE_LIMIT_PER_KEY="600") for _ in range(2)]
     decisions = await asyncio.gather(*(store.admit(HITS, 1) for store in stores for _ in range(50)))
-    assert sum(not decision.wait for decision in decisions) == 20
+    assert sum(not decision.wait_us for decision in decisions) == 20
 
 
 async def test_a_request_is_one_round_trip(make: Make, redis_server: RedisServer) -> None:
@@ -112,21 +112,21 @@ async def test_a_caller_that_waits_for_retry_after_is_admitted(make: Make, redis
     store = make(redis_server.url, MCP_RATE_LIMIT_WINDOW_MS="1000")
     await admitted(store, 3)
     refused = await store.admit(HITS, 1)
-    assert 0 < refused.wait <= 1_000_000
+    assert 0 < refused.wait_us <= 1_000_000
     # Instead of waiting, let what is stored grow older by as much.
     with redis_server.client() as client:
         for key in client.scan_iter():
             for place, stamp in enumerate(client.lrange(key, 0, -1)):
-                client.lset(key, place, str(int(stamp) - refused.wait))
-    assert (await store.admit(HITS, 1)).wait == 0
+                client.lset(key, place, str(int(stamp) - refused.wait_us))
+    assert (await store.admit(HITS, 1)).wait_us == 0
 
 
 async def test_a_batch_counts_its_entries_or_nothing(make: Make, redis_server: RedisServer) -> None:
     store = make(redis_server.url)
-    assert (await store.admit(HITS, 2)).wait == 0
-    assert (await store.admit(HITS, 2)).wait > 0
-    assert (await store.admit(HITS, 1)).wait == 0
-    assert (await store.admit(HITS, 1)).wait > 0
+    assert (await store.admit(HITS, 2)).wait_us == 0
+    assert (await store.admit(HITS, 2)).wait_us > 0
+    assert (await store.admit(HITS, 1)).wait_us == 0
+    assert (await store.admit(HITS, 1)).wait_us > 0
 
 
 async def test_a_window_that_must_only_have_room_is_not_added_to(make: Make, redis_server: RedisServer) -> None:
@@ -135,14 +135,14 @@ async def test_a_window_that_must_only_have_room_is_not_added_to(make: Make, red
     looked_at = rejected._replace(counted=False)
     key = Hit(Scope.KEY, "a key")
     for _ in range(3):
-        assert (await store.admit((key, looked_at), 1)).wait == 0
-    assert (await store.admit((looked_at,), 2)).wait == 0
-    assert (await store.admit((looked_at,), 3)).wait > 0
+        assert (await store.admit((key, looked_at), 1)).wait_us == 0
+    assert (await store.admit((looked_at,), 2)).wait_us == 0
+    assert (await store.admit((looked_at,), 3)).wait_us > 0
     await store.admit((rejected,), 1)
-    assert (await store.admit((looked_at,), 2)).wait > 0
+    assert (await store.admit((looked_at,), 2)).wait_us > 0
     await store.admit((rejected,), 1)
     refused = await store.admit((key, looked_at), 1)
-    assert (refused.wait > 0, refused.scope) == (True, Scope.REJECTED)
+    assert (refused.wait_us > 0, refused.scope) == (True, Scope.REJECTED)
     with redis_server.client() as client:
         assert client.llen("runflow-mcp:{limits}:key:a key") == 3
 
@@ -168,7 +168,7 @@ async def test_cancelled_requests_do_not_mix_up_the_answers_of_others(make: Make
     await asyncio.gather(*given_up, return_exceptions=True)
     fresh = [(Hit(Scope.PRE_AUTH, f"fresh-{number}"),) for number in range(40)]
     decisions = await asyncio.gather(*(store.admit(hits, 1) for hits in [*fresh, full]))
-    assert [bool(decision.wait) for decision in decisions] == [False] * 40 + [True]
+    assert [bool(decision.wait_us) for decision in decisions] == [False] * 40 + [True]
     assert store.state()["outages"] == 0
 
 
@@ -208,7 +208,7 @@ def test_the_script_decides_as_brute_force_does(
         script = client.register_script(timed)
         for step, caller, cost in steps:
             now += step * 1000
-            waits = [addresses[caller].wait(cost, now), one_key.wait(cost, now)]
+            waits = [addresses[caller].wait_us(cost, now), one_key.wait_us(cost, now)]
             # The second window of the key is only looked at: it must refuse like the first and count nothing.
             figures = [window, cost, limits[0], 1, limits[1], 1, limits[1], 0, *divmod(now, 1_000_000)]
             wait, fullest, stamp = script([f"ip:{caller}", "key", "key"], figures)
@@ -388,7 +388,7 @@ async def test_a_hanging_redis_delays_one_request_a_second_and_that_one_briefly(
     async with listening() as (url, connections):
         store = make(url, clock, TIMEOUT, MCP_RATE_LIMIT_PER_IP="1000")
         took, decision = await timed(store)
-        assert (decision.wait, len(connections)) == (0, 1)
+        assert (decision.wait_us, len(connections)) == (0, 1)
         assert 0.2 < took < MOST
         for later in (0.0, 0.5, 0.4):
             clock.now += later
@@ -454,7 +454,7 @@ async def test_more_requests_than_connections_at_a_slow_redis_are_not_an_outage(
         # Four turns of 0.4 s and more: longer than one script may take, even on a busy machine.
         store = make(url, timeout=1.5, **limits)
         decisions = await asyncio.gather(*(store.admit(HITS, 1) for _ in range(4 * MAX_CONNECTIONS)))
-        assert sum(not decision.wait for decision in decisions) == 150
+        assert sum(not decision.wait_us for decision in decisions) == 150
         assert store.state() == {"store": "redis", "state": "ok", "outages": 0, "fallbacks": 0}
         await store.close()
 
@@ -464,7 +464,7 @@ async def test_requests_that_queue_for_a_connection_fall_back_as_soon_as_redis_i
         store = make(url, ManualClock(), TIMEOUT)
         timed_decisions = await asyncio.gather(*(timed(store) for _ in range(4 * MAX_CONNECTIONS)))
         assert max(took for took, _ in timed_decisions) < 2 * MOST
-        assert sum(not decision.wait for _, decision in timed_decisions) == 3
+        assert sum(not decision.wait_us for _, decision in timed_decisions) == 3
         assert len(connections) <= MAX_CONNECTIONS
         assert store.state()["outages"] == 1
         await store.close()
@@ -479,7 +479,7 @@ async def test_a_request_cancelled_in_the_queue_leaks_no_connection_slot(make: M
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        assert (await store.admit(HITS, 1)).wait == 0
+        assert (await store.admit(HITS, 1)).wait_us == 0
         assert store.slots.free == MAX_CONNECTIONS
         await store.close()
 

@@ -13,9 +13,9 @@ from runflow_mcp.ratelimit.limits import Hit, Scope
 from runflow_mcp.ratelimit.memory import MemoryStore
 from runflow_mcp.ratelimit.windows import Window, time_to_wait
 from runflow_mcp.settings.config import Config
+from tests.byte_units import MIB
 from tests.ratelimit.brute_force import BruteForce, most_in_any_window
 
-MIB = 1024 * 1024
 LENGTH = 100
 
 #: (microseconds since the last hit, caller, cost); the steps fall short of, on and past the window's end.
@@ -36,8 +36,8 @@ def test_admissions_and_waits_equal_those_of_brute_force(hits: list[tuple[int, s
     now = 0
     for step, caller, cost in hits:
         now += step
-        wait = window.wait(caller, cost, now)
-        assert wait == expected[caller].wait(cost, now)
+        wait = window.wait_us(caller, cost, now)
+        assert wait == expected[caller].wait_us(cost, now)
         if not wait:
             window.add(caller, cost, now)
             expected[caller].add(cost, now)
@@ -53,10 +53,10 @@ def test_a_caller_idle_for_a_window_may_use_the_whole_limit(
     now = 0
     for step, caller, cost in hits:
         now += step
-        if not window.wait(caller, cost, now):
+        if not window.wait_us(caller, cost, now):
             window.add(caller, cost, now)
     for caller in "abc":
-        assert window.wait(caller, limit, now + idle) == 0
+        assert window.wait_us(caller, limit, now + idle) == 0
 
 
 @given(hits=hits, limit=st.integers(4, 6))
@@ -67,11 +67,11 @@ def test_a_caller_is_admitted_after_exactly_the_wait_and_not_earlier(
     now = 0
     for step, caller, cost in hits:
         now += step
-        if wait := window.wait(caller, cost, now):
+        if wait := window.wait_us(caller, cost, now):
             assert 0 < wait <= LENGTH
-            assert window.wait(caller, cost, now + wait - 1) == 1
+            assert window.wait_us(caller, cost, now + wait - 1) == 1
             now += wait
-            assert window.wait(caller, cost, now) == 0
+            assert window.wait_us(caller, cost, now) == 0
         window.add(caller, cost, now)
 
 
@@ -85,7 +85,7 @@ def test_a_refunded_hit_counts_as_if_it_never_happened(hits: list[tuple[int, str
     now = 0
     for step, caller, cost, regretted in hits:
         now += step
-        assert window.wait(caller, cost, now) == expected[caller].wait(cost, now)
+        assert window.wait_us(caller, cost, now) == expected[caller].wait_us(cost, now)
         if expected[caller].fits(cost, now):
             window.add(caller, cost, now)
             expected[caller].add(cost, now)
@@ -120,7 +120,7 @@ def test_a_refund_of_an_unknown_hit_changes_nothing() -> None:
     window.add("a", 1, 5)
     window.refund("a", 4)
     window.refund("b", 5)
-    assert window.wait("a", 1, 6) == 99
+    assert window.wait_us("a", 1, 6) == 99
 
 
 @pytest.mark.parametrize("quiet", [1.0, 2.0, 50.0])
@@ -143,7 +143,7 @@ def test_a_hundred_thousand_addresses_cost_less_than_32_mib_and_are_freed() -> N
             # A new string each time, as they come from requests.
             address = f"{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}.7"
             now = 1_000_000_000 + number
-            assert store.wait(address, 1, now) == 0
+            assert store.wait_us(address, 1, now) == 0
             store.add(address, 1, now)
         full = tracemalloc.get_traced_memory()[0] - before
         store.evict_expired(1_061_000_000)
@@ -159,8 +159,8 @@ def test_refused_hits_take_no_memory() -> None:
     window = Window(1, LENGTH)
     window.add("a", 1, 0)
     for _ in range(1000):
-        assert window.wait("a", 1, 50) == 50
-        assert window.wait("b", 2, 50) == LENGTH
+        assert window.wait_us("a", 1, 50) == 50
+        assert window.wait_us("b", 2, 50) == LENGTH
     assert window.hits("a") == [0]
     assert len(window) == 1
 
@@ -169,7 +169,7 @@ def test_expired_hits_far_from_the_limit_are_removed_many_at_a_time() -> None:
     window = Window(1_000_000, LENGTH)
     lengths = []
     for now in range(10 * LENGTH):
-        assert window.wait("a", 1, now) == 0
+        assert window.wait_us("a", 1, now) == 0
         window.add("a", 1, now)
         lengths.append(len(window.hits("a")))
     removals = sum(after <= before for before, after in itertools.pairwise(lengths))
@@ -183,7 +183,7 @@ def test_beyond_the_bound_the_oldest_caller_is_evicted(monkeypatch: pytest.Monke
     for at, caller in enumerate("abcd"):
         window.add(caller, 1, at)
     assert len(window) == 3
-    assert [bool(window.wait(caller, 1, 10)) for caller in "abcd"] == [False, True, True, True]
+    assert [bool(window.wait_us(caller, 1, 10)) for caller in "abcd"] == [False, True, True, True]
 
 
 # The store: several windows at once, on a monotonic clock
@@ -221,14 +221,14 @@ def store_of(clock: ManualClock, per_ip: int, per_key: int) -> MemoryStore:
 async def test_a_hit_counts_in_every_window_or_in_none(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=2, per_key=3)
     for _ in range(2):
-        assert (await store.admit(both("a", "k"), 1)).wait == 0
+        assert (await store.admit(both("a", "k"), 1)).wait_us == 0
     refused = await store.admit(both("a", "k"), 1)
-    assert (refused.wait, refused.scope) == (60_000_000, Scope.ADDRESS)
+    assert (refused.wait_us, refused.scope) == (60_000_000, Scope.ADDRESS)
     # The refusal by address took nothing of the key's third hit.
-    assert (await store.admit(both("b", "k"), 1)).wait == 0
+    assert (await store.admit(both("b", "k"), 1)).wait_us == 0
     refused = await store.admit(both("b", "k"), 1)
-    assert (refused.wait, refused.scope) == (60_000_000, Scope.KEY)
-    assert (await store.admit(both("b", "other"), 1)).wait == 0
+    assert (refused.wait_us, refused.scope) == (60_000_000, Scope.KEY)
+    assert (await store.admit(both("b", "other"), 1)).wait_us == 0
 
 
 async def test_the_scope_with_the_longest_wait_is_named(manual: ManualClock) -> None:
@@ -238,24 +238,24 @@ async def test_the_scope_with_the_longest_wait_is_named(manual: ManualClock) -> 
     await store.admit(both("b", "k"), 1)
     manual.now += 20
     refused = await store.admit(both("a", "k"), 1)
-    assert (refused.wait, refused.scope) == (40_000_000, Scope.KEY)
+    assert (refused.wait_us, refused.scope) == (40_000_000, Scope.KEY)
     manual.now += 40
-    assert (await store.admit(both("a", "k"), 1)).wait == 0
+    assert (await store.admit(both("a", "k"), 1)).wait_us == 0
 
 
 async def test_a_refund_removes_one_hit_from_every_window(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=1)
     decision = await store.admit(both("a", "k"), 1)
     await store.refund(both("a", "k"), decision.stamp)
-    assert (await store.admit(both("a", "k"), 1)).wait == 0
-    assert (await store.admit(both("a", "k"), 1)).wait == 60_000_000
+    assert (await store.admit(both("a", "k"), 1)).wait_us == 0
+    assert (await store.admit(both("a", "k"), 1)).wait_us == 60_000_000
 
 
 async def test_the_scopes_are_kept_apart_even_for_equal_names(manual: ManualClock) -> None:
     store = store_of(manual, per_ip=1, per_key=1)
     counted: defaultdict[Scope, int] = defaultdict(int)
     for scope in Scope:
-        while (await store.admit((Hit(scope, "same"),), 1)).wait == 0:
+        while (await store.admit((Hit(scope, "same"),), 1)).wait_us == 0:
             counted[scope] += 1
     assert counted == {Scope.PRE_AUTH: 30, Scope.REJECTED: 30, Scope.ADDRESS: 1, Scope.KEY: 1}
 
@@ -266,7 +266,7 @@ async def test_evicting_between_requests_changes_no_decision(manual: ManualClock
     for _ in range(5):
         manual.now += 11.9
         store.evict_expired()
-        assert (await store.admit(both("a", "k"), 1)).wait > 0
+        assert (await store.admit(both("a", "k"), 1)).wait_us > 0
     manual.now += 0.5
-    assert (await store.admit(both("a", "k"), 1)).wait == 0
+    assert (await store.admit(both("a", "k"), 1)).wait_us == 0
     assert store.state() == {"store": "memory"}

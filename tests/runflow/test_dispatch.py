@@ -185,8 +185,8 @@ async def test_an_answer_with_another_client_ref_is_looked_up_or_fails_naming_it
     assert harness.sandbox.runs.with_client_ref("ref-1")[0].id == found.run.id
     failed = await failure(harness, harness.order("ref-2"))
     assert failed.uncertain
-    assert failed.named is not None
-    assert failed.named.id == "r-1"
+    assert failed.other_run is not None
+    assert failed.other_run.id == "r-1"
     assert len(harness.requests("POST")) == 2
 
 

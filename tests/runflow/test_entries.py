@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runflow_mcp.identifiers import model_problem
 from runflow_mcp.methods.tools.list_models import listing as shown
 from runflow_mcp.runflow.catalog.entries import (
+    MAX_CATALOG_VALUES,
     MAX_LENIENT,
-    MAX_VALUES,
     CatalogUnreadable,
     Model,
     Snapshot,
@@ -19,23 +19,7 @@ from runflow_mcp.runflow.catalog.entries import (
 )
 from runflow_mcp.sandbox import catalog as sandbox_catalog
 from tests.protocol.property_settings import json_values, law
-
-ENTRY = {
-    "provider_slug": "google",
-    "model_slug": "nano-banana-2",
-    "model_name": "Nano Banana 2",
-    "category": "text-to-image",
-}
-
-
-def read(*entries: object) -> Snapshot:
-    return parse_catalog(orjson.dumps(entries))
-
-
-def model(**fields: object) -> Model:
-    [found] = read(ENTRY | fields).models
-    return found
-
+from tests.runflow.example_catalog import ENTRY, model, read
 
 # Shapes of the document
 
@@ -317,7 +301,7 @@ def test_an_entry_without_a_name_is_named_by_its_slug() -> None:
     assert model(model_name=None, name="NB").model_name == "NB"
 
 
-def test_a_long_description_is_cut() -> None:
+def test_a_description_is_read_up_to_1000_characters() -> None:
     assert len(model(description="x" * 5000).description or "") <= 1000
 
 
@@ -362,7 +346,7 @@ def test_a_value_derived_from_a_snapshot_is_built_once() -> None:
 @pytest.mark.parametrize("item", [b"0", b"{}", b'{"a":"b"}'])
 def test_a_catalog_of_too_many_values_is_refused(item: bytes) -> None:
     with pytest.raises(CatalogUnreadable, match="200,000 values"):
-        parse_catalog(b'{"models":[' + b",".join([item] * (MAX_VALUES + 1)) + b"]}")
+        parse_catalog(b'{"models":[' + b",".join([item] * (MAX_CATALOG_VALUES + 1)) + b"]}")
 
 
 @pytest.mark.parametrize(("size", "readable"), [(MAX_LENIENT - 1000, True), (MAX_LENIENT, False)])

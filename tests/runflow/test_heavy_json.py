@@ -11,7 +11,7 @@ from runflow_mcp.runflow.reading.heavy_json import (
     LEFT_OUT,
     MAX_ADDRESSES,
     MAX_MEMBERS,
-    MAX_VALUES,
+    MAX_PARSED_VALUES,
     TooHeavy,
     loads,
 )
@@ -20,7 +20,7 @@ from tests.scripted_sandbox import Respond, ScriptedSandbox
 from tests.serving import Server
 
 URL = "https://cdn.example.com/a.png"
-MANY = MAX_VALUES + 1
+MANY = MAX_PARSED_VALUES + 1
 #: A member that makes every object heavy; no other has a name of that length.
 FILLER = "filler of the object here"
 HEAVY = b'"%s":[%s]' % (FILLER.encode(), b",".join([b"0"] * MANY))

@@ -23,8 +23,8 @@ def run_of(stored: object, recorded: JSONObject | None = None) -> Run:
     return run
 
 
-def is_other(sent: JSONObject, run: Run, made_from: str | None) -> bool:
-    return is_other_input(input_digest(sent), lambda: sent, run, made_from)
+def is_other(sent: JSONObject, run: Run, sent_digest: str | None) -> bool:
+    return is_other_input(input_digest(sent), lambda: sent, run, sent_digest)
 
 
 #: sent, and the same as an upstream may store it.

@@ -4,20 +4,8 @@ import orjson
 import pytest
 
 from runflow_mcp.methods.tools.list_models import listing as shown
-from runflow_mcp.runflow.catalog.entries import Model, parse_catalog
 from runflow_mcp.runflow.catalog.model_inputs import Input, read_inputs
-
-ENTRY = {
-    "provider_slug": "google",
-    "model_slug": "nano-banana-2",
-    "model_name": "Nano Banana 2",
-    "category": "text-to-image",
-}
-
-
-def model(**fields: object) -> Model:
-    [found] = parse_catalog(orjson.dumps([ENTRY | fields])).models
-    return found
+from tests.runflow.example_catalog import model
 
 
 def inputs(**fields: object) -> tuple[Input, ...]:

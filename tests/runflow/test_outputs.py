@@ -346,7 +346,7 @@ class Counted(list[JSON]):
 def test_the_number_of_visited_values_is_limited(item: object) -> None:
     values = Counted([item] * 200_000)
     find_outputs(values, values, BASE)
-    assert values.taken <= 4 * outputs.MAX_VALUES + 2
+    assert values.taken <= 4 * outputs.MAX_SEARCHED_VALUES + 2
 
 
 def test_the_number_of_checked_links_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def timer(*, deadline: float = LATE, at_once: bool = False) -> PollTimer:
 @pytest.mark.parametrize(
     ("waited", "delay"), [(0, 2), (29.9, 2), (30, 5), (119.9, 5), (120, 10), (86_400, 10)], ids=str
 )
-def test_the_schedule_is_two_then_five_then_ten_seconds(waited: float, delay: float) -> None:
+def test_the_delay_between_polls_is_two_then_five_then_ten_seconds(waited: float, delay: float) -> None:
     assert poll_delay(waited) == delay
     assert task_interval(waited) == max(5, delay)
 

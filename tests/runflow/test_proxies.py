@@ -148,7 +148,7 @@ async def test_an_unreachable_proxy_is_distinguished_from_runflow(start: Start, 
     assert "127.0.0.1" not in error["message"]
 
 
-async def test_a_host_in_no_proxy_is_reached_directly(start: Start, proxy: ForwardProxy) -> None:
+async def test_a_request_to_a_host_in_no_proxy_does_not_meet_the_proxy(start: Start, proxy: ForwardProxy) -> None:
     server = await start(NO_PROXY="example.com, .runflow.test")
     error = (await server.generate()).tool_error
     assert error["message"].startswith("The host name of Runflow could not be resolved")

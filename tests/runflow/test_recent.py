@@ -22,7 +22,7 @@ def test_a_later_entry_replaces_an_earlier_one_and_renews_it() -> None:
     recent.remember("a", Effect.CERTAIN, "r-1", "digest", now=20.0)
     entry = recent.recall("a", RETENTION + 19.0)
     assert entry is not None
-    assert (entry.run_id, entry.made_from) == ("r-1", "digest")
+    assert (entry.run_id, entry.sent_digest) == ("r-1", "digest")
     assert recent.recall("b", RETENTION + 1.0) is None
 
 

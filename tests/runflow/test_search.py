@@ -1,7 +1,6 @@
 """The filters of ``list_models`` and the order of what they select."""
 
 import attrs
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,17 +9,7 @@ from runflow_mcp.runflow.catalog.entries import CATEGORIES, Snapshot, parse_cata
 from runflow_mcp.runflow.catalog.search import select
 from runflow_mcp.sandbox import catalog as sandbox_catalog
 from tests.protocol.property_settings import law
-
-ENTRY = {
-    "provider_slug": "google",
-    "model_slug": "nano-banana-2",
-    "model_name": "Nano Banana 2",
-    "category": "text-to-image",
-}
-
-
-def read(*entries: object) -> Snapshot:
-    return parse_catalog(orjson.dumps(entries))
+from tests.runflow.example_catalog import ENTRY, read
 
 
 @pytest.fixture(scope="module")

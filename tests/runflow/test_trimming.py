@@ -11,11 +11,11 @@ from hypothesis import given
 
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.reading.trimming import (
+    MAX_COPIED_VALUES,
     MAX_DEPTH,
     MAX_INLINE_MEDIA,
     MAX_SIZE,
     MAX_TEXT,
-    MAX_VALUES,
     trimmed,
     trimmed_text,
 )
@@ -176,7 +176,7 @@ class Counted(list[JSON]):
 def test_the_size_of_a_value_and_the_work_are_limited(item: JSON) -> None:
     values = Counted([item] * 400_000)
     shown = trimmed(values)
-    assert values.taken <= MAX_VALUES + 1
+    assert values.taken <= MAX_COPIED_VALUES + 1
     assert len(orjson.dumps(shown)) < MAX_SIZE + 6 * MAX_TEXT
     assert shown[:-2] == [item] * (len(shown) - 2)
     assert shown[-1] == f"[{400_000 - len(shown) + 1} more left out: the answer would be too long]"

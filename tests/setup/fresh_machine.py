@@ -111,7 +111,7 @@ class Machine:
 
     def installed(self) -> dict[str, str]:
         """Name → version of what was installed there."""
-        return {one.name: one.version for one in distributions(path=[str(self.site())])}
+        return {package.name: package.version for package in distributions(path=[str(self.site())])}
 
 
 def _copy_pip(packages: Path, environment: Path) -> None:

@@ -45,7 +45,7 @@ def read_list(text: str) -> list[Pin]:
     """The entries of a requirements file as ``make lock`` writes it."""
     lines = text.replace("\\\n", " ").splitlines()
     entries = [line.split(" --hash=") for line in lines if line.strip() and not line.startswith(("#", "-"))]
-    return [Pin(Requirement(entry.strip()), tuple(one.strip() for one in hashes)) for entry, *hashes in entries]
+    return [Pin(Requirement(entry.strip()), tuple(digest.strip() for digest in hashes)) for entry, *hashes in entries]
 
 
 def environments() -> Iterator[dict[str, str]]:
@@ -72,15 +72,15 @@ def missing(
 
     Packages that are not installed here (they are for another system) can say nothing of their own needs.
     """
-    held = {pin.name: pin for pin in pins if pin.applies(environment)}
+    pinned = {pin.name: pin for pin in pins if pin.applies(environment)}
     found: list[str] = []
     seen: set[tuple[str, str]] = set()
     waiting = [("the project", root) for root in roots if _applies(root, environment)]
-    waiting += [("the list", pin.requirement) for pin in held.values()]
+    waiting += [("the list", pin.requirement) for pin in pinned.values()]
     while waiting:
         by, need = waiting.pop()
         name = canonicalize_name(need.name)
-        pin = held.get(name)
+        pin = pinned.get(name)
         if pin is None:
             found.append(f"{by} needs {need}, which is not in the list")
             continue
@@ -95,7 +95,7 @@ def missing(
 
 def _needs(requires: tuple[str, ...], extra: str, environment: Environment) -> list[Requirement]:
     """What a package needs for an extra; for itself with the empty one."""
-    return [one for one in map(_parsed, requires) if _applies(one, {**environment, "extra": extra})]
+    return [need for need in map(_parsed, requires) if _applies(need, {**environment, "extra": extra})]
 
 
 def _applies(requirement: Requirement, environment: Environment) -> bool:

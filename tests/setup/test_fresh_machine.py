@@ -85,8 +85,8 @@ def commands(document: str) -> list[list[str]]:
 def test_the_commands_of_a_document_install_the_pinned_packages_alone(machine: Machine, document: str) -> None:
     place = machine.clone / ".venv"
     python = machine.quick_python()
-    for written in commands(document):
-        words = [re.sub(r"^(/opt/runflow-mcp|\.venv)", str(place), word) for word in written]
+    for command in commands(document):
+        words = [re.sub(r"^(/opt/runflow-mcp|\.venv)", str(place), word) for word in command]
         words = [python if word in ("python", "python3") else word for word in words]
         ended = machine.run(*words)
         assert ended.returncode == 0, ended.stderr

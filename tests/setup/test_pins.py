@@ -47,8 +47,8 @@ class Installed:
 
     @classmethod
     def at(cls, *path: Path) -> "Installed":
-        found = distributions(path=[str(one) for one in path]) if path else distributions()
-        return cls({canonicalize_name(one.name): one for one in found})
+        found = distributions(path=[str(folder) for folder in path]) if path else distributions()
+        return cls({canonicalize_name(package.name): package for package in found})
 
     def requires(self, name: str) -> Sequence[str] | None:
         return (self.found[name].requires or []) if name in self.found else None
@@ -56,16 +56,18 @@ class Installed:
     def differences(self, pins: list[Pin]) -> list[str]:
         here = {name: str(value) for name, value in default_environment().items()}
         pinned = {pin.name: pin.version for pin in pins if pin.applies(here)}
-        held = {name: one.version for name, one in self.found.items() if name in pinned}
+        installed = {name: package.version for name, package in self.found.items() if name in pinned}
         return [
-            f"{name}: {held.get(name)} instead of {pinned[name]}" for name in pinned if held.get(name) != pinned[name]
+            f"{name}: {installed.get(name)} instead of {pinned[name]}"
+            for name in pinned
+            if installed.get(name) != pinned[name]
         ]
 
 
 def gaps(pins: list[Pin], roots: list[str], metadata: Metadata) -> list[str]:
     """What the list lacks, in any supported environment."""
     needed = [Requirement(root) for root in roots]
-    return sorted({line for one in environments() for line in missing(pins, needed, metadata, one)})
+    return sorted({line for environment in environments() for line in missing(pins, needed, metadata, environment)})
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -90,13 +92,13 @@ def test_the_two_lists_agree() -> None:
     assert runtime.items() <= tests.items(), "renew the lists with: make lock"
 
 
-@pytest.mark.parametrize("path", [*LISTS.values(), *(one.with_suffix(".txt") for one in PEERS)], ids=str)
+@pytest.mark.parametrize("path", [*LISTS.values(), *(path.with_suffix(".txt") for path in PEERS)], ids=str)
 def test_a_list_is_pinned_hashed_and_names_no_address(path: Path) -> None:
     text = path.read_text()
     for pin in read_list(text):
         assert pin.version
         assert pin.hashes
-        assert all(one.startswith("sha256:") for one in pin.hashes)
+        assert all(digest.startswith("sha256:") for digest in pin.hashes)
     assert "://" not in text
 
 

@@ -17,11 +17,10 @@ from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.web.app_keys import UNREAD_BUDGET
 from runflow_mcp.web.backpressure import MAX_PER_ADDRESS, MAX_UNREAD, STALL_TIME, UnreadBudget
 from runflow_mcp.web.connection import Runner
+from tests.byte_units import KIB, MIB
 from tests.serving import KEY, ServedApp, free_port, upstream_settings
 from tests.virtual_time import VirtualClock
 
-KIB = 1024
-MIB = 1024 * KIB
 #: Bytes that the kernel of each end buffers; Linux gives twice as much, up to a maximum.
 SEND_BUFFER, RECEIVE_BUFFER = 256 * KIB, 8 * KIB
 #: Bytes of a TCP segment: fewer than the client's buffer, which its kernel reports as free in steps as large.

@@ -38,7 +38,7 @@ async def test_no_key_is_a_401_that_says_what_to_send(server: Server) -> None:
         "BEARER rf_live_sandbox",
         "Bearer   rf_live_sandbox",
         "Bearer rf_live_" + "x" * 504,
-        "Bearer rf_live_!#$%&'()*+,-./:;<=>?@[]^_`{|}~",
+        "Bearer rf_live_!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~",
     ],
 )
 async def test_a_key_with_an_accepted_prefix_passes(server: Server, authorization: str) -> None:
@@ -55,6 +55,7 @@ async def test_a_key_with_an_accepted_prefix_passes(server: Server, authorizatio
         "Basic cmZfbGl2ZV9zYW5kYm94Og==",
         "Token rf_live_sandbox",
         "Bearerrf_live_sandbox",
+        "Bearer:rf_live_sandbox",
         "Bearer rf_live_sandbox extra",
         "Bearer rf_live_sandbox, Bearer rf_live_other",
         "Bearer rf_live",
@@ -77,13 +78,6 @@ async def test_any_other_authorization_is_malformed(server: Server, authorizatio
     rejection_of(answer, "malformed_authorization")
     assert answer.headers["WWW-Authenticate"] == challenge(server.origin)
     assert "sandbox" not in answer.content.decode()
-
-
-async def test_two_authorization_headers_are_malformed(server: Server) -> None:
-    headers = [("Authorization", "Bearer rf_live_sandbox"), ("Authorization", "Bearer rf_live_sandbox")]
-    async with server.session.get(server.url, headers=headers) as response:
-        answer = Answer(response.status, response.headers.copy(), await response.read())
-    rejection_of(answer, "malformed_authorization")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.serving import KEY, Serve, Server
-from tests.web.error_shapes import protocol_error_of, rejection_of
+from tests.web.error_shapes import rejection_of
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 CAP = 262_144
@@ -19,7 +19,13 @@ def ping_of(size: int) -> bytes:
 
 @pytest.mark.parametrize(
     "media_type",
-    ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;charset=UTF-8"],
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "application/json;charset=UTF-8",
+        'application/json;charset="utf-8" ; x=y',
+    ],
 )
 async def test_a_json_body_is_read(server: Server, media_type: str) -> None:
     assert (await server.post(PING, headers={"Content-Type": media_type})).result == {}
@@ -29,10 +35,13 @@ async def test_a_json_body_is_read(server: Server, media_type: str) -> None:
     "media_type",
     [
         "text/plain",
+        "text/plain; a=application/json",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
         "application/json-rpc",
         "application/jsonx",
+        "application/vnd.api+json",
+        "application/json, text/plain",
         "text/json",
         "application/xml",
         "json",
@@ -51,7 +60,7 @@ async def test_a_body_without_a_media_type_is_read(server: Server) -> None:
         assert response.status == 200
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x", "identity, gzip", "gzip, identity"])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "x", "identity, gzip", "gzip, identity"])
 async def test_a_content_encoding_is_rejected(server: Server, encoding: str) -> None:
     body = gzip.compress(PING) if encoding == "gzip" else PING
     rejection_of(await server.post(body, headers={"Content-Encoding": encoding}), "unsupported_media_type")
@@ -121,16 +130,6 @@ async def test_an_endless_body_is_cut_off_at_the_cap(server: Server) -> None:
     assert server.services.clock.monotonic() < 5
 
 
-@pytest.mark.parametrize("pause", [60.0, 4.0], ids=["silence", "trickle"])
-async def test_a_body_that_does_not_arrive_in_ten_seconds_is_rejected(server: Server, pause: float) -> None:
-    began = server.services.clock.monotonic()
-    status, connection, content = await post_chunks(server, chunks(*[b" "] * 30, pause=pause))
-    assert status == 408
-    assert b"body_timeout" in content
-    assert connection == "close"
-    assert 10 <= server.services.clock.monotonic() - began < 13
-
-
 async def test_a_body_that_arrives_in_nine_seconds_is_read(server: Server) -> None:
     status, _, _ = await post_chunks(server, chunks(PING[:20], PING[20:], pause=4.5))
     assert status == 200
@@ -142,28 +141,6 @@ async def test_a_request_without_a_bearer_is_rejected_before_its_body_arrives(se
     assert status == 401
     assert b"missing_authorization" in content
     assert server.services.clock.monotonic() - began < 6
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b" ",
-        b"{",
-        b"nonsense",
-        b"{'jsonrpc': '2.0'}",
-        b"\xff\xfe{",
-        b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
-        b'{"a":NaN}',
-        b"{}{}",
-        b"\xef\xbb\xbf{",
-        b"[" * 20_000,
-        b'{"jsonrpc":"2.0","id":1,"method":"ping"',
-    ],
-    ids=lambda body: repr(body[:12]),
-)
-async def test_a_body_that_is_not_json_is_a_parse_error(server: Server, body: bytes) -> None:
-    protocol_error_of(await server.post(body), -32700, status=400)
 
 
 def reserve(values: bytes) -> bytes:

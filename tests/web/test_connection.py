@@ -73,6 +73,7 @@ class CountingSession:
         ("POST", "/mcp", {**KEYED, "Content-Encoding": "identity"}, PING, 200),
         ("POST", "/register", KEYED, PING, 404),
         ("POST", "/healthz", KEYED, PING, 405),
+        ("PUT", "/healthz", KEYED, PING * 1000, 405),
         ("POST", "/mcp", KEYED, b"{", 400),
         ("POST", "/mcp", KEYED, b"[]", 400),
         ("POST", "/mcp", {**KEYED, "MCP-Protocol-Version": "1"}, PING, 400),

@@ -200,7 +200,7 @@ async def test_any_host_that_is_allowed_is_shown_as_text(serve: Serve, host: str
     assert (await server.request("GET", "/mcp/server-card", headers={"Host": host})).status == 200
 
 
-def test_a_long_description_is_cut() -> None:
+def test_the_page_shows_the_beginning_of_a_long_description() -> None:
     entry = {"provider": "runflow", "slug": "a", "name": "A", "description": "x" * 900}
     book = prompt_book(parse_catalog(orjson.dumps([entry])))
     assert "x" * 240 + "…" in render("http://a.example", book).body.decode()

@@ -189,7 +189,7 @@ async def test_after_retry_after_seconds_a_request_is_admitted(
         now = int(clock.monotonic() * 1_000_000)
         answer = await ping(server)
         if answer.status == 429:
-            assert wait_of(answer, "address") == math.ceil(brute.wait(1, now) / 1_000_000)
+            assert wait_of(answer, "address") == math.ceil(brute.wait_us(1, now) / 1_000_000)
             await clock.sleep(int(answer.headers["Retry-After"]))
             now = int(clock.monotonic() * 1_000_000)
             answer = await ping(server)

@@ -5,11 +5,11 @@ import logging
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
+from tests.byte_units import MIB
 from tests.serving import Answer, Serve, Server
 from tests.virtual_time import VirtualClock
 from tests.web.error_shapes import rejection_of
@@ -17,7 +17,6 @@ from tests.web.raw_connection import PING, RawConnection, at, chunked, connect, 
 
 PONG = {"jsonrpc": "2.0", "id": 1, "result": {}}
 CAP = 262_144
-MIB = 1024 * 1024
 #: Seconds of tolerance.
 SLACK = 0.5
 
@@ -66,21 +65,9 @@ def authorization(*values: bytes) -> bytes:
     return message(*(b"Authorization: " + value for value in values), without=["Authorization"])
 
 
+#: What no HTTP library sends; other headers are in test_allowlists, test_body and test_bearer.
 REJECTED: dict[str, tuple[bytes, tuple[int, str]]] = {
-    "evil host": (host(b"evil.example.com"), HOST),
-    "evil host, our port": (host(b"evil.example.com:8080"), HOST),
-    "no port": (host(b"127.0.0.1"), HOST),
-    "another port": (host(b"127.0.0.1:1"), HOST),
-    "our host as a prefix": (host(b"@HOST.evil.example.com"), HOST),
-    "our host as a suffix": (host(b"evil.@HOST"), HOST),
-    "trailing dot": (host(b"localhost.:8080"), HOST),
-    "user information": (host(b"me@@HOST"), HOST),
-    "two hosts in one header": (host(b"@HOST, evil.example.com"), HOST),
-    "empty host": (host(b""), HOST),
-    "wildcard host": (host(b"*"), HOST),
-    "a host that is not a host name": (host(b"a:b:c"), HOST),
     "a host that is not text": (host(b"\xff\xfe"), HOST),
-    "host with a path": (host(b"@HOST/mcp"), HOST),
     "no host": (message(without=["Host"]), BAD),
     "no host in HTTP/1.0": (message(line=b"POST /mcp HTTP/1.0", without=["Host"]), BAD),
     "host twice": (message(b"Host: @HOST"), BAD),
@@ -96,64 +83,21 @@ REJECTED: dict[str, tuple[bytes, tuple[int, str]]] = {
     "target without a port": (target(b"http://127.0.0.1/mcp"), HOST),
     "target of another scheme": (target(b"ftp://evil.example.com/mcp"), HOST),
     "tunnel": (message(line=b"CONNECT evil.example.com:443 HTTP/1.1"), HOST),
-    "null origin": (origin(b"null"), ORIGIN),
-    "null origin, upper case": (origin(b"NULL"), ORIGIN),
-    "evil origin": (origin(b"https://evil.example.com"), ORIGIN),
-    "our host as a prefix of the origin": (origin(b"http://@HOST.evil.example.com"), ORIGIN),
-    "origin of another port": (origin(b"http://127.0.0.1:1"), ORIGIN),
-    "origin of another scheme": (origin(b"file://@HOST"), ORIGIN),
-    "origin without a scheme": (origin(b"@HOST"), ORIGIN),
-    "origin with a path": (origin(b"http://@HOST/"), ORIGIN),
-    "two origins, one empty": (origin(b"http://@HOST", b""), ORIGIN),
-    "origin of an extension": (origin(b"chrome-extension://abcdefghijklmnop"), ORIGIN),
-    "wildcard origin": (origin(b"*"), ORIGIN),
     "two origins": (origin(b"http://@HOST", b"http://@HOST"), ORIGIN),
+    "two origins, one empty": (origin(b"http://@HOST", b""), ORIGIN),
     "two origins, the second null": (origin(b"http://@HOST", b"null"), ORIGIN),
-    "two origins in one header": (origin(b"http://@HOST http://@HOST"), ORIGIN),
-    "text": (content_type(b"text/plain"), MEDIA),
-    "text that names JSON": (content_type(b"text/plain; a=application/json"), MEDIA),
-    "a form": (content_type(b"application/x-www-form-urlencoded"), MEDIA),
-    "another JSON": (content_type(b"application/json-rpc"), MEDIA),
-    "a suffix": (content_type(b"application/vnd.api+json"), MEDIA),
-    "no media type": (content_type(b"json"), MEDIA),
-    "empty media type": (content_type(b""), MEDIA),
-    "two in one header": (content_type(b"application/json, text/plain"), MEDIA),
     "media type twice": (content_type(b"application/json", b"application/json"), BAD),
-    "gzip": (message(b"Content-Encoding: gzip"), MEDIA),
-    "gzip in upper case": (message(b"Content-Encoding: GZIP"), MEDIA),
-    "identity and gzip": (message(b"Content-Encoding: identity, gzip"), MEDIA),
     "identity, then gzip": (message(b"Content-Encoding: identity", b"Content-Encoding: gzip"), MEDIA),
-    "length over the cap": (message(b"Content-Length: 262145", without=["Content-Length"]), LARGE),
+    "length over the cap, without a body": (message(b"Content-Length: 262145", without=["Content-Length"]), LARGE),
     "length far over the cap": (message(b"Content-Length: 999999999999", without=["Content-Length"]), LARGE),
-    "chunks over the cap": (
-        message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(b" " * (CAP + 1))),
-        LARGE,
-    ),
-    "no authorization": (message(without=["Authorization"]), MISSING),
-    "empty authorization": (authorization(b""), MALFORMED),
-    "scheme alone": (authorization(b"Bearer"), MALFORMED),
-    "scheme and a space": (authorization(b"Bearer "), MALFORMED),
-    "key alone": (authorization(b"rf_live_sandbox"), MALFORMED),
-    "another scheme": (authorization(b"Basic cmZfbGl2ZV9zYW5kYm94"), MALFORMED),
-    "no space": (authorization(b"Bearer:rf_live_sandbox"), MALFORMED),
-    "two keys": (authorization(b"Bearer rf_live_sandbox rf_live_sandbox"), MALFORMED),
-    "a comma list": (authorization(b"Bearer rf_live_sandbox, Bearer rf_live_other"), MALFORMED),
     "authorization twice": (authorization(b"Bearer rf_live_sandbox", b"Bearer rf_live_sandbox"), MALFORMED),
     "authorization twice, cases mixed": (message(b"authorization: Bearer rf_live_sandbox"), MALFORMED),
-    "seven characters": (authorization(b"Bearer rf_live"), MALFORMED),
-    "513 characters": (authorization(b"Bearer rf_live_" + b"x" * 505), MALFORMED),
-    "prefix alone": (authorization(b"Bearer rf_live_"), MALFORMED),
-    "prefix goes on": (authorization(b"Bearer rf_livex_sandbox"), MALFORMED),
-    "prefix in upper case": (authorization(b"Bearer RF_LIVE_SANDBOX"), MALFORMED),
-    "service key": (authorization(b"Bearer rf_svc_sandbox"), MALFORMED),
-    "quoted key": (authorization(b'Bearer "rf_live_sandbox"'), MALFORMED),
-    "key beyond ASCII": (authorization("Bearer rf_live_sändbox".encode()), MALFORMED),
     "key in Latin-1": (authorization("Bearer rf_live_sändbox".encode("latin-1")), MALFORMED),
 }
 
 
 @pytest.mark.parametrize(("data", "rejection"), REJECTED.values(), ids=REJECTED)
-async def test_a_rejection_has_the_promised_status_and_shape(
+async def test_a_request_that_no_library_sends_is_rejected_in_the_promised_shape(
     server: Server, data: bytes, rejection: tuple[int, str]
 ) -> None:
     assert_rejected(await exchange(server, data), *rejection)
@@ -161,35 +105,18 @@ async def test_a_rejection_has_the_promised_status_and_shape(
 
 ACCEPTED: dict[str, bytes] = {
     "as it should be": message(),
-    "localhost": host(b"LocalHost:@PORT"),
-    "IPv6 host": host(b"[::1]:@PORT"),
     "white space around the host": host(b"\t@HOST \t"),
     "good target": target(b"http://@HOST/mcp"),
     "good target of the other scheme": target(b"https://@HOST/mcp"),
     "encoded path": target(b"/%6Dcp"),
     "query": target(b"/mcp?key=1#2"),
-    "own origin": origin(b"http://@HOST"),
-    "own origin, behind TLS, upper case": origin(b"HTTPS://@HOST"),
-    "empty origin": origin(b""),
-    "identity": message(b"Content-Encoding: identity"),
-    "identity in upper case": message(b"Content-Encoding: Identity"),
-    "identity twice": message(b"Content-Encoding: identity, identity"),
-    "empty encoding": message(b"Content-Encoding:"),
     "a slash at the end": target(b"/mcp/"),
     "a slash at the end, and a query": target(b"/mcp/?a=b"),
-    "a byte order mark": message(body=b"\xef\xbb\xbf" + PING),
-    "no media type at all": message(without=["Content-Type"]),
-    "media type in upper case": content_type(b"Application/JSON"),
-    "charset": content_type(b"application/json; charset=utf-8"),
-    "an odd parameter": content_type(b'application/json;charset="utf-8" ; x=y'),
-    "scheme in lower case": authorization(b"bearer rf_live_sandbox"),
-    "scheme in upper case": authorization(b"BEARER rf_live_sandbox"),
     "white space around the key": authorization(b"Bearer \t  rf_live_sandbox \t"),
     "header in lower case": message(b"authorization: Bearer rf_live_sandbox", without=["Authorization"]),
-    "odd characters in the key": authorization(b"Bearer rf_live_!\"#$%&'()*+,-./:;<=>?@[]^`{|}~"),
-    "512 characters": authorization(b"Bearer rf_live_" + b"x" * 504),
-    "nine characters": authorization(b"Bearer rf_live_x"),
-    "chunks": message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(PING[:9], PING[9:], b"")),
+    "an empty last chunk": message(
+        b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(PING[:9], PING[9:], b"")
+    ),
     "HTTP/1.0": message(line=b"POST /mcp HTTP/1.0"),
     "an upgrade that is not taken": message(b"Connection: Upgrade", b"Upgrade: h2c"),
 }
@@ -197,20 +124,8 @@ ACCEPTED: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
 async def test_an_unusual_but_valid_request_is_answered(server: Server, data: bytes) -> None:
-    port = str(urlsplit(server.origin).port).encode()
-    answer = await exchange(server, data.replace(b"@PORT", port))
+    answer = await exchange(server, data)
     assert (answer.status, answer.json) == (200, PONG)
-
-
-async def test_the_public_host_is_accepted_with_and_without_its_port(serve: Serve) -> None:
-    server = await serve(MCP_PUBLIC_URL="https://mcp.example.com", MCP_ALLOWED_HOSTS="mcp.example.net")
-    for good in (b"mcp.example.com", b"MCP.example.com:443", b"mcp.example.net:80", b"mcp.example.net"):
-        assert (await exchange(server, host(good))).status == 200
-    for evil in (b"@HOST", b"mcp.example.com:8080", b"localhost"):
-        assert_rejected(await exchange(server, host(evil)), *HOST)
-    for good in (b"https://mcp.example.com", b"https://mcp.example.com:443", b"http://mcp.example.net"):
-        answer = await exchange(server, message(b"Host: mcp.example.com", b"Origin: " + good, without=["Host"]))
-        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, good.decode())
 
 
 @pytest.mark.parametrize("value", [b"evil.example.com", b"a:b:c", b"\xff\xfe", b"[", b"", b"a b", b'"'])
@@ -221,28 +136,6 @@ async def test_with_any_host_allowed_every_host_passes(serve: Serve, value: byte
     assert_rejected(await exchange(server, origin(b"null")), *ORIGIN)
     absolute = message(b"Host: " + value, line=b"POST http://x.example/mcp HTTP/1.1", without=["Host"])
     assert (await exchange(server, absolute)).status == 200
-
-
-async def test_a_401_points_to_the_metadata_and_says_how_to_send_the_key(server: Server) -> None:
-    answer = await exchange(server, message(without=["Authorization"]))
-    metadata = f"{server.origin}/.well-known/oauth-protected-resource"
-    assert answer.headers["WWW-Authenticate"] == (
-        f'Bearer realm="runflow-mcp", error="invalid_token", resource_metadata="{metadata}"'
-    )
-    assert (
-        "Send your Runflow API key (it starts with rf_live_) as a bearer token: header Authorization: Bearer <key>"
-        in answer.json["error"]["message"]
-    )
-
-
-async def test_pages_of_an_allowed_origin_can_read_rejections(server: Server) -> None:
-    answer = await exchange(server, message(b"Origin: http://@HOST", without=["Authorization"]))
-    assert answer.status == 401
-    assert answer.headers["Access-Control-Allow-Origin"] == server.origin
-    exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
-    assert {"WWW-Authenticate", "Retry-After", "X-Request-Id"} <= set(exposed)
-    assert "Access-Control-Allow-Origin" not in (await exchange(server, message())).headers
-    assert "Access-Control-Allow-Origin" not in (await exchange(server, origin(b"null"))).headers
 
 
 # The order of the guards
@@ -287,15 +180,6 @@ async def test_the_windows_are_checked_after_the_bearer_and_before_the_body(serv
     assert_rejected(await exchange(server, unsent), 429, "rate_limited")
     assert_rejected(await exchange(server, message(SHORT_KEY, without=["Authorization"])), *MALFORMED)
     assert clock.monotonic() == 0
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"nope", b"\xff", b"[" * 5000], ids=["empty", "{", "nope", "ff", "deep"])
-async def test_json_that_cannot_be_parsed_is_a_parse_error_and_not_a_rejection(server: Server, body: bytes) -> None:
-    answer = await exchange(server, message(body=body))
-    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
-    assert answer.json["error"]["code"] == -32700
-    assert "id" not in answer.json
-    assert answer.headers["X-Request-Id"]
 
 
 # Bytes that are not an HTTP request
@@ -407,9 +291,6 @@ async def test_a_broken_chunk_ends_the_request_whose_body_is_being_read(server: 
         (b"POST /MCP HTTP/1.1", 404, "not_found"),
         (b"POST /healthz HTTP/1.1", 405, "method_not_allowed"),
         (b"DELETE /.well-known/oauth-protected-resource HTTP/1.1", 405, "method_not_allowed"),
-        (b"GET /mcp HTTP/1.1", 405, "method_not_allowed"),
-        (b"DELETE /mcp HTTP/1.1", 405, "method_not_allowed"),
-        (b"PUT /mcp HTTP/1.1", 405, "method_not_allowed"),
         (b"TRACE /mcp HTTP/1.1", 405, "method_not_allowed"),
         (b"CONNECT @HOST HTTP/1.1", 404, "not_found"),
     ],
@@ -532,35 +413,6 @@ async def test_an_unknown_expectation_is_answered_in_json(server: Server, line: 
 # The body: how much and how fast
 
 
-@pytest.mark.parametrize(("size", "status"), [(CAP - 1, 200), (CAP, 200), (CAP + 1, 413)])
-@pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_the_body_cap_is_exact(server: Server, size: int, status: int, *, in_chunks: bool) -> None:
-    body = PING + b" " * (size - len(PING))
-    if in_chunks:
-        pieces = [body[start : start + 50_000] for start in range(0, size, 50_000)]
-        data = message(b"Transfer-Encoding: chunked", without=["Content-Length"], body=chunked(*pieces, b""))
-    else:
-        data = message(body=body)
-    async with connect(server) as connection:
-        await connection.send(at(server, data))
-        answer = await connection.answer()
-        assert answer.status == status
-        if status == 200:
-            assert await still_usable(server, connection)
-        else:
-            assert_rejected(answer, *LARGE)
-            assert answer.headers["Connection"] == "close"
-            assert await connection.closed()
-
-
-async def test_the_body_cap_is_a_setting(serve: Serve) -> None:
-    server = await serve(MCP_MAX_BODY_BYTES="1024")
-    assert (await exchange(server, message(body=PING + b" " * (1024 - len(PING))))).status == 200
-    rejected = await exchange(server, message(body=PING + b" " * (1025 - len(PING))))
-    assert_rejected(rejected, *LARGE)
-    assert "1024" in rejected.json["error"]["message"]
-
-
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
 async def test_nothing_past_the_body_cap_is_kept(server: Server, clock: VirtualClock, *, in_chunks: bool) -> None:
     piece = b" " * 65_536
@@ -609,15 +461,6 @@ async def test_a_body_that_does_not_arrive_in_ten_seconds_is_a_timeout(
         assert await connection.closed()
         assert clock.monotonic() < 12 + SLACK
         dribbling.cancel()
-
-
-async def test_a_slow_body_within_the_time_limit_is_answered(server: Server, clock: VirtualClock) -> None:
-    async with connect(server) as connection:
-        await connection.send(at(server, message()[:-30]))
-        await clock.sleep(9)
-        await connection.send(PING[-30:])
-        assert (await connection.answer()).json == PONG
-        assert await still_usable(server, connection)
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_an_error(
@@ -702,31 +545,11 @@ del KEEPS["tunnel"]  # what follows a CONNECT is not HTTP
 
 
 @pytest.mark.parametrize("data", KEEPS.values(), ids=KEEPS)
-async def test_a_rejection_does_not_close_the_connection(server: Server, data: bytes) -> None:
+async def test_such_a_rejection_does_not_close_the_connection(server: Server, data: bytes) -> None:
     async with connect(server) as connection:
         for _ in range(2):
             await connection.send(at(server, data))
             assert (await connection.answer()).status in (401, 403, 415)
-        assert await still_usable(server, connection)
-
-
-@pytest.mark.parametrize(
-    ("line", "body"),
-    [
-        (b"POST /mcp HTTP/1.1", b"{"),
-        (b"POST /mcp HTTP/1.1", b"[]"),
-        (b"POST /mcp HTTP/1.1", b'{"jsonrpc":"2.0","id":1,"method":"no/such"}'),
-        (b"POST /nothing HTTP/1.1", PING),
-        (b"GET /mcp HTTP/1.1", b""),
-        (b"PUT /healthz HTTP/1.1", PING * 1000),
-    ],
-    ids=["parse error", "invalid request", "unknown method", "404", "405", "405 with a body"],
-)
-async def test_a_protocol_error_does_not_close_the_connection(server: Server, line: bytes, body: bytes) -> None:
-    async with connect(server) as connection:
-        for _ in range(2):
-            await connection.send(at(server, message(line=line, body=body)))
-            assert (await connection.answer()).headers["X-Request-Id"]
         assert await still_usable(server, connection)
 
 

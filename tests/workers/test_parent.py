@@ -93,9 +93,9 @@ async def test_a_worker_that_does_not_stop_is_killed_and_the_exit_is_a_failure(m
     monkeypatch.setattr(parent, "DRAIN_MARGIN", 0.1)
     monkeypatch.setattr(parent, "STOP_MARGIN", 0.1)
     serving = asyncio.Event()
-    deaf = of(LISTENS.replace("os.read(0, 99)", "import time; time.sleep(60)"), on_listening=serving.set)
-    running = asyncio.create_task(deaf.run())
+    single = of(LISTENS.replace("os.read(0, 99)", "import time; time.sleep(60)"), on_listening=serving.set)
+    running = asyncio.create_task(single.run())
     await serving.wait()
-    deaf.stop.add_signal()
+    single.stop.add_signal()
     with pytest.raises(WorkersFailedError, match="killed"):
         await running

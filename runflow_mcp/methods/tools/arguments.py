@@ -13,7 +13,7 @@ import attrs
 import cattrs
 
 from runflow_mcp import lenient_json
-from runflow_mcp.bounds import MAX_LISTED, MAX_VALUES, has_too_many_values, quote, quote_all
+from runflow_mcp.bounds import MAX_BODY_VALUES, MAX_LISTED, has_too_many_values, quote, quote_all
 from runflow_mcp.errors import ToolError, ToolErrorCode
 from runflow_mcp.identifiers import (
     CLIENT_REF_PATTERN,
@@ -202,7 +202,7 @@ def _run_input(value: JSON) -> RunInput:
 
 def _parse_text(text: str) -> JSON:
     if has_too_many_values(text.encode()):
-        raise ValueError(f"must not hold more than {MAX_VALUES:,} JSON values")
+        raise ValueError(f"must not hold more than {MAX_BODY_VALUES:,} JSON values")
     try:
         return lenient_json.loads_message(text.encode())
     except ValueError:

@@ -112,8 +112,8 @@ def not_uploaded(missing: NotUploaded, ref: RunRef) -> ToolError:
     error = run_errors.not_started(ToolErrorCode.UPLOAD_NEEDED, message, ref)
     error.upstream_status = missing.cause.status
     error.details = run_errors.upload_refused(missing.cause, ref).details | {"asset_id": missing.asset_id}
-    said = (f"Runflow's message: {missing.cause.message}",) if missing.cause.message else ()
-    error.hints = (NO_UPLOAD, *said, *error.hints)
+    reason = (f"Runflow's message: {missing.cause.message}",) if missing.cause.message else ()
+    error.hints = (NO_UPLOAD, *reason, *error.hints)
     return error
 
 
@@ -132,15 +132,15 @@ def _described(file: LocalFile) -> dict[str, JSON]:
 def _advice(file: LocalFile) -> str:
     if not file.name:
         return "the path of a directory; name one file."
-    wanted = f"set it to {orjson.dumps(f'{file.path}{SIZE_MARK}<size>').decode()}; the size is what this prints: "
-    wanted += size_command(file.path)
+    advice = f"set it to {orjson.dumps(f'{file.path}{SIZE_MARK}<size>').decode()}; the size is what this prints: "
+    advice += size_command(file.path)
     if file.size is not None:
         return f"{file.size:,} bytes, as it should be."
     if file.stated is None:
-        return wanted
+        return advice
     digits = file.stated.isascii() and file.stated.isdigit()
     if digits and int(file.stated[:20]) > MAX_FILE_BYTES:
         return f"{quote(file.stated)} bytes are more than can be uploaded; host the file and pass its public https URL."
     if digits:
         return "the file is empty, so there is nothing to upload; check its path."
-    return f"its size {quote(file.stated)!r} is not a whole number of bytes; {wanted}"
+    return f"its size {quote(file.stated)!r} is not a whole number of bytes; {advice}"

@@ -1,11 +1,11 @@
 """An upload that Runflow has prepared, read from its answer. Pure."""
 
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import attrs
 
+from runflow_mcp.addresses import is_loopback_host
 from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.assets.named_files import ASSET_ID, UPLOAD_SCHEME
 from runflow_mcp.runflow.reading.fields import read_text
@@ -47,11 +47,4 @@ def _is_usable(url: str) -> bool:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback_host(host)))

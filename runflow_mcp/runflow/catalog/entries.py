@@ -36,7 +36,7 @@ _RUNS_ENDPOINT = re.compile(r"(?:^|/)v1/models/([^?#\s]+)/runs/?(?:[?#].*)?$", r
 _MAX_DESCRIPTION = 1000
 MAX_PRICING_DEPTH = 8
 #: Values in a catalog; 300 models have some tens of thousands, and this many take 60 ms to parse.
-MAX_VALUES = 200_000
+MAX_CATALOG_VALUES = 200_000
 #: Bytes of a catalog that is not strict JSON; the lenient parser blocks all threads for long.
 MAX_LENIENT = 2 * 1024 * 1024
 
@@ -86,8 +86,8 @@ def parse_catalog(body: bytes) -> Snapshot:
 
     Raises ``CatalogUnreadable`` when the document as a whole is not a catalog. Takes seconds for megabytes.
     """
-    if heavy_json.count_values(body) > MAX_VALUES:
-        raise CatalogUnreadable(f"the catalog has more than {MAX_VALUES:,} values")
+    if heavy_json.count_values(body) > MAX_CATALOG_VALUES:
+        raise CatalogUnreadable(f"the catalog has more than {MAX_CATALOG_VALUES:,} values")
     try:
         document = (orjson.loads if len(body) > MAX_LENIENT else lenient_json.loads)(body)
     except ValueError as error:

@@ -13,7 +13,8 @@ import orjson
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.reading.fields import parse_boolean, read_boolean, read_text, unpack_json
 
-MAX_VALUES = 200
+#: Allowed values kept of one input.
+MAX_ALLOWED_VALUES = 200
 #: Levels of nested ``anyOf`` and ``allOf`` that are read.
 MAX_BRANCH_DEPTH = 3
 #: Members that list allowed values.
@@ -167,7 +168,7 @@ def _scalars(listed: JSON) -> tuple[JSON, ...]:
     plain = (_option(item) if isinstance(item, dict) else item for item in listed)
     # 1, 1.0 and true are equal in Python and different in JSON.
     unique = {(type(value), value): value for value in plain if isinstance(value, str | int | float)}
-    return tuple(unique.values())[:MAX_VALUES]
+    return tuple(unique.values())[:MAX_ALLOWED_VALUES]
 
 
 def _option(option: JSONObject) -> JSON:

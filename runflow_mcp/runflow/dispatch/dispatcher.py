@@ -66,13 +66,13 @@ class Dispatched:
 class _Result:
     """The result of a dispatch for every call that shares it. ``found``, ``read``: as in ``Dispatched``.
 
-    ``made_from``: the digest of the input that the run was made from, if this process made it.
+    ``sent_digest``: the digest of the input that this process sent to start the run; None if it did not.
     """
 
     run: Run
     found: bool
     read: bool
-    made_from: str | None
+    sent_digest: str | None
 
 
 @attrs.frozen
@@ -109,7 +109,7 @@ class JoinedDispatch:
             if self._order is not None and self._order.files.local:
                 raise FilesNeeded(self._order.files.local) from None
             raise
-        ref = self._ref(result.run, result.made_from)
+        ref = self._ref(result.run, result.sent_digest)
         if self._runs is not None:
             self._runs.found(result.run.id, ref.model, result.run.status)
         if result.read:
@@ -118,7 +118,7 @@ class JoinedDispatch:
 
     def identify(self, run: Run) -> RunRef:
         """The ref of the run, which could not be read until now. Raises ``DispatchFailed`` for another model's run."""
-        ref = self._ref(run, self.task.result().made_from)
+        ref = self._ref(run, self.task.result().sent_digest)
         self.leave()
         return ref
 
@@ -128,14 +128,14 @@ class JoinedDispatch:
             self._order = None
             self._slot.release()
 
-    def _ref(self, run: Run, made_from: str | None) -> RunRef:
+    def _ref(self, run: Run, sent_digest: str | None) -> RunRef:
         order = self._order
         if order is None:
             raise RuntimeError("this call has left its dispatch")
         if run.model is not None and not is_same_model(run.model, order.model):
             raise model_conflict(run.model, run_path(run.id))
         ignored = order.caller_chose_ref and is_other_input(
-            order.input_digest, order.input, run, made_from, names_files=bool(order.files.local)
+            order.input_digest, order.input, run, sent_digest, names_files=bool(order.files.local)
         )
         return attrs.evolve(order.run_ref, input_ignored=ignored)
 
@@ -208,7 +208,7 @@ class Dispatcher:
         if entry is not None and entry.run_id is not None:
             # This process made or found the run a moment ago: nothing is dispatched, whatever the read shows.
             found = await finder.read(order, entry.run_id, now + FIRST_LOOK_UP)
-            return _Result(found.run, found=True, read=found.read, made_from=entry.made_from)
+            return _Result(found.run, found=True, read=found.read, sent_digest=entry.sent_digest)
         dispatch = _Dispatch(order, finder, now + BUDGET, Effect.NONE if entry is None else entry.effect)
         try:
             result = await dispatch.run()
@@ -217,7 +217,7 @@ class Dispatcher:
                 self._recent.remember(order.idempotency_key, dispatch.effect, None, None, now=self.clock.monotonic())
             raise
         self._recent.remember(
-            order.idempotency_key, Effect.CERTAIN, result.run.id, result.made_from, now=self.clock.monotonic()
+            order.idempotency_key, Effect.CERTAIN, result.run.id, result.sent_digest, now=self.clock.monotonic()
         )
         return result
 
@@ -237,7 +237,7 @@ class _Dispatch:
     effect: Effect
     error: UpstreamError | None = None
     #: A run that upstream answered with and that is not the order's.
-    named: Run | None = None
+    other_run: Run | None = None
 
     async def run(self) -> _Result:
         if self.effect is Effect.CERTAIN:
@@ -297,7 +297,7 @@ class _Dispatch:
         )
         path = runs_path(order.model)
         if run.client_ref is not None and not is_same_ref(run.client_ref, order.client_ref):
-            self.named = run
+            self.other_run = run
             reason = f"Runflow answered with another run ({run.id})"
             raise UpstreamError(Outcome.UNKNOWN, path, reason, answered=True)
         # A minted client_ref, and one without a run in the list, cannot have been used before: the run is new. Only
@@ -311,8 +311,8 @@ class _Dispatch:
         model = found.run.model or run.model
         if model is not None and not is_same_model(model, order.model):
             raise model_conflict(model, path)
-        made_from = order.input_digest if fresh else None
-        return _Result(found.run, found=not fresh, read=found.read, made_from=made_from)
+        sent_digest = order.input_digest if fresh else None
+        return _Result(found.run, found=not fresh, read=found.read, sent_digest=sent_digest)
 
     def _plan_retry(self, attempt: int, error: UpstreamError) -> tuple[float, bool]:
         """After a failed attempt: (seconds before the next look-up, whether another attempt may follow it)."""
@@ -327,18 +327,18 @@ class _Dispatch:
     async def _find_existing(self) -> _Result:
         """Look for the run that upstream has answered with: another replica may be creating it, and lists lag."""
         deadline = min(self.deadline, self.finder.clock.monotonic() + EXISTING_RUN_TIMEOUT)
-        other_run = None
+        other_model = None
         for attempt in count(1):
             found, look_up = await self._look_up(deadline)
             if isinstance(found, Found):
                 return self._found_result(found)
-            other_run = found
+            other_model = found
             pause = BACKOFF.after(attempt, self.finder.random)
             if look_up is not LookUpResult.NO_RUN or pause >= deadline - self.finder.clock.monotonic():
                 break
             await self.finder.clock.sleep(pause)
-        if other_run is not None and self.error is not None and meaning_of(self.error.status).exists:
-            raise model_conflict(other_run.model, LIST_PATH)
+        if other_model is not None and self.error is not None and meaning_of(self.error.status).exists:
+            raise model_conflict(other_model.model, LIST_PATH)
         raise self._failure(LookUpResult.UNCLEAR)
 
     async def _look_up(self, deadline: float) -> tuple[Found | OtherModel | None, LookUpResult]:
@@ -350,8 +350,8 @@ class _Dispatch:
         return found, LookUpResult.NO_RUN
 
     def _found_result(self, found: Found) -> _Result:
-        made_from = None if self.order.caller_chose_ref else self.order.input_digest
-        return _Result(found.run, found=True, read=found.read, made_from=made_from)
+        sent_digest = None if self.order.caller_chose_ref else self.order.input_digest
+        return _Result(found.run, found=True, read=found.read, sent_digest=sent_digest)
 
     def _failure(self, look_up: LookUpResult) -> DispatchFailed:
         reason = "Runflow has answered with a run that its list does not show"
@@ -359,7 +359,7 @@ class _Dispatch:
         uncertain = look_up is LookUpResult.UNCLEAR or (
             self.effect is not Effect.NONE and look_up is not LookUpResult.NO_RUN
         )
-        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.effect), named=self.named)
+        return DispatchFailed(cause, uncertain=uncertain, sent=bool(self.effect), other_run=self.other_run)
 
     def _remaining(self) -> float:
         return self.deadline - self.finder.clock.monotonic()

@@ -11,14 +11,14 @@ from runflow_mcp.runflow.runs.run import Run
 class DispatchFailed(Exception):
     """No run was started or found. ``uncertain``: there may still be one, under the order's client_ref.
 
-    ``sent``: an attempt of this process may have made it. ``named``: a run that upstream answered with and that is
-    not the order's.
+    ``sent``: an attempt of this process may have made it. ``other_run``: a run that upstream answered with although
+    it is not the order's.
     """
 
     cause: UpstreamError
     uncertain: bool
     sent: bool = True
-    named: Run | None = None
+    other_run: Run | None = None
 
 
 @attrs.define

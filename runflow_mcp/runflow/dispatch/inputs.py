@@ -59,16 +59,16 @@ def input_digest(run_input: JSONObject) -> str:
 
 
 def is_other_input(
-    digest: str, parse: Callable[[], JSONObject], run: Run, made_from: str | None, *, names_files: bool = False
+    digest: str, parse: Callable[[], JSONObject], run: Run, sent_digest: str | None, *, names_files: bool = False
 ) -> bool:
     """Whether ``run`` was made from another input than the call's, which has this digest.
 
-    ``parse``: returns the call's input, if it must be compared. ``made_from``: the digest of the input that this
-    process made the run from, if it did. ``names_files``: the call's input has paths in place of media. Equal digests
+    ``parse``: returns the call's input, if it must be compared. ``sent_digest``: of the input that this process sent
+    to start the run, if it did. ``names_files``: the call's input has paths in place of media. Equal digests
     mean the same input. Otherwise the input that upstream stored is compared, since upstream may have normalised it.
     If there is none, different digests mean another input, and no digest means the same.
     """
-    recorded = run.input_digest or made_from
+    recorded = run.input_digest or sent_digest
     if recorded is not None and _is_same_digest(recorded, digest):
         return False
     stored = run.input

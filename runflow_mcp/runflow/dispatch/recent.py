@@ -17,13 +17,13 @@ MAX_ENTRIES = 4096
 class Entry:
     """A dispatch that has ended.
 
-    ``effect``: the most that it may have done. ``run_id``, ``made_from``: the run and the digest of its input, if
-    known. ``until``: monotonic seconds.
+    ``effect``: the most that it may have done. ``run_id``, ``sent_digest``: the run, and the digest of the input that
+    was sent to start it, if known. ``until``: monotonic seconds.
     """
 
     effect: Effect
     run_id: str | None
-    made_from: str | None
+    sent_digest: str | None
     until: float
 
 
@@ -36,9 +36,9 @@ class RecentDispatches:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def remember(self, key: str, effect: Effect, run_id: str | None, made_from: str | None, *, now: float) -> None:
+    def remember(self, key: str, effect: Effect, run_id: str | None, sent_digest: str | None, *, now: float) -> None:
         self._entries.pop(key, None)
-        self._entries[key] = Entry(effect, run_id, made_from, now + RETENTION)
+        self._entries[key] = Entry(effect, run_id, sent_digest, now + RETENTION)
         self._evict(now)
 
     def recall(self, key: str, now: float) -> Entry | None:

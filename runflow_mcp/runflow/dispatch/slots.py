@@ -7,8 +7,6 @@ from collections import defaultdict
 
 import attrs
 
-MIB = 1024 * 1024
-
 
 @attrs.frozen
 class Share:
@@ -18,13 +16,17 @@ class Share:
     size: int
     whose: str
 
+    @property
+    def size_mib(self) -> int:
+        return self.size // (1024 * 1024)
+
 
 #: A dispatch takes its body and some 30 KB, and lasts 45 s at most: together about 200 MB when upstream hangs.
-IN_ALL = Share(4000, 64 * MIB, "on this server")
+IN_ALL = Share(4000, 64 * 1024 * 1024, "on this server")
 #: As many as one key may have waiting by default, and 64 of the largest bodies: a key costs nothing to invent.
-PER_KEY = Share(1000, 16 * MIB, "with this API key")
+PER_KEY = Share(1000, 16 * 1024 * 1024, "with this API key")
 #: The same for an address: a quarter of everything, however many keys it uses.
-PER_ADDRESS = Share(1000, 16 * MIB, "from your address")
+PER_ADDRESS = Share(1000, 16 * 1024 * 1024, "from your address")
 
 
 @attrs.define

@@ -17,7 +17,7 @@ from runflow_mcp import lenient_json
 from runflow_mcp.json_types import JSON
 
 #: Values in one answer; a real one has some hundreds. orjson takes up to a microsecond for each.
-MAX_VALUES = 50_000
+MAX_PARSED_VALUES = 50_000
 #: Members kept at either end of an object that has more; a real run has about thirty.
 MAX_MEMBERS = 500
 #: Bytes of a member that is kept as it is; of all such members together; and of one that is kept in any case, since
@@ -53,9 +53,9 @@ def loads(text: bytes, *, whole: bool = False) -> tuple[JSON, bytes]:
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     light, skeleton = text, None
-    if count_values(text) > MAX_VALUES:
+    if count_values(text) > MAX_PARSED_VALUES:
         skeleton = _skeleton(text)
-        if count_values(skeleton) > MAX_VALUES:
+        if count_values(skeleton) > MAX_PARSED_VALUES:
             if whole:
                 raise TooHeavy
             light = _reduced(text, skeleton, keep_texts=True)

@@ -20,7 +20,7 @@ MAX_TEXT = 16 * 1024
 #: Characters of a member's name.
 MAX_NAME = 256
 #: Values copied from one payload; visiting this many takes some tens of milliseconds.
-MAX_VALUES = 20_000
+MAX_COPIED_VALUES = 20_000
 #: Levels of nesting: orjson writes 254, and an answer wraps upstream's values in a few of its own.
 MAX_DEPTH = 100
 #: Bytes of JSON of the whole value, exceeded by at most one text.
@@ -121,7 +121,7 @@ class _Trimmer:
     """Makes one copy. ``size``, ``values``: the bytes and values that it may still take."""
 
     size: int
-    values: int = MAX_VALUES
+    values: int = MAX_COPIED_VALUES
 
     def value(self, value: JSON, depth: int) -> JSON:
         self.values -= 1

@@ -18,7 +18,7 @@ MAX_OUTPUT_URLS = 1000
 #: Bytes of all URLs together: each is written three times into an answer.
 MAX_OUTPUTS_SIZE = 256 * 1024
 #: Values visited in search of URLs: some tens of milliseconds.
-MAX_VALUES = 20_000
+MAX_SEARCHED_VALUES = 20_000
 #: Characters of the addresses in an input that a waiting call keeps; real inputs have few addresses.
 MAX_INPUT_ADDRESSES = 4096
 #: Characters of a member's name; a longer one is not interpreted.
@@ -133,13 +133,13 @@ def input_addresses(run_input: JSON) -> tuple[str, ...]:
 
 
 def _strings(value: JSON) -> Iterator[str]:
-    """The strings among the first ``MAX_VALUES`` values, in document order. Makes no object for each of them."""
+    """The strings among the first ``MAX_SEARCHED_VALUES`` values, in document order; makes no object for each."""
     stack: list[Iterator[JSON]] = [iter((value,))]
     visited = 0
     while stack:
         for item in stack[-1]:
             visited += 1
-            if visited > MAX_VALUES:
+            if visited > MAX_SEARCHED_VALUES:
                 return
             if isinstance(item, str):
                 yield item
@@ -166,7 +166,7 @@ def _is_main(member: _Member) -> bool:
 def _texts(value: JSON) -> Iterator[_Member]:
     """The texts that can be addresses, in document order, without members whose names say that they are not outputs."""
     stack: list[Iterator[_Member]] = [iter((_Member(value),))]
-    for _ in range(2 * MAX_VALUES):  # each value is visited once, each container left once
+    for _ in range(2 * MAX_SEARCHED_VALUES):  # each value is visited once, each container left once
         member = next(stack[-1], None)
         if member is None:
             stack.pop()
