@@ -23,6 +23,7 @@ async def _read(uri: str, run_id: str, ctx: RequestContext) -> Reading:
     try:
         run = await ctx.services.client.get_run(ctx.bearer, run_id, ctx.trace)
     except UpstreamError as error:
+        ctx.services.client.failures.given_up("get_run", error, 1)
         raise _read_error(error, uri, ctx) from error
     # Not to be kept: the links expire, and belong to the caller.
     return Reading(run_json(run, RunRef.of_run(run)))

@@ -23,7 +23,8 @@ async def with_balance(ctx: RequestContext, error: ToolError) -> ToolError:
         return error
     try:
         answer = await ctx.services.client.get_balance(ctx.bearer, ctx.trace, timeout=TIMEOUT)
-    except UpstreamError:
+    except UpstreamError as failure:
+        ctx.services.client.failures.given_up("get_balance", failure, 1)
         return error
     if balance := parse_balance(answer):
         error.details["balance"] = balance

@@ -222,11 +222,6 @@ class Dispatcher:
         return result
 
 
-def _without_frames(error: UpstreamError) -> UpstreamError:
-    """A copy of the error: the frames of the original keep an answer of megabytes, and the dispatch itself, alive."""
-    return attrs.evolve(error)
-
-
 @attrs.define
 class _Dispatch:
     """The steps of one dispatch: look up, ask ``may_post``, send, and again until a run or an error is final."""
@@ -265,7 +260,7 @@ class _Dispatch:
             try:
                 return await self._attempt(look_up)
             except UpstreamError as error:
-                self.error = _without_frames(error)
+                self.error = error.without_frames()
                 self.effect = max(self.effect, effect_of(error))
                 pause, again = self._plan_retry(attempt, error)
                 if again and self.effect is not Effect.CERTAIN:
@@ -345,7 +340,7 @@ class _Dispatch:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
-            self.error = self.error or _without_frames(error)
+            self.error = self.error or error.without_frames()
             return None, failed_look_up(error)
         return found, LookUpResult.NO_RUN
 

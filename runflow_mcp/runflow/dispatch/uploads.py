@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
 from random import Random
 from typing import TypeVar
 
@@ -69,33 +70,38 @@ class Uploads:
         """
 
         async def send(timeout: float) -> None:
-            await self.client.confirm_upload(self.bearer, asset_id, self.trace, timeout=timeout)
+            try:
+                await self.client.confirm_upload(self.bearer, asset_id, self.trace, timeout=timeout)
+            except UpstreamError as error:
+                confirmed = error.answered or is_success(error.status) or meaning_of(error.status).exists
+                if not confirmed:
+                    raise
 
         try:
             await self._repeat("confirm_upload", send, deadline)
         except UpstreamError as error:
-            if error.answered or is_success(error.status) or meaning_of(error.status).exists:
-                return
             if meaning_of(error.status).missing or (
                 error.status == _UNPROCESSABLE
                 and not _OTHER_FILE.search(f"{error.code} {error.message} {error.errors}")
             ):
-                raise NotUploaded(asset_id, attrs.evolve(error)) from None
-            raise DispatchFailed(attrs.evolve(error), uncertain=False, sent=False) from None
+                raise NotUploaded(asset_id, error.without_frames()) from None
+            raise DispatchFailed(error.without_frames(), uncertain=False, sent=False) from None
 
     async def _repeat(self, operation: Operation, send: Callable[[float], Awaitable[T]], deadline: float) -> T:
         """The answer. Raises the last ``UpstreamError``; a refusal at once."""
-        for attempt in range(1, MAX_ATTEMPTS):
+        for attempt in count(1):
             try:
                 return await send(self._timeout(deadline))
             except UpstreamError as error:
                 pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 final = error.outcome is Outcome.REFUSED or error.answered or is_success(error.status)
-                if final or pause >= deadline - self.clock.monotonic():
+                if final or attempt == MAX_ATTEMPTS or pause >= deadline - self.clock.monotonic():
+                    self.client.failures.given_up(operation, error, attempt)
                     raise
+                self.client.failures.retried(operation, error, attempt, pause)
             await self.clock.sleep(pause)
             self.client.metrics.upstream_retry(operation)
-        return await send(self._timeout(deadline))
+        raise AssertionError("the last attempt returns or raises")
 
     def _timeout(self, deadline: float) -> float:
         return min(REQUEST_TIMEOUT, deadline - self.clock.monotonic())
