@@ -1,4 +1,4 @@
-"""What a call asks to run (``Order``), and how results and errors name its run (``RunRef``). Pure."""
+"""What a call asks to run (``Order``), what it gets (``Dispatched``), and how it names its run (``RunRef``). Pure."""
 
 import hashlib
 import secrets
@@ -32,6 +32,20 @@ class RunRef:
     def of_run(cls, run: Run) -> "RunRef":
         """For a call that gave only the run's id: the names that upstream has stored."""
         return cls((run.model or "")[:MAX_NAME] or None, (run.client_ref or "")[:MAX_NAME] or None)
+
+
+@attrs.frozen
+class Dispatched:
+    """The result of a dispatch for one call: a run that exists upstream, and the call's ref of it.
+
+    ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
+    is provisional: see ``JoinedDispatch.identify``.
+    """
+
+    run: Run
+    ref: RunRef
+    found: bool
+    read: bool
 
 
 @attrs.frozen
