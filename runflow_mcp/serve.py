@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from runflow_mcp import listeners, signals
+from runflow_mcp import listening_sockets, signals
 from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
@@ -82,7 +82,7 @@ async def serve(
     runner.watch_descriptors(errors.on_connection)
     tune_interpreter()
     try:
-        await runner.listen(listeners.bind(config.host, config.port, shared=shared_port), BACKLOG)
+        await runner.listen(listening_sockets.bind(config.host, config.port, shared=shared_port), BACKLOG)
         log.info("listening", host=config.host, port=config.port)
         on_listening()
         await stop.drain.wait()

@@ -5,7 +5,7 @@ A proxy keeps connections open for later requests, and may send one at the momen
 
 from aiohttp import web
 
-from runflow_mcp import listeners
+from runflow_mcp import listening_sockets
 from runflow_mcp.clock import Clock
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Connection, Runner
@@ -37,10 +37,10 @@ async def announce_close(request: web.BaseRequest, response: web.StreamResponse)
 async def stop_listening(runner: Runner, clock: Clock) -> None:
     """Accept every connection whose client has begun to connect, then close the listeners."""
     for listener in runner.listeners:
-        listeners.refuse_new(listener)
+        listening_sockets.refuse_new(listener)
     if runner.listeners:
         await clock.sleep(HANDSHAKE_TIME)
-    while listeners.readable(listener.fileno() for listener in runner.listeners):
+    while listening_sockets.readable(listener.fileno() for listener in runner.listeners):
         await clock.sleep(ACCEPT_INTERVAL)  # the event loop accepts them
     runner.close_listeners()
 
@@ -67,7 +67,7 @@ async def close_connections(runner: Runner, clock: Clock) -> None:
 def close_idle(runner: Runner) -> None:
     """Close the connections on which nothing has arrived since their last answer."""
     idle = {connection.descriptor: connection for connection in runner.connections if connection.is_idle}
-    arrived = listeners.readable(idle)
+    arrived = listening_sockets.readable(idle)
     for descriptor, connection in idle.items():
         if descriptor not in arrived:
             connection.force_close()
