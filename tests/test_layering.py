@@ -32,7 +32,7 @@ IMPORTS: dict[str, set[str]] = {
     "ratelimit": {"json_types", "clock", "settings", "errors", "credentials"},
     "runflow/backoff": set(),
     "runflow/reading": {"json_types", "lenient_json"},
-    "runflow/assets": {"json_types", "runflow/reading"},
+    "runflow/assets": {"json_types", "addresses", "runflow/reading"},
     "runflow/runs": {"json_types", "identifiers", "runflow/backoff", "runflow/reading"},
     "runflow/api": {
         "__init__",

@@ -1,4 +1,4 @@
-"""Preparing and confirming uploads at Runflow. A request may be repeated: none starts a run or costs anything."""
+"""Preparing and confirming uploads at Runflow. Both may be repeated: they start no run and cost nothing."""
 
 import asyncio
 import re
@@ -21,10 +21,10 @@ from runflow_mcp.runflow.dispatch.errors import DispatchFailed, NotUploaded
 
 T = TypeVar("T")
 
-#: Seconds that all uploads of one call may take to be prepared, and that one request may take.
+#: Maximum seconds for preparing all uploads of one call, and for one request.
 PREPARATION, REQUEST_TIMEOUT = 25.0, 10.0
 _UNPROCESSABLE = 422
-#: What a 422 says of a file that is there, but is not the one that was announced.
+#: In a 422 about a file that was uploaded and differs from the announced one.
 _OTHER_FILE = re.compile(r"size|bytes|mismatch|mime|content.?type|too large|exceed", re.IGNORECASE)
 
 
@@ -52,7 +52,7 @@ class Uploads:
         return [outcome for outcome in outcomes if isinstance(outcome, Upload)]
 
     async def _outcome(self, file: LocalFile, deadline: float) -> Upload | UpstreamError:
-        """The error as a value: a task group would wrap it."""
+        """The error is returned, since a task group would wrap a raised one."""
 
         async def send(timeout: float) -> Upload:
             return await self.client.create_upload(self.bearer, file, self.trace, timeout=timeout)
@@ -63,9 +63,9 @@ class Uploads:
             return error
 
     async def confirm(self, asset_id: str, deadline: float) -> None:
-        """Confirm an upload; one that was confirmed before is fine.
+        """Confirm an upload, also one that is confirmed already.
 
-        Raises ``NotUploaded`` when Runflow has no such upload, and ``DispatchFailed`` when it refuses or cannot say.
+        Raises ``NotUploaded`` when Runflow has no such upload, and ``DispatchFailed`` when it refuses or cannot answer.
         ``deadline``: monotonic seconds.
         """
 
@@ -88,7 +88,7 @@ class Uploads:
             raise DispatchFailed(error.without_frames(), uncertain=False, sent=False) from None
 
     async def _repeat(self, operation: Operation, send: Callable[[float], Awaitable[T]], deadline: float) -> T:
-        """The answer. Raises the last ``UpstreamError``; a refusal at once."""
+        """The answer. Raises the last ``UpstreamError``; a refusal is not repeated."""
         for attempt in count(1):
             try:
                 return await send(self._timeout(deadline))
