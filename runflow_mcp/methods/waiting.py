@@ -149,7 +149,7 @@ class RunWait:
             await self._send_progress()
             return None
         ended = None if reading is None else self._take(reading)
-        del reading  # a client that reads slowly may hold up the notification
+        del reading  # a slow client may delay the notification, and the reading may be large
         timer.answered(clock.monotonic())
         await self._send_progress(done=ended is not None)
         return ended

@@ -53,7 +53,7 @@ class Order:
     """What to run, for whom. ``caller_chose_ref``: the client_ref is the caller's own, so its run may exist already.
 
     ``body``: the request body, the only copy of the input. ``input_digest``, ``input_urls``: of the input in it.
-    ``files``: those that the input names. With local ones nothing is started; uploads are confirmed before.
+    ``files``: those that the input names. With local files no run is started; uploads are confirmed first.
     """
 
     bearer: Bearer
