@@ -1,6 +1,6 @@
 """How each client is connected to this server: its command, its install link, its file. Pure.
 
-The page for people and ``runflow-mcp connect`` show the same recipes. None holds a key.
+The page for people shows these recipes. They contain no key.
 """
 
 import base64
@@ -15,7 +15,7 @@ from runflow_mcp.json_types import JSON
 
 #: The name of the entry. Clients build the slash commands from it: ``/runflow:headshots``.
 ENTRY = "runflow"
-#: The variable that the recipes take the key from, and what stands where a key must be typed.
+#: The variable that the recipes take the key from, and the placeholder where a key must be typed.
 KEY_VARIABLE = "RUNFLOW_API_KEY"
 KEY_PLACEHOLDER = "<your Runflow API key>"
 
@@ -32,7 +32,7 @@ class ConfigFile:
 class Recipe:
     """How to connect one client.
 
-    ``name``: as ``runflow-mcp connect`` takes it. ``command``: one line for a shell, ``exports`` before it.
+    ``name``: a short one for programs. ``command``: one line for a shell, ``exports`` before it.
     ``install_link``: opens the client, which asks before it adds the server. ``steps``: for a client that is set up by
     hand. ``key``: where the key is kept. ``check``: how to see that it works.
     """
@@ -211,13 +211,13 @@ def _mcp_remote(url: str) -> Recipe:
 
 
 def _allow_http(url: str) -> tuple[str, ...]:
-    """mcp-remote refuses http to another machine unless it is told that the network is trusted."""
+    """mcp-remote refuses http to another machine without this option."""
     scheme, host = _scheme_and_host(url)
     return () if scheme == "https" or is_loopback_host(host) else ("--allow-http",)
 
 
 def _scheme_and_host(url: str) -> tuple[str, str]:
-    """Empty texts for a URL that cannot be read: where any Host is allowed, it is made of whatever was sent."""
+    """Empty texts for an unreadable URL: where any Host is allowed, the URL contains whatever a client has sent."""
     try:
         parts = urlsplit(url)
     except ValueError:

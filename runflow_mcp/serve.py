@@ -1,7 +1,7 @@
-"""The life of a serving process: bind, serve, drain on a signal, leave, stop. Only ``cli`` imports it.
+"""The life of a serving process: bind, serve, drain on a signal, close connections, stop. Only ``cli`` imports it.
 
 In a drain readiness is 503, the listener stays open while calls wait, and every waiting call is answered within the
-grace time; then the process leaves its clients as ``web.closing`` says. A second signal stops at once.
+grace time; then connections are closed as ``web.closing`` describes. A second signal stops at once.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from runflow_mcp import listeners, signals
+from runflow_mcp import listening_sockets, signals
 from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
@@ -34,17 +34,17 @@ BACKLOG = 4096
 #: The share of the grace time after which the remaining waits are answered ``server_draining``; the rest is for
 #: writing those answers.
 WAIT_GRACE_SHARE = 0.8
-#: Seconds that the process has to leave its clients, at least, where the grace time is used up.
-LEAVE_TIME = 1.5
+#: Minimum seconds for closing connections after the drain, also when the grace time is used up.
+CLOSE_TIME = 1.5
 #: Seconds that short calls get to end once all waiting calls are answered; aiohttp waits twice as long.
 SHUTDOWN_TIMEOUT = 1.0
-#: When the garbage collector runs: after so many new containers, and how often it goes on to the older generations.
-#: With Python's own figures 2,000 waiting calls, which are 160,000 objects, are all visited every few seconds, and the
+#: When the garbage collector runs: the number of new containers, and how often it visits the older generations.
+#: With Python's defaults 2,000 waiting calls, which are 160,000 objects, are all visited every few seconds, and the
 #: event loop stands still for a quarter of a second. Hardly anything here is freed by the collector: cycles that would
 #: hold an answer are avoided.
 GC_THRESHOLDS = (10_000, 10, 1_000)
-#: Seconds after which a thread must let another one run. Large answers of Runflow are parsed in a thread: with Python's
-#: own 5 ms, each of the event loop's turns would wait for it that long.
+#: Seconds after which a thread must let another one run. Large answers of Runflow are parsed in a thread; with
+#: Python's default of 5 ms, each turn of the event loop would wait that long for it.
 SWITCH_INTERVAL = 0.001
 #: Seconds between two checks whether all answers have been sent.
 DRAIN_POLL_INTERVAL = 0.05
@@ -82,14 +82,14 @@ async def serve(
     runner.watch_descriptors(errors.on_connection)
     tune_interpreter()
     try:
-        await runner.listen(listeners.bind(config.host, config.port, shared=shared_port), BACKLOG)
+        await runner.listen(listening_sockets.bind(config.host, config.port, shared=shared_port), BACKLOG)
         log.info("listening", host=config.host, port=config.port)
         on_listening()
         await stop.drain.wait()
         clock = app[SERVICES].clock
         end = clock.monotonic() + config.shutdown_grace
         await drain(runner, app, config, stop.now, on_draining)
-        await _unless(stop.now, _leave(runner, clock), seconds=max(LEAVE_TIME, end - clock.monotonic()))
+        await _unless(stop.now, _close(runner, clock), seconds=max(CLOSE_TIME, end - clock.monotonic()))
     finally:
         await runner.cleanup()
         signals.ignore()
@@ -124,19 +124,19 @@ async def drain(
 
 
 async def _all_sent(runner: Runner, services: Services) -> None:
-    # Bytes that a transport still holds for a slow reader would be lost with the process. So would all that is on its
-    # way to a client that has pipelined requests: a connection that closes over unread requests is reset.
+    # Bytes that a transport holds for a slow reader are lost when the process ends. So are answers on their way to a
+    # client that has pipelined requests: closing a connection with unread requests resets it.
     while services.inflight.pending_answers or runner.unsent_bytes or runner.queued_requests:
         await services.clock.sleep(DRAIN_POLL_INTERVAL)
 
 
-async def _leave(runner: Runner, clock: Clock) -> None:
+async def _close(runner: Runner, clock: Clock) -> None:
     await closing.stop_listening(runner, clock)
     await closing.close_connections(runner, clock)
 
 
 async def _unless(stop_now: asyncio.Event, work: Coroutine[Any, Any, None], seconds: float | None = None) -> bool:
-    """Do the work until ``stop_now``, at most for so long; returns whether it was done."""
+    """Do the work until ``stop_now``, for at most ``seconds``; returns whether it was completed."""
     working = asyncio.create_task(work)
     stopped = asyncio.create_task(stop_now.wait())
     await asyncio.wait((working, stopped), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""How a process is told to stop: by SIGTERM or SIGINT, from its first moment to its last."""
+"""SIGTERM and SIGINT, which stop a process: none is lost while it starts, and none changes its exit code."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @attrs.define
 class StopRequest:
-    """That the process shall stop: by a drain, or at once. Either can be set for another reason than a signal."""
+    """A request to stop: by a drain, or at once. Either can be set without a signal."""
 
     drain: asyncio.Event = attrs.field(factory=asyncio.Event)
     now: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -25,14 +25,14 @@ class StopRequest:
 
 
 def on_signal(handle: Callable[[], None]) -> None:
-    """Call ``handle`` in the running event loop for each signal, those included that were held until now."""
+    """Call ``handle`` in the running event loop for each signal, also for those held back until now."""
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, handle)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def ignore() -> None:
-    """Ignore them from now on: one that comes while the process exits must not change its exit code."""
+    """Ignore the signals from now on: one during the exit must not change the exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -41,7 +41,7 @@ def ignore() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold back signals to this thread; a process that is started meanwhile holds them until its ``on_signal``."""
+    """Hold back signals to this thread; a process started in the block holds them until it calls ``on_signal``."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

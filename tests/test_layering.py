@@ -18,7 +18,7 @@ IMPORTS: dict[str, set[str]] = {
     "clock": set(),
     "open_files": set(),
     "signals": set(),
-    "listeners": set(),
+    "listening_sockets": set(),
     "process_errors": {"clock", "open_files"},
     "bounds": set(),
     "addresses": set(),
@@ -105,7 +105,7 @@ IMPORTS: dict[str, set[str]] = {
         "protocol",
         "ratelimit",
         "methods",
-        "listeners",
+        "listening_sockets",
     },
     "workers": {"clock", "signals", "observability", "runflow/backoff"},
     # The simulated upstream knows nothing of what it is there to test.

@@ -43,7 +43,7 @@ def serving_metrics(config: Config) -> Iterator[Metrics | None]:
 
 @contextmanager
 def serving_worker_metrics(config: Config) -> Iterator[WorkerMetrics | None]:
-    """The same in the parent of workers, for the sum of theirs; yields what is told of each worker."""
+    """The same in the parent of workers, for their sum; yields the object that the parent reports its workers to."""
     if not config.metrics_port:
         yield None
         return
@@ -60,5 +60,5 @@ def serving_worker_metrics(config: Config) -> Iterator[WorkerMetrics | None]:
 
 
 def worker_metrics(descriptor: int | None) -> Metrics | None:
-    """What counts in a worker, into the memory that its parent made."""
+    """What counts in a worker, into the memory that its parent has made; None when metrics are off."""
     return None if descriptor is None else CountingMetrics(MetricMemory(descriptor))

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import structlog
 
-from runflow_mcp import listeners, open_files, signals
+from runflow_mcp import listening_sockets, open_files, signals
 from runflow_mcp.cli import extras, listen_errors, terminal
 from runflow_mcp.cli.arguments import WORKER_OPTION
 from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
@@ -19,7 +19,7 @@ from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environme
 from runflow_mcp.cli.metrics import MetricsListenError, serving_metrics, serving_worker_metrics, worker_metrics
 from runflow_mcp.cli.welcome import drain_notice, welcome
 from runflow_mcp.clock import SystemClock
-from runflow_mcp.listeners import ListenError
+from runflow_mcp.listening_sockets import ListenError
 from runflow_mcp.observability import logs
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.serve import serve
@@ -27,7 +27,7 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.settings.survey import likely_typos
 from runflow_mcp.settings.warnings import setting_warnings
 from runflow_mcp.signals import StopRequest
-from runflow_mcp.workers.channel import Order, ParentGoneError, ParentLink, Report, Start
+from runflow_mcp.workers.channel import ParentGoneError, ParentLink, Report, Start, StopCommand
 from runflow_mcp.workers.parent import Parent, WorkersFailedError
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,7 @@ def _program() -> list[str]:
 async def _serve_with_workers(environ: Mapping[str, str], config: Config, text: str) -> None:
     stop = StopRequest()
     signals.on_signal(stop.add_signal)
-    reserved = listeners.reserve(config.host, config.port)
+    reserved = listening_sockets.reserve(config.host, config.port)
     try:
         with _printing(config, text) as (on_listening, on_draining), serving_worker_metrics(config) as metrics:
             parent = Parent(
@@ -178,12 +178,12 @@ async def _serve_with_workers(environ: Mapping[str, str], config: Config, text: 
             )
             await parent.run()
     finally:
-        listeners.close(reserved)
+        listening_sockets.close(reserved)
         signals.ignore()
 
 
 def _work() -> int:
-    """Be a worker: serve with the parent's environment, until a signal or an order of the parent."""
+    """Be a worker: serve with the parent's environment, until a signal or a command of the parent."""
     try:
         link = ParentLink.open()
     except OSError:
@@ -208,13 +208,13 @@ def _work() -> int:
 async def _serve_as_worker(link: ParentLink, start: Start, config: Config, sink: Sink) -> None:
     stop = StopRequest()
 
-    def on_order(order: Order) -> None:
-        # Not counted with the signals: one that is sent to every process reaches this one twice.
+    def stop_on(command: StopCommand) -> None:
+        # Not counted as a signal: a signal to the process group reaches this process directly and through the parent.
         stop.drain.set()
-        if order == "stop":
+        if command == "stop":
             stop.now.set()
 
-    link.obey(on_order)
+    link.on_command(stop_on)
     await serve(
         config,
         sink=sink,
@@ -222,6 +222,6 @@ async def _serve_as_worker(link: ParentLink, start: Start, config: Config, sink:
         open_files=open_files.raise_limit(),
         stop=stop,
         shared_port=True,
-        on_listening=lambda: link.tell(Report(listening=True)),
-        on_draining=lambda waits: link.tell(Report(waits=waits)),
+        on_listening=lambda: link.send(Report(listening=True)),
+        on_draining=lambda waits: link.send(Report(waits=waits)),
     )

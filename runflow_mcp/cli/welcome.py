@@ -26,7 +26,7 @@ def client_url(config: Config) -> str:
 
 
 def drain_notice(waits: int, config: Config) -> str:
-    """What to tell a person who stopped the server while so many calls wait; empty for none."""
+    """The text for a person who stops the server while calls wait; empty when none do."""
     if not waits:
         return ""
     runs = "1 run" if waits == 1 else f"{waits} runs"

@@ -1,4 +1,4 @@
-"""``completion/complete``: what may follow the typed beginning of a prompt's argument or a template's variable."""
+"""``completion/complete``: the values of a prompt's argument or a template's variable that begin as typed."""
 
 from collections.abc import Iterable, Mapping
 
@@ -22,7 +22,7 @@ _WRONG_REF = (
 
 @attrs.frozen
 class _Params:
-    """``ref``: a prompt's name, or a template. ``typed``: without case. ``others``: the arguments already given."""
+    """``ref``: a prompt's name, or a template. ``typed``: case-folded. ``others``: the arguments already given."""
 
     ref: str | Template
     argument: str
@@ -61,7 +61,7 @@ async def _template_values(template: Template, params: _Params, ctx: RequestCont
 
 
 def _read_params(request: Request) -> _Params:
-    """What completion needs of the params; nothing else of them is kept."""
+    """The params that completion needs; the others are released."""
     params = request.take_params()
     argument, context = params.get("argument"), params.get("context")
     ref = _read_ref(params.get("ref"))

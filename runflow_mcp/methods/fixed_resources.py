@@ -25,7 +25,7 @@ class FixedResource:
     text: str = attrs.field(repr=False)
     meta: JSONObject = attrs.field(factory=dict)
     aliases: frozenset[str] = frozenset()
-    #: What the access line calls it.
+    #: Its name in the access line.
     kind: str = attrs.field(kw_only=True)
     #: The entry of ``resources/list`` as JSON.
     listing: bytes = attrs.field(init=False, repr=False)

@@ -65,7 +65,7 @@ def _slugs_by_provider(snapshot: Snapshot) -> Mapping[str, Sequence[str]]:
 
 
 def _all_slugs(snapshot: Snapshot) -> Sequence[str]:
-    """Each slug once, also where several providers have it."""
+    """Every slug, once."""
     return list(dict.fromkeys(chain.from_iterable(snapshot.cached(_slugs_by_provider).values())))
 
 

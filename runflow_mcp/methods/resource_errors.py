@@ -4,12 +4,12 @@ from runflow_mcp.errors import ToolError
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request
 from runflow_mcp.protocol.revisions import ProtocolContext
 
-#: Characters of a URI that an error repeats.
+#: Maximum characters of a URI in an error.
 MAX_SHOWN_URI = 1024
 
 
 def read_uri(request: Request) -> str:
-    """The request's param ``uri``; nothing else of the params is kept."""
+    """The request's param ``uri``; the other params are released."""
     uri = request.take_params().get("uri")
     if not isinstance(uri, str):
         raise ProtocolError(ErrorCode.INVALID_PARAMS, "The param uri must be a string.")
@@ -17,7 +17,7 @@ def read_uri(request: Request) -> str:
 
 
 def shown_uri(uri: str) -> str:
-    """A URI as the ``data`` of an error repeats it."""
+    """A URI as it is shown in the ``data`` of an error."""
     return uri[:MAX_SHOWN_URI]
 
 

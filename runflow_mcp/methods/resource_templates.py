@@ -1,4 +1,4 @@
-"""What a template of resources is: its listing, how a resource of it is read, and how its variables are completed."""
+"""The type of a resource template: its listing, the reader of its resources, and the values of its variables."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -14,7 +14,7 @@ JSON_TYPE = "application/json"
 
 @attrs.frozen
 class Reading:
-    """What was read: a JSON text, and for how many milliseconds and by whom it may be kept."""
+    """What was read: a JSON text, and its cache hints (milliseconds, and ``public`` or ``private``)."""
 
     text: bytes = attrs.field(repr=False)
     ttl_ms: int = 0
@@ -25,7 +25,7 @@ class Reading:
         return {"uri": uri, "mimeType": JSON_TYPE, "text": self.text.decode()}
 
 
-#: (the request's URI, the part behind the prefix, the context) → what was read. Raises ``ProtocolError``.
+#: (the request's URI, the part after the prefix, the context) → what was read. Raises ``ProtocolError``.
 Reader = Callable[[str, str, RequestContext], Awaitable[Reading]]
 #: (the catalog, the other variables' values) → the values that a variable may have.
 Values = Callable[[Snapshot, Mapping[str, str]], Sequence[str]]
@@ -33,7 +33,7 @@ Values = Callable[[Snapshot, Mapping[str, str]], Sequence[str]]
 
 @attrs.frozen
 class Template:
-    """A template of resources (RFC 6570), whose contents are JSON. ``kind``: what the access line calls them.
+    """A template of resources (RFC 6570), whose contents are JSON. ``kind``: their name in the access line.
 
     ``variables``: those in the template, each with its values; None where they cannot be listed.
     """
@@ -48,7 +48,7 @@ class Template:
 
     @property
     def prefix(self) -> str:
-        """The part before the first variable, with which the URI of each resource begins."""
+        """The part before the first variable; the URI of each resource begins with it."""
         return self.uri_template.partition("{")[0]
 
     @property

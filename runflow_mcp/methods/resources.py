@@ -1,7 +1,7 @@
 """``resources/list``, ``resources/templates/list`` and ``resources/read``, for the rows of ``FIXED`` and ``TEMPLATES``.
 
-Some hosts read the links of a result; the content of a link is its own URL. Nothing is fetched: the media stay at
-their address, and a server that fetches any URL could be made to reach addresses inside its own network.
+Some hosts read the links of a result; the content of a link is its own URL. Nothing is fetched, since a server that
+fetches any URL can be used to reach addresses inside its own network.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,16 @@ from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.runflow.reading.links import is_link
 
 URI_LIST = "text/uri-list"
-#: The resources at fixed URIs, in the order of ``resources/list``. Each returns its current version, which it keeps
-#: and does not make anew for each request.
+#: The resources at fixed URIs, in the order of ``resources/list``. Each returns its current version, which
+#: is made once and not for each request.
 FIXED: tuple[Callable[[Services], FixedResource], ...] = (skill_resource, view_resource)
 #: The templates, in the order of ``resources/templates/list``.
 TEMPLATES: tuple[Template, ...] = (model_resource.TEMPLATE, run_resource.TEMPLATE)
 _TEMPLATES_JSON = list_json(TEMPLATES)
 _BY_PREFIX = {template.prefix: template for template in TEMPLATES}
 _NO_SUCH_URI = (
-    "This resource does not exist. resources/list and resources/templates/list have those that do; the http and "
-    "https links of results can be read too."
+    "This resource does not exist. resources/list and resources/templates/list show those that exist; the http "
+    "and https links of results can be read too."
 )
 
 
@@ -71,5 +71,5 @@ async def read(request: Request, ctx: RequestContext) -> Result:
 
 
 def _cached(result: Result, ctx: RequestContext) -> Result:
-    """A fixed resource, or the list of them: of them only the skill changes."""
+    """A fixed resource, or their list; the skill is the only one that changes."""
     return with_cache_hints(result, ctx.protocol, round(ctx.services.skill.fresh_for() * 1000))

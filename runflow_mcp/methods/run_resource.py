@@ -1,4 +1,4 @@
-"""``runflow-run://{run_id}``: a run as it is now, with freshly signed outputs, read with the caller's own key."""
+"""``runflow-run://{run_id}``: the current state of a run, with freshly signed outputs, read with the caller's key."""
 
 from runflow_mcp.errors import NEXT_ACTION, ToolErrorCode
 from runflow_mcp.identifiers import run_id_problem
@@ -12,7 +12,7 @@ from runflow_mcp.runflow.api.errors import Outcome, UpstreamError
 from runflow_mcp.runflow.dispatch.order import RunRef
 
 _NOT_FOUND = "There is no such run for this API key. Read it with the key that started it."
-#: Statuses of Runflow's that mean that no run has this id: a malformed id is the only thing that can be wrong.
+#: Statuses of Runflow that mean that the run does not exist: only the id can be wrong in this request.
 _NO_RUN = frozenset({400, 404, 410, 422})
 
 
@@ -23,8 +23,9 @@ async def _read(uri: str, run_id: str, ctx: RequestContext) -> Reading:
     try:
         run = await ctx.services.client.get_run(ctx.bearer, run_id, ctx.trace)
     except UpstreamError as error:
+        ctx.services.client.failures.given_up("get_run", error, 1)
         raise _read_error(error, uri, ctx) from error
-    # Not to be kept: the links expire, and belong to the caller.
+    # Not cacheable: the links expire and belong to the caller.
     return Reading(run_json(run, RunRef.of_run(run)))
 
 

@@ -1,6 +1,6 @@
 """What a waiting call keeps of its run between two polls, and the progress message made from it.
 
-Pure. There may be thousands of waiting calls, and a run may repeat its whole input, so little is kept.
+Pure. There may be thousands of waiting calls, and a run may repeat its whole input, so little of it is kept.
 """
 
 import attrs
@@ -20,8 +20,8 @@ MAX_FIGURE = 64
 class RunState:
     """A run as progress messages and errors need it.
 
-    ``json``: the run itself, cut to a size, for ``details.run``. ``digest``: of the answer that showed it, if it was
-    the answer to a poll.
+    ``json``: the run itself, cut to a size, for ``details.run``. ``digest``: of the poll's answer, None if the run
+    was not polled yet.
     """
 
     id: str
@@ -44,7 +44,7 @@ class RunState:
 def _small_json(run: JSONObject) -> bytes | None:
     """The JSON of an ordinary run, in which nothing is long enough to be cut; None for any other run.
 
-    It takes 3 µs, and trimming 45 µs; a run is rendered each time that a poll shows a change.
+    It takes 3 µs, trimming 45 µs; this happens for each poll that shows a change.
     """
     try:
         json = orjson.dumps(run)
@@ -56,7 +56,7 @@ def _small_json(run: JSONObject) -> bytes | None:
 
 
 def _trimmed_json(run: JSONObject, size: int) -> bytes:
-    # Small members come first, so that none of them is cut because of a huge one.
+    # Small members first, so that a huge one does not use up their space.
     members = dict(sorted(run.items(), key=lambda member: _bulk(member[1])))
     return orjson.dumps(trimmed(members, size))
 
@@ -73,7 +73,7 @@ def _bulk(value: JSON) -> int:
 
 
 def progress_message(run: Run | RunState, elapsed: float, *, done: bool = False) -> str:
-    """``running, 3 of 7 steps, 42 s``; of a run that has ended also its cost. ``elapsed``: seconds."""
+    """``running, 3 of 7 steps, 42 s``; once it has ended also its cost. ``elapsed``: seconds."""
     parts = [run.status]
     if run.nodes_total:
         parts.append(f"{min(run.nodes_completed or 0, run.nodes_total)} of {run.nodes_total} steps")

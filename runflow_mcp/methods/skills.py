@@ -1,7 +1,6 @@
 """The agent skill: as a resource, and as the entry of ``skills/list`` and ``skills/get`` (SEP-2640).
 
-A host reads a skill only if its bytes and its front matter are those that the entry names, so all three are made
-from one text.
+A host accepts a skill only if its bytes and front matter match the entry, so all three are made from one text.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from runflow_mcp.runflow.catalog.skill import SkillText
 
 KIND = "skill"
 NAME = "runflow"
-#: Where the skill is read, whatever its name is: the instructions say so. The segment before the file is the name.
+#: The segment before the file is the skill's name. ``URI`` always works, since the instructions name it.
 _URI = "skill://{name}/SKILL.md"
 URI = _URI.format(name=NAME)
 #: For a live skill without a description.
@@ -52,7 +51,7 @@ async def skills_list(request: Request, ctx: RequestContext) -> Result:
 
 
 async def skills_get(request: Request, ctx: RequestContext) -> Result:
-    """``skills/get``. Raises ``ProtocolError`` -32602, in every revision, for a URI that is no skill's."""
+    """``skills/get``. Raises ``ProtocolError`` -32602, in every revision, for any URI but the skill's."""
     uri = read_uri(request)
     skill = served_skill(ctx.services)
     if uri != skill.resource.uri:

@@ -1,4 +1,4 @@
-"""The result view as a resource: its document, and the origins that a host must let it load media from."""
+"""The result view as a resource: its document, and the origins from which a host must let it load media."""
 
 from functools import lru_cache
 

@@ -17,9 +17,9 @@ from runflow_mcp.protocol.progress import METHOD, Progress
 from runflow_mcp.runflow.api.errors import UpstreamError, meaning_of
 from runflow_mcp.runflow.api.responses import Reading
 from runflow_mcp.runflow.api.shared_reads import SharedRead
-from runflow_mcp.runflow.dispatch.dispatcher import Dispatched, JoinedDispatch
+from runflow_mcp.runflow.dispatch.dispatcher import JoinedDispatch
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
-from runflow_mcp.runflow.dispatch.order import RunRef
+from runflow_mcp.runflow.dispatch.order import Dispatched, RunRef
 from runflow_mcp.runflow.runs.polling import PollTimer
 from runflow_mcp.runflow.runs.run import Run
 
@@ -149,7 +149,7 @@ class RunWait:
             await self._send_progress()
             return None
         ended = None if reading is None else self._take(reading)
-        del reading  # a client that reads slowly may hold up the notification
+        del reading  # a slow client may delay the notification, and the reading may be large
         timer.answered(clock.monotonic())
         await self._send_progress(done=ended is not None)
         return ended

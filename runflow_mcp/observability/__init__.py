@@ -1,1 +1,1 @@
-"""Log lines and metrics: what the operator sees of a running server. Must not import what it observes."""
+"""Log lines and metrics: what the operator sees of a running server. Must import neither the web nor the upstream."""

@@ -1,4 +1,4 @@
-"""Log lines for people: the figures of an access line in columns, the time of day, and nothing that is empty. Pure."""
+"""Log lines for people: the figures of an access line in columns, the time of day, without empty members. Pure."""
 
 from collections.abc import MutableMapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The metrics of a process as numbers in its ``MetricMemory``; every label gets one of few values here. Pure."""
+"""The metrics of a process as numbers in its ``MetricMemory``; every label has a bounded number of values. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -76,12 +76,12 @@ class CountingMetrics(Metrics):
     memory: MetricMemory
     _providers: frozenset[str] = frozenset()
     _families: dict[Metric, Family] = attrs.field(init=False, repr=False)
-    #: The two series of an answered message, by what its record says: two steps for each request.
+    #: The two series of an answered message, by the members of its record: one look-up for each request.
     _calls: dict[CallKey, tuple["memoryview[float]", "memoryview[float]"]] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._families = {metric: Family(self.memory, metric) for metric in definitions.METRICS}
-        # Known from the start, so that the first event is an increase and not a new series.
+        # At 0 from the start: for Prometheus the first event is then an increase, and not a new series.
         for code in RejectionCode:
             self._families[definitions.REJECTIONS].series(code.value)
         for operation in _OPERATIONS:
@@ -115,7 +115,7 @@ class CountingMetrics(Metrics):
             self._families[definitions.CLIENT_REQUESTS].series(client_name or OTHER, revision or ""),
         )
         if known_error and (client is None or client_name is not None):
-            # What a caller or Runflow may name freely is not kept.
+            # Names that a caller or Runflow can choose freely are not kept.
             self._calls[key] = series
         return series
 

@@ -1,4 +1,4 @@
-"""Every metric: its name, kind, labels and buckets, and how the values of several processes become one. Pure.
+"""Every metric: its name, kind, labels and buckets, and how values of several processes are merged. Pure.
 
 The names are a promise to dashboards; ``deploy/README.md`` explains them, and a test compares it with this table.
 """

@@ -22,7 +22,7 @@ Numbers = tuple[float, ...]
 
 @attrs.define
 class Processes:
-    """The processes whose metrics are shown together, by the key of each: its id, or None for the present one."""
+    """The processes whose metrics are shown together. Their keys: the process id, or None for this process."""
 
     _memories: dict[int | None, MetricMemory] = attrs.field(factory=dict)
     #: Counters and histograms of processes that have ended.
@@ -70,7 +70,7 @@ def _added(total: Numbers | None, values: Numbers) -> Numbers:
 
 
 def registry_of(processes: Processes, *, workers: bool) -> CollectorRegistry:
-    """Everything that ``GET /metrics`` shows. ``workers``: the processes are others than the present one."""
+    """Everything that ``GET /metrics`` shows. ``workers``: the processes are the workers of this one."""
     registry = CollectorRegistry()
     registry.register(_OwnMetrics(processes))
     PlatformCollector(registry)

@@ -15,7 +15,7 @@ from runflow_mcp.clock import Clock
 class JSONLines:
     """Renders lines. ``min_level``: the level of ``logging`` below which nothing is logged. ``common``: in every line.
 
-    The access line is rendered here directly: structlog takes 10 us to bring a line here, and this 3.
+    The access line is rendered here directly: through structlog it takes 10 µs, this way 3 µs.
     """
 
     min_level: int

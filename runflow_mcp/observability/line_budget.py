@@ -1,6 +1,6 @@
 """Bounds the log lines of events that strangers or an outage can multiply: the first of each second, then a count.
 
-Without a bound they would fill the disk.
+Unbounded, they could fill the disk.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ SECOND = 1.0
 
 @attrs.define
 class LineBudget:
-    """Decides which of these lines are written, and counts those left out. ``event``: of the line with the count."""
+    """Decides which lines are written, and counts those left out. ``event``: the event of the line with the count."""
 
     event: str
     _until: float = float("-inf")

@@ -14,7 +14,7 @@ from runflow_mcp.observability.json_lines import JSONLines
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
 
-#: Seconds in which the last lines are written when the process stops.
+#: Maximum seconds for writing the last lines when the process stops.
 FLUSH_TIMEOUT = 0.5
 
 
@@ -25,7 +25,7 @@ def configured(
     """Set the level and format of all log lines; yields the sink that they go to, and closes it at the end.
 
     ``descriptor``: the file descriptor to write to; with None lines are dropped. ``terminal``: a person reads it.
-    ``process_id``: stands in every line, where several processes log to the same place.
+    ``process_id``: added to every line where several processes log to the same place.
     """
     console = config.log_format == "console" or (config.log_format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]

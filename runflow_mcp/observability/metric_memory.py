@@ -1,6 +1,6 @@
-"""The metric values of one process, in memory that another process can read while it changes and after a crash.
+"""The metric values of one process, in memory that another process can read, also after a crash.
 
-To count is to add to a float in it. Knows nothing of what the numbers mean.
+Counting adds to a float in it. What the numbers mean is in ``definitions``.
 """
 
 import json
@@ -16,7 +16,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: Bytes for the names of the series, and for their values. Memory is used where something has been written only.
+#: Bytes for the names of the series, and for their values. The system provides memory only where something was written.
 NAMES_SIZE, VALUES_SIZE = 512 * 1024, 1024 * 1024
 #: Bytes of the count at the beginning: how many bytes of names there are.
 _COUNT_SIZE = 8
@@ -35,11 +35,11 @@ class Series:
 class MetricMemory:
     """Series, each with a fixed number of floats. Written by one process, in one thread.
 
-    A name is complete before it is counted, and its values are zero before: a reader never sees half of a series.
+    A name is counted only once it is complete, and values begin at zero, so a reader never sees half of a series.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """``descriptor``: of the memory; -1 for memory that only this process and its forks see."""
+        """``descriptor``: of the memory; -1 for memory of this process alone."""
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, NAMES_SIZE + VALUES_SIZE)
         view = memoryview(self._map)
@@ -61,7 +61,7 @@ class MetricMemory:
         return cls(descriptor)
 
     def add(self, metric: str, labels: tuple[str, ...], size: int) -> "memoryview[float]":
-        """A new series with ``size`` floats, all 0. When the memory is full, floats that no reader sees."""
+        """A new series with ``size`` floats, all 0. When the memory is full, they are floats that no reader sees."""
         name = json.dumps([metric, labels, size]).encode() + b"\n"
         start = self._count[0]
         if start + len(name) > len(self._names) or self._used + size > len(self._values):

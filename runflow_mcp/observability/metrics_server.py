@@ -1,6 +1,6 @@
 """The listener for ``GET /metrics``: of this process, or of the workers of a parent process.
 
-Needs the extra ``metrics``. It runs in a thread, since a parent of workers has no event loop, and answers one request
+Needs the extra ``metrics``. It has a thread of its own, so it also answers while the event loop is late, one request
 after the other.
 """
 
@@ -39,7 +39,7 @@ class _Server(HTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # A client that sends byte after byte would keep the handler's own time-out from passing.
+        # The handler's own time-out restarts with each byte that a client sends.
         end = threading.Timer(TIMEOUT, _shut_down, [request])
         end.daemon = True
         end.start()
@@ -49,7 +49,7 @@ class _Server(HTTPServer):
             end.cancel()
 
     def handle_error(self, *_args: object) -> None:
-        """Most often a client that left early."""
+        """Usually the client has left early."""
         log.debug("metrics_request_failed", error=type(sys.exception()).__name__)
 
 
@@ -95,8 +95,8 @@ class MetricsListener:
     def of_workers(cls, host: str, port: int) -> Self:
         """Serve the sum over the workers of this process. Raises ``OSError`` when it cannot listen.
 
-        For each worker, before it starts: ``memory = MetricMemory.share()``; the worker gets ``memory.descriptor`` and
-        opens it with ``MetricMemory(descriptor)``, or uses ``memory`` itself after a fork. Then ``worker_started``.
+        For each worker: ``memory = MetricMemory.share()``; start the worker with ``memory.descriptor``, which it opens
+        with ``MetricMemory(descriptor)``; then call ``worker_started``.
         """
         processes = Processes()
         return cls(_Server(host, port, registry_of(processes, workers=True)), processes)

@@ -56,8 +56,8 @@ class CallRecord:
     bytes_out: int = 0
     #: Reads of the run while the call waited for it.
     polls: int = 0
-    #: Requests to Runflow on behalf of this call, and the seconds that they took together. What equal calls share
-    #: counts for the first of them.
+    #: Requests to Runflow for this call, and their seconds in total. Requests that equal calls share count for the
+    #: first of these calls.
     upstream_attempts: int = 0
     upstream_seconds: float = 0.0
     #: ``Clock.monotonic`` when the answer of an entry was ready; None until then, and outside of a batch.
@@ -69,7 +69,7 @@ class CallRecord:
     key_prefixes: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str | float]:
-        """The members that are known, of those that not every call has. A value that contains an API key is masked."""
+        """The known ones of the members that not every call has. A value that contains an API key is masked."""
         details: dict[str, str | float] = {
             name: _masked(value, key_prefixes) for name in _DETAILS if (value := getattr(self, name)) is not None
         }
@@ -87,8 +87,8 @@ class CallRecord:
         }
 
 
-#: The call that the present task works for, as do the tasks that it starts, such as a dispatch. None for work that no
-#: call asked for, such as fetching the catalog. It saves passing the record through everything that asks Runflow.
+#: The call that the current task works for; tasks that it starts, such as a dispatch, inherit it. None for work without
+#: a call, such as fetching the catalog. Otherwise every function that calls Runflow would take the record.
 CURRENT: ContextVar[CallRecord | None] = ContextVar("current call", default=None)
 
 

@@ -1,6 +1,6 @@
 """The events of runs, each as one log line and in the metrics: started or found, ended, and the end of a wait.
 
-Knows runs by their ids and models alone. Pure but for the lines.
+Does no I/O but the log lines.
 """
 
 import math
@@ -16,10 +16,10 @@ from runflow_mcp.observability.record import CLIENT_GONE, CallRecord, current_id
 
 log = structlog.get_logger(__name__)
 
-#: Runs that are known to be under way: more than there can be waits; the oldest are forgotten.
+#: Runs that are remembered as running, more than there can be waits; beyond that the oldest are forgotten.
 MAX_RUNNING = 50_000
 _ENDS: Mapping[str, RunEvent] = {"succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}
-#: Ends of a wait after which there may be a run although none is known.
+#: Outcomes of a wait after which a run may exist although its id is unknown.
 _INTERRUPTIONS = frozenset({CLIENT_GONE, "polling_timeout", "server_draining"})
 
 
@@ -53,7 +53,7 @@ class RunLog:
         self._remember(run_id, model)
 
     def found(self, run_id: str, model: str | None, status: str) -> None:
-        """The run of a call existed: from an earlier call, or from an equal one at the same time."""
+        """The run already existed: from an earlier call, or from an equal call at the same time."""
         log.info("run_found", **_line(run_id, model), status=status)
         self.metrics.run("found", model)
 
@@ -70,7 +70,7 @@ class RunLog:
             self.metrics.run(_ENDS[run.status], model, cost=usd or 0.0)
 
     def wait_ended(self, record: CallRecord, outcome: str, seconds: float, *, run_ended: bool) -> None:
-        """A call does not wait any more. ``outcome``: the run's status, or why the wait ended before the run."""
+        """A call has stopped waiting. ``outcome``: the run's status, or why the wait ended before the run."""
         if record.run_id is None and outcome not in _INTERRUPTIONS:
             return  # the dispatch failed, so there was no run to wait for
         ms = round(seconds * 1000, 1)

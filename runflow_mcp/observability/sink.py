@@ -28,7 +28,7 @@ RETRY_INTERVAL = 0.5
 STALL_TIME = 1.0
 #: Bytes of one write. A pipe accepts a larger one in parts, and the call returns only after the last part.
 CHUNK_SIZE = 64 * 1024
-#: The same where other processes write to the same pipe: up to this size the system mixes no two writes.
+#: The same where other processes write to the same pipe: up to this size, writes do not mix.
 SHARED_CHUNK_SIZE = select.PIPE_BUF
 
 
@@ -40,8 +40,8 @@ class Sink:
     """Writes lines, in order, to a copy of ``descriptor``; with None they are dropped.
 
     ``notice`` renders the line that reports, once writing works again, how many lines were dropped.
-    ``lines``: how they are rendered where they are JSON, for code that writes many: structlog would cost it too much.
-    ``shared``: other processes write there too; lines of several do not mix unless they are very long.
+    ``lines``: renders JSON lines without structlog, for code that writes many; None where lines are not JSON.
+    ``shared``: other processes write there too; lines up to ``SHARED_CHUNK_SIZE`` do not mix.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class RunPage:
 class Sandbox:
     """One simulated Runflow: ``speed`` divides every duration, ``seed`` varies the ids.
 
-    ``runs`` are its runs, ``assets`` what was uploaded.
+    ``runs``: its runs. ``assets``: the uploaded files.
 
     Subclasses override methods to simulate an upstream that departs from Runflow's documentation, and may put
     ``middlewares`` around its routes; they run inside the rendering of errors.

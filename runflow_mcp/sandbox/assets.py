@@ -1,4 +1,4 @@
-"""Uploads and the assets that they become, in bounded memory.
+"""Uploads, and the assets made from them, in bounded memory.
 
 Must not import HTTP or the clock.
 """
@@ -16,7 +16,7 @@ from runflow_mcp.sandbox.errors import APIError, bad_request, validation_failed
 from runflow_mcp.sandbox.json_types import JSON, JSONObject
 
 MAX_FILE_BYTES = 52_428_800
-#: Bytes of all files together, and uploads that are remembered: above either, the oldest are dropped.
+#: Maximum bytes of all files together, and maximum number of uploads; beyond either, the oldest are dropped.
 MAX_STORED, MAX_UPLOADS = 4 * MAX_FILE_BYTES, 1000
 #: Seconds for which an upload address works.
 UPLOAD_SECONDS = 10 * 60
@@ -34,7 +34,7 @@ class Stage(Enum):
 
 @attrs.define(eq=False)
 class Asset:
-    """A file of an organisation, from the announcement of its upload on. ``created_at``: Unix time."""
+    """A file of an organisation, from the preparation of its upload. ``created_at``: Unix time."""
 
     id: str
     owner: str
@@ -47,7 +47,7 @@ class Asset:
 
     @property
     def suffix(self) -> str:
-        """Of its name, with the dot; empty where a URL could not hold it as it is."""
+        """The suffix of the file name, with its dot; empty if a URL would have to encode it."""
         match = _SUFFIX.search(self.filename)
         return match[0] if match else ""
 
@@ -109,7 +109,7 @@ class AssetStore:
         return asset
 
     def expected(self, asset_id: str, content_type: str | None) -> Asset:
-        """The asset whose file may be sent now. Raises an ``APIError``: an address works once, for its type."""
+        """The asset whose file may be sent now. Raises an ``APIError``: an upload URL works once, for its type."""
         asset = self._assets.get(asset_id)
         if asset is None:
             raise APIError(404, "UPLOAD_NOT_FOUND", "There is no such upload")
@@ -165,6 +165,6 @@ class AssetStore:
             raise validation_failed(errors)
 
     def pictures(self, owner: str, values: JSON) -> list[bytes]:
-        """The pictures that an input names, as far as they are still kept."""
+        """The pictures that an input names and that are still kept."""
         found = (self.find(asset_id) for asset_id, _ in asset_ids(values))
         return [each.content for each in found if each and each.owner == owner and each.mime_type.startswith("image/")]

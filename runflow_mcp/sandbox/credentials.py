@@ -16,7 +16,7 @@ SERVICE_PREFIX = "rf_svc_"
 REVOKED_KEY = "rf_live_sandbox_revoked"
 
 NO_CREDIT_KEY = "rf_live_sandbox_no_credit"
-#: Reads, but starts no runs and uploads nothing.
+#: A key that can read, but start no runs and upload nothing.
 READONLY_KEY = "rf_live_sandbox_readonly"
 
 _forbidden = partial(APIError, 403, "PERMISSION_DENIED", "This key may not create runs")

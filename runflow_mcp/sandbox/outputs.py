@@ -45,7 +45,7 @@ def content_type(request: RunRequest) -> str:
 def draw_file(request: RunRequest, number: int, *, inline: bool = False, pictures: Sequence[bytes] = ()) -> bytes:
     """File ``number``, counted from 0. Takes up to a second: call it in a thread.
 
-    ``pictures``: those that the input names and the caller uploaded; they are shown in it.
+    ``pictures``: the caller's uploads that the input names; they are shown in the file.
     """
     model, values = request.model, request.input
     seed = digest(model.name, values, number)

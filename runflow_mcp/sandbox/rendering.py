@@ -33,7 +33,7 @@ DEFAULT_VIDEO_SECONDS = 5
 
 @attrs.frozen
 class View:
-    """How a run is shown. ``now``: monotonic time. ``wall``: Unix time, at which links are signed.
+    """What rendering a run depends on. ``now``: monotonic time. ``wall``: Unix time, at which links are signed.
 
     ``origin``: the scheme and host by which the client reaches the sandbox. ``pictures``: those that were uploaded for
     the run.

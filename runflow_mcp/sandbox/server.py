@@ -21,7 +21,7 @@ from runflow_mcp.sandbox.runs import Run
 from runflow_mcp.sandbox.scenarios import find_model
 from runflow_mcp.sandbox.signing import check, sign
 
-#: An upload that is a little too large gets the answer that says so.
+#: A little more than a file, so that an upload which is slightly too large gets a helpful answer.
 MAX_BODY_BYTES = MAX_FILE_BYTES + 1024 * 1024
 #: Seconds. A shutdown waits for nothing; aiohttp takes 0 as "no limit".
 SHUTDOWN_TIMEOUT = 0.1

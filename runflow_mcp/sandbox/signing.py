@@ -1,4 +1,4 @@
-"""Links that expire, signed as S3 presigns URLs: whoever has one needs no key.
+"""Links that expire, signed like presigned URLs of S3; they work without a key.
 
 Pure. ``wall`` is Unix time.
 """
@@ -15,7 +15,7 @@ _DATE = "%Y%m%dT%H%M%SZ"
 
 
 def sign(path: str, wall: float, *, seconds: int = LINK_SECONDS) -> str:
-    """The path with a query that lets it be read for so many seconds from now."""
+    """The path with a signed query, valid for so many seconds from ``wall``."""
     date = datetime.fromtimestamp(wall, UTC).strftime(_DATE)
     return f"{path}?X-Amz-Date={date}&X-Amz-Expires={seconds}&X-Amz-Signature={_signature(path, date, str(seconds))}"
 

@@ -164,7 +164,7 @@ class Config:
         "1",
         "integer",
         parsers.integer(0, 256),
-        "Processes that share the port; 0: one for each processor core. Limits of a process hold for each of them.",
+        "Processes that share the port; 0: one for each processor core. Limits per process apply to each of them.",
     )
     metrics_port: int = setting(
         "MCP_METRICS_PORT",
@@ -178,22 +178,22 @@ class Config:
         "127.0.0.1",
         "text",
         parsers.host,
-        "Address of that port: anyone who reaches it can read it.",
+        "Bind address of that port. It needs no key: whoever can connect can read the metrics.",
     )
     authorization_servers: tuple[str, ...] = setting(
         "MCP_AUTHORIZATION_SERVERS",
         "",
         "list",
         parsers.issuers,
-        "Issuer URLs that the protected-resource document names as authorization_servers, for clients that need one. "
-        "The check of the bearer stays as it is.",
+        "Issuer URLs for authorization_servers in the protected-resource document, for clients that need one. API keys "
+        "are checked as before.",
     )
     view_origins: tuple[str, ...] = setting(
         "MCP_VIEW_ORIGINS",
         "https://*.runflow.io,https://storage.googleapis.com,https://*.amazonaws.com,https://*.r2.cloudflarestorage.com",
         "list",
         parsers.media_origins,
-        "Origins from which the result view may load pictures, video and audio; *. stands for every subdomain. "
+        "Origins from which the result view may load pictures, video and audio; *. matches every subdomain. "
         "The sandbox's own is always added.",
     )
     log_level: str = setting(

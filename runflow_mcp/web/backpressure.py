@@ -19,7 +19,7 @@ MAX_PER_ADDRESS = 64 * 1024 * 1024
 STALL_TIME = 5.0
 #: Seconds in which the kernels of both ends fill their buffers, whether or not the client reads.
 KERNEL_FILL_TIME = 0.1
-#: Bytes that a client must read to be seen reading: with room for less than a segment, the kernels fill it later.
+#: Bytes that must be acknowledged before a client counts as reading; kernels may fill smaller gaps without it.
 MIN_READ = 64 * 1024
 
 
@@ -31,7 +31,7 @@ class UnreadAnswer:
     address: str
     size: int
     started_at: float
-    #: Bytes unacknowledged once the kernels' buffers were full: from then on, fewer mean that the client reads.
+    #: Unacknowledged bytes once the kernels' buffers are full; a smaller number then means that the client reads.
     _unread_at_start: int | None = None
     _unread_before: int = 0
     _last_read: float = attrs.field(default=attrs.Factory(lambda self: self.started_at, takes_self=True))
@@ -54,7 +54,7 @@ class UnreadAnswer:
         return now - self._last_read >= STALL_TIME
 
     def time_to_read(self, now: float) -> float:
-        """Seconds in which the client would read what is held, at its rate so far."""
+        """Seconds until the client has read what is held, at its rate so far."""
         read = (self._unread_at_start or 0) - self._unread_before
         return self.held * (now - self.started_at) / max(read, 1)
 
@@ -121,9 +121,9 @@ def _total_held(answers: Iterable[UnreadAnswer]) -> int:
 
 
 def _select_victim(answers: list[UnreadAnswer], now: float) -> UnreadAnswer:
-    """The oldest answer of one address: of the one whose stalled answers hold most bytes.
+    """The oldest answer of the address whose stalled answers hold most bytes.
 
-    Without a stalled answer, of the one whose answers would take longest to read.
+    If no answer is stalled: of the address whose answers take longest to read.
     """
     stalled = [answer for answer in answers if answer.is_stalled(now)]
     weights: dict[str, float] = defaultdict(float)

@@ -26,7 +26,7 @@ async def read_json_body(request: web.Request, cap: int) -> bytes:
         body = await _read_to_end(request, cap)
     if len(body) > LARGE_BODY:
         await _wait_for_turn(request.app[LARGE_BODY_TURN])
-    if len(body) > MAX_VALUES and has_too_many_values(body):
+    if len(body) > MAX_BODY_VALUES and has_too_many_values(body):
         raise Rejection(
             RejectionCode.BODY_TOO_LARGE,
             f"The body holds more than {MAX_BODY_VALUES:,} JSON values (objects, arrays, strings, numbers). Send less "

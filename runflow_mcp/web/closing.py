@@ -1,31 +1,31 @@
-"""How a stopping server leaves its clients: no request that is on its way meets a closed connection.
+"""Closes the listeners and connections of a stopping server without losing a request that is on its way.
 
 A proxy keeps connections open for later requests, and may send one at the moment in which the server closes.
 """
 
 from aiohttp import web
 
-from runflow_mcp import listeners
+from runflow_mcp import listening_sockets
 from runflow_mcp.clock import Clock
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Connection, Runner
 
-#: Seconds from the last attempt to connect that is let through to the end of the listener: an attempt that has begun
-#: takes one round trip to the client, which is a proxy near by. Clients that begin in this time wait for a second.
+#: Seconds between dropping new attempts to connect and closing the listener. An attempt under way needs one round trip
+#: to the client, usually a proxy nearby. The kernel of a client whose attempt is dropped repeats it after a second.
 HANDSHAKE_TIME = 0.02
-#: Seconds without any request after which idle connections are closed. A proxy that has requests to send uses up the
-#: connections that it has kept within this time, since every answer closes its own. An idle server must end in 1.5 s.
+#: Seconds without any request after which idle connections are closed. Until then, a proxy with requests to send uses
+#: up the connections that it keeps, since every answer closes its connection. An idle server must end within 1.5 s.
 QUIET_TIME = 0.7
-#: Seconds without any new request after which those that have begun are no longer waited for.
+#: Seconds without any new request after which requests in progress are abandoned.
 BUSY_TIME = 1.0
-#: Seconds between two looks at the connections, and at the queue of a listener.
+#: Seconds between two checks of the connections, and of the queue of a listener.
 INTERVAL, ACCEPT_INTERVAL = 0.02, 0.001
 
 
 async def announce_close(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal: during a drain every answer is the last one of its connection, and says so.
+    """An ``on_response_prepare`` signal: during a drain every answer closes its connection and announces it.
 
-    Except where the client has pipelined further requests: their answers follow first.
+    If the client has pipelined further requests, the last of their answers does.
     """
     if isinstance(request, web.Request) and request.app[SERVICES].inflight.draining:
         connection = request.protocol
@@ -37,16 +37,16 @@ async def announce_close(request: web.BaseRequest, response: web.StreamResponse)
 async def stop_listening(runner: Runner, clock: Clock) -> None:
     """Accept every connection whose client has begun to connect, then close the listeners."""
     for listener in runner.listeners:
-        listeners.refuse_new(listener)
+        listening_sockets.refuse_new(listener)
     if runner.listeners:
         await clock.sleep(HANDSHAKE_TIME)
-    while listeners.readable(listener.fileno() for listener in runner.listeners):
+    while listening_sockets.readable(listener.fileno() for listener in runner.listeners):
         await clock.sleep(ACCEPT_INTERVAL)  # the event loop accepts them
     runner.close_listeners()
 
 
 async def close_connections(runner: Runner, clock: Clock) -> None:
-    """Return once every connection is closed, or only those are left whose requests take too long.
+    """Return once every connection is closed, except those whose requests take too long.
 
     Needs closed listeners. Idle connections are closed when no request has come for ``QUIET_TIME``.
     """
@@ -67,7 +67,7 @@ async def close_connections(runner: Runner, clock: Clock) -> None:
 def close_idle(runner: Runner) -> None:
     """Close the connections on which nothing has arrived since their last answer."""
     idle = {connection.descriptor: connection for connection in runner.connections if connection.is_idle}
-    arrived = listeners.readable(idle)
+    arrived = listening_sockets.readable(idle)
     for descriptor, connection in idle.items():
         if descriptor not in arrived:
             connection.force_close()

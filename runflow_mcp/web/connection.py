@@ -59,7 +59,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         #: The last acceptable Authorization values, and the key in them: a client sends the same ones with every
-        #: request, and parsing and hashing them takes 3 us.
+        #: request, and parsing and hashing them takes 3 µs.
         self.last_authorization: Sequence[str] = ()
         self.last_bearer: Bearer | None = None
         self.descriptor: int = transport.get_extra_info("socket").fileno()
@@ -75,7 +75,7 @@ class Connection(RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the next request is waited for, and no byte of it has arrived."""
+        """Whether the connection waits for its next request, and no byte of it has arrived."""
         waiting = self._waiter is not None and not self._waiter.done()
         return waiting and not self._head_begun and self.transport is not None
 
@@ -98,7 +98,7 @@ class Connection(RequestHandler):
                 self._head_timer = self._loop.call_later(HEAD_TIMEOUT, self._on_head_timeout)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Called for each body that was read; aiohttp then always parses again, which takes 4 us."""
+        """Called for each body that was read. aiohttp's own always calls the parser, which takes 4 µs."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
@@ -224,7 +224,7 @@ class Runner(web.AppRunner):
         self._accepting: list[asyncio.AbstractServer] = []
 
     async def listen(self, sockets: Sequence[socket.socket], backlog: int) -> None:
-        """Accept connections on bound sockets, and close these in the end. Needs ``setup``."""
+        """Accept connections on bound sockets, which ``cleanup`` closes. Needs ``setup``."""
         self.listeners = list(sockets)
         server = cast("HTTPServer", self.server)
         self._copies = [copy for bound in sockets for copy in copies(bound)]
@@ -251,7 +251,7 @@ class Runner(web.AppRunner):
 
     @property
     def requests_received(self) -> int:
-        """How many requests were begun to be handled since the start."""
+        """Requests whose handling has begun, since the start."""
         return self.server.requests_count if self.server else 0
 
     @property

@@ -16,7 +16,7 @@ class Guards:
     json_body: bool = False
     #: The request brings a bearer, and is counted in the windows of the rate limits.
     bearer: bool = False
-    #: Its access lines are at debug: what asks for it does so all the time, or is a person with a browser.
+    #: Its access lines are at debug: it is for probes, or for people with a browser.
     quiet: bool = False
 
 

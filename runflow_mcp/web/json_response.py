@@ -1,6 +1,6 @@
-"""The answer to a POST as one write: aiohttp's own response, without the header map that is built for each.
+"""The JSON answer to a POST in one write, without the header map that aiohttp builds for each response.
 
-Rejections, documents and streams are aiohttp's responses. This one is for what nearly every request gets.
+For the answers of methods. Rejections, documents and streams are aiohttp's own responses.
 """
 
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from runflow_mcp.web.request_id import SERVER
 from runflow_mcp.web.request_state import STATE
 from runflow_mcp.web.responses import json_response
 
-#: What all heads with a status have in common.
+#: The constant part of the head for each status.
 _HEADS = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n"
     f"Content-Type: application/json\r\nServer: {SERVER}\r\nContent-Length: "
@@ -27,13 +27,13 @@ def answer_json(request: web.Request, body: bytes, status: int) -> web.StreamRes
     draining = state.parts.services.inflight.draining
     if request.version == HttpVersion11 and state.origin is None and not draining:
         return JSONResponse(body, status, state.request_id)
-    return json_response(body, status)  # with headers that most answers do not need
+    return json_response(body, status)  # with the headers of CORS or a drain, or in HTTP/1.0
 
 
 class JSONResponse(web.StreamResponse):
     """A JSON body of HTTP/1.1, written together with its head.
 
-    aiohttp's ``Response`` takes 20 us for a header map, its signals and the serialisation; this takes 5 us.
+    aiohttp's ``Response`` takes 20 µs for its header map, signals and serialisation; this takes 5 µs.
     """
 
     def __init__(self, body: bytes, status: int, request_id: str) -> None:

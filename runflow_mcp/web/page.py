@@ -1,6 +1,6 @@
 """The page for people at ``/``: what this server is, how to connect a client, and the Solutions as a list.
 
-One template, whose places are filled with escaped values; the bytes are made once per catalog snapshot and origin.
+A template with escaped values; the bytes are rendered once per catalog snapshot and origin.
 """
 
 import base64
@@ -19,10 +19,11 @@ from runflow_mcp.client_recipes import ENTRY, Recipe, recipes
 from runflow_mcp.methods.prompts import PromptBook, prompt_book
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.health import HEALTHZ
+from runflow_mcp.web.responses import cacheable_response, entity_tag
 from runflow_mcp.web.wellknown import DOCUMENTATION, public_origin
 
 PATH = "/"
-#: Origins whose page is kept per snapshot; more appear only where any Host is allowed.
+#: Maximum number of origins whose page is kept per snapshot; there are more only where any Host is allowed.
 MAX_KEPT = 16
 #: Characters of a Solution's description.
 MAX_DESCRIPTION = 240
@@ -51,14 +52,13 @@ async def get_page(request: web.Request) -> web.Response:
         page = kept.get(origin) or render(origin, snapshot.cached(prompt_book))
         if len(kept) < MAX_KEPT:
             kept[origin] = page
-    headers = {**_headers(), "ETag": f'"{page.etag}"'}
-    if any(known.value in (page.etag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=page.body, content_type="text/html", charset="utf-8", headers=headers)
+    return cacheable_response(
+        request, page.body, page.etag, content_type="text/html; charset=utf-8", headers=_headers()
+    )
 
 
 def pages_of(_snapshot: object) -> dict[str, Page]:
-    """The pages of one snapshot, by origin; filled as they are asked for."""
+    """The pages of one snapshot by origin, filled on request."""
     return {}
 
 
@@ -83,7 +83,7 @@ def render(origin: str, book: PromptBook | None) -> Page:
         "version": escape(__version__),
     }
     body = _PLACE.sub(lambda place: values[place[1]], _template()).encode()
-    return Page(body, hashlib.sha256(body).hexdigest()[:32])
+    return Page(body, entity_tag(body))
 
 
 def _client(recipe: Recipe) -> str:
@@ -133,7 +133,7 @@ def _template() -> str:
 
 @cache
 def _headers() -> dict[str, str]:
-    """Nothing is loaded from anywhere, and no script or style runs but the template's own."""
+    """The policy allows only the template's own script and style, and loads nothing."""
     policy = (
         "default-src 'none'",
         f"script-src {_digest('script')}",
@@ -144,7 +144,7 @@ def _headers() -> dict[str, str]:
     )
     return {
         "Content-Security-Policy": "; ".join(policy),
-        "Cache-Control": "no-cache",  # kept, and asked about by its entity tag
+        "Cache-Control": "no-cache",  # stored, and revalidated with its entity tag
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",

@@ -73,8 +73,8 @@ class Reply:
         "_state",
     )
 
-    #: ``arrived``: event-loop time.
     def __init__(self, request: web.Request, arrived: float, inflight: InFlight) -> None:
+        """``arrived``: event-loop time."""
         self._request = request
         self._inflight = inflight
         self._pending_answer: PendingAnswer | None = None
@@ -86,7 +86,7 @@ class Reply:
 
     @property
     def pending_answer(self) -> PendingAnswer:
-        # Made when it is first needed, as is the next one: most methods never wait.
+        # Made when it is first needed: most methods never wait.
         if self._pending_answer is None:
             self._pending_answer = PendingAnswer(self._inflight)
         return self._pending_answer

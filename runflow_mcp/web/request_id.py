@@ -12,8 +12,8 @@ SERVER = "runflow-mcp"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-#: Request ids are no secrets: they must only differ, also between processes. The kernel's entropy for each one takes
-#: 1.2 us, this 0.3 us.
+#: Not for secrets: request ids must only be unique, also between processes. Entropy from the kernel would take 1.2 µs
+#: for each id, this takes 0.3 µs.
 _random = Random()
 
 

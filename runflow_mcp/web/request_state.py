@@ -1,4 +1,4 @@
-"""What the middlewares learn of a request, for one another and for its handler."""
+"""What the middlewares find out about a request, for other middlewares and for its handler."""
 
 import attrs
 from aiohttp import web

@@ -1,5 +1,8 @@
 """Every shape of response that does not come from a method; each is rendered here and nowhere else."""
 
+import hashlib
+from collections.abc import Mapping
+
 import orjson
 from aiohttp import web
 
@@ -35,3 +38,18 @@ def oauth_style_error(status: int, error: str, description: str, *, allow: str |
     if allow is not None:
         response.headers["Allow"] = allow
     return response
+
+
+def entity_tag(body: bytes) -> str:
+    """The entity tag of a document, without its quotes."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def cacheable_response(
+    request: web.Request, body: bytes, etag: str, *, content_type: str, headers: Mapping[str, str]
+) -> web.Response:
+    """A document with its entity tag; 304 without a body if the request shows that the client has it."""
+    headers = {**headers, "ETag": f'"{etag}"'}
+    if any(known.value in (etag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": content_type})

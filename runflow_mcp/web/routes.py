@@ -30,7 +30,7 @@ def add_routes(app: web.Application) -> None:
     _add_get(app, wellknown.PATH, wellknown.protected_resource, DOCUMENT)
     _add_get(app, server_card.CARD_PATH, server_card.get_card, PUBLIC_DOCUMENT)
     _add_get(app, server_card.CATALOG_PATH, server_card.get_catalog, PUBLIC_DOCUMENT)
-    # One route for every method: what is not for a browser is answered as any unknown path is.
+    # One route for every method: whatever is not a browser's GET is answered like an unknown path.
     home = GuardedResource(page.PATH, PAGE)
     home.add_route("*", page.get_page)
     app.router.register_resource(home)

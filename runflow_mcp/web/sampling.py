@@ -1,4 +1,4 @@
-"""Measures the state of the process for its metrics, four times a second: what it holds, and how late its loop is."""
+"""Measures the state of the process for its metrics, four times a second: its gauges, and the lag of its event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""How much of what was written to a connection its peer has not acknowledged yet."""
+"""The bytes written to a connection that its peer has not acknowledged yet."""
 
 import asyncio
 import socket
@@ -17,8 +17,8 @@ _SO_NWRITE = 0x1024
 def unacknowledged_bytes(transport: asyncio.Transport) -> int:
     """Bytes in the buffers of the transport and of the kernel.
 
-    The transport's buffer alone shows a reader in steps of megabytes: the kernel takes more from it only once a third
-    of its own buffer is free.
+    The transport's buffer alone changes in steps of megabytes: the kernel takes more from it only once a third of its
+    own buffer is free.
     """
     return transport.get_write_buffer_size() + _kernel_queue(transport.get_extra_info("socket"))
 

@@ -3,8 +3,6 @@
 Shapes: the documents ``discovery.md`` and ``schema.json`` of the extension's repository, as of July 2026.
 """
 
-import hashlib
-
 import orjson
 from aiohttp import web
 
@@ -13,6 +11,7 @@ from runflow_mcp.methods.lifecycle import SERVER_INFO
 from runflow_mcp.protocol.revisions import SUPPORTED
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.guards import ANY_ORIGIN_HEADERS
+from runflow_mcp.web.responses import cacheable_response, entity_tag
 from runflow_mcp.web.wellknown import public_origin
 
 CARD_PATH, CATALOG_PATH = "/mcp/server-card", "/.well-known/ai-catalog.json"
@@ -40,7 +39,7 @@ def server_card(origin: str) -> JSONObject:
     return {
         "$schema": SCHEMA,
         "name": NAME,
-        # What a client sees once it is connected, word for word.
+        # The same texts as in ``serverInfo``.
         **{member: SERVER_INFO[member] for member in ("version", "title", "description", "websiteUrl")},
         "remotes": [remote],
     }
@@ -66,8 +65,5 @@ def _origin(request: web.Request) -> str:
 
 def _document(request: web.Request, document: JSONObject, content_type: str) -> web.Response:
     body = orjson.dumps(document)
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {**ANY_ORIGIN_HEADERS, "Cache-Control": "public, max-age=3600", "ETag": f'"{tag}"'}
-    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type=content_type, headers=headers)
+    headers = {**ANY_ORIGIN_HEADERS, "Cache-Control": "public, max-age=3600"}
+    return cacheable_response(request, body, entity_tag(body), content_type=content_type, headers=headers)

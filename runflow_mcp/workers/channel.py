@@ -1,25 +1,25 @@
-"""What the parent and a worker tell each other: JSON lines over a socket pair, the worker's end being its stdin.
+"""The messages between the parent and a worker: JSON lines over a socket pair. The worker's end is its stdin.
 
-The end of the connection tells each that the other process is gone, however it ended.
+When the connection ends, the other process has ended too, for whatever reason.
 """
 
 import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import orjson
 
 #: From the parent, after the first message: drain, then stop; or stop at once.
-Order = Literal["drain", "stop"]
+StopCommand = Literal["drain", "stop"]
 #: The file descriptor of a worker's end.
 DESCRIPTOR = 0
 
 
 class ParentGoneError(Exception):
-    """The parent ended before it had said how to start."""
+    """The parent ended before it sent the first message."""
 
 
 @attrs.frozen
@@ -32,7 +32,7 @@ class Start:
 
 @attrs.frozen
 class Report:
-    """From a worker. ``listening``: clients can connect. ``waits``: so many calls wait while it drains."""
+    """From a worker. ``listening``: clients can connect. ``waits``: its waiting calls when its drain begins."""
 
     listening: bool = False
     waits: int | None = None
@@ -50,7 +50,7 @@ class ParentLink:
         return cls(socket.socket(fileno=os.dup(DESCRIPTOR)))
 
     def start(self) -> Start:
-        """How to start; blocks until it is there. Raises ``ParentGoneError``."""
+        """The first message; blocks until it has arrived. Raises ``ParentGoneError``."""
         while b"\n" not in self._received:
             data = self._socket.recv(65536)
             if not data:
@@ -59,8 +59,8 @@ class ParentLink:
         line, _, self._received = self._received.partition(b"\n")
         return Start(**orjson.loads(line))
 
-    def obey(self, on_order: Callable[[Order], None]) -> None:
-        """Call ``on_order`` in the running event loop. A parent that is gone is the order to drain."""
+    def on_command(self, handle: Callable[[StopCommand], None]) -> None:
+        """Call ``handle`` in the running event loop for each command. The end of the parent means ``drain``."""
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)  # noqa: FBT003 - its only form
 
@@ -73,20 +73,20 @@ class ParentLink:
                 data = b""
             if not data:
                 loop.remove_reader(self._socket.fileno())
-                on_order("drain")
+                handle("drain")
                 return
             take(data)
 
         def take(data: bytes) -> None:
             *lines, self._received = (self._received + data).split(b"\n")
             for line in lines:
-                on_order(orjson.loads(line))
+                handle(orjson.loads(line))
 
         loop.add_reader(self._socket.fileno(), read)
-        take(b"")  # an order may have come right behind the first message
+        take(b"")  # a command may have come together with the first message
 
-    def tell(self, report: Report) -> None:
-        """Report to the parent, which may be gone."""
+    def send(self, report: Report) -> None:
+        """Send a report; nothing happens if the parent has ended."""
         try:
             self._socket.send(orjson.dumps(attrs.asdict(report)) + b"\n")
         except OSError:
@@ -107,8 +107,8 @@ class WorkerLink:
         link._send(attrs.asdict(start))
         return link
 
-    def order(self, order: Order) -> None:
-        self._send(order)
+    def send(self, command: StopCommand) -> None:
+        self._send(command)
 
     async def report(self) -> Report | None:
         """The worker's next report; None once it has ended."""
@@ -121,5 +121,5 @@ class WorkerLink:
     def close(self) -> None:
         self._writer.close()
 
-    def _send(self, message: Any) -> None:
+    def _send(self, message: object) -> None:
         self._writer.write(orjson.dumps(message) + b"\n")

@@ -1,6 +1,6 @@
-"""The parent of several workers: starts them, starts one again that ended, passes a stop on, and outlives them.
+"""The parent of several workers: starts them, restarts one that has ended, passes a stop on, and ends last.
 
-A worker is this program, started anew: a copy of the parent (a fork) would inherit its event loop and its threads.
+A worker is a new process of this program and not a fork, which would inherit the parent's event loop and threads.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.signals import StopRequest
-from runflow_mcp.workers.channel import Order, Start, WorkerLink
+from runflow_mcp.workers.channel import Start, StopCommand, WorkerLink
 
 log = structlog.get_logger(__name__)
 
 #: Pauses before a worker is started again.
 PAUSES = Backoff(first=0.25, limit=30.0)
-#: Seconds; a worker that ended sooner has failed to start.
+#: Seconds; a worker that ends sooner counts as a failed start.
 START_TIME = 5.0
-#: Failed starts in a row of every worker, with none that serves, after which the parent gives up.
+#: Failed starts in a row of every worker after which the parent gives up, unless one of them serves.
 MAX_FAILED_STARTS = 5
-#: Seconds that a worker may take longer than the grace time, and to stop at once, before it is killed.
+#: Seconds before a worker is killed: beyond the grace time, and after the command to stop at once.
 DRAIN_MARGIN, STOP_MARGIN = 5.0, 2.0
 
 
 class WorkersFailedError(Exception):
-    """The server had to end; the text says why. ``exit_code``: a worker's, where it says something, else 1."""
+    """The server ends; the text says why. ``exit_code``: that of a worker with wrong settings, else 1."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class WorkerMetrics(Protocol):
         """A worker with this process id counts into this memory."""
 
     def worker_ended(self, process_id: int) -> None:
-        """It has ended, and was waited for."""
+        """The worker has ended and was waited for."""
 
 
 @attrs.define(eq=False)
@@ -100,10 +100,10 @@ class Parent:
         while not self.stop.drain.is_set():
             pause = await self._run_once(number)
             if pause and not self.stop.drain.is_set():
-                await _either(self.stop.drain.wait(), self.clock.sleep(pause))
+                await _wait_for_first(self.stop.drain.wait(), self.clock.sleep(pause))
 
     async def _run_once(self, number: int) -> float:
-        """Run one worker until its end; the seconds to wait before the next one."""
+        """Run one worker until it ends; returns the seconds to wait before the next start."""
         started_at = self.clock.monotonic()
         try:
             worker = await self._start(number)
@@ -111,8 +111,8 @@ class Parent:
             log.error("worker_not_started", worker=number, error=str(error))  # noqa: TRY400 - the cause is the system's
             return self._pause_after(number, f"it could not be started: {error}", 0)
         self._workers[number] = worker
-        if self.stop.drain.is_set():  # since the start began
-            worker.link.order("drain")
+        if self.stop.drain.is_set():  # a stop was requested during the start
+            worker.link.send("drain")
         while (report := await worker.link.report()) is not None:
             self._on_report(worker, listening=report.listening, waits=report.waits)
         code = await asyncio.to_thread(worker.process.wait)
@@ -125,7 +125,7 @@ class Parent:
             return 0
         lived = self.clock.monotonic() - started_at
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if code == 0:  # somebody stopped this worker alone
+        if code == 0:  # only this worker was stopped, by a signal to it
             log.info("worker_ended", worker=number, worker_pid=worker.process.pid, seconds=round(lived, 3))
             return 0 if lived >= START_TIME else PAUSES.first
         pause = self._pause_after(number, cause, lived)
@@ -169,7 +169,7 @@ class Parent:
             self._report_waits()
 
     def _report_waits(self) -> None:
-        """Once every worker has told how many of its calls wait, report their sum."""
+        """Once every worker has reported its waiting calls, report their sum."""
         waits = [worker.waits for worker in self._workers.values()]
         if self.stop.drain.is_set() and waits and None not in waits:
             self.on_draining(sum(count or 0 for count in waits))
@@ -194,18 +194,18 @@ class Parent:
 
     async def _stop_workers(self) -> None:
         await self.stop.drain.wait()
-        self._order("drain")
-        await _either(self.stop.now.wait(), self.clock.sleep(self.grace + DRAIN_MARGIN))
-        self._order("stop")
+        self._send_all("drain")
+        await _wait_for_first(self.stop.now.wait(), self.clock.sleep(self.grace + DRAIN_MARGIN))
+        self._send_all("stop")
         await self.clock.sleep(STOP_MARGIN)
         for worker in self._workers.values():
             log.error("worker_killed", worker=worker.number, worker_pid=worker.process.pid)
             worker.process.kill()
             self._failure = self._failure or WorkersFailedError("A worker did not stop and was killed.")
 
-    def _order(self, order: Order) -> None:
+    def _send_all(self, command: StopCommand) -> None:
         for worker in self._workers.values():
-            worker.link.order(order)
+            worker.link.send(command)
 
 
 def _spawn(command: Sequence[str], stdin: int, passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
@@ -213,9 +213,9 @@ def _spawn(command: Sequence[str], stdin: int, passed: tuple[int, ...]) -> subpr
     return subprocess.Popen(command, stdin=stdin, pass_fds=passed)  # noqa: S603 - this very program
 
 
-async def _either(*works: Awaitable[object]) -> None:
+async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
     """Return once one of them is done, and cancel the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()

@@ -203,3 +203,33 @@ async def test_an_outage_does_not_flood_the_log(server: Server, sandbox: Scripte
         await server.services.clock.sleep(2)
     assert len(lines_of(logs, "upstream_failed")) == MAX_LINES
     assert [line["count"] for line in lines_of(logs, "upstream_failures_not_logged")] == [20]
+
+
+@pytest.mark.parametrize(("times", "last"), [(1, "upstream_retry"), (None, "upstream_failed")])
+async def test_an_upload_that_cannot_be_prepared_leaves_a_line_for_each_attempt(
+    server: Server, sandbox: ScriptedSandbox, times: int | None, last: str
+) -> None:
+    sandbox.script.add(Route.CREATE_UPLOAD, Respond(503), times=times)
+    with capture_logs() as logs:
+        await server.generate("runflow/background-removal", {"image_url": "./shoe.png#bytes=10"})
+    lines = lines_of(logs, "upstream_retry", "upstream_failed")
+    assert {(line["operation"], line["status"]) for line in lines} == {("create_upload", 503)}
+    assert [line["attempt"] for line in lines] == [*range(1, len(lines) + 1)]
+    assert lines[-1]["event"] == last
+
+
+async def test_a_balance_that_cannot_be_read_leaves_a_line(server: Server, sandbox: ScriptedSandbox) -> None:
+    sandbox.script.add(Route.BALANCE, Respond(503))
+    with capture_logs() as logs:
+        await server.generate(key="rf_live_sandbox_no_credit")
+    lines = lines_of(logs, "upstream_failed")
+    assert [(line["operation"], line["status"]) for line in lines] == [("create_run", 402), ("get_balance", 503)]
+
+
+async def test_a_run_that_cannot_be_read_as_a_resource_leaves_a_line(server: Server, sandbox: ScriptedSandbox) -> None:
+    run_id = (await server.generate(wait=False)).structured["run_id"]
+    sandbox.script.add(Route.GET_RUN, Respond(503))
+    with capture_logs() as logs:
+        await server.rpc("resources/read", {"uri": f"runflow-run://{run_id}"})
+    [line] = lines_of(logs, "upstream_failed")
+    assert (line["operation"], line["status"], line["run_id"]) == ("get_run", 503, run_id)

@@ -13,10 +13,9 @@ import pytest
 
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.api.errors import Outcome
-from runflow_mcp.runflow.dispatch.dispatcher import Dispatched
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed
 from runflow_mcp.runflow.dispatch.inputs import RunInput, input_digest
-from runflow_mcp.runflow.dispatch.order import Order
+from runflow_mcp.runflow.dispatch.order import Dispatched, Order
 from tests.runflow.conftest import Harness, MakeHarness
 from tests.scripted_sandbox import Action, Delay, Hang, Idempotency, Reset, Respond, Truncate
 from tests.serving import INPUT, KEY, MODEL, free_port

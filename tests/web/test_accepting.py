@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from runflow_mcp import listeners
+from runflow_mcp import listening_sockets
 from runflow_mcp.app import create_app
 from runflow_mcp.serve import BACKLOG
 from runflow_mcp.settings.config import Config
@@ -24,7 +24,7 @@ async def listening_runner() -> tuple[Runner, int]:
     runner = Runner(create_app(Config.from_mapping(nowhere)), shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
-    await runner.listen(listeners.bind("127.0.0.1", port), BACKLOG)
+    await runner.listen(listening_sockets.bind("127.0.0.1", port), BACKLOG)
     return runner, port
 
 

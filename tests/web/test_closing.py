@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from runflow_mcp import listeners
+from runflow_mcp import listening_sockets
 from runflow_mcp.sandbox import RunningSandbox
 from runflow_mcp.web import closing
 from runflow_mcp.web.closing import BUSY_TIME, QUIET_TIME
@@ -169,11 +169,11 @@ async def test_a_connection_on_which_something_has_arrived_is_not_closed_as_idle
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters packets for a socket")
 @pytest.mark.real_time
 def test_a_listener_that_refuses_new_attempts_keeps_the_connections_that_wait_in_its_queue() -> None:
-    [listener] = listeners.bind("127.0.0.1", 0)
+    [listener] = listening_sockets.bind("127.0.0.1", 0)
     listener.listen()
     with contextlib.closing(listener):
         waiting = socket.create_connection(listener.getsockname())
-        listeners.refuse_new(listener)
+        listening_sockets.refuse_new(listener)
         with pytest.raises(TimeoutError):
             socket.create_connection(listener.getsockname(), timeout=0.2)
         accepted, _ = listener.accept()
@@ -187,7 +187,7 @@ async def test_connections_in_the_queue_are_served_before_the_listener_closes(
     upstream: RunningSandbox, clock: VirtualClock
 ) -> None:
     served = await ServedApp.start(upstream_settings(upstream.url), clock, Random(0))
-    bound = listeners.bind("127.0.0.1", 0)
+    bound = listening_sockets.bind("127.0.0.1", 0)
     port = bound[0].getsockname()[1]
     await served.runner.listen(bound, backlog=100)
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]  # blocks the event loop
@@ -203,19 +203,19 @@ async def test_connections_in_the_queue_are_served_before_the_listener_closes(
 
 
 def test_a_port_is_reserved_only_when_nobody_has_it() -> None:
-    reserved = listeners.reserve("127.0.0.1", 0)
+    reserved = listening_sockets.reserve("127.0.0.1", 0)
     port = reserved[0].getsockname()[1]
-    listeners.close(reserved)
-    [shared] = listeners.bind("127.0.0.1", port, shared=True)
+    listening_sockets.close(reserved)
+    [shared] = listening_sockets.bind("127.0.0.1", port, shared=True)
     shared.listen()
-    with contextlib.closing(shared), pytest.raises(listeners.ListenError):
-        listeners.reserve("127.0.0.1", port)
+    with contextlib.closing(shared), pytest.raises(listening_sockets.ListenError):
+        listening_sockets.reserve("127.0.0.1", port)
 
 
 def test_a_reserved_port_can_be_shared_and_not_taken() -> None:
     port = free_port()
-    reserved = listeners.reserve("127.0.0.1", port)
-    shared = listeners.bind("127.0.0.1", port, shared=True)
+    reserved = listening_sockets.reserve("127.0.0.1", port)
+    shared = listening_sockets.bind("127.0.0.1", port, shared=True)
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", port))
-    listeners.close([*reserved, *shared])
+    listening_sockets.close([*reserved, *shared])

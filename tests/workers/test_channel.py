@@ -1,32 +1,32 @@
-"""What a worker and its parent tell each other arrives, in whatever pieces."""
+"""The messages between a worker and its parent arrive, whatever pieces they are read in."""
 
 import asyncio
 import socket
 
 import pytest
 
-from runflow_mcp.workers.channel import Order, ParentGoneError, ParentLink, Report, Start, WorkerLink
+from runflow_mcp.workers.channel import ParentGoneError, ParentLink, Report, Start, StopCommand, WorkerLink
 
 START = b'{"environ":{"MCP_PORT":"1"},"metrics":7}\n'
 
 
-async def obeyed(link: ParentLink) -> list[Order]:
-    """The orders up to the end of the connection."""
-    orders: list[Order] = []
+async def received(link: ParentLink) -> list[StopCommand]:
+    """The commands up to the end of the connection."""
+    commands: list[StopCommand] = []
     ended = asyncio.Event()
 
-    def on_order(order: Order) -> None:
-        orders.append(order)
-        if len(orders) == 3:
+    def handle(command: StopCommand) -> None:
+        commands.append(command)
+        if len(commands) == 3:
             ended.set()
 
-    link.obey(on_order)
+    link.on_command(handle)
     await ended.wait()
-    return orders
+    return commands
 
 
 @pytest.mark.parametrize("cut", [0, 10, len(START), len(START) + 3, len(START) + 8])
-async def test_orders_arrive_also_when_they_come_with_the_first_message(cut: int) -> None:
+async def test_commands_arrive_also_when_they_come_with_the_first_message(cut: int) -> None:
     parent, worker = socket.socketpair()
     link = ParentLink(worker)
     sent = START + b'"drain"\n"stop"\n'
@@ -38,8 +38,8 @@ async def test_orders_arrive_also_when_they_come_with_the_first_message(cut: int
         parent.sendall(sent)
         assert link.start() == Start({"MCP_PORT": "1"}, 7)
     parent.close()
-    # A parent that is gone is the order to drain.
-    assert await obeyed(link) == ["drain", "stop", "drain"]
+    # The end of the parent means drain.
+    assert await received(link) == ["drain", "stop", "drain"]
     worker.close()
 
 
@@ -57,12 +57,12 @@ async def test_reports_arrive_until_the_worker_ends() -> None:
     link = await WorkerLink.open(own, Start({}, None))
     worker = ParentLink(other)
     assert worker.start() == Start({}, None)
-    worker.tell(Report(listening=True))
-    worker.tell(Report(waits=3))
+    worker.send(Report(listening=True))
+    worker.send(Report(waits=3))
     other.close()
     assert [await link.report() for _ in range(3)] == [Report(listening=True), Report(waits=3), None]
     link.close()
-    worker_of_nobody = socket.socketpair()
-    worker_of_nobody[0].close()
-    ParentLink(worker_of_nobody[1]).tell(Report(listening=True))  # not an error
-    worker_of_nobody[1].close()
+    orphan = socket.socketpair()
+    orphan[0].close()
+    ParentLink(orphan[1]).send(Report(listening=True))  # not an error
+    orphan[1].close()

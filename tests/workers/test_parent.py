@@ -18,7 +18,7 @@ from tests.eventually import eventually_async
 pytestmark = pytest.mark.real_time
 
 WRONG_SETTINGS = 2
-#: Workers that only tell the parent that they listen, then wait for its end or an order.
+#: Workers that only report that they listen, then wait for a command or the parent's end.
 LISTENS = "import os; os.write(0, b'{\"listening\": true}\\n'); os.read(0, 9999); os.read(0, 99)"
 
 

@@ -1,4 +1,4 @@
-"""The balance of the account, added to the error of a run that it was too small for."""
+"""The balance of the account, added to the error ``insufficient_credits``."""
 
 import re
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from runflow_mcp.json_types import JSON
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.runflow.api.errors import UpstreamError
 
-#: Seconds: an addition to an error, which must not be late because of it.
+#: Seconds; the error must not be delayed for long.
 TIMEOUT = 3.0
-#: Members that hold a balance, or an object with one. Others, such as cents or credits, would have to be interpreted.
+#: Members that hold a balance, or an object with one. Others, such as cents or credits, would need a conversion.
 _AMOUNTS = ("balance", "available_balance", "credit_balance", "available", "amount", "data")
 _AMOUNT = re.compile(r"\s*\$?(-?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
@@ -23,7 +23,8 @@ async def with_balance(ctx: RequestContext, error: ToolError) -> ToolError:
         return error
     try:
         answer = await ctx.services.client.get_balance(ctx.bearer, ctx.trace, timeout=TIMEOUT)
-    except UpstreamError:
+    except UpstreamError as failure:
+        ctx.services.client.failures.given_up("get_balance", failure, 1)
         return error
     if balance := parse_balance(answer):
         error.details["balance"] = balance
@@ -46,7 +47,7 @@ def parse_balance(answer: JSON) -> str | None:
 
 
 def _holders(answer: JSON) -> Iterator[dict[str, JSON]]:
-    """The object, and those in its members that may hold a balance."""
+    """The object, and the objects in its members that may hold a balance."""
     for _ in range(_LEVELS):
         if not isinstance(answer, dict):
             return

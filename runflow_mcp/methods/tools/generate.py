@@ -60,7 +60,7 @@ class GenerateArguments:
 
 
 class _Mode(Enum):
-    """What a call is answered with."""
+    """The kind of answer to a call."""
 
     #: The run as it is once it exists.
     STARTED = auto()
@@ -73,7 +73,7 @@ class _Mode(Enum):
 def generate(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     """Run a model. Raises ``ToolError``, also for unexpected exceptions.
 
-    Not a coroutine, whose frame would keep the arguments and the order while the call waits.
+    Not a coroutine: its frame would keep the arguments and the order in memory while the call waits.
     """
     args = read_arguments(GenerateArguments, arguments)
     run_input, files = _named_files(args, ctx)
@@ -118,7 +118,7 @@ def _raise_draining(wait: RunWait) -> NoReturn:
 async def _answer(wait: RunWait, mode: _Mode) -> Result:
     ctx = wait.ctx
     try:
-        return await _explained(wait, mode)
+        return await _with_explained_errors(wait, mode)
     except ToolError:
         raise
     except Exception as error:
@@ -128,8 +128,8 @@ async def _answer(wait: RunWait, mode: _Mode) -> Result:
         wait.leave()
 
 
-async def _explained(wait: RunWait, mode: _Mode) -> Result:
-    """The result. Raises ``ToolError``, with what Runflow has to be asked for first."""
+async def _with_explained_errors(wait: RunWait, mode: _Mode) -> Result:
+    """The result. Raises ``ToolError``; some of these need further requests to Runflow: an upload, the balance."""
     try:
         return await _result(wait, mode)
     except FilesNeeded as needed:

@@ -20,10 +20,10 @@ from runflow_mcp.runflow.catalog.model_inputs import Input
 from runflow_mcp.runflow.catalog.search import select
 
 MIN_LIMIT, MAX_LIMIT, DEFAULT_LIMIT = 1, 200, 50
-#: With more entries than this, an answer shows them in brief: it stays in the context of the model that reads it.
+#: Answers with more entries than this are brief, since they stay in the context of the model that reads them.
 MAX_WHOLE_ENTRIES = 10
-#: Of a brief entry: characters of the description, and bytes of the JSON, so that 50 entries stay under 20 KB. What
-#: is too long is the description's end, or a price that is no short text.
+#: Limits of a brief entry: characters of the description, bytes of the whole entry and of the price, so that 50 entries
+#: stay under 20 KB. Longer descriptions are cut, and longer prices left out.
 MAX_BRIEF_DESCRIPTION, MAX_BRIEF_ENTRY, MAX_BRIEF_PRICING = 120, 390, 100
 INPUTS_OMITTED: dict[str, JSON] = {
     "inputs_omitted": True,
@@ -95,7 +95,7 @@ class _Entries:
 
 @attrs.frozen
 class _Prepared:
-    """Every entry of a snapshot: whole, and as it stands in a long list."""
+    """Every entry of a snapshot: whole, and brief for long lists."""
 
     whole: _Entries
     brief: _Entries
@@ -165,13 +165,13 @@ def _prepare(snapshot: Snapshot) -> _Prepared:
 
 
 def single_listing(model: Model) -> dict[str, JSON]:
-    """The entry of a model that was asked for by itself: with an estimate of what a run costs, where there is one."""
+    """The entry of a model that is shown alone or was named: with an estimate of a run's cost, where there is one."""
     estimated = estimate(model)
     return listing(model) | ({"estimate": estimated.listing()} if estimated else {})
 
 
 def brief_listing(model: Model) -> dict[str, JSON]:
-    """The entry as it stands in a long list: without inputs, at most ``MAX_BRIEF_ENTRY`` bytes for ordinary names."""
+    """The entry in a long list: without inputs, at most ``MAX_BRIEF_ENTRY`` bytes for ordinary names."""
     entry = listing(model)
     entry.pop("inputs", None)
     if len(orjson.dumps(entry.get("pricing"))) > MAX_BRIEF_PRICING:

@@ -1,6 +1,6 @@
-"""What a call is told whose input names files of its own machine: the sizes to add, or a command for each upload.
+"""The answers to a call whose input names files of the caller's machine: how to add sizes, or an upload command each.
 
-Nothing has been started then. No byte of a file passes this server.
+Nothing has been started in these cases. The files themselves never pass through this server.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ from runflow_mcp.runflow.dispatch.errors import NotUploaded
 from runflow_mcp.runflow.dispatch.order import RunRef
 from runflow_mcp.runflow.dispatch.uploads import Uploads
 
-#: Bytes of the text of ``upload_needed`` besides its commands.
+#: Maximum bytes of the text of ``upload_needed`` without its commands.
 MAX_FRAME = 4096
 NO_UPLOAD = (
-    "If you have its curl line, run that, then repeat this call unchanged. If the line is lost, or curl reported an "
+    "If you have its curl line, run it, then repeat this call unchanged. If the line is lost, or curl reported an "
     'error, call generate with "<path>#bytes=<size>" again for a new one.'
 )
 HOST_IT = "Without a shell, or for a larger file, host the file and pass its public https URL."
@@ -57,7 +57,7 @@ async def files_needed(ctx: RequestContext, files: Sequence[LocalFile], ref: Run
 
 
 def local_file(files: Sequence[LocalFile], ref: RunRef) -> ToolError:
-    """The sizes of these files are missing, or some of them cannot be uploaded."""
+    """The error when sizes of these files are missing, or some files cannot be uploaded."""
     count = "1 input is" if len(files) == 1 else f"{len(files)} inputs are"
     places = quote_all([_places(file) for file in files])
     message = (
@@ -71,13 +71,13 @@ def local_file(files: Sequence[LocalFile], ref: RunRef) -> ToolError:
 
 
 def upload_needed(pairs: Sequence[tuple[LocalFile, Upload]], ref: RunRef) -> ToolError:
-    """A command for each file, as many as fit into an answer, and what to call then."""
+    """A command for each file, as many as fit into an answer, and the next call."""
     lines = [upload_command(file.path, file.media_type, upload.url) for file, upload in pairs]
     references = [_reference(file, upload) for file, upload in pairs]
     sizes = accumulate(len(f"{line}{reference}".encode()) for line, reference in zip(lines, references, strict=True))
     fitting = sum(size <= MAX_UPLOAD_TEXT - MAX_FRAME for size in sizes)
     if not fitting:
-        message = "Runflow sent an upload address that is too long to be passed on; nothing was started."
+        message = "Runflow sent an upload URL that is too long to show; nothing was started."
         return run_errors.not_started(ToolErrorCode.GENERATE_FAILED, message, ref)
     count = "1 file must be" if len(pairs) == 1 else f"{len(pairs)} files must be"
     left = len(pairs) - fitting
@@ -103,7 +103,7 @@ def upload_needed(pairs: Sequence[tuple[LocalFile, Upload]], ref: RunRef) -> Too
 
 
 def not_uploaded(missing: NotUploaded, ref: RunRef) -> ToolError:
-    """Runflow does not have an upload that the input refers to. No new one is made."""
+    """The error when Runflow does not have an upload that the input refers to. No new one is prepared."""
     reference = UPLOAD_SCHEME + missing.asset_id
     message = (
         f"Runflow has no file for {reference} that this API key may use: it was not uploaded yet, or not with this "

@@ -54,7 +54,7 @@ _JSON_BODY: Mapping[str, str] = {"Content-Type": "application/json"}
 
 @attrs.define
 class LargeBodyTurn:
-    """The turn of one request at reading a large body, if it needs one: it is held until the body has been parsed."""
+    """One request's turn for a large body, taken only if it has one and held until the body is parsed."""
 
     _turns: asyncio.Semaphore
     _taken: bool = False
@@ -89,7 +89,7 @@ class RunflowClient:
     _large_bodies: asyncio.Semaphore = attrs.field(
         factory=partial(asyncio.Semaphore, transport.LARGE_BODIES), repr=False
     )
-    #: For the callers, which decide whether a request is repeated.
+    #: Used by the callers, which decide whether a request is repeated.
     failures: FailureLog = attrs.field(factory=FailureLog, repr=False)
 
     async def create_run(

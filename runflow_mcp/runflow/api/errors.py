@@ -5,6 +5,7 @@ The one table of upstream statuses: the client, the key trials, the dispatch and
 
 from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Self
 
 import attrs
 
@@ -90,6 +91,10 @@ class UpstreamError(Exception):
     retry_after: float | None = None
     answered: bool = False
     problem: str | None = None
+
+    def without_frames(self) -> Self:
+        """A copy: an error that was raised keeps its frames alive, and with them answers of megabytes."""
+        return attrs.evolve(self)
 
 
 class ResponseTooLarge(UpstreamError):

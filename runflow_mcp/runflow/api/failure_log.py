@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 @attrs.define
 class FailureLog:
-    """``attempt``: which one failed, from 1 on. The lines name the call that the request was made for."""
+    """The lines name the call that the request was made for. ``attempt``: the one that failed, counted from 1."""
 
     _budget: LineBudget = attrs.field(factory=lambda: LineBudget("upstream_failures_not_logged"))
 

@@ -51,7 +51,7 @@ def read_poll(
     response: Response, path: str, bearer: Bearer, now: float, *, base_url: str, run_id: str, seen: int | None
 ) -> Reading | None:
     """The run in an answer; None if it is the answer with the digest ``seen``. Raises as ``read_run`` does."""
-    # Python's own keyed 64-bit hash: another answer with the digest of the one before will not occur.
+    # Python's own keyed 64-bit hash: a collision of two successive answers is practically impossible.
     digest = hash(response.body)
     if digest == seen and is_success(response.status):
         return None

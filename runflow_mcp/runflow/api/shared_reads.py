@@ -65,7 +65,7 @@ class SharedRead:
         result = await asyncio.shield(self._flight)
         if isinstance(result, UpstreamError):
             # Each caller raises its own copy: a raised exception collects the frames that it passes.
-            raise attrs.evolve(result)
+            raise result.without_frames()
         return None if result is None or result.digest == seen else result
 
     async def _read(self, trace: Mapping[str, str]) -> Reading | UpstreamError | None:
@@ -73,7 +73,7 @@ class SharedRead:
         try:
             reading = await self._get(trace, None if last is None else last.digest)
         except UpstreamError as error:
-            return attrs.evolve(error)  # without its frames, one of which holds this read
+            return error.without_frames()  # one of the frames holds this read
         if reading is not None:
             self._last = _without_bulk(reading)
         return self._last

@@ -1,7 +1,6 @@
-"""What is measured of each request to Runflow that has ended: one metric, one debug line, the record of its call.
+"""Measures each request to Runflow: one metric, one debug line, and the record of its call.
 
-Knows what an error means, and nothing of how requests are sent. Paths are not logged: a caller may write a key where
-the model belongs.
+Paths are not logged, since a caller may write a key in the place of the model.
 """
 
 from typing import Self

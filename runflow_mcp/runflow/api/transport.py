@@ -128,7 +128,7 @@ async def send(
     target = f"{base_url}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
     answered = False
     try:
-        # Not ``async with``: its frames and its second release are a part of every poll.
+        # Not ``async with``, whose frames and second release would cost time in every poll.
         response = await session.request(
             request.method,
             URL(target, encoded=True),

@@ -1,4 +1,4 @@
-"""Which inputs of a model hold media, by the catalog's type or, where that says nothing, by the input's name. Pure."""
+"""Which inputs of a model hold media: by the type in the catalog, else by the name of the input. Pure."""
 
 import re
 from enum import Enum, auto
@@ -9,7 +9,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 #: Words of a type: ``image``, ``image_list``, ``Array<video>``, ``audio_url``.
 _MEDIA = frozenset({"image", "images", "video", "videos", "audio", "audios", "file", "files", "media"})
 _AROUND_MEDIA = frozenset({"list", "array", "of", "url", "urls", "uri", "uris", "input", "optional"})
-#: Types of any text, which do not say whether it is the address of media.
+#: Types of text, which may or may not be the URL of media.
 _TEXT = frozenset({"string", "strings", "str", "text"})
 #: Last words of the names of media.
 _NAMES = frozenset({"image", "video", "audio", "mask", "photo", "file", "url"})
@@ -19,14 +19,14 @@ class Holds(Enum):
     """What an input may hold."""
 
     NO_MEDIA = auto()
-    #: A text that may name something else too, such as a file inside an archive.
+    #: A text that may also name something else, such as a file inside an archive.
     MAYBE_MEDIA = auto()
     MEDIA = auto()
 
 
 @attrs.frozen
 class MediaInputs:
-    """The inputs of one model. ``types``: the catalog's type of each input; None where it states none."""
+    """The inputs of one model. ``types``: the type of each input in the catalog; None where it states none."""
 
     types: dict[str, str | None] = attrs.field(factory=dict)
 

@@ -1,6 +1,6 @@
-"""The files that an input names: paths on the caller's machine, and uploads that were made. Pure.
+"""The files that an input names: paths on the caller's machine, and finished uploads. Pure.
 
-A path is only reported; the reference to an upload becomes the one that Runflow reads.
+Paths are reported. The reference to an upload is replaced by the reference to the asset, which Runflow reads.
 """
 
 import re
@@ -13,16 +13,16 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.runflow.assets.media_inputs import Holds, MediaInputs, by_name
 from runflow_mcp.runflow.assets.paths import MAX_PATH, LocalFile, read_path
 
-#: Files that one call may name: their lines must fit into an answer.
+#: Files that one call may name: their commands must fit into an answer.
 MAX_FILES = 8
-#: Inputs that are named for one file.
+#: Inputs that an error names for one file.
 MAX_PLACES = 10
 #: Characters of a text that can be a path with a size, or the reference to an upload.
 MAX_TEXT = 2 * MAX_PATH
 UPLOAD_SCHEME, ASSET_SCHEME = "runflow-upload://", "runflow://assets/"
 _UPLOAD = re.compile(rf"{UPLOAD_SCHEME}(.*)", re.IGNORECASE | re.DOTALL)
 ASSET_ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
-#: Bytes of which each text that names a file has one, so that other inputs need not be parsed again.
+#: Every text that names a file has one of these bytes. Inputs without any are not parsed again.
 _SIGNS = (b"/", b"\\", b".", b"#")
 
 
@@ -46,7 +46,7 @@ NO_FILES = NamedFiles()
 
 
 def find_files(input_json: bytes, media: Callable[[], MediaInputs]) -> tuple[NamedFiles, JSONObject | None]:
-    """(the files that an input names, the input to send instead; None where it stays as it is).
+    """(the files that an input names, the input to send instead; None if it is unchanged).
 
     ``input_json``: compact JSON of an object. ``media``: called only if some text of the input may name a file.
     Raises ``NamedFilesError``.
@@ -68,7 +68,7 @@ class _Search:
     uploads: dict[str, None] = attrs.field(factory=dict)
 
     def visit(self, value: JSON, place: str, holds: Holds) -> JSON:
-        """The value with references to assets in place of those to uploads."""
+        """The value, with references to uploads replaced by references to assets."""
         if isinstance(value, str):
             return self._text(value, place, holds)
         if isinstance(value, list):
@@ -89,14 +89,16 @@ class _Search:
                 self._check_count()
                 return ASSET_SCHEME + upload[1]
             if holds is not Holds.NO_MEDIA:
-                raise NamedFilesError(f"is {UPLOAD_SCHEME} without a valid id; use the value that was given", place)
+                raise NamedFilesError(
+                    f"is {UPLOAD_SCHEME} without a valid id; use the value from the error upload_needed", place
+                )
         elif holds is not Holds.NO_MEDIA and (file := read_path(text, bare=holds is Holds.MEDIA)):
             self._add(file, place)
         return text
 
     def _add(self, file: LocalFile, place: str) -> None:
         known = self.local.get(file.path, attrs.evolve(file, inputs=()))
-        # The file counts as measured if one of its mentions has its size.
+        # One mention with a size is enough.
         best = known if known.size is not None or file.size is None else file
         self.local[file.path] = attrs.evolve(best, inputs=(*known.inputs, place)[:MAX_PLACES])
         self._check_count()

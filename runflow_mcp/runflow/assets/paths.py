@@ -1,6 +1,6 @@
-"""Which text is the path of a file on the caller's machine, and what it says about the file's size.
+"""Decides whether a text is the path of a file on the caller's machine, and reads the size stated in it. Pure.
 
-Pure, and the only place where that is decided. Whether an input may hold media at all is decided in ``media_inputs``.
+Whether an input may hold media at all is decided in ``media_inputs``.
 """
 
 import re
@@ -10,13 +10,13 @@ import attrs
 
 from runflow_mcp.runflow.reading.media_types import MEDIA_TYPES
 
-#: Bytes of one file that Runflow takes.
+#: Maximum bytes of one file, Runflow's limit.
 MAX_FILE_BYTES = 52_428_800
-#: Characters; a longer text is no path: an ordinary one has a hundred, and inline media may begin with a slash.
+#: Maximum characters of a path. Longer texts are inline media, which may also begin with a slash.
 MAX_PATH = 1024
 #: What separates a path from the size that the caller adds to it.
 SIZE_MARK = "#bytes="
-#: Sent for files whose suffix says nothing.
+#: The media type of a file with an unknown suffix.
 UNKNOWN_TYPE = "application/octet-stream"
 
 _SIZE = re.compile(r"0*([0-9]{1,12})")
@@ -25,19 +25,19 @@ _EXPLICIT = re.compile(r"\.{1,2}[/\\]|/(?!/)|~[/\\]|[A-Za-z]:[\\/]|\\\\")
 _FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?)?(?=.)", re.IGNORECASE)
 #: A file URL's path of a Windows drive has a slash before it.
 _DRIVE_IN_URL = re.compile(r"/[A-Za-z]:[\\/]")
-#: Two characters at least: one is a drive.
+#: At least two characters: a single one is a drive.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-#: A JPEG in base64 begins with a slash, too.
+#: A JPEG in base64 also begins with a slash.
 _BASE64 = re.compile(r"/9j/[A-Za-z0-9+/]{40,}={0,2}")
 _MEDIA_KINDS = ("image/", "video/", "audio/", "model/", "application/zip")
 
 
 @attrs.frozen
 class LocalFile:
-    """A file on the caller's machine. ``path``: as a shell there reads it.
+    """A file on the caller's machine. ``path``: for a shell on that machine.
 
-    ``size``: bytes, as the caller says; None when that is missing or no size that can be uploaded. ``stated``: the
-    text that the caller gave as the size, None if there was none. ``inputs``: the inputs that name the file.
+    ``size``: the stated bytes; None if they are missing or not a size that can be uploaded. ``stated``: the text that
+    the caller gave as the size, None if there was none. ``inputs``: the inputs that name the file.
     """
 
     path: str
@@ -56,7 +56,7 @@ class LocalFile:
 
 
 def read_path(text: str, *, bare: bool = True) -> LocalFile | None:
-    """The file that a media input names; None for a text that is no path: a URL, ``data:``, a word, a prompt.
+    """The file that a media input names; None for any other text: a URL, ``data:``, a word, a prompt.
 
     ``bare``: accept a path without a leading ``./``, ``/`` or the like, if it has a media suffix or a size.
     """

@@ -10,27 +10,27 @@ from runflow_mcp.json_types import JSON
 from runflow_mcp.runflow.assets.named_files import ASSET_ID, UPLOAD_SCHEME
 from runflow_mcp.runflow.reading.fields import read_text
 
-#: Characters: signed addresses have one or two kilobytes.
+#: Maximum characters; signed URLs have one or two thousand.
 MAX_UPLOAD_URL = 16_384
-#: What a URL may consist of; anything else must be percent-encoded in it.
+#: The characters of a URL; any other must be percent-encoded.
 _URL = re.compile(r"[\x21-\x7e]+")
 
 
 @attrs.frozen
 class Upload:
-    """``url``: where the file is to be PUT, once; whoever has it can do that, so it is shown to its caller alone."""
+    """``url``: the target of one PUT of the file. Anyone who has it can upload, so only its caller sees it."""
 
     asset_id: str
     url: str = attrs.field(repr=False)
 
     @property
     def reference(self) -> str:
-        """What the caller sets the input to once the file is there."""
+        """The value for the input once the file is uploaded."""
         return UPLOAD_SCHEME + self.asset_id
 
 
 def parse_upload(payload: JSON) -> Upload | None:
-    """None for an answer without a usable id, or whose address is not https (http on loopback)."""
+    """None for an answer without a usable id, or with a URL that is not https (or http on loopback)."""
     if not isinstance(payload, dict):
         return None
     asset_id, url = read_text(payload, "asset_id", "id"), read_text(payload, "upload_url", "url")

@@ -1,7 +1,7 @@
-"""What one run of a raw model costs, as far as its price and its inputs say: an amount per unit. Pure.
+"""The estimated cost of one run of a raw model, as an amount per unit. Pure.
 
-Only the four forms of price that Runflow's pages show are read, and only where an input of the model decides the
-number of units: anything else would be a guess.
+Only the four forms of price on Runflow's pages are read, and only where inputs of the model decide the number of units.
+Anything else would be a guess.
 """
 
 import re
@@ -37,7 +37,7 @@ class Estimate:
 
 
 def estimate(model: Model) -> Estimate | None:
-    """None for a Solution, whose price stands as it is, and where price and inputs do not decide the cost."""
+    """None for a Solution, whose price needs no estimate, and where price and inputs do not decide the cost."""
     match = _PRICE.fullmatch(model.pricing.strip().lower()) if isinstance(model.pricing, str) else None
     if match is None or model.is_solution:
         return None

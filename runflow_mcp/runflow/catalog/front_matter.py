@@ -1,7 +1,6 @@
-"""The YAML front matter of a skill as JSON, and a skill whose front matter has what hosts require of it.
+"""The YAML front matter of a skill as JSON, completed with the members that hosts require. Pure.
 
-Pure. Scalars are read by the core schema of YAML 1.2, as the hosts that compare the result with the file do. Sources:
-the Agent Skills specification; YAML 1.2.2, 10.3.
+Scalars are read by the core schema of YAML 1.2, as hosts do. Sources: the Agent Skills specification; YAML 1.2.2, 10.3.
 """
 
 import math
@@ -13,13 +12,13 @@ import yaml  # type: ignore[import-untyped]
 
 from runflow_mcp.json_types import JSON, JSONObject
 
-#: Characters and opening brackets of a front matter that is read, which takes 70 ms at most: the parser needs seconds
-#: for some longer ones. A description has at most 1,024 characters.
+#: Maximum characters and opening brackets of a front matter. Within them the parser takes 70 ms at most; beyond them
+#: some texts take seconds. A description has at most 1,024 characters.
 MAX_LENGTH, MAX_BRACKETS = 4096, 100
 _BLOCK = re.compile(r"---(?P<space>[ \t]*)\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|$)", re.DOTALL | re.MULTILINE)
-#: A name is the directory of its skill, and so a segment of its URI.
+#: A skill's name is its directory, and therefore a segment of its URI.
 _NAME = re.compile(r"(?!.{65})[a-z0-9]+(?:-[a-z0-9]+)*")
-#: A line that many authors write, although YAML does not allow it: the text after the name has a colon in it.
+#: Many authors write a text with a colon after the name, which YAML does not allow.
 _LINE = re.compile(r"^(name|description):[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 _CONSTANTS: Mapping[str, JSON] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -42,7 +41,7 @@ def with_front_matter(markdown: str, name: str, description: str) -> tuple[str, 
     """(a skill as it is served, its front matter).
 
     The text is ``markdown`` itself if it has a front matter with a valid name and a description; ``name`` and
-    ``description`` stand in for what is missing. A front matter that cannot be read stays, below one that can.
+    ``description`` replace what is missing. An unreadable front matter is kept as text below a new one.
     """
     block = _BLOCK.match(markdown)
     try:
@@ -57,7 +56,7 @@ def with_front_matter(markdown: str, name: str, description: str) -> tuple[str, 
         "description": found["description"] if _is_text(found.get("description")) else description,
     }
     front_matter = {**found, **required}
-    # Some hosts do not see a front matter whose first line has more than the three dashes.
+    # Some hosts ignore a front matter whose first line has more than the three dashes.
     if block and not block["space"] and front_matter == found:
         return markdown, found
     # JSON is YAML too.
@@ -87,7 +86,7 @@ def _read(text: str) -> dict[str, JSON]:
 def _value(event: yaml.NodeEvent, events: Iterator[yaml.Event]) -> JSON:
     """The value that begins with ``event``.
 
-    Raises ``_Unreadable`` for what JSON does not have, and for aliases: each of a chain of them doubles the value.
+    Raises ``_Unreadable`` for what JSON does not have, and for aliases: a chain of them grows exponentially.
     """
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
         raise _Unreadable("it has an anchor, an alias or a tag")

@@ -34,8 +34,8 @@ _TYPE_OF: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
 class Input:
     """One input of a model. ``values``: the allowed values, empty when every value is allowed.
 
-    ``type_stated``: the catalog states the type; otherwise it follows from the values. Two inputs that are listed
-    alike are equal all the same.
+    ``type_stated``: the catalog states the type; otherwise it is derived from the values. It does not count for
+    equality.
     """
 
     name: str

@@ -74,7 +74,7 @@ class Skill:
                 return UpstreamError(
                     Outcome.UNKNOWN, self.source.url, "the document is not a Markdown text", status=200
                 )
-            # An unchanged text keeps what was derived from it.
+            # An unchanged text keeps what is cached with it.
             if skill.markdown != self.current.markdown:
                 self.current = skill
             self._etag = document.etag

@@ -29,7 +29,7 @@ from runflow_mcp.runflow.dispatch.attempts import (
 from runflow_mcp.runflow.dispatch.errors import DispatchFailed, FilesNeeded, NotUploaded, model_conflict
 from runflow_mcp.runflow.dispatch.inputs import is_other_input
 from runflow_mcp.runflow.dispatch.lookup import Finder, Found, OtherModel
-from runflow_mcp.runflow.dispatch.order import Order, RunRef
+from runflow_mcp.runflow.dispatch.order import Dispatched, Order, RunRef
 from runflow_mcp.runflow.dispatch.recent import RecentDispatches
 from runflow_mcp.runflow.dispatch.run_list import is_same_model, is_same_ref
 from runflow_mcp.runflow.dispatch.slots import DispatchSlots, Slot
@@ -46,20 +46,6 @@ SETTLE = 2.0
 FOUND_AGE = 5.0
 #: Seconds of looking for a run after upstream has answered that it exists.
 EXISTING_RUN_TIMEOUT = 10.0
-
-
-@attrs.frozen
-class Dispatched:
-    """The result of a dispatch for one call: a run that exists upstream, and the call's ref of it.
-
-    ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
-    is provisional: see ``JoinedDispatch.identify``.
-    """
-
-    run: Run
-    ref: RunRef
-    found: bool
-    read: bool
 
 
 @attrs.frozen
@@ -222,11 +208,6 @@ class Dispatcher:
         return result
 
 
-def _without_frames(error: UpstreamError) -> UpstreamError:
-    """A copy of the error: the frames of the original keep an answer of megabytes, and the dispatch itself, alive."""
-    return attrs.evolve(error)
-
-
 @attrs.define
 class _Dispatch:
     """The steps of one dispatch: look up, ask ``may_post``, send, and again until a run or an error is final."""
@@ -265,7 +246,7 @@ class _Dispatch:
             try:
                 return await self._attempt(look_up)
             except UpstreamError as error:
-                self.error = _without_frames(error)
+                self.error = error.without_frames()
                 self.effect = max(self.effect, effect_of(error))
                 pause, again = self._plan_retry(attempt, error)
                 if again and self.effect is not Effect.CERTAIN:
@@ -345,7 +326,7 @@ class _Dispatch:
         try:
             found = await self.finder.find(self.order, deadline)
         except UpstreamError as error:
-            self.error = self.error or _without_frames(error)
+            self.error = self.error or error.without_frames()
             return None, failed_look_up(error)
         return found, LookUpResult.NO_RUN
 

@@ -1,4 +1,4 @@
-"""Why a dispatch brought no run, and what is known after it. Pure."""
+"""The errors of a dispatch without a run, and what is known after them. Pure."""
 
 import attrs
 
@@ -23,14 +23,14 @@ class DispatchFailed(Exception):
 
 @attrs.define
 class FilesNeeded(Exception):
-    """There is no such run yet, and the input names these files of the caller's machine: nothing was started."""
+    """The client_ref has no run yet, and the input names these files of the caller's machine: nothing was started."""
 
     files: tuple[LocalFile, ...]
 
 
 @attrs.define
 class NotUploaded(Exception):
-    """Runflow has no upload of this id that this caller has made: nothing was started."""
+    """Runflow has no upload with this id for this key: nothing was started."""
 
     asset_id: str
     cause: UpstreamError

@@ -1,4 +1,4 @@
-"""What a call asks to run (``Order``), and how results and errors name its run (``RunRef``). Pure."""
+"""What a call asks to run (``Order``), what it gets (``Dispatched``), and how it names its run (``RunRef``). Pure."""
 
 import hashlib
 import secrets
@@ -35,11 +35,25 @@ class RunRef:
 
 
 @attrs.frozen
+class Dispatched:
+    """The result of a dispatch for one call: a run that exists upstream, and the call's ref of it.
+
+    ``found``: it existed before. ``read``: it has been read by its id; until then only its id is known, and ``ref``
+    is provisional: see ``JoinedDispatch.identify``.
+    """
+
+    run: Run
+    ref: RunRef
+    found: bool
+    read: bool
+
+
+@attrs.frozen
 class Order:
     """What to run, for whom. ``caller_chose_ref``: the client_ref is the caller's own, so its run may exist already.
 
     ``body``: the request body, the only copy of the input. ``input_digest``, ``input_urls``: of the input in it.
-    ``files``: those that the input names. With local ones nothing is started; uploads are confirmed before.
+    ``files``: those that the input names. With local files no run is started; uploads are confirmed first.
     """
 
     bearer: Bearer

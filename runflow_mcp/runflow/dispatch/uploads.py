@@ -1,8 +1,9 @@
-"""Preparing and confirming uploads at Runflow. A request may be repeated: none starts a run or costs anything."""
+"""Preparing and confirming uploads at Runflow. Both may be repeated: they start no run and cost nothing."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
 from random import Random
 from typing import TypeVar
 
@@ -20,10 +21,10 @@ from runflow_mcp.runflow.dispatch.errors import DispatchFailed, NotUploaded
 
 T = TypeVar("T")
 
-#: Seconds that all uploads of one call may take to be prepared, and that one request may take.
+#: Maximum seconds for preparing all uploads of one call, and for one request.
 PREPARATION, REQUEST_TIMEOUT = 25.0, 10.0
 _UNPROCESSABLE = 422
-#: What a 422 says of a file that is there, but is not the one that was announced.
+#: In a 422 about a file that was uploaded and differs from the announced one.
 _OTHER_FILE = re.compile(r"size|bytes|mismatch|mime|content.?type|too large|exceed", re.IGNORECASE)
 
 
@@ -51,7 +52,7 @@ class Uploads:
         return [outcome for outcome in outcomes if isinstance(outcome, Upload)]
 
     async def _outcome(self, file: LocalFile, deadline: float) -> Upload | UpstreamError:
-        """The error as a value: a task group would wrap it."""
+        """The error is returned, since a task group would wrap a raised one."""
 
         async def send(timeout: float) -> Upload:
             return await self.client.create_upload(self.bearer, file, self.trace, timeout=timeout)
@@ -62,40 +63,45 @@ class Uploads:
             return error
 
     async def confirm(self, asset_id: str, deadline: float) -> None:
-        """Confirm an upload; one that was confirmed before is fine.
+        """Confirm an upload, also one that is confirmed already.
 
-        Raises ``NotUploaded`` when Runflow has no such upload, and ``DispatchFailed`` when it refuses or cannot say.
+        Raises ``NotUploaded`` when Runflow has no such upload, and ``DispatchFailed`` when it refuses or cannot answer.
         ``deadline``: monotonic seconds.
         """
 
         async def send(timeout: float) -> None:
-            await self.client.confirm_upload(self.bearer, asset_id, self.trace, timeout=timeout)
+            try:
+                await self.client.confirm_upload(self.bearer, asset_id, self.trace, timeout=timeout)
+            except UpstreamError as error:
+                confirmed = error.answered or is_success(error.status) or meaning_of(error.status).exists
+                if not confirmed:
+                    raise
 
         try:
             await self._repeat("confirm_upload", send, deadline)
         except UpstreamError as error:
-            if error.answered or is_success(error.status) or meaning_of(error.status).exists:
-                return
             if meaning_of(error.status).missing or (
                 error.status == _UNPROCESSABLE
                 and not _OTHER_FILE.search(f"{error.code} {error.message} {error.errors}")
             ):
-                raise NotUploaded(asset_id, attrs.evolve(error)) from None
-            raise DispatchFailed(attrs.evolve(error), uncertain=False, sent=False) from None
+                raise NotUploaded(asset_id, error.without_frames()) from None
+            raise DispatchFailed(error.without_frames(), uncertain=False, sent=False) from None
 
     async def _repeat(self, operation: Operation, send: Callable[[float], Awaitable[T]], deadline: float) -> T:
-        """The answer. Raises the last ``UpstreamError``; a refusal at once."""
-        for attempt in range(1, MAX_ATTEMPTS):
+        """The answer. Raises the last ``UpstreamError``; a refusal is not repeated."""
+        for attempt in count(1):
             try:
                 return await send(self._timeout(deadline))
             except UpstreamError as error:
                 pause = BACKOFF.after(attempt, self.random, retry_after=error.retry_after)
                 final = error.outcome is Outcome.REFUSED or error.answered or is_success(error.status)
-                if final or pause >= deadline - self.clock.monotonic():
+                if final or attempt == MAX_ATTEMPTS or pause >= deadline - self.clock.monotonic():
+                    self.client.failures.given_up(operation, error, attempt)
                     raise
+                self.client.failures.retried(operation, error, attempt, pause)
             await self.clock.sleep(pause)
             self.client.metrics.upstream_retry(operation)
-        return await send(self._timeout(deadline))
+        raise AssertionError("the last attempt returns or raises")
 
     def _timeout(self, deadline: float) -> float:
         return min(REQUEST_TIMEOUT, deadline - self.clock.monotonic())

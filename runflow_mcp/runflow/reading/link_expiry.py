@@ -1,4 +1,4 @@
-"""When a signed URL expires, as far as its query says. Pure."""
+"""The expiry of a signed URL, read from its query. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from urllib.parse import unquote
 #: Query parameters of S3 and R2, Google Cloud Storage, CloudFront and older signatures, and Azure.
 _PARAMETER = re.compile(r"[?&](x-(?:amz|goog)-(?:date|expires)|expires|se)=([^&#]{1,64})", re.IGNORECASE)
 _DATE = "%Y%m%dT%H%M%SZ"
-#: Seconds; a longer validity is no validity that a storage service grants.
+#: Seconds; no storage service grants a longer validity.
 _LONGEST = 10 * 366 * 24 * 3600
-#: Unix times of a link that someone uses: a smaller or larger number means something else.
+#: Plausible Unix times; a number outside of them means something else.
 _FIRST, _LAST = 1_000_000_000, 9_999_999_999
 
 
 def link_expiry(url: str) -> str | None:
-    """ISO 8601 in UTC; None where the URL does not say, or not in one of the known ways."""
+    """ISO 8601 in UTC; None where the URL has none of the known parameters."""
     if "?" not in url:
         return None
     parameters = {name.lower(): unquote(value) for name, value in _PARAMETER.findall(url)}
@@ -54,7 +54,7 @@ def _unix(parameters: Parameters) -> datetime | None:
 def _azure(parameters: Parameters) -> datetime | None:
     if "se" not in parameters:
         return None
-    # Only a time with a zone, or a whole day, says when that is.
+    # A time without a zone is ambiguous; a date alone is a whole day in UTC.
     time = datetime.fromisoformat(parameters["se"].upper())
     if time.tzinfo is None and len(parameters["se"]) != len("2026-01-31"):
         return None

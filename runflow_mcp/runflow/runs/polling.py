@@ -14,8 +14,8 @@ from runflow_mcp.runflow.backoff import Backoff
 POLL_SCHEDULE = ((30.0, 2.0), (120.0, 5.0), (math.inf, 10.0))
 #: A delay is up to this share shorter than the schedule's, so that runs started together are not polled in step.
 JITTER = 0.1
-#: Polls begin at multiples of this many seconds, so that those of many calls share a turn of the event loop: with a
-#: thousand calls a poll then takes a quarter less time, since the code that it runs is in the processor's cache.
+#: Polls begin at multiples of this many seconds, so that polls of many calls share a turn of the event loop. With a
+#: thousand calls, a poll then takes a quarter less processor time: its code is still in the processor's cache.
 TICK = 0.025
 #: After a failed poll the schedule's delay doubles with each failure in a row, up to this.
 MAX_BACKOFF = 30.0
@@ -77,7 +77,7 @@ class PollTimer:
         longest = backoff.after(max(self.failures, 1))
         shortest = longest * (1.0 - JITTER)
         delay = self.random.uniform(shortest, longest)
-        if self.failures:  # an upstream in trouble gets its requests one by one
+        if self.failures:  # a failing upstream gets its requests spread out
             return delay
         delay -= (now + delay) % TICK
         return delay if delay >= shortest else delay + TICK

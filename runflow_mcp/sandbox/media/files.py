@@ -35,7 +35,7 @@ class PictureSpec:
     prompt: str
     title: str
     model: str
-    #: What the caller uploaded, reduced: PNGs that are shown in the middle.
+    #: The caller's uploaded pictures, reduced to small PNGs, which are shown in the middle.
     pictures: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
     @property
@@ -56,7 +56,7 @@ def png(spec: PictureSpec, size: Size) -> bytes:
 
 @lru_cache(CACHED_FILES)
 def cutout_png(spec: PictureSpec, size: Size) -> bytes:
-    """What was uploaded, or a landmark, on a transparent background, as a background removal returns it."""
+    """The uploaded pictures, else a landmark, on a transparent background, as a background removal returns them."""
     from PIL import Image  # noqa: PLC0415 - see above
 
     from runflow_mcp.sandbox.media import landmarks, uploaded  # noqa: PLC0415 - see above
@@ -92,7 +92,7 @@ def wav(seed: bytes) -> bytes:
 
 
 def reduced(contents: Sequence[bytes], size: Size) -> tuple[bytes, ...]:
-    """Uploaded pictures as ``PictureSpec`` takes them, for a file of this size."""
+    """Uploaded pictures for a ``PictureSpec``, reduced for a file of this size."""
     if not contents:
         return ()
     from runflow_mcp.sandbox.media import uploaded  # noqa: PLC0415 - see above

@@ -1,4 +1,4 @@
-"""The pictures that a caller uploaded, made small enough to be shown in the picture that a run returns.
+"""The pictures that a caller uploaded, reduced and pasted into the picture that a run returns.
 
 Imports Pillow, so it must be imported only when a picture is drawn.
 """
@@ -17,7 +17,7 @@ FILLED, GAP = 0.6, 0.03
 
 
 def reduce_pictures(contents: Sequence[bytes], frame: Size) -> tuple[bytes, ...]:
-    """Each of the first pictures as a PNG that fits beside the others in the frame; what is no picture is left out."""
+    """The first pictures as PNGs that fit side by side into the frame; other files are left out."""
     shown = [picture for picture in map(_open, contents[:MAX_SHOWN]) if picture is not None]
     reduced = []
     for picture in shown:
@@ -46,4 +46,4 @@ def _open(content: bytes) -> Image.Image | None:
                 return None
             return ImageOps.exif_transpose(opened).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return None  # any bytes may be uploaded under the name of a picture
+        return None  # the file is not a picture, whatever its name

@@ -1,6 +1,6 @@
 """The middlewares, one concern each.
 
-``stack`` is their order, outermost first, with the reason for each place; ``head_checks`` are the parts of one of them.
+``stack`` is their order, outermost first, with the reason for each place. One of them runs the ``head_checks``.
 """
 
 from aiohttp.typedefs import Middleware
@@ -20,7 +20,7 @@ __all__ = ["head_checks", "stack"]
 
 
 def head_checks(config: Config) -> list[Check]:
-    """The checks of a request's head, in their order, which one middleware runs."""
+    """The checks of a request's head, in their order."""
     return [
         host_check(config),  # before anything that costs: this is what stops DNS rebinding
         origin_check(config),

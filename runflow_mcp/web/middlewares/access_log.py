@@ -99,5 +99,5 @@ def access_log(config: Config) -> Middleware:
 
 def _is_wanted(level: int, lines: JSONLines | None) -> bool:
     """Whether lines of this level are logged; probes must not use up the lines of a second."""
-    # structlog's lazy proxy takes 2 us for this.
+    # Asking structlog's lazy proxy takes 2 µs.
     return log.is_enabled_for(level) if lines is None else level >= lines.min_level

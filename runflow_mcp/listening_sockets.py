@@ -1,4 +1,4 @@
-"""The listening sockets: bound, alone or shared with other processes, and closed without losing a connection."""
+"""Binding the listening sockets, alone or shared between processes, and closing them without losing a connection."""
 
 import array
 import errno
@@ -18,7 +18,7 @@ _DROP_ATTEMPTS = (
     (0x06, 0, 0, 0),  # drop
     (0x06, 0, 0, 0xFFFFFFFF),  # accept
 )
-#: A name may stand for addresses that this machine has not: ``localhost`` for ``::1`` without IPv6.
+#: A host name may have addresses that this machine lacks, such as ``localhost`` and ``::1`` without IPv6.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -55,10 +55,10 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
 
 
 def reserve(host: str, port: int) -> list[socket.socket]:
-    """Bind a port for processes that will share it, once it is sure that nobody else has it.
+    """Bind a port for processes that will share it, after a check that no other program has it.
 
-    The sockets never listen. As long as they are open, no program of another user and none that does not share ports
-    can take it, also while no process listens. Raises ``ListenError``.
+    The sockets never listen. While they are open, another program can bind the port only if it shares ports too and
+    runs under the same user, even when no worker listens. Raises ``ListenError``.
     """
     # Without SO_REUSEPORT: a port that another server shares would be bound without an error.
     close(bind(host, port))
@@ -71,11 +71,11 @@ def close(sockets: Iterable[socket.socket]) -> None:
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """Let no further attempt to connect begin; those under way still succeed.
+    """Drop new attempts to connect; attempts under way still succeed.
 
-    The kernel resets connections that are in the queue of a listener when it closes, and none can be kept from
-    joining it at the last moment, except so: an attempt that is dropped is repeated by its client's kernel a second
-    later, and meets another listener of the port or a refusal. Only Linux can do it.
+    When a listener closes, the kernel resets the connections in its queue, and a new one can join the queue at the
+    last moment. A dropped attempt is repeated by the client's kernel a second later; by then another listener of the
+    port accepts it, or it is refused. Only Linux offers this.
     """
     if sys.platform != "linux":
         return
@@ -88,7 +88,7 @@ def refuse_new(listener: socket.socket) -> None:
 
 
 def readable(descriptors: Iterable[int]) -> set[int]:
-    """Those of these sockets that have something to take: bytes, the end of a connection, or a new one."""
+    """Those of these sockets that are readable: bytes, the end of a connection, or a new connection has arrived."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
