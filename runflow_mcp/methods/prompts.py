@@ -93,8 +93,10 @@ async def prompts_list(request: Request, ctx: RequestContext) -> Result:
 
 
 def _list_result(book: PromptBook, ctx: RequestContext) -> Result:
-    fresh_ms = int(ctx.services.catalog.fresh_for() * 1000)
-    return with_cache_hints({"prompts": orjson.Fragment(book.list_json)}, ctx.protocol, fresh_ms)
+    result: Result = {"prompts": orjson.Fragment(book.list_json)}
+    if not ctx.protocol.features.cache_hints:
+        return result
+    return with_cache_hints(result, ctx.protocol, int(ctx.services.catalog.fresh_for() * 1000))
 
 
 async def prompts_get(request: Request, ctx: RequestContext) -> Result:

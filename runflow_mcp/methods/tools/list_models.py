@@ -31,6 +31,9 @@ INPUTS_OMITTED: dict[str, JSON] = {
     "Call list_models again with the name of one model as query to see its inputs before you run it.",
 }
 
+#: Answers kept for one snapshot, of at most 50 KB each, and characters of a provider in one.
+MAX_KEPT_PAGES, MAX_KEPT_PROVIDER = 64, 64
+
 Category = NewType("Category", str)
 Limit = NewType("Limit", int)
 
@@ -101,6 +104,19 @@ class _Prepared:
     brief: _Entries
 
 
+@attrs.frozen
+class _Page:
+    """An answer as JSON, and once more as JSON inside a JSON string."""
+
+    plain: bytes
+    escaped: bytes
+
+
+def _no_pages(_snapshot: Snapshot) -> dict[ListModelsArguments, _Page]:
+    """The answers of a snapshot that are kept: those without a query, which most calls ask for."""
+    return {}
+
+
 def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]:
     """The entries that match. Raises ``ToolError`` ``catalog_fetch_failed`` while no catalog has been fetched."""
     return _list(read_arguments(ListModelsArguments, arguments), ctx)
@@ -109,10 +125,26 @@ def list_models(arguments: JSONObject, ctx: RequestContext) -> Awaitable[Result]
 async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     catalog = ctx.services.catalog
     snapshot = catalog.current or await _first_snapshot(ctx)
+    stale = catalog.stale_seconds()
+    pages = snapshot.cached(_no_pages)
+    page = pages.get(args) if stale is None else None
+    if page is None:
+        page = _render(args, snapshot, stale)
+        is_ordinary = stale is None and args.query is None and len(args.provider or "") <= MAX_KEPT_PROVIDER
+        if is_ordinary and len(pages) < MAX_KEPT_PAGES:
+            pages[args] = page
+    return {
+        "content": [{"type": "text", "text": orjson.Fragment(page.escaped)}],
+        "structuredContent": orjson.Fragment(page.plain),
+        "isError": False,
+    }
+
+
+def _render(args: ListModelsArguments, snapshot: Snapshot, stale: int | None) -> _Page:
     positions = select(snapshot, category=args.category, provider=args.provider, query=args.query)
     page = positions[: args.limit]
     counts: dict[str, JSON] = {"returned": len(page), "total": len(positions)}
-    if (stale := catalog.stale_seconds()) is not None:
+    if stale is not None:
         counts["stale_seconds"] = stale
     prepared = snapshot.cached(_prepare)
     if len(page) > MAX_WHOLE_ENTRIES:
@@ -126,11 +158,7 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
     tail = orjson.dumps(counts)[1:]
     plain = b"".join((b'{"models":[', b",".join(entries.plain), b"],", tail))
     escaped = b"".join((b'"{\\"models\\":[', b",".join(entries.escaped), b"],", _escape(tail), b'"'))
-    return {
-        "content": [{"type": "text", "text": orjson.Fragment(escaped)}],
-        "structuredContent": orjson.Fragment(plain),
-        "isError": False,
-    }
+    return _Page(plain, escaped)
 
 
 async def _first_snapshot(ctx: RequestContext) -> Snapshot:
