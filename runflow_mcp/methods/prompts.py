@@ -88,6 +88,9 @@ async def find_prompt(name: str, ctx: RequestContext) -> Model:
 async def prompts_list(request: Request, ctx: RequestContext) -> Result:
     """``prompts/list``: everything on one page."""
     reject_cursor(request.take_params())
+    snapshot = ctx.services.catalog.current
+    if snapshot is not None:
+        return _list_result(snapshot.cached(prompt_book), ctx)
     ctx.answer_when_drained = partial(_list_result, EMPTY, ctx)
     return _list_result(await current_prompts(ctx), ctx)
 

@@ -22,7 +22,7 @@ class MemoryStore:
         return cls(clock, {scope: Window(limit_of(scope, config), length) for scope in Scope})
 
     async def admit(self, hits: tuple[Hit, ...], cost: int) -> Decision:
-        now = self._now()
+        now = int(self.clock.monotonic() * MICROSECONDS)
         windows = self.windows
         for scope, caller, _counted in hits:
             if windows[scope].wait_us(caller, cost, now):
@@ -46,7 +46,7 @@ class MemoryStore:
         """Memory always answers."""
 
     def evict_expired(self) -> None:
-        now = self._now()
+        now = int(self.clock.monotonic() * MICROSECONDS)
         for window in self.windows.values():
             window.evict_expired(now)
 
@@ -55,6 +55,3 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to close."""
-
-    def _now(self) -> int:
-        return int(self.clock.monotonic() * MICROSECONDS)

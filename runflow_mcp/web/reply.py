@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
-from typing import Self
 
 from aiohttp import web
 
@@ -154,10 +153,8 @@ class Reply:
                 await response.write_eof(body)
         return response
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """The handler has ended: nothing more is sent, and the slots of the answer are released."""
         self._state = State.FINISHED
         if self._keepalive is not None:
             self._keepalive.cancel()

@@ -24,9 +24,10 @@ def make_request_id() -> str:
 
 def choose_request_id(header: str | None, key_prefixes: tuple[str, ...]) -> str:
     """The caller's X-Request-Id where it is 1–128 of ``[A-Za-z0-9._-]`` and holds no API key, else a new one."""
-    if header and _REQUEST_ID.fullmatch(header) and not any(prefix in header for prefix in key_prefixes):
-        return header
-    return make_request_id()
+    if header is None:
+        return make_request_id()
+    usable = _REQUEST_ID.fullmatch(header) and not any(prefix in header for prefix in key_prefixes)
+    return header if usable else make_request_id()
 
 
 async def add_request_id(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -124,8 +124,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
             protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
         )
     record.revision = protocol.revision
-    with Reply(request, state.arrived, services.inflight) as reply:
-        exchange = Exchange(request, bearer, protocol, reply)
+    reply = Reply(request, state.arrived, services.inflight)
+    exchange = Exchange(request, bearer, protocol, reply)
+    try:
         match message:
             case Request():
                 body, status = await exchange.answer(message, record)
@@ -138,6 +139,8 @@ async def handle(request: web.Request) -> web.StreamResponse:
                 return web.Response(status=_ACCEPTED)
             case _:
                 assert_never(message)
+    finally:
+        reply.close()
 
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:

@@ -22,6 +22,9 @@ from runflow_mcp.web.request_state import STATE, RequestState
 
 log = structlog.get_logger(__name__)
 
+#: Responses that are written once the handler has returned them.
+_WITH_BODY = (JSONResponse, web.Response)
+
 #: The status logged when the client leaves before the response; nginx logs the same.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -73,8 +76,8 @@ def access_log(config: Config) -> Middleware:
         try:
             response = await handler(request)
             status = response.status
-            if isinstance(response, JSONResponse | web.Response) and not response.prepared:
-                record.bytes_out = len(response.body) if isinstance(response.body, bytes) else 0
+            if isinstance(response, _WITH_BODY) and not response.prepared and isinstance(response.body, bytes):
+                record.bytes_out = len(response.body)
             return response
         finally:
             now = services.clock.monotonic()
