@@ -35,13 +35,14 @@ class Method:
     """A JSON-RPC method.
 
     ``may_wait``: a drain interrupts the handler at its cutoff, and waits until its answer is written. False only for
-    a handler that never waits for the network, or ends by itself when a drain begins.
+    a handler that never waits for the network, or ends by itself when a drain begins; a function for one that waits
+    on some calls only, since the scope of a drain is 4 us of a short answer's 100.
     """
 
     name: str
     handler: Handler
     eras: frozenset[Era] = BOTH
-    may_wait: bool = True
+    may_wait: bool | Callable[[Request, RequestContext], bool] = True
 
 
 MethodTable = Mapping[str, Method]
@@ -58,8 +59,10 @@ def method_table(*tools: Tool) -> dict[str, Method]:
         Method("ping", lifecycle.ping, LEGACY, may_wait=False),
         Method("server/discover", lifecycle.discover, MODERN, may_wait=False),
         Method("tools/list", registry.list, may_wait=False),
-        Method("tools/call", registry.call),
-        Method("prompts/list", prompts.prompts_list),
+        Method("tools/call", registry.call, may_wait=registry.may_wait),
+        Method(
+            "prompts/list", prompts.prompts_list, may_wait=lambda _request, ctx: ctx.services.catalog.current is None
+        ),
         Method("prompts/get", prompts.prompts_get),
         Method("completion/complete", completion.complete),
         Method("resources/list", resources.list_resources, may_wait=False),
@@ -82,7 +85,11 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     try:
         if method is None or ctx.protocol.features.era not in method.eras:
             raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"Unknown method: {quote(request.method)}.")
-        result = await (_until_drained(method, request, ctx) if method.may_wait else method.handler(request, ctx))
+        may_wait = method.may_wait
+        if may_wait is True or (may_wait and may_wait(request, ctx)):
+            result = await _until_drained(method, request, ctx)
+        else:
+            result = await method.handler(request, ctx)
     except ToolError as error:
         ctx.record.error_code = str(error.code)
         result = error.result(ctx.request_id)

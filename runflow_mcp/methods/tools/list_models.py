@@ -310,4 +310,5 @@ TOOL = Tool(
         },
     },
     list_models,
+    may_wait=lambda ctx: ctx.services.catalog.current is None,
 )

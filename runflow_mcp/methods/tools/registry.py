@@ -24,10 +24,14 @@ ToolHandler = Callable[[JSONObject, RequestContext], Awaitable[Result]]
 
 @attrs.frozen
 class Tool:
-    """A tool. ``definition``: as ``tools/list`` shows it. ``handler``: answers ``tools/call``."""
+    """A tool. ``definition``: as ``tools/list`` shows it. ``handler``: answers ``tools/call``.
+
+    ``may_wait``: whether the handler may wait for the network on this call, as ``router.Method`` has it.
+    """
 
     definition: JSONObject
     handler: ToolHandler
+    may_wait: Callable[[RequestContext], bool] = lambda _ctx: True
 
     @property
     def name(self) -> str:
@@ -67,6 +71,11 @@ class Tools:
         """``tools/list``: the same bytes at every call."""
         reject_cursor(request.params)
         return with_cache_hints(self._list_result, ctx.protocol, TOOLS_TTL_MS)
+
+    def may_wait(self, request: Request, ctx: RequestContext) -> bool:
+        name = request.params.get("name")
+        tool = self._by_name.get(name) if isinstance(name, str) else None
+        return tool is not None and tool.may_wait(ctx)
 
     def call(self, request: Request, ctx: RequestContext) -> Awaitable[Result]:
         """``tools/call``. Not a coroutine, whose frame would keep the params while the tool works."""
