@@ -151,7 +151,14 @@ class Client:
 
     async def _read_message(self, response: aiohttp.ClientResponse, on_notification: OnNotification) -> JSON:
         if response.status == OK and response.content_type == "text/event-stream":
-            return await _read_stream(response, on_notification)
+            try:
+                message = await _read_stream(response, on_notification)
+            except asyncio.CancelledError:
+                _abort(response)
+                raise
+            if message is None:
+                _abort(response)
+            return message
         body = await response.read()
         if response.status == ACCEPTED:
             return None
@@ -162,6 +169,12 @@ class Client:
             page = "A web page" if body.lstrip().startswith(b"<") else "A response that is not JSON"
             raise StepError(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
         return message
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """End a stream that is not read to its end: nginx does not notice TLS's farewell, and would keep it open."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _read_stream(response: aiohttp.ClientResponse, on_notification: OnNotification) -> JSON:
