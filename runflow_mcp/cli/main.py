@@ -210,11 +210,11 @@ def _ask_for_key() -> str:
 
 
 def _shown_url(url: str) -> str:
-    """The URL that was tested; one that cannot be used as it was typed."""
+    """The URL that was tested; one that cannot be used as it was typed, without the password that it may have."""
     try:
         return str(endpoint_url(url))
     except ValueError:
-        return url
+        return url.rpartition("@")[2]
 
 
 # connect
