@@ -18,7 +18,7 @@ from runflow_mcp.cli import config_report, connect_text, extras, listen_errors, 
 from runflow_mcp.cli.arguments import check_client_name, make_parser
 from runflow_mcp.cli.check_report import Collected
 from runflow_mcp.cli.embedded_sandbox import settings_for, start_embedded_sandbox
-from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
+from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_egress, read_environment
 from runflow_mcp.cli.metrics import MetricsListenError, serving_metrics
 from runflow_mcp.cli.server_url import endpoint_url
 from runflow_mcp.cli.welcome import SANDBOX_KEY, client_url, welcome
@@ -187,9 +187,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from runflow_mcp.cli.screen import steps_report  # noqa: PLC0415
 
     environ = read_environment()
+    egress = read_egress(environ)
     try:
         key = arguments.key if arguments.key is not None else environ.get(KEY_VARIABLE, "").strip() or _ask_for_key()
-        run_check = partial(check, arguments.url, key, arguments.generate, ca_file=environ.get("SSL_CERT_FILE"))
+        run_check = partial(check, arguments.url, key, arguments.generate, egress=egress)
         if arguments.json:
             collected = Collected()
             ok = asyncio.run(run_check(collected))

@@ -20,6 +20,7 @@ import pytest
 
 from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_report import Collected
+from runflow_mcp.settings.egress import Egress
 from tests.deploy.conftest import PING
 from tests.deploy.deploy_files import DEPLOY, assignments
 from tests.deploy.nginx_stack import CHAIN, SPEED, nginx_main, site_in
@@ -136,8 +137,8 @@ async def statuses(machines: Machines, count: int) -> Counter[int]:
 
 async def test_two_machines_serve_as_one(machines: Machines) -> None:
     collected = Collected()
-    ca_file = str(machines.folder / CHAIN)
-    assert await check(machines.url, KEY, None, collected, ca_file=ca_file), collected.steps
+    egress = Egress(ca_file=str(machines.folder / CHAIN))
+    assert await check(machines.url, KEY, None, collected, egress), collected.steps
     await asyncio.to_thread(eventually, lambda: machines.limits() == ["ok", "ok"], "both reach the store")
     assert await statuses(machines, PER_ADDRESS + 10) == {200: PER_ADDRESS, 429: 10}
     for replica in machines.replicas:
