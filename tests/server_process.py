@@ -48,6 +48,8 @@ class ServerProcess:
     folder: Path
     port: int
     environ: Mapping[str, str]
+    #: The address that it listens on.
+    host: str = HOST
     #: The path that is answered with 200 once it is ready; None where listening on the port is enough.
     ready_path: str | None = "/readyz"
     #: Descriptors in the place of the log.
@@ -156,11 +158,11 @@ class ServerProcess:
 
     @property
     def origin(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def status(self, path: str) -> int | None:
         """The status of a GET; None when no answer comes."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -171,7 +173,7 @@ class ServerProcess:
 
     def listens(self) -> bool:
         try:
-            with socket.create_connection((HOST, self.port), timeout=5):
+            with socket.create_connection((self.host, self.port), timeout=5):
                 return True
         except OSError:
             return False

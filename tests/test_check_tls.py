@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_errors import explain_error
 from runflow_mcp.cli.check_report import Lines
+from runflow_mcp.settings.egress import Egress
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -123,7 +124,7 @@ async def listen(tmp_path: Path) -> AsyncIterator[Listen]:
 
 async def line_of(url: str, ca_file: Path | None) -> str:
     lines: list[str] = []
-    await check(url, KEY, None, Lines(lines.append), ca_file=str(ca_file) if ca_file else None)
+    await check(url, KEY, None, Lines(lines.append), Egress(ca_file=str(ca_file or "")))
     return lines[-1].partition("ms): ")[2]
 
 

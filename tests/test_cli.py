@@ -270,6 +270,27 @@ async def test_the_check_command_reports_a_failed_step(run: Run) -> None:
     assert "Connection refused." in command.stdout
 
 
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:{port}", "http://127.0.0.1:{port}/mcp"),
+        ("http://me:geheim@127.0.0.1:{port}/mcp", "127.0.0.1:{port}/mcp"),
+    ],
+)
+def test_check_prints_one_json_object_even_when_it_fails(
+    url: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    assert cli.main(["check", url.format(port=port), "--key", KEY, "--json"]) == 1
+    printed = capsys.readouterr()
+    [step] = json.loads(printed.out)["steps"]
+    assert (step["step"], step["ok"]) == ("connect", False)
+    assert step["fix"]
+    assert json.loads(printed.out)["url"] == shown.format(port=port)
+    assert "geheim" not in printed.out + printed.err
+
+
 @pytest.mark.real_time
 async def test_the_version_option_prints_the_version(run: Run) -> None:
     command = await run("--version")

@@ -21,6 +21,9 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.protocol.progress import METHOD as PROGRESS
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, Era
+from runflow_mcp.runflow.api.connection_errors import ProxyFailed
+from runflow_mcp.runflow.api.transport import DIRECT
+from runflow_mcp.settings.egress import Egress, Proxy
 
 #: Seconds. The first event of a stream is written at once; one that takes longer was kept by something on the way.
 LATE = 5.0
@@ -38,22 +41,22 @@ async def check(
     key: str,
     generate: tuple[str, JSONObject] | None,
     report: Report,
-    *,
-    ca_file: str | None = None,
+    egress: Egress = DIRECT,
 ) -> bool:
     """Carry out the steps until one fails, and report each; whether all succeeded.
 
-    ``generate``: a model to run, and its input. ``ca_file``: certificate authorities to trust besides the system's.
+    ``generate``: a model to run, and its input. ``egress``: the proxy on the way, and the authorities to trust.
     """
     shown = _Shown(report, key)
     name, began = "connect", _now()
     try:
         address = _address(url)
-        tls = tls_context(ca_file)
+        tls = tls_context(egress.ca_file)
         if str(address) != url.strip():
             shown.note(f"using {address}")
-        async with open_session(tls) as session:
-            probe = Probe(Client(session, address, key), address, tls, shown)
+        async with open_session(tls, egress) as session:
+            proxy = egress.proxy_for(address.scheme, address.host or "", address.port)
+            probe = Probe(Client(session, address, key), address, tls, proxy, shown)
             for name, step in probe.steps(generate):
                 shown.begin(name)
                 began = _now()
@@ -112,6 +115,7 @@ class Probe:
     client: Client
     url: URL
     tls: ssl.SSLContext
+    proxy: Proxy | None
     report: Report
 
     def steps(self, generate: tuple[str, JSONObject] | None) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
@@ -130,6 +134,12 @@ class Probe:
     async def connect(self) -> str:
         if not self.client.key or not all("!" <= char <= "~" for char in self.client.key):
             raise StepError("The key is empty or contains characters that no key has. Give the whole key.")
+        if self.proxy is not None:
+            try:
+                found = await connect(URL(self.proxy.url), self.tls)
+            except StepError:
+                raise StepError(explain_error(ProxyFailed())) from None
+            return f"{found.address} port {found.port}, the proxy {self.proxy}"
         found = await connect(self.url, self.tls)
         return f"{found.address} port {found.port}, {found.tls or 'without TLS'}"
 

@@ -1,6 +1,6 @@
 """The small MCP client of ``runflow-mcp check``: one connection test, and JSON-RPC over HTTP in both eras.
 
-Speaks HTTP from outside, as any client does; must not import the server. Every failure is a ``StepError``.
+Speaks HTTP from outside, as any client does; must not import what serves. Every failure is a ``StepError``.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.protocol.meta import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION
 from runflow_mcp.protocol.revisions import LATEST_LEGACY, MODERN_REVISIONS, Era
+from runflow_mcp.runflow.api.transport import proxy_middleware
+from runflow_mcp.settings.egress import Egress
 
 #: aiohttp reads lines of up to twice this size: a result with its output is one line of an event stream.
 READ_BUFFER = 8 * 1024 * 1024
@@ -52,15 +54,18 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def open_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
+def open_session(tls: ssl.SSLContext, egress: Egress) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=SILENCE_TIMEOUT)
     connector = aiohttp.TCPConnector(ssl=tls)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=READ_BUFFER)
+    middlewares = (proxy_middleware(egress),) if egress.has_proxy else ()
+    return aiohttp.ClientSession(
+        connector=connector, timeout=timeout, read_bufsize=READ_BUFFER, middlewares=middlewares
+    )
 
 
 @attrs.frozen
 class Connection:
-    """What was reached. ``tls``: the version of TLS, None without."""
+    """What was reached: the server, or the proxy on the way. ``tls``: the version of TLS, None without."""
 
     address: str
     port: int
@@ -151,7 +156,14 @@ class Client:
 
     async def _read_message(self, response: aiohttp.ClientResponse, on_notification: OnNotification) -> JSON:
         if response.status == OK and response.content_type == "text/event-stream":
-            return await _read_stream(response, on_notification)
+            try:
+                message = await _read_stream(response, on_notification)
+            except asyncio.CancelledError:
+                _abort(response)
+                raise
+            if message is None:
+                _abort(response)
+            return message
         body = await response.read()
         if response.status == ACCEPTED:
             return None
@@ -162,6 +174,12 @@ class Client:
             page = "A web page" if body.lstrip().startswith(b"<") else "A response that is not JSON"
             raise StepError(f"{page} came back. Another server or a proxy answers at this URL; correct the URL.")
         return message
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """End a stream that is not read to its end: nginx does not notice TLS's farewell, and would keep it open."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _read_stream(response: aiohttp.ClientResponse, on_notification: OnNotification) -> JSON:

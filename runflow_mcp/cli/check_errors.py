@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from runflow_mcp.json_types import JSON
+from runflow_mcp.runflow.api.connection_errors import ProxyFailed
 
 #: Seconds. The server sends a keepalive every 15, so a longer silence means that it does not answer.
 CONNECT_TIMEOUT, SILENCE_TIMEOUT = 10.0, 45.0
@@ -141,6 +142,8 @@ class StepError(Exception):
 
 def explain_error(error: Exception) -> str:
     """The cause and fix of an error below HTTP. aiohttp wraps the system's or OpenSSL's own error."""
+    if isinstance(error, ProxyFailed):
+        return _explain_proxy(error.status)
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         text = getattr(inner, "verify_message", None)
@@ -152,6 +155,17 @@ def explain_error(error: Exception) -> str:
         (text for kind, text in _ERRORS if isinstance(error, kind) or isinstance(inner, kind)),
         "The connection broke. Try again.",
     )
+
+
+def _explain_proxy(status: int | None) -> str:
+    if status is None:
+        return "The proxy of HTTPS_PROXY or HTTP_PROXY cannot be reached. Correct it, or name the server in NO_PROXY."
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return (
+            "The proxy requires a user name and a password, or refuses these. Write them into HTTPS_PROXY or "
+            "HTTP_PROXY: http://user:password@host:port."
+        )
+    return f"The proxy refused the connection (HTTP {status}). Have it allow the server, or name that in NO_PROXY."
 
 
 def _explain_tls(reason: str | None) -> str:

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
+import attrs
 import dotenv
 
 from runflow_mcp.cli import extras, terminal
-from runflow_mcp.settings.config import Config, ConfigError
+from runflow_mcp.settings.config import Config, ConfigError, parse_setting
+from runflow_mcp.settings.egress import Egress
 
 #: The exit code for settings or arguments that cannot be used.
 USAGE_ERROR = 2
@@ -42,3 +45,16 @@ def load_config(environ: Mapping[str, str]) -> Config | None:
         )
         return None
     return config
+
+
+def read_egress(environ: Mapping[str, str]) -> Egress:
+    """How a command reaches other machines. Exits if a proxy's setting is wrong; other settings do not matter."""
+    ways: dict[str, Any] = {}
+    for field in attrs.fields(Config):
+        if field.name in ("https_proxy", "http_proxy", "no_proxy"):
+            try:
+                ways[field.name] = parse_setting(field, environ) or field.default
+            except ValueError as error:
+                terminal.print_error(f"{field.metadata['name']}: expected {error}.")
+                raise SystemExit(USAGE_ERROR) from None
+    return Egress(**ways, ca_file=environ.get("SSL_CERT_FILE", ""))

@@ -14,7 +14,7 @@ from runflow_mcp.cli import config_report, connect_text, extras, listen_errors, 
 from runflow_mcp.cli.arguments import check_client_name, make_parser
 from runflow_mcp.cli.check_report import Collected
 from runflow_mcp.cli.embedded_sandbox import settings_for
-from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_environment
+from runflow_mcp.cli.environment import USAGE_ERROR, load_config, read_egress, read_environment
 from runflow_mcp.cli.server_url import endpoint_url
 from runflow_mcp.cli.serving import run, serve_command
 from runflow_mcp.cli.welcome import SANDBOX_KEY, client_url
@@ -85,9 +85,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from runflow_mcp.cli.screen import steps_report  # noqa: PLC0415
 
     environ = read_environment()
+    egress = read_egress(environ)
     try:
         key = arguments.key if arguments.key is not None else environ.get(KEY_VARIABLE, "").strip() or _ask_for_key()
-        run_check = partial(check, arguments.url, key, arguments.generate, ca_file=environ.get("SSL_CERT_FILE"))
+        run_check = partial(check, arguments.url, key, arguments.generate, egress=egress)
         if arguments.json:
             collected = Collected()
             ok = asyncio.run(run_check(collected))
@@ -108,11 +109,11 @@ def _ask_for_key() -> str:
 
 
 def _shown_url(url: str) -> str:
-    """The URL that was tested; one that cannot be used as it was typed."""
+    """The URL that was tested; one that cannot be used as it was typed, without the password that it may have."""
     try:
         return str(endpoint_url(url))
     except ValueError:
-        return url
+        return url.rpartition("@")[2]
 
 
 # connect

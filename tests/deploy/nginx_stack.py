@@ -97,7 +97,7 @@ class Stack:
         binary = require("nginx")
         https, plain, first, second = (free_port() for _ in range(4))
         (folder / "site.conf").write_text(site_in(folder, https=https, plain=plain, replicas=(first, second)))
-        (folder / "nginx.conf").write_text(_main(folder))
+        (folder / "nginx.conf").write_text(nginx_main(folder))
         port = str(free_port())
         simulation = ("runflow_mcp", "sandbox", "--port", port, "--speed", str(SPEED))
         sandbox = ServerProcess.of(folder, *simulation, settings={"MCP_PORT": port}, ready_path="/v1/health")
@@ -149,7 +149,7 @@ class Stack:
                 process.stop()
 
 
-def _main(folder: Path) -> str:
+def nginx_main(folder: Path) -> str:
     """An nginx.conf with the least that the site file needs around it."""
     user = "user root;" if os.geteuid() == 0 else ""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -59,7 +59,7 @@ def open_session(max_waits: int, egress: Egress = DIRECT) -> aiohttp.ClientSessi
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"User-Agent": f"runflow-mcp/{__version__}", "Accept-Encoding": "identity"},
-        middlewares=(_proxy_middleware(egress),) if egress.has_proxy else (),
+        middlewares=(proxy_middleware(egress),) if egress.has_proxy else (),
     )
 
 
@@ -69,7 +69,7 @@ def _tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def _proxy_middleware(egress: Egress) -> aiohttp.ClientMiddlewareType:
+def proxy_middleware(egress: Egress) -> aiohttp.ClientMiddlewareType:
     """Choose the proxy for each request and each redirect, and raise ``ProxyFailed`` for the proxy's own errors."""
 
     async def send(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
