@@ -153,17 +153,17 @@ async def test_progress_is_shown_while_the_run_goes_on(open_host: OpenHost) -> N
 async def test_a_failed_run_is_shown_with_its_next_action(open_host: OpenHost) -> None:
     host = await open_host()
     answer = await host.generate(model="sandbox/failing", input={})
-    told = answer["structuredContent"]["error"]
+    error = answer["structuredContent"]["error"]
     shown = await host.text("#problem")
     assert "run_failed" in shown
-    assert told["message"] in shown
-    assert told["next_action"] in shown
+    assert error["message"] in shown
+    assert error["next_action"] in shown
     assert await host.run("return view.getByRole('alert').count()") == 1
     await host.tab.picture("error")
     # The text alone says the same.
     await host.show({"content": answer["content"], "isError": True})
-    assert {"run_failed", told["message"], told["next_action"]} == {
-        part for part in ("run_failed", told["message"], told["next_action"]) if part in await host.text("#problem")
+    assert {"run_failed", error["message"], error["next_action"]} == {
+        part for part in ("run_failed", error["message"], error["next_action"]) if part in await host.text("#problem")
     }
 
 
@@ -177,7 +177,7 @@ async def test_a_wait_that_was_interrupted_can_be_continued_with_its_client_ref(
     assert [call["arguments"]["client_ref"] for call in await host.calls()] == ["mine"]
 
 
-async def test_a_cancelled_call_is_told(open_host: OpenHost) -> None:
+async def test_a_cancelled_call_is_reported(open_host: OpenHost) -> None:
     host = await open_host()
     await host.run("await page.evaluate(() => host.bridge.sendToolCancelled({ reason: 'by the user' }))")
     assert "cancelled: by the user" in await host.text("#problem")
@@ -413,7 +413,7 @@ async def test_hostile_strings_in_every_field_stay_text(open_host: OpenHost) -> 
     assert await host.count("img[src=x]") == 0
 
 
-async def test_an_address_that_nobody_should_be_sent_to_is_no_link(open_host: OpenHost) -> None:
+async def test_a_dangerous_address_is_not_a_link(open_host: OpenHost) -> None:
     host = await open_host()
     urls = [
         "javascript:alert(1)",
