@@ -46,7 +46,7 @@ def test_every_row_has_a_path_of_its_own_on_the_bare_server() -> None:
     assert len({own_path(row, revision) for row, revision in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("hostile", [each for each in LOADS if not each.keyless], ids=lambda hostile: hostile.name)
+@pytest.mark.parametrize("hostile", [load for load in LOADS if not load.keyless], ids=lambda hostile: hostile.name)
 async def test_a_hostile_request_is_read_and_answered(server: Server, hostile: Hostile) -> None:
     answer = await send(server, hostile.request)
     assert answer.status == 200
