@@ -86,13 +86,13 @@ def test_claude_desktop_starts_mcp_remote() -> None:
     ("url", "allowed"),
     [(URL, False), ("http://127.0.0.1:8080/mcp", False), ("http://mcp.internal/mcp", True)],
 )
-def test_mcp_remote_is_told_to_allow_http_where_it_refuses_it(url: str, allowed: bool) -> None:  # noqa: FBT001
+def test_mcp_remote_gets_the_option_for_http_where_it_needs_it(url: str, allowed: bool) -> None:  # noqa: FBT001
     command = recipe("mcp-remote", url).command
     assert command is not None
     assert ("--allow-http" in command) is allowed
 
 
-def test_claude_ai_is_told_when_it_cannot_reach_the_server() -> None:
+def test_the_recipe_of_claude_ai_warns_about_an_unreachable_server() -> None:
     assert len(recipe("claude.ai", "http://127.0.0.1:8080/mcp").steps) == len(recipe("claude.ai").steps) + 1
 
 

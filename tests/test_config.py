@@ -437,7 +437,7 @@ def test_the_view_loads_media_from_the_origins_of_the_setting(value: str, origin
         "media.example.com",
     ],
 )
-def test_what_is_no_origin_of_media_is_refused(value: str) -> None:
+def test_an_invalid_media_origin_is_refused(value: str) -> None:
     """It becomes part of a Content-Security-Policy."""
     assert len(errors_of(MCP_VIEW_ORIGINS=value)) == 1
 
@@ -474,7 +474,7 @@ def test_an_issuer_is_kept_as_it_is_written(value: str, issuers: tuple[str, ...]
         "https://auth.example.com,nonsense",
     ],
 )
-def test_what_is_no_issuer_is_refused(value: str) -> None:
+def test_an_invalid_issuer_is_refused(value: str) -> None:
     [error] = errors_of(MCP_AUTHORIZATION_SERVERS=value)
     assert "secret" not in error
 

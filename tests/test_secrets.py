@@ -437,9 +437,7 @@ def replace_ping(server: Server, handler: Handler) -> None:
     table["ping"] = Method("ping", handler)
 
 
-async def test_an_upload_address_is_told_to_its_caller_alone(
-    server: Server, sandbox: ScriptedSandbox, log: Log
-) -> None:
+async def test_only_its_caller_sees_an_upload_url(server: Server, sandbox: ScriptedSandbox, log: Log) -> None:
     url = f"https://storage.example.com/up?X-Amz-Signature={MARK}"
     upload = orjson.dumps({"asset_id": "a-1", "upload_url": url})
     sandbox.script.add("create_upload", Respond(201, upload), times=None)

@@ -35,12 +35,12 @@ from tests.server_process import HOST, NotReadyError
 
 OTHERS_AT_ONCE, HOSTILE_AT_ONCE = 48, 16
 OTHERS = Callers(50_000)
-#: Numbers of hostile callers begin here; each round takes new ones, whom no limit knows yet.
+#: Numbers of hostile callers begin here; each round takes new ones that no limit has counted yet.
 FIRST_HOSTILE = 100_000
 SECONDS = 2
 SLOW_READERS = 200
 QUIET = "nobody"
-#: JSON nested this deep is still read.
+#: A depth of nesting that is still accepted.
 DEPTH = 900
 CONFIG = Config.from_mapping({})
 LARGEST = CONFIG.max_body_bytes - 1024

@@ -15,7 +15,7 @@ from tests.bench.rows import Request
 CONNECTIONS = 64
 #: Seconds that wrk may take beyond its duration.
 PATIENCE = 20
-#: Seconds of a round in which not one answer is taken for a failure; a shorter one is repeated.
+#: A round of this many seconds without an answer is a failure; a shorter one is repeated with more time.
 LONGEST = 10
 _SCRIPT = """
 wrk.method = "POST"
@@ -50,7 +50,7 @@ def find_wrk() -> str:
 
 @attrs.frozen
 class Callers:
-    """Many callers in turn, each with an address (behind a trusted proxy) and a key that no other has.
+    """Many callers in turn, each with its own address (behind a trusted proxy) and its own key.
 
     ``first`` is the number of the first. ``keyless``: they bring no key.
     """

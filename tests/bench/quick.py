@@ -16,7 +16,7 @@ from tests.bench.servers import LINE_OFF, LINE_ON, Target
 from tests.server_process import ROOT, NotReadyError
 
 ROUNDS = 4
-#: With a third server in each round, so that it stays under a minute.
+#: With a third server in each round; fewer rounds, so that it stays under a minute.
 ROUNDS_WITH_BASE = 3
 #: The row that is measured with the access line too.
 LINE_ROW = ROWS[1]
@@ -30,7 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     base: Path | None = arguments.base
     if base is not None and not (base / "runflow_mcp").is_dir():
-        parser.error(f"{base} is no checkout: it has no runflow_mcp/")
+        parser.error(f"{base} is not a checkout: it has no runflow_mcp/")
     rounds = arguments.rounds or (ROUNDS_WITH_BASE if base else ROUNDS)
     try:
         find_wrk()

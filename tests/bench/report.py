@@ -55,10 +55,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _rows(rows: Sequence[RowResult], *, by_cpu: bool) -> Iterator[str]:
     """A table of ratios. ``by_cpu``: of µs a request instead of requests/s; above 1 is better in both."""
 
-    def over(measured: dict[str, Measured], one: str, other: str, digits: int = 2) -> str:
-        if one not in measured or other not in measured:
+    def over(measured: dict[str, Measured], name: str, reference: str, digits: int = 2) -> str:
+        if name not in measured or reference not in measured:
             return "–"
-        own, others = measured[one], measured[other]
+        own, others = measured[name], measured[reference]
         return (own.cpu_over(others) if by_cpu else own.rate_over(others)).show(digits)
 
     peers = [name for name in rows[0].measured if name not in {PRODUCT, LINE_ON, REDIS, BARE}]

@@ -36,7 +36,7 @@ class Measured:
 
     @property
     def cpu(self) -> float:
-        """The least µs of a round: what else runs on the machine only adds to it."""
+        """The lowest µs of a round: other load on the machine only adds to it."""
         return min(figure.cpu for figure in self.rounds)
 
     def rate_over(self, other: "Measured") -> Spread:
@@ -45,9 +45,9 @@ class Measured:
         return Spread.of([own.rate / others.rate for own, others in pairs])
 
     def cpu_over(self, other: "Measured") -> Spread:
-        """The other server's µs a request ÷ this one's, so that above 1 is cheaper, as above 1 is faster for rates.
+        """The other server's µs per request ÷ this one's: above 1 is cheaper, as above 1 is faster for rates.
 
-        The middle figure is that of the least µs of each.
+        The middle figure compares the lowest µs of each.
         """
         pairs = zip(self.rounds, other.rounds, strict=True)
         ratios = [others.cpu / own.cpu for own, others in pairs]
@@ -60,7 +60,7 @@ def alternate(
     """Measure each name on each row, ``rounds`` times; row → name → what was measured.
 
     A round goes through all rows, so that a busy moment of the machine does not fall on one row alone. Every second
-    round goes through the names backwards, so that nobody is always first.
+    round goes through the names backwards, so that no server is always first.
     """
     figures: dict[str, dict[str, list[Figure]]] = {row: {name: [] for name in names} for row in rows}
     for number in range(rounds):

@@ -105,7 +105,7 @@ class Bench:
                     self.results.rows.append(RowResult(revision, row, size, seen))
 
     def workers(self) -> None:
-        """Two workers ÷ one. Servers and load share both cores: with two there are none to spare."""
+        """Two workers ÷ one. Servers and load share both cores: two cores leave none for the load."""
         if not servers.knows_setting("MCP_WORKERS"):
             self.results.skipped.append("two workers: this checkout has no setting MCP_WORKERS")
             return

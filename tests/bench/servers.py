@@ -42,7 +42,7 @@ class Target:
         return f"{self.process.origin}{self.path(row, revision)}"
 
     def ask(self, row: Row, revision: str) -> bytes:
-        """The body of the answer. Raises ``BenchError`` when it is no result."""
+        """The body of the answer. Raises ``BenchError`` when it is not a result."""
         content = post(self.process.port, self.path(row, revision), row.request(revision))
         answer = orjson.loads(content)
         if "result" not in answer or answer["result"].get("isError"):

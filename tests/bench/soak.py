@@ -1,4 +1,4 @@
-"""``python -m tests.bench.soak``: half an hour of moderate load; does memory grow, does the event loop stand still?"""
+"""``python -m tests.bench.soak``: half an hour of moderate load: growth of memory, and delays of the event loop."""
 
 import argparse
 import asyncio
@@ -166,7 +166,7 @@ async def _sample(server: ServerProcess, seen: Soak, began: float) -> None:
 
 
 async def _forget(upstream: FastUpstream) -> None:
-    """The simulated Runflow forgets what has long ended: its memory shall not be what grows."""
+    """Let the simulated Runflow forget old runs, so that its memory does not grow."""
     while True:
         await asyncio.sleep(60)
         upstream.forget_runs(ended_before=time.monotonic() - 60)

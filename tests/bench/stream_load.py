@@ -19,9 +19,9 @@ from tests.bench.fast_upstream import FastUpstream, large_catalog
 from tests.bench.machine import cpu_seconds, resident_mib
 from tests.bench.stream_clients import Wave, as_bytes, generate_request, start_clients
 
-#: Seconds after the last start until the processor time is counted, and before the first run's end until which.
+#: Seconds between the last start and the measurement of processor time, and between its end and the first run's end.
 MARGIN = 1.0
-#: Seconds beyond the last run's end after which a client that has no result counts as lost.
+#: Seconds after the last run's end; a client without a result then counts as lost.
 PATIENCE = 60.0
 LAG_INTERVAL = 0.02
 
@@ -31,8 +31,8 @@ class WaveOrder:
     """``count`` clients, started over ``ramp`` s, on the server at ``port`` whose process is ``pid``.
 
     Each run takes ``duration`` s, which must be longer than the ramp by a few seconds for a CPU figure. ``storm``: once
-    all wait, every connection breaks off, and the same calls are sent again within so many seconds; what is measured is
-    then the second attempt.
+    all wait, every connection is closed, and the same calls are sent again within so many seconds; the second attempt
+    is measured.
     """
 
     port: int

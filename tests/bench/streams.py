@@ -21,7 +21,7 @@ from tests.serving import upstream_settings
 
 #: Twenty callers with 500 waits each.
 WAIT_LIMITS = {"MCP_MAX_WAITS": "10000"}
-#: A few calls first: what a server allocates once is not counted for the streams.
+#: A few calls first, so that what a server allocates only once is not counted for the streams.
 WARM_UP = (40, 1.0, 3.0)
 
 
@@ -39,7 +39,7 @@ class StreamLoad:
         revision: str = LEGACY,
         storm: float | None = None,
     ) -> WaveFigures:
-        """One wave of (clients, ramp, duration) on ``server``; all is explained at ``WaveOrder``."""
+        """One wave of (clients, ramp, duration) on ``server``; see ``WaveOrder``."""
         order = WaveOrder(server.port, server.process.pid, *wave, revision, storm)
         assert self.process.stdin is not None
         assert self.process.stdout is not None

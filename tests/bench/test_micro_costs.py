@@ -1,7 +1,7 @@
 """The costs that every request or poll pays, beside a reference loop in the same process.
 
 ``make test`` runs each once. To measure: ``python -m pytest tests/bench/test_micro_costs.py --benchmark-enable``; the
-figure in brackets is the multiple of the quickest, and the reference loop tells how fast the machine is just now.
+figure in brackets is the multiple of the quickest, and the reference loop shows the current speed of the machine.
 """
 
 from collections.abc import Awaitable

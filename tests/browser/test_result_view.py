@@ -177,7 +177,7 @@ async def test_a_wait_that_was_interrupted_can_be_continued_with_its_client_ref(
     assert [call["arguments"]["client_ref"] for call in await host.calls()] == ["mine"]
 
 
-async def test_a_cancelled_call_is_told(open_host: OpenHost) -> None:
+async def test_a_cancelled_call_is_reported(open_host: OpenHost) -> None:
     host = await open_host()
     await host.run("await page.evaluate(() => host.bridge.sendToolCancelled({ reason: 'by the user' }))")
     assert "cancelled: by the user" in await host.text("#problem")
@@ -413,7 +413,7 @@ async def test_hostile_strings_in_every_field_stay_text(open_host: OpenHost) -> 
     assert await host.count("img[src=x]") == 0
 
 
-async def test_an_address_that_nobody_should_be_sent_to_is_no_link(open_host: OpenHost) -> None:
+async def test_a_dangerous_address_is_not_a_link(open_host: OpenHost) -> None:
     host = await open_host()
     urls = [
         "javascript:alert(1)",

@@ -136,7 +136,7 @@ class Load:
 
 
 def _waits(replica: ServerProcess) -> int:
-    """The calls that wait there, as its readiness probe tells."""
+    """The waiting calls of a replica, from its readiness probe."""
     connection = http.client.HTTPConnection(HOST, replica.port, timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/readyz")
@@ -167,7 +167,7 @@ async def restart(load: Load, replica: ServerProcess, number: signal.Signals = s
 
 
 async def roll(load: Load, restarts: int) -> list[float]:
-    """So many restarts, the replicas in turn; how long each stop took."""
+    """Restart the replicas in turn; returns how long each stop took."""
     async with load.running():
         return [await restart(load, load.stack.replicas[turn % 2]) for turn in range(restarts)]
 

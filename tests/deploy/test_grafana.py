@@ -211,7 +211,7 @@ def test_promtool_accepts_the_rules_and_every_query_of_the_dashboard(tmp_path: P
     promtool("check", "rules", str(file))
 
 
-def test_each_alert_fires_on_what_it_is_for_and_none_when_all_is_well(tmp_path: Path) -> None:
+def test_each_alert_fires_on_its_condition_and_none_otherwise(tmp_path: Path) -> None:
     assert FIRING.keys() == {rule["alert"] for rule in RULES}
     rules = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
     for rule in rules["groups"][0]["rules"]:

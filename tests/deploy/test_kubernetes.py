@@ -99,7 +99,7 @@ def test_the_grace_period_fits_the_drain(pod: Any, container: Any, config: Confi
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
     assert pod["terminationGracePeriodSeconds"] >= int(seconds) + config.shutdown_grace + DRAIN_MARGIN
-    # Readiness has told by then, should somebody else stop the server.
+    # By then the readiness probe has failed, if something else stops the server.
     readiness = container["readinessProbe"]
     assert int(seconds) > readiness["periodSeconds"] * readiness["failureThreshold"]
 

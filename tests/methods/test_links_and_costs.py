@@ -71,7 +71,7 @@ async def test_a_run_without_a_cost_has_none_in_its_progress(server: Server) -> 
     assert not any("cost" in progress["message"] for progress in answer.progress)
 
 
-async def test_missing_credit_is_told_with_the_balance(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_missing_credit_is_reported_with_the_balance(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await server.generate(key=NO_CREDIT)
     error = tool_error_of(answer, "insufficient_credits", upstream_status=402)
     assert error["details"]["balance"] == "0.00 USD"

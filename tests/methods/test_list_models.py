@@ -163,7 +163,7 @@ async def test_a_query_puts_exact_hits_first_then_prefixes_then_the_rest(
     ]
 
 
-async def test_ten_entries_have_their_inputs_and_eleven_have_not(serve: Serve, sandbox: ScriptedSandbox) -> None:
+async def test_ten_entries_have_their_inputs_and_eleven_do_not(serve: Serve, sandbox: ScriptedSandbox) -> None:
     described = {"description": "d" * 300, "inputs": [{"name": "prompt", "type": "string", "required": True}]}
     script(sandbox, *(entry(f"google/model-{number}", **described) for number in range(20)))
     server = await serve()

@@ -114,7 +114,7 @@ async def test_a_local_file_is_used_in_two_calls(
     assert [request.key for request in sandbox.requests if request.method == "PUT"] == [None]
 
 
-async def test_a_path_without_a_size_is_told_how_to_add_it(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_the_error_for_a_path_without_a_size_says_how_to_add_it(server: Server, sandbox: ScriptedSandbox) -> None:
     answer = await remove(server, "~/my shoe.png")
     error = tool_error_of(answer, "local_file")
     assert '"~/my shoe.png#bytes=<size>"' in text_of(answer)
@@ -433,15 +433,13 @@ async def test_a_file_that_was_never_sent_is_asked_for_again(server: Server, san
     assert len(uploads(sandbox)) == 1
 
 
-async def test_an_invented_upload_and_one_of_another_key_are_not_there(
-    server: Server, sandbox: ScriptedSandbox
-) -> None:
+async def test_an_invented_upload_and_one_of_another_key_do_not_exist(server: Server, sandbox: ScriptedSandbox) -> None:
     assert_not_uploaded(await remove(server, "runflow-upload://0198-invented"), sandbox)
     foreign = await upload(server)
     assert_not_uploaded(await remove(server, foreign, key="rf_live_other"), sandbox)
 
 
-async def test_an_upload_whose_id_is_no_id_is_invalid(server: Server, sandbox: ScriptedSandbox) -> None:
+async def test_an_upload_with_an_invalid_id_is_refused(server: Server, sandbox: ScriptedSandbox) -> None:
     for asset_id in ("", "..", "../../runs", "a b", "a?b=c", "x" * 129):
         error = tool_error_of(await remove(server, f"runflow-upload://{asset_id}"), "invalid_arguments")
         assert error["details"]["faults"][0]["path"] == "input.image_url"
@@ -561,7 +559,7 @@ async def test_uploads_and_confirmations_are_operations_of_the_metrics(
     assert ("confirm_upload", "2xx") in operations
 
 
-async def test_a_prompt_tells_how_a_local_file_is_used(server: Server) -> None:
+async def test_a_prompt_explains_how_a_local_file_is_used(server: Server) -> None:
     prompt = await server.rpc("prompts/get", {"name": "background-removal", "arguments": {"image_url": "./shoe.png"}})
     text = prompt.result["messages"][0]["content"]["text"]
     assert '"image_url": "./shoe.png"' in text
@@ -569,11 +567,11 @@ async def test_a_prompt_tells_how_a_local_file_is_used(server: Server) -> None:
     assert "runflow-upload://" in text
 
 
-async def test_the_description_tells_it_in_two_sentences() -> None:
+async def test_the_description_explains_local_files_in_two_sentences() -> None:
     description = str(TOOL.definition["description"])
-    [_, told] = description.split("A file on your machine: ")
-    assert len(re.findall(r"\.(?: |$)", told)) == 2
-    assert all(part in told for part in ("#bytes=<size>", "curl", "runflow-upload://"))
+    [_, sentences] = description.split("A file on your machine: ")
+    assert len(re.findall(r"\.(?: |$)", sentences)) == 2
+    assert all(part in sentences for part in ("#bytes=<size>", "curl", "runflow-upload://"))
 
 
 async def test_every_key_may_use_its_own_uploads_alone(server: Server) -> None:

@@ -26,7 +26,7 @@ async def model(server: Server, name: str) -> Any:
     return orjson.loads(content["text"])
 
 
-async def test_it_has_all_that_list_models_knows_and_an_example_that_runs(
+async def test_a_model_resource_has_all_that_list_models_has_and_an_example_that_runs(
     server: Server, sandbox: ScriptedSandbox
 ) -> None:
     found = await model(server, "runflow/smart-resize")

@@ -73,7 +73,7 @@ async def test_a_read_asks_runflow_once_and_as_the_caller(server: Server, sandbo
     assert caller_requests(sandbox)[-1] is poll
 
 
-async def test_nobody_may_keep_a_run(server: Server) -> None:
+async def test_a_run_is_not_cacheable(server: Server) -> None:
     run_id = (await server.generate(wait=False)).structured["run_id"]
     result = (await server.modern("resources/read", {"uri": f"runflow-run://{run_id}"})).result
     assert (result["resultType"], result["ttlMs"], result["cacheScope"]) == ("complete", 0, "private")
@@ -91,7 +91,7 @@ async def test_a_run_of_another_key_does_not_exist(server: Server) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
-async def test_an_id_that_runflow_refuses_is_no_run(server: Server, sandbox: ScriptedSandbox, status: int) -> None:
+async def test_an_id_that_runflow_refuses_is_not_found(server: Server, sandbox: ScriptedSandbox, status: int) -> None:
     sandbox.script.add(Route.GET_RUN, Respond(status, b'{"detail": "no"}', JSON_TYPE))
     assert (await read(server, "some-id")).error["code"] == -32002
 
@@ -105,9 +105,7 @@ async def test_an_id_that_runflow_refuses_is_no_run(server: Server, sandbox: Scr
     ],
     ids=lambda run_id: ascii(run_id[:30]),
 )
-async def test_a_text_that_is_no_run_id_never_reaches_runflow(
-    server: Server, sandbox: ScriptedSandbox, run_id: str
-) -> None:
+async def test_an_invalid_run_id_never_reaches_runflow(server: Server, sandbox: ScriptedSandbox, run_id: str) -> None:
     uri = f"runflow-run://{run_id}"
     for revision in LEGACY:
         answer = await read(server, run_id, headers={"MCP-Protocol-Version": revision})

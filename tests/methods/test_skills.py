@@ -178,7 +178,7 @@ async def test_skills_list_has_one_page(server: Server) -> None:
     assert (await server.rpc("skills/list", {"cursor": "2"})).error["code"] == -32602
 
 
-async def test_directories_are_not_read(server: Server) -> None:
+async def test_the_method_for_directories_does_not_exist(server: Server) -> None:
     """The extension makes it optional; the skill is one file."""
     answer = await server.rpc("resources/directory/read", {"uri": "skill://runflow"})
     assert answer.error["code"] == -32601

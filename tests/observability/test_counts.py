@@ -116,7 +116,7 @@ def test_a_known_client_is_labelled_by_its_name(name: str) -> None:
     assert client_label(name.upper()) == name
 
 
-async def test_strangers_cannot_make_labels(server: Server, metered: Metered) -> None:
+async def test_strangers_cannot_create_labels(server: Server, metered: Metered) -> None:
     for number in range(30):
         info = {"name": f"client-{number}", "version": "1"}
         await server.modern(f"method-{number}", meta={f"{META}clientInfo": info})

@@ -68,7 +68,7 @@ def test_what_a_worker_counted_stays_in_the_sum_after_its_end_and_its_gauges_do_
     assert samples["runflow_mcp_event_loop_lag_seconds_count"] == 3
 
 
-def test_the_worst_worker_stands_for_all_where_a_sum_means_nothing() -> None:
+def test_the_worst_worker_counts_where_a_sum_has_no_meaning() -> None:
     processes = Processes()
     worker(processes, 1).sample(gauges(age=5.0, models=45), lag=0.0)
     worker(processes, 2).sample(gauges(age=50.0, models=40, up=False), lag=0.0)

@@ -55,7 +55,7 @@ async def test_the_access_line_says_what_the_call_cost_at_runflow(server: Server
     assert line["upstream_ms"] >= 0
 
 
-async def test_calls_that_share_a_run_find_it_and_its_end_is_told_once(server: Server) -> None:
+async def test_calls_that_share_a_run_find_it_and_its_end_is_logged_once(server: Server) -> None:
     with capture_logs() as logs:
         await asyncio.gather(*(server.generate(client_ref="shared") for _ in range(3)))
     events = [line["event"] for line in lines_of(logs, *OF_RUNS)]

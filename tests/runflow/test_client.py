@@ -111,7 +111,7 @@ async def test_a_run_is_created_and_read(client: RunflowClient) -> None:
     assert (await client.get_run(BEARER, run.id, {})).id == run.id
 
 
-async def test_a_poll_brings_no_run_while_the_answer_is_the_one_that_was_seen(
+async def test_a_poll_returns_nothing_while_the_answer_is_unchanged(
     client: RunflowClient, sandbox: ScriptedSandbox
 ) -> None:
     def answer(nodes: int) -> Respond:

@@ -144,7 +144,7 @@ def test_a_file_of_any_name_is_uploaded_and_nothing_else_happens(machine: Machin
 
 
 @pytest.mark.parametrize("target", ["/a?sig='$(id)'", "/{a,b}/[1-3]?x=%20&y=`id`;z", '/"?a=b#'])
-def test_an_address_means_itself_too(machine: Machine, target: str) -> None:
+def test_a_url_is_expanded_by_neither_shell_nor_curl(machine: Machine, target: str) -> None:
     (machine.folder / "x.png").write_bytes(b"x")
     machine.received.clear()
     machine.run("sh", upload_command("x.png", "image/png", machine.url + target))

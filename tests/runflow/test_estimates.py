@@ -58,9 +58,9 @@ def test_the_four_forms_of_price_are_read(
     ],
     ids=str,
 )
-def test_nothing_is_guessed(pricing: JSON, inputs: tuple[str, ...]) -> None:
+def test_other_prices_and_inputs_give_no_estimate(pricing: JSON, inputs: tuple[str, ...]) -> None:
     assert estimate(model(pricing, *inputs)) is None
 
 
-def test_the_price_of_a_solution_stands_as_it_is() -> None:
+def test_a_solution_has_no_estimate() -> None:
     assert estimate(model("$0.35/request", provider="runflow")) is None

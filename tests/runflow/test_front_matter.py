@@ -1,4 +1,4 @@
-"""The front matter of a skill: read as the hosts read that compare it with the file, and completed where it must be."""
+"""The front matter of a skill: read as hosts read it, and completed where members are missing."""
 
 from time import perf_counter
 from typing import Any

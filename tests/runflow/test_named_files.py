@@ -49,7 +49,7 @@ def test_paths_are_found_in_media_inputs_at_any_depth() -> None:
     ],
     ids=str,
 )
-def test_other_inputs_stay_as_they_are(value: Any) -> None:
+def test_other_inputs_are_unchanged(value: Any) -> None:
     assert find(value) == (NO_FILES, None)
 
 
@@ -77,7 +77,7 @@ def test_an_upload_without_a_valid_id_is_an_error(asset_id: str) -> None:
     assert error.value.place == "image[0]"
 
 
-def test_a_prompt_that_speaks_of_an_upload_is_a_prompt() -> None:
+def test_a_prompt_that_mentions_an_upload_is_unchanged() -> None:
     assert find({"prompt": "runflow-upload:// is a scheme"}) == (NO_FILES, None)
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_is_named_twice_is_one_file() -> None:
     assert uploads.uploads == ("a",)
 
 
-def test_eight_files_are_the_most_of_one_call() -> None:
+def test_a_call_may_name_eight_files_at_most() -> None:
     eight = {"images": [*(f"./{number}.png" for number in range(6)), "runflow-upload://a", "runflow-upload://b"]}
     found, _ = find(eight)
     assert len(found.local) + len(found.uploads) == 8

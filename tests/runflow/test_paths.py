@@ -74,7 +74,7 @@ NO_PATHS = [
 
 
 @pytest.mark.parametrize("text", PATHS)
-def test_a_path_is_one(text: str) -> None:
+def test_a_path_is_recognised(text: str) -> None:
     assert read_path(text) == LocalFile(text)
     assert read_path(f"{text}#bytes=48213") == LocalFile(text, 48213, "48213")
 
@@ -86,21 +86,21 @@ def test_a_file_url_is_the_path_in_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NO_PATHS)
-def test_anything_else_is_no_path(text: str) -> None:
+def test_any_other_text_is_not_a_path(text: str) -> None:
     assert read_path(text) is None
 
 
 @pytest.mark.parametrize("text", [*PATHS[:12], *URLS])
-def test_a_path_that_says_so_at_its_beginning_needs_no_suffix(text: str) -> None:
+def test_a_path_with_an_explicit_beginning_needs_no_suffix(text: str) -> None:
     assert read_path(text, bare=False)
 
 
 @pytest.mark.parametrize("text", ["shoe.png", "pics/shoe.png", "shoe#bytes=5", *NO_PATHS])
-def test_a_bare_name_is_no_path_where_it_may_be_something_else(text: str) -> None:
+def test_a_bare_name_is_not_a_path_where_it_may_be_something_else(text: str) -> None:
     assert read_path(text, bare=False) is None
 
 
-def test_white_space_around_a_path_is_no_part_of_it_unless_the_path_begins_before_it() -> None:
+def test_white_space_around_a_path_is_removed_unless_it_belongs_to_the_name() -> None:
     assert read_path(" ./shoe.png ") == LocalFile("./shoe.png")
     assert read_path("\tshoe.png\n") == LocalFile("shoe.png")
     assert read_path("./shoe ") == LocalFile("./shoe ")

@@ -63,7 +63,7 @@ async def test_a_size_out_of_range_is_a_validation_error(client: Client, size: o
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]"])
-async def test_a_body_that_is_no_object_is_a_bad_request(client: Client, body: bytes) -> None:
+async def test_a_body_that_is_not_an_object_is_a_bad_request(client: Client, body: bytes) -> None:
     reply = await client.request("POST", "/v1/asset-uploads", data=body)
     assert reply.error_code == (400, "BAD_REQUEST")
 
@@ -129,7 +129,7 @@ async def test_the_picture_of_a_run_shows_what_was_uploaded(client: Client, mode
 
 
 @pytest.mark.parametrize("content", [b"not a picture at all", picture((1, 2, 3))[:60]], ids=["text", "cut short"])
-async def test_a_file_that_is_no_picture_does_not_break_the_run(client: Client, content: bytes) -> None:
+async def test_a_file_that_is_not_a_picture_does_not_break_the_run(client: Client, content: bytes) -> None:
     asset = await uploaded(client, content)
     run = await client.finished("runflow/skin-fix", {"image_url": f"runflow://assets/{asset}"})
     assert (await client.get(run["output"]["image"]["url"], key=None)).status == 200

@@ -260,12 +260,12 @@ WITH_KEY = HEAD + f"Authorization: Bearer {KEY}\r\nContent-Type: application/jso
     ],
     ids=lambda sent: sent.removeprefix(WITH_KEY).removeprefix(HEAD)[:30].decode().strip() or "no key",
 )
-async def test_every_request_id_that_a_client_is_told_stands_in_a_line(serve: Serve, sent: bytes) -> None:
+async def test_every_request_id_that_a_client_gets_is_in_a_log_line(serve: Serve, sent: bytes) -> None:
     server = await serve()
     with structlog.testing.capture_logs() as logs:
         response = await not_http(server, sent)
-    [told] = re.findall(rb"^X-Request-Id: (\S+)\r$", response, re.MULTILINE)
-    assert [line["request_id"] for line in logs if line["event"] == "request"] == [told.decode()]
+    [request_id] = re.findall(rb"^X-Request-Id: (\S+)\r$", response, re.MULTILINE)
+    assert [line["request_id"] for line in logs if line["event"] == "request"] == [request_id.decode()]
 
 
 # Which requests leave a line

@@ -84,7 +84,7 @@ async def test_during_a_drain_a_stream_says_that_it_ends_its_connection(stopping
     async with connect(stopping.server) as connection:
         await connection.send(at(stopping.server, message(f"Accept: {BOTH}".encode(), body=order)))
         dispatching = asyncio.create_task(connection.reader.readuntil(b"\r\n\r\n"))
-        while not stopping.server.services.inflight.slots_used:  # noqa: ASYNC110 - no event tells
+        while not stopping.server.services.inflight.slots_used:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
         stopping.drain()
         assert b"connection: close" in (await dispatching).lower()
@@ -104,7 +104,7 @@ async def test_during_a_drain_pipelined_requests_are_all_answered_before_the_con
 # Idle connections
 
 
-async def test_a_request_on_an_idle_connection_is_answered_while_the_server_leaves(stopping: Stopping) -> None:
+async def test_a_request_on_an_idle_connection_is_answered_while_the_server_closes(stopping: Stopping) -> None:
     async with stopping.idle() as first, stopping.idle() as second:
         stopping.drain()
         leaving = stopping.close_connections()
@@ -126,7 +126,7 @@ async def test_idle_connections_are_closed_after_a_quiet_time(stopping: Stopping
         assert await second.closed()
 
 
-async def test_a_server_without_connections_leaves_at_once(stopping: Stopping) -> None:
+async def test_a_server_without_connections_stops_at_once(stopping: Stopping) -> None:
     await stopping.server.session.close()
     began = stopping.clock.monotonic()
     await stopping.close_connections()
@@ -202,7 +202,7 @@ async def test_connections_in_the_queue_are_served_before_the_listener_closes(
     await served.runner.cleanup()
 
 
-def test_a_port_is_reserved_only_when_nobody_has_it() -> None:
+def test_a_port_in_use_cannot_be_reserved() -> None:
     reserved = listening_sockets.reserve("127.0.0.1", 0)
     port = reserved[0].getsockname()[1]
     listening_sockets.close(reserved)

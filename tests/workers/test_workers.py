@@ -37,7 +37,7 @@ def children(process_id: int) -> list[int]:
 
 
 def runs(process_id: int) -> bool:
-    """Whether it exists and is no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -151,7 +151,7 @@ async def test_a_killed_worker_is_replaced_and_its_run_is_found_again(run: Run) 
         os.kill(killed, signal.SIGKILL)
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    # Whoever answers: the other worker, at once, or the new one.
+    # Any worker may answer: the other one at once, or the new one later.
     result = (await post(server, call(MODEL, "killed")))["result"]["structuredContent"]
     [made] = sandbox.runs.with_client_ref("killed")
     assert (result["status"], result["run_id"]) == ("succeeded", made.id)
@@ -270,7 +270,7 @@ async def test_zero_workers_means_one_for_each_core(run: Run) -> None:
     assert await server.ended() == 0
 
 
-def test_the_option_of_workers_is_not_for_people() -> None:
+def test_the_option_of_workers_is_hidden() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "runflow_mcp", "serve", "--help"], capture_output=True, text=True, check=True, timeout=30
     )

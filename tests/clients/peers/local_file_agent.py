@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # Its SDK is another than the one that is installed beside the tests.
-"""An agent with a shell, on the Python SDK 1.x: sends a picture of its own machine, as the server's texts tell it to.
+"""An agent with a shell, on the Python SDK 1.x: sends a picture of its own machine, following the texts of the server.
 
 Arguments: the server's URL, the key, the path of the picture. It reads the texts of results alone, as most hosts show
 them to the model, and prints what it did as one JSON text.
@@ -39,10 +39,10 @@ async def main(url: str, key: str, path: str) -> None:
             calls.append({"image": image, "error": answer.isError, "text": text})
             return text
 
-        # A model that has not read the instructions gives the path alone, and is told what to do.
-        told = await generate(path)
-        size = run(re.search(r"what this prints: (wc -c .*)$", told, re.MULTILINE)[1]).strip()
-        wanted = json.loads(re.search(r'set it to ("(?:[^"\\]|\\.)*");', told)[1])
+        # A model that has not read the instructions gives only the path; the error explains what to do.
+        explained = await generate(path)
+        size = run(re.search(r"what this prints: (wc -c .*)$", explained, re.MULTILINE)[1]).strip()
+        wanted = json.loads(re.search(r'set it to ("(?:[^"\\]|\\.)*");', explained)[1])
         needed = await generate(wanted.replace("<size>", size))
         [line] = [line for line in needed.split("\n") if line.startswith("curl ")]
         run(line)
