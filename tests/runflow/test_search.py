@@ -127,7 +127,7 @@ def test_a_selection_is_the_matching_entries_in_the_documented_order(
         )
         return not (needle and exact), not (needle and prefix), not snapshot.models[position].is_solution, position
 
-    assert found == sorted(found, key=place)
+    assert list(found) == sorted(found, key=place)
 
 
 NANO = (
