@@ -4,6 +4,7 @@ Every method blocks, with a limit. A test whose event loop must go on meanwhile 
 ``await asyncio.to_thread(server.wait_until_ready)``.
 """
 
+import contextlib
 import http.client
 import os
 import signal
@@ -55,8 +56,12 @@ class ServerProcess:
     #: Descriptors in the place of the log.
     stdout: int | None = None
     stderr: int | None = None
+    #: A descriptor; None for no input.
+    stdin: int | None = None
     #: Called in the new process before the program starts.
     before_exec: Callable[[], object] | None = None
+    #: Whether it leads a session of its own, so that its children can be signalled, and are killed, with it.
+    own_session: bool = False
     _process: "subprocess.Popen[bytes] | None" = None
 
     @classmethod
@@ -85,10 +90,11 @@ class ServerProcess:
                 self.command,
                 env=dict(self.environ),
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self.stdin is None else self.stdin,
                 stdout=log if self.stdout is None else self.stdout,
                 stderr=log if self.stderr is None else self.stderr,
                 preexec_fn=self.before_exec,  # noqa: PLW1509 - it calls the system and nothing else
+                start_new_session=self.own_session,
             )
 
     def wait_until_ready(self) -> None:
@@ -113,6 +119,10 @@ class ServerProcess:
     def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
+    def signal_session(self, number: signal.Signals) -> None:
+        """Send a signal to all of its session, as a terminal does. Raises ``ProcessLookupError`` when none is left."""
+        os.killpg(self.process.pid, number)
+
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit code, once it has ended by itself or by a signal that was sent."""
         return self.process.wait(seconds)
@@ -126,10 +136,15 @@ class ServerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it if it still runs."""
-        if self._process is not None and self._process.poll() is None:
+        """End it, and with a session of its own its children, if they still run."""
+        if self._process is None:
+            return
+        if self.own_session:
+            with contextlib.suppress(ProcessLookupError):
+                self.signal_session(signal.SIGKILL)
+        elif self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
 
     # What can be seen of it
 

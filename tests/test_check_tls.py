@@ -21,6 +21,7 @@ from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_errors import explain_error
 from runflow_mcp.cli.check_report import Lines
 from runflow_mcp.settings.egress import Egress
+from tests.runflow.certificate_authority import AUTHORITY_USAGE
 from tests.serving import KEY
 
 pytestmark = pytest.mark.real_time
@@ -70,18 +71,7 @@ def issue(
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
         builder = builder.add_extension(identifier, critical=False)
     if authority:
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            key_cert_sign=True,
-            crl_sign=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(AUTHORITY_USAGE, critical=True)
     else:
         alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         builder = builder.add_extension(alternative, critical=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.browser.chromium import Chromium, chromium
-from tests.deploy.terminal_picture import serving
+from tests.deploy.terminal_picture import sandbox_server
 from tests.serving import KEY
 
 IMAGES = Path(__file__).parents[2] / "deploy" / "images"
@@ -46,7 +46,7 @@ def save(browser: Chromium, script: str, name: str, **values: object) -> None:
 
 
 def main() -> None:
-    with chromium() as browser, serving(MCP_ALLOWED_ORIGINS=browser.origin):
+    with chromium() as browser, sandbox_server(MCP_ALLOWED_ORIGINS=browser.origin):
         browser.run("await reset({ size: { width: 840, height: 600 } })")
         run = {"model": "google/nano-banana-2", "input": {"prompt": "a lighthouse at dusk", "num_images": 3}}
         save(browser, VIEW, "result-view", server={"url": f"{ORIGIN}/mcp", "key": KEY}, args=run)

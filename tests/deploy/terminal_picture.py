@@ -7,16 +7,17 @@ and writes ``deploy/images/terminal.svg``: every line as it was printed, and the
 import base64
 import html
 import io
-import os
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
+
+from tests.server_process import SERVE, ServerProcess
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "deploy" / "images" / "terminal.svg"
@@ -30,39 +31,26 @@ CHARACTER = FONT * 0.602
 THUMBNAIL = 200
 
 
-@contextmanager
-def serving(**settings: str) -> Iterator[None]:
-    """``make run``, without make, and with these settings."""
-    defaults = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_", "RUNFLOW_"))}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "runflow_mcp", "serve", "--sandbox"],
-        env={**defaults, **settings},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen("http://127.0.0.1:8080/readyz", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 def session() -> tuple[list[str], bytes]:
     """The lines that the command printed, and the picture that its last line names."""
-    with serving():
+    with sandbox_server():
         ended = subprocess.run(  # noqa: S603 - fixed arguments
             [sys.executable, "-m", "runflow_mcp", *ARGUMENTS], capture_output=True, text=True, check=True, timeout=60
         )
         lines = ended.stdout.splitlines()
         with urllib.request.urlopen(lines[-1].split()[-1], timeout=10) as response:  # noqa: S310 - the sandbox's own
             return lines, response.read()
+
+
+@contextmanager
+def sandbox_server(**settings: str) -> Iterator[None]:
+    """``make run``, without make, on the port that it has, and with these settings."""
+    with TemporaryDirectory() as folder:
+        command = (*SERVE, "--sandbox")
+        with ServerProcess.of(Path(folder), *command, settings={"MCP_PORT": "8080", **settings}) as server:
+            server.wait_until_ready()
+            yield
+            server.stop()
 
 
 def thumbnail(picture: bytes) -> str:

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
-_AUTHORITY_USAGE = x509.KeyUsage(
+#: What the key of an authority is used for, as the strict checks of Python 3.13 and later want it (RFC 5280, 4.2.1.3).
+AUTHORITY_USAGE = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
     digital_signature=False,
@@ -65,7 +66,7 @@ class Authority:
         builder = _builder("Test authority", "Test authority", self._key, now - DAY, now + DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         # From Python 3.13 on the default context is strict: it wants these three as well (RFC 5280, 4.2.1).
-        builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
+        builder = builder.add_extension(AUTHORITY_USAGE, critical=True)
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
         )

@@ -97,7 +97,7 @@ REJECTED: dict[str, tuple[bytes, tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize(("data", "rejection"), REJECTED.values(), ids=REJECTED)
-async def test_a_request_that_no_library_sends_is_rejected_in_the_promised_shape(
+async def test_a_request_that_no_http_library_sends_is_rejected(
     server: Server, data: bytes, rejection: tuple[int, str]
 ) -> None:
     assert_rejected(await exchange(server, data), *rejection)
@@ -540,12 +540,12 @@ async def test_a_slow_handler_does_not_count_as_a_slow_head(server: Server, cloc
         assert (await connection.reader.read(65_536)).count(b": keepalive") == 3
 
 
-KEEPS = {name: data for name, (data, (status, _)) in REJECTED.items() if status in (401, 403, 415)}
-del KEEPS["tunnel"]  # what follows a CONNECT is not HTTP
+KEPT_OPEN = {name: data for name, (data, (status, _)) in REJECTED.items() if status in (401, 403, 415)}
+del KEPT_OPEN["tunnel"]  # what follows a CONNECT is not HTTP
 
 
-@pytest.mark.parametrize("data", KEEPS.values(), ids=KEEPS)
-async def test_such_a_rejection_does_not_close_the_connection(server: Server, data: bytes) -> None:
+@pytest.mark.parametrize("data", KEPT_OPEN.values(), ids=KEPT_OPEN)
+async def test_a_rejection_of_odd_bytes_does_not_close_the_connection(server: Server, data: bytes) -> None:
     async with connect(server) as connection:
         for _ in range(2):
             await connection.send(at(server, data))
