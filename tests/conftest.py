@@ -13,12 +13,13 @@ if sys.dont_write_bytecode:
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from random import Random
 
 import pytest
 import structlog
+from aiohttp import web_app
 
 from runflow_mcp.sandbox import RunningSandbox, start
 from tests.command_process import run, session  # noqa: F401 - fixtures
@@ -56,6 +57,13 @@ def plain_logs() -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+@pytest.fixture(autouse=True)
+def no_retained_applications() -> Iterator[None]:
+    """aiohttp's cache of 1,024 built handlers would keep the applications of hundreds of tests: 0.4 GB in a folder."""
+    yield
+    web_app._cached_build_middleware.cache_clear()  # noqa: SLF001 - it has no public way
 
 
 @pytest.fixture
