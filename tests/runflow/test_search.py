@@ -176,3 +176,8 @@ def test_hits_of_the_same_rank_keep_the_order_of_the_catalog(order: list[int]) -
     snapshot = read(*(ENTRY | {"model_slug": f"m{number}"} for number in order))
     assert [entry.model_slug for entry in snapshot.models] == [f"m{number}" for number in order]
     assert attrs.evolve(snapshot.models[0]) == snapshot.models[0]
+
+
+def test_a_query_may_repeat_a_word_ten_thousand_times() -> None:
+    assert list(select(read(ENTRY), query="banana nano " * 10_000)) == [0]
+    assert list(select(read(ENTRY), query="banana nano " * 10_000 + "lighthouse")) == []
