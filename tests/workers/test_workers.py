@@ -152,6 +152,8 @@ async def test_a_killed_worker_is_replaced_and_its_run_is_found_again(run: Run) 
         # The kernel of a killed process ends its connections, or resets those that have unread bytes.
         with pytest.raises(aiohttp.ClientError):
             await response.read()
+    # Until the process is gone, its listener may still get a connection, which is then reset.
+    await eventually_async(lambda: not runs(killed), "the killed worker has ended")
     # Any worker may answer: the other one at once, or the new one later.
     result = (await post(server, call(MODEL, "killed")))["result"]["structuredContent"]
     [made] = sandbox.runs.with_client_ref("killed")
