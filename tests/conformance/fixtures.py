@@ -13,9 +13,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as HTTPHandler
 
 from runflow_mcp import app, serve
+from runflow_mcp.cli import embedded_sandbox
 from runflow_mcp.cli import main as cli
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.methods.router import TOOLS, Handler, MethodTable, method_table
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.protocol.jsonrpc import Request, Result
 from runflow_mcp.settings.config import Config
@@ -68,9 +70,9 @@ async def _keep_headers(request: web.Request, handler: HTTPHandler) -> web.Strea
     return await handler(request)
 
 
-def create_app(config: Config, *, sink: Sink | None = None) -> web.Application:
+def create_app(config: Config, *, sink: Sink | None = None, metrics: Metrics | None = None) -> web.Application:
     """The product's application with this table."""
-    made = app.create_app(config, table=with_fixtures(), sink=sink)
+    made = app.create_app(config, table=with_fixtures(), sink=sink, metrics=metrics)
     made.middlewares.append(_keep_headers)
     return made
 
@@ -79,7 +81,7 @@ def main() -> int:
     """``serve --sandbox``, but for the application and the speed of the runs."""
     with (
         patch.object(serve, "create_app", create_app),
-        patch.object(cli, "Sandbox", partial(ScriptedSandbox, speed=SPEED)),
+        patch.object(embedded_sandbox, "Sandbox", partial(ScriptedSandbox, speed=SPEED)),
     ):
         return cli.main(["serve", "--sandbox"])
 
