@@ -10,7 +10,8 @@ here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor versi
 - ``Server``: ``_loop``, ``_kwargs``, ``connections``, ``requests_count``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
-- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun.
+- ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun;
+- ``StreamResponse._keep_alive`` and ``helpers.rfc822_formatted_time`` (in ``json_response``).
 """
 
 import asyncio

@@ -55,7 +55,7 @@ class JSONResponse(web.StreamResponse):
             self._keep_alive = request.keep_alive
         connection = "" if self._keep_alive else "Connection: close\r\n"
         head = (
-            f"{_HEADS[self._status]}{len(self.body)}\r\nX-Request-Id: {self._request_id}\r\n"
+            f"{_HEADS[self.status]}{len(self.body)}\r\nX-Request-Id: {self._request_id}\r\n"
             f"Date: {rfc822_formatted_time()}\r\n{connection}\r\n"
         )
         writer = request.writer

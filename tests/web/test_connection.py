@@ -2,7 +2,7 @@
 
 import aiohttp
 import pytest
-from aiohttp import streams, web, web_protocol
+from aiohttp import helpers, streams, web, web_protocol
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
@@ -23,16 +23,21 @@ async def _unused(_request: web.BaseRequest) -> web.StreamResponse:
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (RequestHandler, "_manager _loop _messages _request_count _current_request _waiter"),
+        (RequestHandler, "_manager _loop _messages _request_count _current_request _waiter _reading_paused"),
         (RequestHandler, "handle_error finish_response log_exception"),
         (web_protocol, "_ErrInfo"),
         (streams, "EMPTY_PAYLOAD"),
-        (lambda: web.Server(_unused), "_loop _kwargs"),
+        (lambda: web.Server(_unused), "_loop _kwargs connections requests_count"),
         (web.AppRunner, "_make_server _shutdown_timeout"),
         (lambda: BadHttpMessage("text"), "message"),
         (lambda: StreamWriter(None, None), "output_size"),  # type: ignore[arg-type]
+        (web.StreamResponse, "_keep_alive"),
+        (helpers, "rfc822_formatted_time"),
     ],
-    ids=["RequestHandler", "its hooks", "web_protocol", "streams", "Server", "AppRunner", "BadHttpMessage", "writer"],
+    ids=[
+        *("RequestHandler", "its hooks", "web_protocol", "streams", "Server", "AppRunner", "BadHttpMessage", "writer"),
+        *("StreamResponse", "helpers"),
+    ],
 )
 async def test_aiohttp_has_the_internals_that_the_docstring_lists(owner: object, names: str) -> None:
     subject = owner() if callable(owner) and not isinstance(owner, type) else owner
