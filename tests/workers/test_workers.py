@@ -107,7 +107,9 @@ def worker_of(server: Command, response: aiohttp.ClientResponse) -> int:
     assert response.connection.transport is not None
     port = response.connection.transport.get_extra_info("sockname")[1]
     fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    [inode] = [field[9] for field in fields if field[2].endswith(f":{port:04X}")]
+    # Not another connection from that port, and none that is over and has no socket any more.
+    ends = (f":{int(server.url.rpartition(':')[2]):04X}", f":{port:04X}")
+    [inode] = [field[9] for field in fields if (field[1][-5:], field[2][-5:]) == ends and field[9] != "0"]
     for worker in children(server.server.process.pid):
         for descriptor in Path(f"/proc/{worker}/fd").iterdir():
             with contextlib.suppress(OSError):
