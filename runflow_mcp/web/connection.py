@@ -4,14 +4,17 @@ aiohttp answers what it cannot parse in plain text, and logs the offending bytes
 here. This needs aiohttp's internals, so ``pyproject.toml`` pins its minor version:
 
 - ``RequestHandler``: ``_manager``, ``_loop``, ``_messages``, ``_request_count``, ``_current_request``, ``_waiter``,
-  ``_reading_paused``, and that it calls ``handle_error``, ``finish_response`` and ``log_exception`` on itself;
+  ``_reading_paused``, ``_drain_helper``, and that it calls ``handle_error``, ``finish_response`` and ``log_exception``
+  on itself;
 - ``web_protocol._ErrInfo`` as the message that stands for a request that could not be parsed, and
   ``streams.EMPTY_PAYLOAD`` as its body;
 - ``Server``: ``_loop``, ``_kwargs``, ``connections``, ``requests_count``; that ``__call__`` makes the connections;
 - ``AppRunner``: ``_make_server``, ``_shutdown_timeout``;
 - ``http_exceptions.BadHttpMessage.message`` for a head with too many lines;
 - ``StreamWriter.output_size`` (here and in ``body``), which is not 0 once a response has begun;
-- ``StreamResponse._keep_alive`` and ``helpers.rfc822_formatted_time`` (in ``json_response``).
+- ``StreamResponse._status``, ``StreamResponse._keep_alive`` and ``helpers.rfc822_formatted_time`` (in
+  ``json_response``);
+- ``Request._message`` and ``Request._match_info`` (in ``endpoint``).
 """
 
 import asyncio
@@ -34,6 +37,8 @@ from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.web.accepting import copies
 from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
+from runflow_mcp.web.endpoint import direct_handler
+from runflow_mcp.web.json_response import JSONResponse
 from runflow_mcp.web.request_id import SERVER, make_request_id
 from runflow_mcp.web.responses import internal_error_response, rejection_response
 
@@ -139,10 +144,28 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Replace aiohttp's plain-text answer to an unknown ``Expect``, which no middleware sees."""
+        """Send a response. Returns it, and whether the client has left.
+
+        aiohttp's own takes four coroutines, which ``JSONResponse`` does without, and answers an unknown ``Expect``,
+        which no middleware sees, in plain text.
+        """
+        if isinstance(resp, JSONResponse):
+            return resp, await self._write(resp.render())
         if isinstance(resp, web.HTTPException):
             resp = self._reject(HTTPStatus.BAD_REQUEST, type(resp).__name__)
         return await super().finish_response(request, resp, start_time)
+
+    async def _write(self, data: bytes) -> bool:
+        """Write the whole of a response. Returns whether the client has left."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        self.transport.write(data)
+        if self.writing_paused:
+            try:
+                await self._drain_helper()
+            except ConnectionError:
+                return True
+        return False
 
     def log_exception(self, *_args: object, exc_info: object = None, **_kwargs: object) -> None:
         """An error inside aiohttp, without its text, which may quote what was sent."""
@@ -279,7 +302,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         base = await super()._make_server()
         server = HTTPServer(
-            base.request_handler,
+            direct_handler(self.app, base.request_handler),  # type: ignore[arg-type]  # as ``Application`` does
             request_factory=base.request_factory,
             handler_cancellation=base.handler_cancellation,
             loop=asyncio.get_running_loop(),

@@ -5,6 +5,7 @@ import pytest
 from aiohttp import helpers, streams, web, web_protocol
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_writer import StreamWriter
+from aiohttp.test_utils import make_mocked_request
 from aiohttp.web_protocol import RequestHandler
 
 from runflow_mcp.web import connection
@@ -23,7 +24,10 @@ async def _unused(_request: web.BaseRequest) -> web.StreamResponse:
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (RequestHandler, "_manager _loop _messages _request_count _current_request _waiter _reading_paused"),
+        (
+            RequestHandler,
+            "_manager _loop _messages _request_count _current_request _waiter _reading_paused _drain_helper",
+        ),
         (RequestHandler, "handle_error finish_response log_exception"),
         (web_protocol, "_ErrInfo"),
         (streams, "EMPTY_PAYLOAD"),
@@ -31,12 +35,13 @@ async def _unused(_request: web.BaseRequest) -> web.StreamResponse:
         (web.AppRunner, "_make_server _shutdown_timeout"),
         (lambda: BadHttpMessage("text"), "message"),
         (lambda: StreamWriter(None, None), "output_size"),  # type: ignore[arg-type]
-        (web.StreamResponse, "_keep_alive"),
+        (web.StreamResponse(), "_status _keep_alive"),
+        (lambda: make_mocked_request("POST", "/mcp"), "_message _match_info"),
         (helpers, "rfc822_formatted_time"),
     ],
     ids=[
         *("RequestHandler", "its hooks", "web_protocol", "streams", "Server", "AppRunner", "BadHttpMessage", "writer"),
-        *("StreamResponse", "helpers"),
+        *("StreamResponse", "Request", "helpers"),
     ],
 )
 async def test_aiohttp_has_the_internals_that_the_docstring_lists(owner: object, names: str) -> None:
