@@ -28,7 +28,7 @@ class KeySource:
 
     #: The address as the rate limits count it; empty for a key that did not come with a request.
     address: str = ""
-    #: Whether the request was already counted as one whose key Runflow rejected.
+    #: Whether a request was already counted as one whose key Runflow rejected. Later requests have another source.
     rejected: bool = False
 
 

@@ -20,8 +20,11 @@ def bearer_check(config: Config) -> Check:
         connection = request.protocol
         if not isinstance(connection, Connection):
             raise TypeError("the server does not use this package's Runner")
-        if authorization == connection.last_authorization and connection.last_bearer is not None:
-            state.bearer = connection.last_bearer.used_by(KeySource(state.address))
+        last = connection.last_bearer
+        if last is not None and authorization == connection.last_authorization:
+            if last.source.address != state.address or last.source.rejected:
+                last = connection.last_bearer = last.used_by(KeySource(state.address))
+            state.bearer = last
             return
         try:
             state.bearer = parse_authorization(authorization, prefixes, state.address)
