@@ -28,10 +28,10 @@ from runflow_mcp.protocol.jsonrpc import Batch, ErrorCode, Message, ProtocolErro
 from runflow_mcp.protocol.meta import META_CAPABILITIES, META_VERSION, read_meta
 from runflow_mcp.protocol.revisions import (
     DEFAULT_REVISION,
-    FEATURES,
     LEGACY_REVISIONS,
     MODERN_REVISIONS,
     SUPPORTED,
+    Era,
     Features,
     ProtocolContext,
     Revision,
@@ -68,8 +68,10 @@ def classify(message: Message | Batch, headers: RoutingHeaders) -> ProtocolConte
     version = _version(headers)
     if isinstance(message, Request):
         is_initialize = message.method == "initialize"
-        if _has_modern_meta(message) or (version in MODERN_REVISIONS and not is_initialize):
-            return _classify_modern(message, headers)
+        meta = read_meta(message.params)
+        is_modern = META_VERSION in meta or META_CAPABILITIES in meta
+        if is_modern or (version in MODERN_REVISIONS and not is_initialize):
+            return _classify_modern(message, meta, headers)
         if is_initialize:
             return _WITHOUT_CAPABILITIES[version] if version in LEGACY_REVISIONS else _DEFAULT
     context = _DEFAULT if version is None else _WITHOUT_CAPABILITIES.get(version)
@@ -90,15 +92,7 @@ def _version(headers: RoutingHeaders) -> str | None:
     return values[0].strip(" \t") if len(values) == 1 else ", ".join(map(_trimmed, values))
 
 
-def _has_modern_meta(request: Request) -> bool:
-    if "_meta" not in request.params:
-        return False
-    meta = read_meta(request.params)
-    return META_VERSION in meta or META_CAPABILITIES in meta
-
-
-def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
-    meta = read_meta(request.params)
+def _classify_modern(request: Request, meta: JSONObject, headers: RoutingHeaders) -> ProtocolContext | ProtocolError:
     version, capabilities = meta.get(META_VERSION), meta.get(META_CAPABILITIES)
     if not isinstance(version, str) or not isinstance(capabilities, dict):
         header = _version(headers)
@@ -109,13 +103,18 @@ def _classify_modern(request: Request, headers: RoutingHeaders) -> ProtocolConte
             ErrorCode.INVALID_PARAMS,
             f"The request's params._meta needs {META_VERSION} (a string) and {META_CAPABILITIES} (an object).",
         )
-    mismatch = _header_mismatch(request, headers, version)
-    if mismatch is not None:
-        return mismatch
-    if version not in MODERN_REVISIONS:
+    param = NAME_PARAM.get(request.method)
+    name = request.params.get(param) if param else None
+    repeated = _Repeated(version, request.method, name if isinstance(name, str) else None)
+    if not repeated.plainly_in(headers):
+        mismatch = repeated.mismatch(headers)
+        if mismatch is not None:
+            return mismatch
+    context = _WITHOUT_CAPABILITIES.get(version)
+    if context is None or context.era is not Era.MODERN:
         return _unsupported_version(version)
-    revision = Revision(version)
-    return ProtocolContext(revision, _recognized_capabilities(capabilities, FEATURES[revision]))
+    recognized = _recognized_capabilities(capabilities, context.features) if capabilities else None
+    return ProtocolContext(context.revision, recognized) if recognized else context
 
 
 def _recognized_capabilities(capabilities: JSONObject, features: Features) -> JSONObject:
@@ -127,22 +126,38 @@ def _recognized_capabilities(capabilities: JSONObject, features: Features) -> JS
     return recognized
 
 
-def _header_mismatch(request: Request, headers: RoutingHeaders, version: str) -> ProtocolError | None:
-    """The error for the first header that does not repeat the body."""
-    pairs: list[tuple[str, tuple[str | None, ...], str]] = [
-        ("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), version),
-        ("Mcp-Method", tuple(map(_trimmed, headers.method)), request.method),
-    ]
-    param = NAME_PARAM.get(request.method)
-    name = request.params.get(param) if param else None
-    if isinstance(name, str):  # another type is a wrong param, found later
-        pairs.append(("Mcp-Name", tuple(map(_decoded, headers.name)), name))
-    for header, values, expected in pairs:
-        problem = _header_problem(values, expected)
-        if problem:
-            message = f"The header {header} {problem}; send it with the body's own value."
-            return ProtocolError(ErrorCode.HEADER_MISMATCH, message)
-    return None
+class _Repeated(NamedTuple):
+    """The parts of a body that the headers must repeat. ``name``: None where there is none of the right type."""
+
+    version: str
+    method: str
+    name: str | None
+
+    def plainly_in(self, headers: RoutingHeaders) -> bool:
+        """Whether each header is there once and is the value as it is: the usual case, in a tenth of the time."""
+        name = self.name
+        return (
+            len(headers.version) == len(headers.method) == 1
+            and headers.version[0] == self.version
+            and headers.method[0] == self.method
+            and (name is None or (len(headers.name) == 1 and headers.name[0] == name))
+            and not (name and name.startswith(_ENCODED_PREFIX))
+        )
+
+    def mismatch(self, headers: RoutingHeaders) -> ProtocolError | None:
+        """The error for the first header that does not repeat the body."""
+        pairs: list[tuple[str, tuple[str | None, ...], str]] = [
+            ("MCP-Protocol-Version", tuple(map(_trimmed, headers.version)), self.version),
+            ("Mcp-Method", tuple(map(_trimmed, headers.method)), self.method),
+        ]
+        if self.name is not None:  # another type is a wrong param, found later
+            pairs.append(("Mcp-Name", tuple(map(_decoded, headers.name)), self.name))
+        for header, values, expected in pairs:
+            problem = _header_problem(values, expected)
+            if problem:
+                message = f"The header {header} {problem}; send it with the body's own value."
+                return ProtocolError(ErrorCode.HEADER_MISMATCH, message)
+        return None
 
 
 def _header_problem(values: tuple[str | None, ...], expected: str) -> str:
