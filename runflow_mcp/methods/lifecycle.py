@@ -12,6 +12,7 @@ from runflow_mcp import __version__
 from runflow_mcp.json_types import JSON, JSONObject
 from runflow_mcp.methods.context import RequestContext
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
+from runflow_mcp.protocol.meta import META_SERVER_INFO
 from runflow_mcp.protocol.results import with_cache_hints
 from runflow_mcp.protocol.revisions import FEATURES, SUPPORTED, Era, Revision, negotiate
 from runflow_mcp.runflow.catalog.skill import SkillText
@@ -26,11 +27,19 @@ SERVER_INFO: dict[str, JSON] = {
 CAPABILITIES: dict[str, JSON] = {"tools": {}, "prompts": {}, "completions": {}, "resources": {}}
 #: Only the modern era has a stream for notifications of changed lists.
 MODERN_CAPABILITIES: dict[str, JSON] = {**CAPABILITIES, "prompts": {"listChanged": True}}
-_BY_REVISION: Mapping[Revision, JSONObject] = {
-    revision: {
-        **(MODERN_CAPABILITIES if features.era is Era.MODERN else CAPABILITIES),
-        "extensions": {name: {} for name in features.extensions},
-    }
+#: ``SERVER_INFO`` as JSON, and the ``_meta`` of results with it.
+_SERVER_INFO_JSON = orjson.Fragment(orjson.dumps(SERVER_INFO))
+SERVER_META: JSONObject = {META_SERVER_INFO: _SERVER_INFO_JSON}
+#: revision → its capabilities as JSON
+_BY_REVISION: Mapping[Revision, orjson.Fragment] = {
+    revision: orjson.Fragment(
+        orjson.dumps(
+            {
+                **(MODERN_CAPABILITIES if features.era is Era.MODERN else CAPABILITIES),
+                "extensions": {name: {} for name in features.extensions},
+            }
+        )
+    )
     for revision, features in FEATURES.items()
 }
 #: What every agent must know, in at most the 2,048 characters that the strictest client keeps. The skill follows.
@@ -46,7 +55,7 @@ async def initialize(request: Request, ctx: RequestContext) -> Result:
     return {
         "protocolVersion": revision,
         "capabilities": _BY_REVISION[revision],
-        "serverInfo": SERVER_INFO,
+        "serverInfo": _SERVER_INFO_JSON,
         "instructions": ctx.services.skill.current.cached(_instructions),
     }
 

@@ -98,7 +98,7 @@ async def handle(table: MethodTable, request: Request, ctx: RequestContext) -> R
     except Exception as error:
         log.exception("method_failed", method=request.method, request_id=ctx.request_id)
         raise internal_error(ctx.request_id) from error
-    return finalize_result(result, ctx.protocol, lifecycle.SERVER_INFO)
+    return finalize_result(result, ctx.protocol, lifecycle.SERVER_META)
 
 
 async def _until_drained(method: Method, request: Request, ctx: RequestContext) -> Result:

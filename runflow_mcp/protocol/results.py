@@ -2,15 +2,18 @@
 
 from runflow_mcp.json_types import JSONObject
 from runflow_mcp.protocol.jsonrpc import Result
-from runflow_mcp.protocol.meta import META_SERVER_INFO
 from runflow_mcp.protocol.revisions import ProtocolContext
 
 
-def finalize_result(result: Result, protocol: ProtocolContext, server_info: JSONObject) -> Result:
-    """A method's result with its type and the server's name, in the revisions that have them."""
+def finalize_result(result: Result, protocol: ProtocolContext, server_meta: JSONObject) -> Result:
+    """A method's result with its type and the server's name, in the revisions that have them.
+
+    ``server_meta``: the ``_meta`` of a result that has none of its own.
+    """
     features = protocol.features
     if features.server_info:
-        result = {**result, "_meta": {META_SERVER_INFO: server_info, **result.get("_meta", {})}}
+        meta = result.get("_meta")
+        result = {**result, "_meta": {**server_meta, **meta} if meta else server_meta}
     if features.result_type:
         result = {"resultType": "complete", **result}
     return result

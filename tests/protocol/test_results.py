@@ -8,7 +8,7 @@ from runflow_mcp.protocol.results import finalize_result, with_cache_hints
 from runflow_mcp.protocol.revisions import ProtocolContext, Revision
 
 LEGACY_REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
-SERVER = {"name": "Runflow", "version": "1"}
+SERVER = {"io.modelcontextprotocol/serverInfo": {"name": "Runflow", "version": "1"}}
 
 
 @pytest.mark.parametrize("revision", LEGACY_REVISIONS)
@@ -23,9 +23,9 @@ def test_a_modern_result_has_a_type_and_names_the_server() -> None:
     assert finalize_result({"a": 1, "_meta": {"x/y": 2}}, protocol, SERVER) == {
         "resultType": "complete",
         "a": 1,
-        "_meta": {"io.modelcontextprotocol/serverInfo": SERVER, "x/y": 2},
+        "_meta": {**SERVER, "x/y": 2},
     }
-    assert finalize_result({"resultType": "task"}, protocol, SERVER)["resultType"] == "task"
+    assert finalize_result({"resultType": "task"}, protocol, SERVER) == {"resultType": "task", "_meta": SERVER}
 
 
 def test_a_modern_list_says_how_long_and_by_whom_it_may_be_cached() -> None:
