@@ -7,7 +7,7 @@ every call are ignored. Must not import a tool: a type that only one tool has is
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NewType, TypeVar, get_args
+from typing import Any, NamedTuple, NewType, TypeVar, get_args
 
 import attrs
 import cattrs
@@ -45,8 +45,24 @@ Reader = Callable[[JSON, Any], object]
 
 _converter = cattrs.Converter()
 _schemas: dict[Any, JSONObject] = {}
-#: class of arguments → ``_make_readers`` of it
-_readers: dict[type, dict[str, tuple[Reader, Any, bool]]] = {}
+
+
+class _Fields(NamedTuple):
+    """The fields of a class of arguments. ``readers``: each one's function and the type to give it."""
+
+    readers: dict[str, tuple[Reader, Any]]
+    required: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: type) -> "_Fields":
+        fields = attrs.fields(kind)
+        return cls(
+            {field.name: (_converter.get_structure_hook(field.type), field.type) for field in fields},
+            tuple(field.name for field in fields if field.default is attrs.NOTHING),
+        )
+
+
+_fields: dict[type, _Fields] = {}
 
 
 def define_type(kind: Any, schema: JSONObject, read: Callable[[JSON], object]) -> None:
@@ -85,31 +101,32 @@ def read_arguments(kind: type[Arguments], arguments: JSONObject) -> Arguments:
     The error names everything that is wrong. Fields are read one by one: cattrs's exception group would keep their
     frames, and so the whole request, in reference cycles.
     """
-    if (readers := _readers.get(kind)) is None:
-        readers = _readers[kind] = _make_readers(kind)
+    if (known := _fields.get(kind)) is None:
+        known = _fields[kind] = _Fields.of(kind)
+    readers, required = known
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
-    for name, (read, type_, required) in readers.items():
-        if name not in arguments or (not required and _is_absent(arguments[name])):
-            if required:
-                problems[name] = "is required"
+    unknown: list[str] = []
+    for name, value in arguments.items():
+        reader = readers.get(name)
+        if reader is None:
+            if name not in ADDED_BY_HOSTS:
+                unknown.append(name)
             continue
+        if name not in required and _is_absent(value):
+            continue
+        read, type_ = reader
         try:
-            values[name] = read(arguments[name], type_)
+            values[name] = read(value, type_)
         except (TypeError, ValueError) as error:
             problems[name] = str(error)
-    unknown = [name for name in arguments if name not in readers and name not in ADDED_BY_HOSTS]
+    for name in required:
+        if name not in arguments:
+            problems[name] = "is required"
     if problems or unknown:
-        raise invalid_arguments(problems, unknown, tuple(readers))
+        in_order = {name: problems[name] for name in readers if name in problems}
+        raise invalid_arguments(in_order, unknown, tuple(readers))
     return kind(**values)
-
-
-def _make_readers(kind: type) -> dict[str, tuple[Reader, Any, bool]]:
-    """argument → (the function that reads it, its type, whether it is required)"""
-    return {
-        field.name: (_converter.get_structure_hook(field.type), field.type, field.default is attrs.NOTHING)
-        for field in attrs.fields(kind)
-    }
 
 
 def _is_absent(value: JSON) -> bool:
