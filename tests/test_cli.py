@@ -536,8 +536,8 @@ def test_a_redis_store_without_the_package_names_the_package(
     monkeypatch.setattr(extras, "find_spec", lambda _name: None)
     assert load_config({"MCP_RATE_LIMIT_STORE": "redis://cache:6379/0"}) is None
     assert f"install it: {extras.INSTALL_PACKAGES}\n" in capsys.readouterr().err
-    readme = Path(__file__).parents[1] / "README.md"
-    assert f".venv/bin/{extras.INSTALL_PACKAGES}" in readme.read_text()
+    document = Path(__file__).parents[1] / "deploy" / "README.md"
+    assert f".venv/bin/{extras.INSTALL_PACKAGES}" in document.read_text(encoding="utf-8")
     assert load_config({}) is not None
 
 

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-#: The README's command; the list includes the packages of every extra.
+#: The command of deploy/README.md; the list includes the packages of every extra.
 INSTALL_PACKAGES = "pip install --no-deps --only-binary=:all: --require-hashes -r deploy/requirements.txt"
 NEEDS_PILLOW = f"The sandbox (extra sandbox) needs Pillow to draw pictures. Install it: {INSTALL_PACKAGES}"
 

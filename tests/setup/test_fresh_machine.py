@@ -81,7 +81,9 @@ def commands(document: str) -> list[list[str]]:
     return [line for line in lines if line[1] in ("-m", "install")]
 
 
-@pytest.mark.parametrize("document", ["deploy/docker/Dockerfile", "deploy/systemd/runflow-mcp@.service", "README.md"])
+@pytest.mark.parametrize(
+    "document", ["deploy/docker/Dockerfile", "deploy/systemd/runflow-mcp@.service", "deploy/README.md"]
+)
 def test_the_commands_of_a_document_install_the_pinned_packages_alone(machine: Machine, document: str) -> None:
     place = machine.clone / ".venv"
     python = machine.quick_python()
