@@ -26,10 +26,11 @@ class JSONLines:
 
     def render(self, event: str, level: str, members: Mapping[str, Any]) -> bytes:
         """One line with its line feed."""
-        second, microseconds = divmod(int(self._clock.wall() * 1_000_000), 1_000_000)
+        now = self._clock.wall()
+        second = int(now)
         if second != self._second:
             self._second, self._prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        timestamp = f"{self._prefix}.{microseconds:06d}Z"
+        timestamp = f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
         return _serialize({"timestamp": timestamp, "level": level, "event": event, **self.common, **members})
 
 
