@@ -150,7 +150,7 @@ class RunWait:
             return None
         ended = None if reading is None else self._take(reading)
         del reading  # a slow client may delay the notification, and the reading may be large
-        timer.answered(clock.monotonic())
+        timer.answered(clock.monotonic(), len(self.ctx.services.reads))
         await self._send_progress(done=ended is not None)
         return ended
 

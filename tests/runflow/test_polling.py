@@ -11,10 +11,11 @@ from runflow_mcp.runflow.runs.polling import (
     LAST_POLL_MARGIN,
     MAX_BACKOFF,
     READ_LAG,
-    TICK,
+    TICKS,
     PollTimer,
     poll_delay,
     task_interval,
+    tick,
 )
 
 LATE = 10_000.0
@@ -37,22 +38,30 @@ def test_the_first_poll_of_a_new_run_comes_after_two_seconds_and_of_an_unread_on
     assert timer(at_once=True).delay(0.0) == 0.0
 
 
-@given(waited=st.floats(0, 1000), failures=st.integers(0, 60))
-def test_a_delay_is_at_most_a_tenth_shorter_than_scheduled(waited: float, failures: int) -> None:
+@given(waited=st.floats(0, 1000), failures=st.integers(0, 60), runs=st.integers(1, 10_000))
+def test_a_delay_is_at_most_a_tenth_shorter_than_scheduled(waited: float, failures: int, runs: int) -> None:
     polls = timer()
-    polls.answered(waited)
+    polls.answered(waited, runs)
     for _ in range(failures):
         polls.failed(waited, None)
     longest = min(poll_delay(waited) * 2.0 ** max(failures - 1, 0), MAX_BACKOFF)
     assert longest * (1 - JITTER) <= polls.delay(waited) <= longest
 
 
-@given(waited=st.floats(0, 1000))
-def test_polls_of_different_calls_begin_in_the_same_moments(waited: float) -> None:
+@given(waited=st.floats(0, 1000), runs=st.integers(1, 10_000))
+def test_polls_of_different_runs_begin_in_the_same_moments(waited: float, runs: int) -> None:
     polls = timer()
-    polls.answered(waited)
-    ticks = (waited + polls.delay(waited)) / TICK
+    polls.answered(waited, runs)
+    ticks = (waited + polls.delay(waited)) / tick(runs)
     assert ticks == pytest.approx(round(ticks))
+
+
+@pytest.mark.parametrize(
+    ("runs", "seconds"), [(1, 0.05), (2000, 0.05), (5000, 0.025), (10_000, 0.0125), (100_000, 0.0125)]
+)
+def test_the_more_runs_are_polled_the_fewer_of_their_moments_fall_together(runs: int, seconds: float) -> None:
+    assert tick(runs) == seconds
+    assert runs * seconds / 2 <= 65 or seconds == min(TICKS)
 
 
 def test_an_answer_ends_the_backoff() -> None:
@@ -60,7 +69,7 @@ def test_an_answer_ends_the_backoff() -> None:
     for _ in range(5):
         polls.failed(1.0, None)
     assert polls.delay(1.0) > 25
-    polls.answered(1.0)
+    polls.answered(1.0, 1)
     assert polls.delay(1.0) <= 2
 
 

@@ -123,6 +123,10 @@ class SharedReads:
     _shared: Shared = attrs.field(factory=dict, repr=False)
     _turns: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, MAX_READS), repr=False)
 
+    def __len__(self) -> int:
+        """How many runs are waited for."""
+        return len(self._shared)
+
     def of(self, bearer: Bearer, run_id: str) -> SharedRead:
         """The reads of a run, to be entered for as long as a call waits for it."""
         shared = self._shared.get((bearer.digest, run_id))
