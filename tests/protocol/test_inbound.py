@@ -211,6 +211,8 @@ def test_a_request_with_a_modern_version_header_but_no_meta_has_invalid_params()
         (modern("tools/call", name="generate"), headers(MODERN, "tools/call", "Generate")),
         (modern("tools/call", name="generate"), headers(MODERN, "tools/call", "=?base64?!!?=")),
         (modern("tools/call", name="generate"), headers(MODERN, "tools/call", "=?base64?/w==?=")),
+        (modern("tools/call", name="=?base64?eA==?="), headers(MODERN, "tools/call", "=?base64?eA==?=")),
+        (modern("tools/call", name="generate"), RoutingHeaders((MODERN,), ("tools/call",), ("generate", "generate"))),
         (modern("prompts/get", name="a"), headers(MODERN, "prompts/get", "b")),
         (modern("tasks/get", taskId="a"), headers(MODERN, "tasks/get")),
         (modern(meta=META | {VERSION: "2099-01-01"}), headers(MODERN, "tools/list")),

@@ -301,6 +301,12 @@ async def test_a_full_window_rejects_before_the_body_is_read(serve: Serve) -> No
 # The endpoint with a trailing slash
 
 
+async def test_requests_on_one_connection_whose_key_runflow_rejects_count_one_by_one(serve: Serve) -> None:
+    server = await serve(MCP_RATE_LIMIT_PRE_AUTH_PER_IP="3")
+    codes = [(await server.generate(key="rf_live_sandbox_revoked")).status for _ in range(4)]
+    assert codes == [200, 200, 200, 429]
+
+
 async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve) -> None:
     server = await serve(MCP_RATE_LIMIT_PER_KEY="3", MCP_RATE_LIMIT_PRE_AUTH_PER_IP="1")
     keyed = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
