@@ -82,12 +82,14 @@ def measure(
     seconds: int = 1,
     connections: int = CONNECTIONS,
     *,
+    core: int | None = None,
     pin: bool = True,
     callers: Callers | None = None,
     errors_allowed: bool = False,
 ) -> Figure:
-    """Send ``request`` to ``url`` as fast as it is answered, from one core. ``pid``: the server's process.
+    """Send ``request`` to ``url`` as fast as it is answered. ``pid``: the server's process.
 
+    The load is sent from ``core``, by default the one of loads; without ``pin`` from whichever is free.
     Raises ``BenchError`` when a request fails or is answered with a status of 400 or above, unless that is allowed.
     """
     wrk = find_wrk()
@@ -102,7 +104,7 @@ def measure(
             capture_output=True,
             text=True,
             timeout=seconds + PATIENCE,
-            preexec_fn=on_core(cores()[1]) if pin else None,
+            preexec_fn=on_core(cores()[1] if core is None else core) if pin else None,
         )
         used = cpu_seconds(pid) - before
     if run.returncode or not run.stderr.startswith("{"):
@@ -110,7 +112,9 @@ def measure(
     seen = orjson.loads(run.stderr)
     if not seen["requests"] and seconds < LONGEST:  # a busy machine
         longer = 4 * seconds
-        return measure(url, request, pid, longer, connections, pin=pin, callers=callers, errors_allowed=errors_allowed)
+        return measure(
+            url, request, pid, longer, connections, core=core, pin=pin, callers=callers, errors_allowed=errors_allowed
+        )
     return read_figure({**seen, "errors": 0} if errors_allowed else seen, used, url)
 
 

@@ -26,10 +26,15 @@ class StreamResult:
 
 @attrs.frozen
 class WorkersResult:
-    """Requests/s of two worker processes ÷ those of one."""
+    """Requests/s of two worker processes ÷ those of one.
+
+    ``workers``: the load has both cores in both cases. ``cores``: one worker and its load have one core, two workers
+    and theirs have two.
+    """
 
     row: str
-    ratio: Spread
+    workers: Spread
+    cores: Spread
 
 
 @attrs.frozen

@@ -105,15 +105,15 @@ class Bench:
                     self.results.rows.append(RowResult(revision, row, size, seen))
 
     def workers(self) -> None:
-        """Two workers ÷ one. Servers and load share both cores: two cores leave none for the load."""
+        """Two workers ÷ one. Servers and load share their cores: two cores leave none for the load."""
         if not servers.knows_setting("MCP_WORKERS"):
             self.results.skipped.append("two workers: this checkout has no setting MCP_WORKERS")
             return
         with ExitStack() as stack:
-            targets = {
-                count: self._product(stack, count, {"MCP_WORKERS": count, **servers.LINE_OFF}, pin=False)
-                for count in ("1", "2")
-            }
+            one, two, on_one_core = "one", "two", "one on one core"
+            settings = {name: {"MCP_WORKERS": "2" if name == two else "1", **servers.LINE_OFF} for name in (one, two)}
+            targets = {name: self._product(stack, name, own, pin=False) for name, own in settings.items()}
+            targets[on_one_core] = self._product(stack, on_one_core, settings[one])
             for target in targets.values():
                 servers.wait_until_ready(target.process)
                 servers.settle(target, (LEGACY,))
@@ -121,10 +121,18 @@ class Bench:
 
             def measure_one(name: str, row: str) -> Figure:
                 url, request = targets[name].url(by_name[row], LEGACY), by_name[row].request(LEGACY)
-                return measure(url, request, targets[name].pid, connections=WORKER_CONNECTIONS, pin=False)
+                return measure(
+                    url,
+                    request,
+                    targets[name].pid,
+                    connections=WORKER_CONNECTIONS,
+                    core=cores()[0],
+                    pin=name == on_one_core,
+                )
 
             for row, seen in alternate(list(targets), list(by_name), self.rounds, measure_one).items():
-                self.results.workers.append(WorkersResult(row, seen["2"].rate_over(seen["1"])))
+                ratios = (seen[two].rate_over(seen[other]) for other in (one, on_one_core))
+                self.results.workers.append(WorkersResult(row, *ratios))
 
     def streams(self) -> None:
         """Memory, processor time and delay of waiting calls."""
