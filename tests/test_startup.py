@@ -24,6 +24,21 @@ UNUSED = {
         for name in ("check", "checking", "connecting", "connect_text", "configuring", "config_report", "simulating")
     ),
 }
+#: Serves; writes the generation of each collection, and at the end whether the collector is on.
+WATCHED = """
+import gc, sys
+from runflow_mcp.cli.main import main
+
+def report(phase, info):
+    if phase == "start":
+        print(f"generation {info['generation']}", file=sys.stderr, flush=True)
+
+gc.callbacks.append(report)
+code = main(["serve", *sys.argv[1:]])
+gc.callbacks.clear()
+print("collector", gc.isenabled(), file=sys.stderr, flush=True)
+sys.exit(code)
+"""
 
 
 def serving(folder: Path, *options: str, **settings: str) -> ServerProcess:
@@ -48,3 +63,15 @@ def test_a_server_does_not_import_what_only_a_feature_that_is_off_needs(
 ) -> None:
     assert "runflow_mcp.serve" in imported
     assert not [name for name in imported if is_below(name, names)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_garbage_is_collected_once_at_the_start_and_as_needed_afterwards(tmp_path: Path, workers: int) -> None:
+    """Otherwise all that is imported would be visited time and again while more is imported."""
+    processes = 1 if workers == 1 else 1 + workers
+    with serving(tmp_path, "-c", WATCHED, MCP_WORKERS=str(workers)) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+        lines = server.output.splitlines()
+    assert lines.count("generation 2") == processes
+    assert lines.count("collector True") == processes

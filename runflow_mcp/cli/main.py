@@ -4,6 +4,7 @@ A command imports what it needs when it is called: a server that starts pays for
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    # Until ``serve.tune_interpreter``: what is imported stays, and visiting it again and again is a tenth of a start.
+    gc.disable()
     from runflow_mcp.cli.serving import serve_command
 
     return serve_command(arguments)

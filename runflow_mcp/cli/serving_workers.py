@@ -16,7 +16,7 @@ from runflow_mcp.cli.worker_metrics import serving_worker_metrics, worker_metric
 from runflow_mcp.clock import SystemClock
 from runflow_mcp.listening_sockets import ListenError
 from runflow_mcp.observability.sink import Sink
-from runflow_mcp.serve import serve
+from runflow_mcp.serve import serve, tune_interpreter
 from runflow_mcp.settings.config import Config
 from runflow_mcp.signals import StopRequest
 from runflow_mcp.workers.channel import ParentGoneError, ParentLink, Report, Start, StopCommand
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 async def serve_with_workers(environ: Mapping[str, str], config: Config, text: str) -> None:
     stop = StopRequest()
     signals.on_signal(stop.add_signal)
+    tune_interpreter()
     reserved = listening_sockets.reserve(config.host, config.port)
     try:
         with printing(config, text) as (on_listening, on_draining), serving_worker_metrics(config) as metrics:
