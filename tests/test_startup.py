@@ -14,6 +14,8 @@ pytestmark = pytest.mark.real_time
 
 #: A feature that is off → the modules that are there for it alone.
 UNUSED = {
+    # ``rich`` itself is listed for an import of it that is refused.
+    "output with colours": ("rich.console", "rich.pretty", "pygments", "runflow_mcp.cli.screen"),
     "the skill, which nobody has asked for": ("yaml", "runflow_mcp.runflow.catalog.front_matter"),
     "the sandbox": ("PIL", "runflow_mcp.sandbox", "runflow_mcp.cli.embedded_sandbox"),
     "metrics": ("prometheus_client", "runflow_mcp.observability.counting", "runflow_mcp.observability.metric_memory"),
