@@ -1,13 +1,17 @@
-"""What a start of the server costs."""
+"""What a start of the server costs: modules that it does not use, collections of garbage, certificates read twice."""
 
+import asyncio
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.eventually import PATIENCE
 from tests.import_graph import is_below
-from tests.server_process import ROOT, ServerProcess, clean_environment
+from tests.runflow.certificate_authority import Authority
+from tests.server_process import HOST, ROOT, ServerProcess, clean_environment
 from tests.serving import free_port
 
 pytestmark = pytest.mark.real_time
@@ -77,3 +81,43 @@ def test_garbage_is_collected_once_at_the_start_and_as_needed_afterwards(tmp_pat
         lines = server.output.splitlines()
     assert lines.count("generation 2") == processes
     assert lines.count("collector True") == processes
+
+
+#: Sends a request to argv[1], trusting the certificates of the file argv[2]; writes whether the file was loaded.
+REQUEST = """
+import asyncio, ssl, sys
+from runflow_mcp.runflow.api.transport import open_session
+from runflow_mcp.settings.egress import Egress
+
+load = ssl.SSLContext.load_verify_locations
+ssl.SSLContext.load_verify_locations = lambda *args, **kwargs: (print("loaded"), load(*args, **kwargs))
+
+async def main():
+    async with open_session(1, Egress(ca_file=sys.argv[2])) as session, session.get(sys.argv[1]) as response:
+        print(response.status)
+
+asyncio.run(main())
+"""
+
+
+async def test_certificates_that_the_system_names_are_not_loaded_again(tmp_path: Path) -> None:
+    """Those of SSL_CERT_FILE are loaded with aiohttp, which takes 50 ms; a file of another place is added."""
+    authority = Authority(tmp_path)
+    other = tmp_path / "other.pem"
+    other.write_bytes(authority.file.read_bytes())
+    environ = {**clean_environment(), "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(authority.file)}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST, 0, ssl=authority.server(HOST))
+    async with server:
+        url = f"https://{HOST}:{server.sockets[0].getsockname()[1]}"
+        for ca_file, expected in ((authority.file, "204"), (other, "loaded 204")):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", REQUEST, url, ca_file, env=environ, stdout=subprocess.PIPE
+            )
+            output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            assert output.decode().split() == expected.split()
