@@ -97,11 +97,15 @@ async def serve(
 
 
 def tune_interpreter() -> None:
-    """Keep the event loop from standing still: for the garbage collector, or for a thread."""
+    """Keep the event loop from standing still: for the garbage collector, or for a thread.
+
+    What the imports have made is never visited again. The collector is on afterwards.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
 
 
 async def drain(

@@ -26,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 SERVE = ("runflow_mcp", "serve")
 #: Settings under which no number of requests is too many.
 NO_RATE_LIMITS = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
-_SETTINGS = ("MCP_", "RUNFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+#: The last one would have every process compile all of this project anew.
+_SETTINGS = ("MCP_", "RUNFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "PYTHONDONTWRITEBYTECODE")
 
 
 class NotReadyError(AssertionError):

@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runflow_mcp.observability.counting import CountingMetrics
-from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.settings.config import Config
-from runflow_mcp.workers.parent import WorkerMetrics
 
 
 class MetricsListenError(Exception):
@@ -27,7 +24,9 @@ def serving_metrics(config: Config) -> Iterator[Metrics | None]:
     if not config.metrics_port:
         yield None
         return
-    # The package is an extra, needed only when metrics are served.
+    # Needed only when metrics are served, and so is the package, which is an extra.
+    from runflow_mcp.observability.counting import CountingMetrics  # noqa: PLC0415
+    from runflow_mcp.observability.metric_memory import MetricMemory  # noqa: PLC0415
     from runflow_mcp.observability.metrics_server import MetricsListener  # noqa: PLC0415
 
     memory = MetricMemory(-1)
@@ -39,26 +38,3 @@ def serving_metrics(config: Config) -> Iterator[Metrics | None]:
         yield CountingMetrics(memory)
     finally:
         listener.close()
-
-
-@contextmanager
-def serving_worker_metrics(config: Config) -> Iterator[WorkerMetrics | None]:
-    """The same in the parent of workers, for their sum; yields the object that the parent reports its workers to."""
-    if not config.metrics_port:
-        yield None
-        return
-    from runflow_mcp.observability.metrics_server import MetricsListener  # noqa: PLC0415
-
-    try:
-        listener = MetricsListener.of_workers(config.metrics_host, config.metrics_port)
-    except OSError as error:
-        raise MetricsListenError(error) from error
-    try:
-        yield listener
-    finally:
-        listener.close()
-
-
-def worker_metrics(descriptor: int | None) -> Metrics | None:
-    """What counts in a worker, into the memory that its parent has made; None when metrics are off."""
-    return None if descriptor is None else CountingMetrics(MetricMemory(descriptor))

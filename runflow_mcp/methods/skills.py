@@ -15,7 +15,6 @@ from runflow_mcp.methods.pagination import reject_cursor
 from runflow_mcp.methods.resource_errors import read_uri, shown_uri
 from runflow_mcp.protocol.jsonrpc import ErrorCode, ProtocolError, Request, Result
 from runflow_mcp.protocol.results import with_cache_hints
-from runflow_mcp.runflow.catalog.front_matter import with_front_matter
 from runflow_mcp.runflow.catalog.skill import SkillText
 
 KIND = "skill"
@@ -66,6 +65,9 @@ def _cached(result: Result, ctx: RequestContext) -> Result:
 
 
 def _serve(skill: SkillText) -> ServedSkill:
+    # Loads PyYAML, which nothing else needs: once a client asks for the skill, and not at the start.
+    from runflow_mcp.runflow.catalog.front_matter import with_front_matter  # noqa: PLC0415
+
     text, front_matter = with_front_matter(skill.markdown, NAME, DESCRIPTION)
     name, description = str(front_matter["name"]), str(front_matter["description"])
     uri = _URI.format(name=name)

@@ -20,6 +20,7 @@ from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.signals import StopRequest
 from runflow_mcp.workers.channel import Start, StopCommand, WorkerLink
+from runflow_mcp.workers.errors import WorkersFailedError
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +32,6 @@ START_TIME = 5.0
 MAX_FAILED_STARTS = 5
 #: Seconds before a worker is killed: beyond the grace time, and after the command to stop at once.
 DRAIN_MARGIN, STOP_MARGIN = 5.0, 2.0
-
-
-class WorkersFailedError(Exception):
-    """The server ends; the text says why. ``exit_code``: that of a worker with wrong settings, else 1."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class WorkerMetrics(Protocol):

@@ -58,9 +58,11 @@ class Machine:
     def make(cls, folder: Path, index: Index) -> "Machine":
         machine = cls(folder / "a clone", index.folder)
         for name in CLONED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             (machine.clone / name).parent.mkdir(parents=True, exist_ok=True)
-            copy(ROOT / name, machine.clone / name)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, machine.clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, machine.clone / name)
         for name in LISTS:
             entries = read_list((ROOT / name).read_text())
             lines = [f"{pin.requirement} --hash=sha256:{index.hashes[pin.name]}\n" for pin in entries]

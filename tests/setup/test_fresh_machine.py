@@ -69,6 +69,16 @@ def test_make_installs_the_pinned_packages_alone(machine: Machine, pip: str, tar
     assert again in ("make: Nothing to be done for 'install'.\n", "make: '.venv/runtime' is up to date.\n")
 
 
+def test_make_compiles_the_server_also_where_a_shell_forbids_it(machine: Machine) -> None:
+    """Otherwise every start would compile it, which takes as long as the rest of the start."""
+    machine.bring_pip()
+    ended = machine.make_(".venv/runtime", PYTHONDONTWRITEBYTECODE="1")
+    assert ended.returncode == 0, ended.stderr
+    sources = {path.stem for path in (machine.clone / "runflow_mcp/web").glob("*.py")}
+    compiled = {path.name.partition(".")[0] for path in (machine.clone / "runflow_mcp/web/__pycache__").iterdir()}
+    assert compiled == sources
+
+
 def commands(document: str) -> list[list[str]]:
     """The commands of a document that make a virtual environment and install into it."""
     text = (ROOT / document).read_text()

@@ -12,7 +12,8 @@ from runflow_mcp.clock import SystemClock
 from runflow_mcp.runflow.backoff import Backoff
 from runflow_mcp.signals import StopRequest
 from runflow_mcp.workers import parent
-from runflow_mcp.workers.parent import MAX_FAILED_STARTS, Parent, WorkersFailedError
+from runflow_mcp.workers.errors import WorkersFailedError
+from runflow_mcp.workers.parent import MAX_FAILED_STARTS, Parent
 from tests.eventually import eventually_async
 
 pytestmark = pytest.mark.real_time
