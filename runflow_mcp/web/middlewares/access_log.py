@@ -16,7 +16,7 @@ from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import Parts
 from runflow_mcp.web.guards import UNMATCHED, resource_of
 from runflow_mcp.web.json_response import JSONResponse
-from runflow_mcp.web.middlewares.client_address import address_reader
+from runflow_mcp.web.middlewares.address_reader import address_reader
 from runflow_mcp.web.request_id import choose_request_id
 from runflow_mcp.web.request_state import STATE, RequestState
 
