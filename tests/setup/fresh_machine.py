@@ -12,11 +12,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 import attrs
+from packaging.markers import default_environment
 
 from tests.setup.pinned_lists import Pin, read_list
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 CLONED = ("Makefile", "pyproject.toml", "README.md", "runflow_mcp", "deploy", "tests/requirements.txt")
 LISTS = ("deploy/requirements.txt", "tests/requirements.txt")
 BACKEND = "flit-core"
+HERE = {name: str(value) for name, value in default_environment().items()}
 #: Where the tests' own pip is.
 OWN_PACKAGES = Path(sysconfig.get_path("purelib"))
 #: The release that everything has beside the pinned one.
@@ -55,7 +57,8 @@ class Machine:
     index: Path
 
     @classmethod
-    def make(cls, folder: Path, index: Index) -> "Machine":
+    def make(cls, folder: Path, index: Index, packages: Container[str] | None = None) -> "Machine":
+        """``packages``: those that the clone's lists have, None for all."""
         machine = cls(folder / "a clone", index.folder)
         for name in CLONED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -63,6 +66,8 @@ class Machine:
             copy(ROOT / name, machine.clone / name)
         for name in LISTS:
             entries = read_list((ROOT / name).read_text())
+            if packages is not None:
+                entries = [pin for pin in entries if pin.name in packages]
             lines = [f"{pin.requirement} --hash=sha256:{index.hashes[pin.name]}\n" for pin in entries]
             (machine.clone / name).write_text("".join(lines))
         return machine
@@ -98,7 +103,7 @@ class Machine:
 
     def quick_python(self) -> str:
         """A Python whose ``-m venv`` copies a pip instead of unpacking and compiling its own, which takes seconds."""
-        python = self.clone.parent / "python"
+        python = self.clone.parent / "quick-python"
         module = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.setup.fresh_machine'
         python.write_text(f'#!/bin/sh\n[ "$1 $2" = "-m venv" ] && {module} "$@"\nexec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
@@ -108,6 +113,11 @@ class Machine:
         """Where the packages of the .venv are."""
         (site,) = (self.clone / ".venv").glob("lib/python*/site-packages")
         return site
+
+    def pinned(self, name: str) -> dict[str, str]:
+        """Name → version of what a list of the clone must bring here."""
+        pins = read_list((self.clone / name).read_text())
+        return {pin.name: pin.version for pin in pins if pin.applies(HERE)}
 
     def installed(self) -> dict[str, str]:
         """Name → version of what was installed there."""
