@@ -25,7 +25,7 @@ def start(replica: ServerProcess) -> None:
 
 
 @pytest.fixture(scope="module")
-def mortal(stack: Stack) -> Iterator[Stack]:
+def stoppable(stack: Stack) -> Iterator[Stack]:
     """The stack, whose replicas the tests may stop; what is stopped is started again after the last of them."""
     yield stack
     for replica in stack.replicas:
@@ -35,19 +35,19 @@ def mortal(stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def deserted(mortal: Stack) -> Stack:
+def without_replicas(stoppable: Stack) -> Stack:
     """The stack without replicas."""
-    for replica in mortal.replicas:
+    for replica in stoppable.replicas:
         if replica.exit_code is None:
             replica.stop()
-    return mortal
+    return stoppable
 
 
-async def test_a_run_outlives_its_replica_and_is_billed_once(mortal: Stack, client: Client) -> None:
-    first, second = mortal.replicas
+async def test_a_run_outlives_its_replica_and_is_billed_once(stoppable: Stack, client: Client) -> None:
+    first, second = stoppable.replicas
     if first.exit_code is not None:
         start(first)
-        eventually(mortal.serves, "nginx has found it")
+        eventually(stoppable.serves, "nginx has found it")
     if second.exit_code is None:
         second.stop()
     async with client.open(order(client_ref=REF)) as response:
@@ -60,14 +60,16 @@ async def test_a_run_outlives_its_replica_and_is_billed_once(mortal: Stack, clie
     start(second)
     answer = await client.post(order(client_ref=REF))
     assert answer.structured["status"] == "succeeded"
-    runs = f"{mortal.sandbox.origin}/v1/runs"
+    runs = f"{stoppable.sandbox.origin}/v1/runs"
     query, headers = {"q": f"client_ref.EQ:'{REF}'"}, {"Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession() as session, session.get(runs, params=query, headers=headers) as listing:
         (run,) = (await listing.json())["items"]
     assert answer.structured["run_id"] == run["id"]
 
 
-async def test_a_post_that_one_replica_received_is_not_repeated_at_another(deserted: Stack, client: Client) -> None:
+async def test_a_post_that_one_replica_received_is_not_repeated_at_another(
+    without_replicas: Stack, client: Client
+) -> None:
     received = 0
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,14 +80,14 @@ async def test_a_post_that_one_replica_received_is_not_repeated_at_another(deser
         writer.close()
 
     async with AsyncExitStack() as servers:
-        for replica in deserted.replicas:
+        for replica in without_replicas.replicas:
             await servers.enter_async_context(await asyncio.start_server(swallow, HOST, replica.port))
         answer = await client.post(PING)
     assert (answer.status, received) == (502, 1)
 
 
 async def test_without_any_replica_nginx_answers_502_in_json_and_recovers_at_once(
-    deserted: Stack, client: Client
+    without_replicas: Stack, client: Client
 ) -> None:
     answer = await client.post(PING)
     assert answer.status == 502
@@ -98,5 +100,5 @@ async def test_without_any_replica_nginx_answers_502_in_json_and_recovers_at_onc
         "request_id": answer.headers["X-Request-Id"],
         "retry_after_seconds": 5,
     }
-    start(deserted.replicas[1])
-    eventually(deserted.serves, "one replica is enough, and is found within seconds")
+    start(without_replicas.replicas[1])
+    eventually(without_replicas.serves, "one replica is enough, and is found within seconds")
