@@ -36,7 +36,10 @@ STEP_SECONDS = 300
 
 @attrs.frozen
 class Index:
-    """A folder of wheels. ``hashes``: package → SHA-256 of the pinned release's."""
+    """A folder with one for each package, as https://peps.python.org/pep-0503/ has it, which holds its wheels.
+
+    ``hashes``: package → SHA-256 of the pinned release's.
+    """
 
     folder: Path
     hashes: dict[str, str]
@@ -78,8 +81,7 @@ class Machine:
             "PATH": os.defpath,
             "HOME": "",
             "PIP_CONFIG_FILE": os.devnull,
-            "PIP_FIND_LINKS": self.index.as_uri(),
-            "PIP_NO_INDEX": "1",
+            "PIP_INDEX_URL": self.index.as_uri(),
             "PIP_NO_CACHE_DIR": "1",
         }
         return subprocess.run(  # noqa: S603 - commands of the tests and of our own documents
@@ -151,7 +153,10 @@ def _wheel(folder: Path, pin: Pin, version: str) -> str:
     if real and pin.name == BACKEND:
         files |= dict(_modules(real))
     record = [f"{path},sha256={_digest(text)},{len(text.encode())}\n" for path, text in files.items()]
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = folder / pin.name / f"{name}-{version}-py3-none-any.whl"
+    path.parent.mkdir(exist_ok=True)
+    with (path.parent / "index.html").open("a") as page:
+        page.write(f'<a href="{path.name}">{path.name}</a>\n')
     with zipfile.ZipFile(path, "w") as wheel:
         for member, text in {**files, f"{about}/RECORD": f"{''.join(record)}{about}/RECORD,,\n"}.items():
             wheel.writestr(member, text)

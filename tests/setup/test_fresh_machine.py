@@ -143,7 +143,7 @@ def test_a_missing_python3_venv_and_a_missing_network_are_explained_and_can_be_m
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     assert error_line(small.make_(".venv/runtime", PYTHONPATH=without)).endswith(f" apt install {package}")
     assert not (small.clone / ".venv").exists()
-    nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
     assert error_line(small.make_(".venv/runtime", python=python, **nowhere)).startswith(
         "No package index answers. Check the network"
     )
