@@ -37,6 +37,11 @@ def pytest_asyncio_loop_factories(
     return {"virtual": VirtualTimeLoop}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that meet other processes: they are the longest, and wait while the others compute."""
+    items.sort(key=lambda item: item.get_closest_marker("real_time") is None)
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage less often, and never among what was collected, which is large and does not go away.
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,10 @@ ROOT = Path(__file__).parent.parent
 SERVE = ("runflow_mcp", "serve")
 #: Settings under which no number of requests is too many.
 NO_RATE_LIMITS = {f"MCP_RATE_LIMIT_{name}": "1000000000" for name in ("PRE_AUTH_PER_IP", "PER_IP", "PER_KEY")}
+#: What a probe sees where the server closes the connection without a word, and after how many in a row it is broken.
+UNANSWERED, MAX_UNANSWERED = "it closes the connection without an answer", 50
+#: Lines at each end of a log that a failure shows.
+EXCERPT = 40
 #: The last one would have every process compile all of this project anew.
 _SETTINGS = ("MCP_", "RUNFLOW_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "PYTHONDONTWRITEBYTECODE")
 
@@ -104,18 +109,27 @@ class ServerProcess:
 
     def wait_for_status(self, status: int, path: str | None) -> None:
         """Return once a GET of ``path`` has this status. Raises ``NotReadyError`` with the output of the process."""
+        seen: deque[int | str] = deque(maxlen=MAX_UNANSWERED)
+
+        def not_ready(why: str) -> NotReadyError:
+            return NotReadyError(f"{self.command} {why}\n{excerpt(self.output)}")
 
         def has_status() -> bool:
             if self.exit_code is not None:
-                raise NotReadyError(f"{self.command} ended with {self.exit_code}:\n{self.output}")
-            return self.listens() if path is None else self.status(path) == status
+                raise not_ready(f"ended with {self.exit_code}:")
+            if path is None:
+                return self.listens()
+            seen.append(self._probe(path))
+            if seen.count(UNANSWERED) == MAX_UNANSWERED:  # an error in its code, which does not go away by waiting
+                raise not_ready(f"does not answer {path}: {UNANSWERED}")
+            return seen[-1] == status
 
         try:
             eventually(has_status)
         except NotReadyError:
             raise
-        except AssertionError:
-            raise NotReadyError(f"{self.command} does not answer {path} with {status}:\n{self.output}") from None
+        except AssertionError as error:
+            raise not_ready(f"does not answer {path} with {status}: {error}; the last answer: {[*seen][-1:]}") from None
 
     def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -178,12 +192,19 @@ class ServerProcess:
 
     def status(self, path: str) -> int | None:
         """The status of a GET; None when no answer comes."""
+        answer = self._probe(path)
+        return answer if isinstance(answer, int) else None
+
+    def _probe(self, path: str) -> int | str:
+        """The status of a GET, or why there is none."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
+        except ConnectionResetError:
+            return UNANSWERED
+        except (OSError, http.client.HTTPException) as error:
+            return str(error)
         finally:
             connection.close()
 
@@ -193,6 +214,13 @@ class ServerProcess:
                 return True
         except OSError:
             return False
+
+
+def excerpt(output: str) -> str:
+    """A log without its middle, where it is long: the cause of a failure is at one of its ends."""
+    lines = output.splitlines()
+    left_out = len(lines) - 2 * EXCERPT
+    return output if left_out <= 0 else "\n".join([*lines[:EXCERPT], f"… {left_out} lines …", *lines[-EXCERPT:]])
 
 
 def whole_lines(log: Path) -> list[bytes]:

@@ -15,12 +15,14 @@ import attrs
 import orjson
 from aiohttp import web
 
+from runflow_mcp import listening_sockets
 from runflow_mcp.app import create_app
 from runflow_mcp.clock import Clock
 from runflow_mcp.methods.context import Services
 from runflow_mcp.methods.router import MethodTable
 from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.protocol.inbound import NAME_PARAM
+from runflow_mcp.serve import BACKLOG
 from runflow_mcp.settings.config import Config
 from runflow_mcp.web.app_keys import SERVICES
 from runflow_mcp.web.connection import Runner
@@ -230,12 +232,15 @@ class ServedApp:
         runner = Runner(app, shutdown_timeout=shutdown_timeout)
         await runner.setup()
         try:
-            if send_buffer is None:
-                await web.TCPSite(runner, "127.0.0.1", config.port).start()
+            if config.host == "127.0.0.1" and send_buffer is None:
+                # A few turns of the event loop longer: for most tests the catalog has then arrived.
+                await web.TCPSite(runner, config.host, config.port).start()
             else:
-                listener = socket.create_server(("127.0.0.1", config.port))
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
-                await web.SockSite(runner, listener).start()
+                listeners = listening_sockets.bind(config.host, config.port)
+                if send_buffer is not None:
+                    for listener in listeners:  # connections inherit it
+                        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+                await runner.listen(listeners, BACKLOG)
         except BaseException:
             await runner.cleanup()
             raise

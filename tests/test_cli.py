@@ -42,26 +42,30 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
 
 
 @pytest.mark.real_time
-async def test_the_printed_call_makes_a_picture_and_the_log_is_json_without_the_key(
+async def test_the_printed_commands_make_pictures_and_the_log_is_json_without_the_key(
     run: Run, session: aiohttp.ClientSession
 ) -> None:
     server = await run("serve", "--sandbox", MCP_ALLOWED_HOST="typo.example.com")
     await server.answers(session, "/readyz")
-    await server.prints(f"{server.url}/mcp")
+    await server.prints("Ctrl-C stops the server.")
     assert f"sandbox key  {KEY}\n" in server.stdout
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
-    pasted = await asyncio.create_subprocess_exec(
-        *("bash", "-c", f"{printed(server, '  curl ')} -sS"), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await asyncio.wait_for(pasted.communicate(), PATIENCE)
-    events = [json.loads(line.removeprefix("data: ")) for line in output.decode().splitlines() if "data: " in line]
-    assert [event["method"] for event in events[:-1]] == ["notifications/progress"] * (len(events) - 1)
-    result = events[-1]["result"]["structuredContent"]
-    async with session.get(result["outputs"][0]["url"]) as picture:
-        assert picture.content_type == "image/png"
+    [check] = [line for line in server.stdout.splitlines() if " check " in line]
+    call = f"{printed(server, '  curl ')} -sS" if shutil.which("curl") else "true"
+    checked, called = await asyncio.gather(pasted(server, check), pasted(server, call))
+    last = checked.splitlines()[-1]
+    assert re.match(r"ok   generate \(\d+ ms\): succeeded", last)
+    pictures = [last.split()[-1]]
+    if called:
+        *progress, final = [json.loads(line[6:]) for line in called.splitlines() if line.startswith("data: ")]
+        assert {event["method"] for event in progress} == {"notifications/progress"}
+        pictures.append(final["result"]["structuredContent"]["outputs"][0]["url"])
+    for url in pictures:
+        async with session.get(url) as picture:
+            assert picture.content_type == "image/png"
+    began = time.monotonic()
     server.signal()
     assert await server.ended() == 0
+    assert time.monotonic() - began < 3, "an idle server stops at once, although the session keeps a connection open"
     log = [json.loads(line) for line in server.stderr.splitlines()]
     assert {"listening", "request", "draining", "stopped"} <= {line["event"] for line in log}
     assert [line["did_you_mean"] for line in log if line["event"] == "unknown_setting"] == ["MCP_ALLOWED_HOSTS"]
@@ -74,25 +78,18 @@ def printed(server: Command, beginning: str) -> str:
     return server.stdout[start : server.stdout.index("\n\n", start)]
 
 
-@pytest.mark.real_time
-async def test_the_one_printed_line_makes_the_first_picture(run: Run, session: aiohttp.ClientSession) -> None:
-    server = await run("serve", "--sandbox")
-    await server.answers(session, "/readyz")
-    await server.prints("Ctrl-C stops the server.")
-    [line] = [line for line in server.stdout.splitlines() if " check " in line]
-    pasted = await asyncio.create_subprocess_exec(
-        *("bash", "-c", line), stdout=asyncio.subprocess.PIPE, cwd=server.server.folder, env=clean_environment()
+async def pasted(server: Command, command: str) -> str:
+    """What a command prints in a shell of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command), stdout=asyncio.subprocess.PIPE, cwd=server.server.folder, env=clean_environment()
     )
-    output, _ = await asyncio.wait_for(pasted.communicate(), 2 * PATIENCE)
-    assert pasted.returncode == 0
-    last = output.decode().splitlines()[-1]
-    assert re.match(r"ok   generate \(\d+ ms\): succeeded", last)
-    async with session.get(last.split()[-1]) as picture:
-        assert picture.content_type == "image/png"
+    output, _ = await asyncio.wait_for(process.communicate(), 2 * PATIENCE)
+    assert process.returncode == 0, output
+    return output.decode()
 
 
 @pytest.mark.real_time
-@pytest.mark.parametrize(("log_format", "is_welcomed"), [("auto", True), ("console", True), ("json", False)])
+@pytest.mark.parametrize(("log_format", "is_welcomed"), [("auto", True), ("json", False)])
 async def test_a_live_server_prints_the_welcome_unless_its_output_is_for_programs(
     run: Run, session: aiohttp.ClientSession, *, log_format: str, is_welcomed: bool
 ) -> None:
@@ -107,16 +104,6 @@ async def test_a_live_server_prints_the_welcome_unless_its_output_is_for_program
     assert await server.ended() == 0
     assert ("for http://127.0.0.1:9 (runs cost money)" in server.stdout) == is_welcomed
     assert (f"curl -N {server.url}/mcp" in server.stdout) == is_welcomed
-
-
-@pytest.mark.real_time
-async def test_an_idle_server_stops_at_once(run: Run, session: aiohttp.ClientSession) -> None:
-    server = await run("serve", "--sandbox")
-    await server.answers(session, "/readyz")  # the session keeps an idle connection open
-    began = time.monotonic()
-    server.signal()
-    assert await server.ended() == 0
-    assert time.monotonic() - began < 3
 
 
 async def waiting_call(server: Command, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
@@ -182,15 +169,18 @@ async def test_a_port_in_use_is_explained_in_one_line(run: Run) -> None:
     assert server.stdout == ""
 
 
-@pytest.mark.real_time
-async def test_wrong_settings_are_all_named_and_nothing_starts(run: Run) -> None:
+def test_wrong_settings_are_all_named_and_nothing_starts(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     wrong = {"MCP_PORT": "0", "MCP_LOG_LEVEL": "loud", "MCP_RATE_LIMIT_STORE": "mysql://me:geheim@db"}
-    server = await run("serve", **wrong)
-    assert await server.ended() == 2
-    assert all(name in server.stderr for name in wrong)
-    assert "MCP_PORT='0': expected a whole number from 1 to 65535" in server.stderr
-    assert "geheim" not in server.stderr
-    assert server.stdout == ""
+    for name, value in wrong.items():
+        settings.setenv(name, value)
+    assert cli.main(["serve"]) == 2
+    printed = capsys.readouterr()
+    assert all(name in printed.err for name in wrong)
+    assert "MCP_PORT='0': expected a whole number from 1 to 65535" in printed.err
+    assert "geheim" not in printed.err
+    assert printed.out == ""
 
 
 @pytest.fixture
@@ -261,13 +251,13 @@ async def test_the_sandbox_command_serves_until_a_signal(run: Run, session: aioh
     assert f"RUNFLOW_API_URL=http://127.0.0.1:{port}\n" in sandbox.stdout
 
 
-@pytest.mark.real_time
-async def test_the_check_command_reports_a_failed_step(run: Run) -> None:
+@pytest.mark.usefixtures("settings")
+def test_the_check_command_reports_a_failed_step(capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    command = await run("check", url, "--key", KEY)
-    assert await command.ended() == 1
-    assert command.stdout.startswith(f"     using {url}/mcp\nFAIL connect (")
-    assert "Connection refused." in command.stdout
+    assert cli.main(["check", url, "--key", KEY]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"     using {url}/mcp\nFAIL connect (")
+    assert "Connection refused." in printed
 
 
 @pytest.mark.usefixtures("settings")
@@ -291,11 +281,11 @@ def test_check_prints_one_json_object_even_when_it_fails(
     assert "geheim" not in printed.out + printed.err
 
 
-@pytest.mark.real_time
-async def test_the_version_option_prints_the_version(run: Run) -> None:
-    command = await run("--version")
-    assert await command.ended() == 0
-    assert command.stdout == f"{__version__}\n"
+def test_the_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
 
 
 @pytest.mark.parametrize("order", ["{", "[]", "prompt=a lighthouse"])
@@ -491,25 +481,24 @@ def test_an_unknown_command_or_option_suggests_the_nearest_one(
     assert f"Did you mean {near}?" in capsys.readouterr().err
 
 
-@pytest.mark.real_time
 @pytest.mark.parametrize("source", ["environment", "file"])
-async def test_check_takes_the_key_from_the_environment(run: Run, tmp_path: Path, source: str) -> None:
-    if source == "file":
-        (tmp_path / ".env").write_text("RUNFLOW_API_KEY=\n")
-    settings = {"RUNFLOW_API_KEY": KEY} if source == "environment" else {}
+def test_check_takes_the_key_from_the_environment(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, source: str
+) -> None:
     if source == "file":
         (tmp_path / ".env").write_text(f"RUNFLOW_API_KEY={KEY}\n")
-    command = await run("check", f"http://127.0.0.1:{free_port()}/mcp", **settings)
-    assert await command.ended() == 1
-    assert command.stdout.startswith("FAIL connect (")
+    else:
+        settings.setenv("RUNFLOW_API_KEY", KEY)
+    assert cli.main(["check", f"http://127.0.0.1:{free_port()}/mcp"]) == 1
+    assert capsys.readouterr().out.startswith("FAIL connect (")
 
 
-@pytest.mark.real_time
-async def test_check_without_a_key_or_a_terminal_names_the_variable_to_set(run: Run) -> None:
-    command = await run("check")
-    assert await command.ended() == 2
-    assert "RUNFLOW_API_KEY" in command.stderr
-    assert "Traceback" not in command.stderr
+@pytest.mark.usefixtures("settings")
+def test_check_without_a_key_or_a_terminal_names_the_variable_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["check"])
+    assert exit_.value.code == 2
+    assert "RUNFLOW_API_KEY" in capsys.readouterr().err
 
 
 def test_the_markdown_table_shows_defaults_whatever_is_set(

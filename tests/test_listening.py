@@ -8,7 +8,7 @@ import pytest
 from runflow_mcp.cli.welcome import local_url, welcome
 from runflow_mcp.settings.config import Config, ConfigError
 from tests.command_process import Run
-from tests.serving import KEY
+from tests.serving import KEY, Serve
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 #: MCP_HOST → the addresses of this machine that must answer.
@@ -28,21 +28,23 @@ REACHED = {
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("host", REACHED)
-async def test_the_printed_address_and_every_other_address_work(
-    run: Run,
-    session: aiohttp.ClientSession,
-    host: str,
-) -> None:
+async def test_every_address_of_a_host_is_reached_and_so_is_the_one_to_print(serve: Serve, host: str) -> None:
     if not socket.has_dualstack_ipv6() and ":" in host:
         pytest.skip("this machine has no IPv6")
-    server = await run("serve", "--sandbox", MCP_HOST=host)
-    printed = local_url(Config.from_mapping({"MCP_HOST": host, "MCP_PORT": str(server.port)}))
-    await server.answers(session, "/readyz", origin=printed.removesuffix("/mcp"))
-    assert f"  {printed}\n" in server.stdout
-    headers = {"Authorization": f"Bearer {KEY}"}
-    for url in (printed, *(f"http://{address}:{server.port}/mcp" for address in REACHED[host])):
-        async with session.post(url, json=PING, headers=headers) as response:
+    server = await serve(MCP_HOST=host)
+    config = server.services.config
+    addresses = (f"http://{address}:{config.port}/mcp" for address in REACHED[host])
+    for url in (local_url(config), *addresses):
+        async with server.session.post(url, json=PING, headers={"Authorization": f"Bearer {KEY}"}) as response:
             assert response.status == 200, url
+
+
+@pytest.mark.real_time
+async def test_a_process_prints_an_address_that_works(run: Run, session: aiohttp.ClientSession) -> None:
+    host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
+    server = await run("serve", "--sandbox", MCP_HOST=host)
+    await server.answers(session, "/readyz", origin=f"http://127.0.0.1:{server.port}")
+    await server.prints(f"  http://127.0.0.1:{server.port}/mcp\n")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import aiohttp
 import attrs
 import pytest
 
+from runflow_mcp.cli.terminal import wants_colors
 from runflow_mcp.open_files import UNLIMITED
 from runflow_mcp.process_errors import REPORT_INTERVAL, ProcessErrors
 from tests.command_process import SLOW_CALL
@@ -90,7 +91,9 @@ async def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield start
 
 
-async def test_a_live_server_in_a_terminal_prints_a_welcome(terminal: Open) -> None:
+async def test_a_live_server_prints_a_welcome_raises_its_limit_of_open_files_and_stops_on_ctrl_c(
+    terminal: Open,
+) -> None:
     """Nothing is asked of the network: the catalog's address refuses."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     console = terminal(RUNFLOW_API_URL=nowhere, RUNFLOW_CATALOG_URL=f"{nowhere}/c.json", RUNFLOW_SKILL_URL="")
@@ -98,12 +101,19 @@ async def test_a_live_server_in_a_terminal_prints_a_welcome(terminal: Open) -> N
     assert f"for {nowhere} (runs cost money)" in console.screen
     assert f"{console.server.origin}/mcp" in console.screen
     assert " check " in console.screen
+    soft, hard = resource.prlimit(console.server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == (hard if hard != resource.RLIM_INFINITY else UNLIMITED)
+    console.press_ctrl_c()
+    assert await console.ended() == 0
+    await console.shows("stopped")
+    assert "\x1b[" in console.screen, "the log is coloured"
+    assert "Waiting for" not in console.screen, "no run is in progress"
 
 
 async def test_ctrl_c_says_which_runs_it_waits_for_and_a_second_one_stops_at_once(
     terminal: Open, session: aiohttp.ClientSession
 ) -> None:
-    console = terminal("--sandbox", MCP_SHUTDOWN_GRACE_MS="60000")
+    console = terminal("--sandbox", MCP_SHUTDOWN_GRACE_MS="60000", NO_COLOR="1")
     await console.shows("Ctrl-C stops the server.")
     await console.waiting_call(session)
     console.press_ctrl_c()
@@ -113,28 +123,28 @@ async def test_ctrl_c_says_which_runs_it_waits_for_and_a_second_one_stops_at_onc
     console.press_ctrl_c()
     assert await console.ended() == 0
     assert time.monotonic() - began < 30  # half of the grace time
+    await console.shows("stopped")
     assert "Traceback" not in console.screen
-
-
-async def test_ctrl_c_on_an_idle_server_does_not_mention_runs(terminal: Open) -> None:
-    console = terminal("--sandbox")
-    await console.shows("Ctrl-C stops the server.")
-    console.press_ctrl_c()
-    assert await console.ended() == 0
-    assert "Waiting for" not in console.screen
+    assert "\x1b" not in console.screen, "NO_COLOR is set"
 
 
 @pytest.mark.parametrize(
     ("environ", "colors"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({}, True),
+    ],
     ids=str,
 )
-async def test_colors_need_a_terminal_and_no_color_unset(
-    terminal: Open, environ: dict[str, str], *, colors: bool
-) -> None:
-    console = terminal("--sandbox", **environ)
-    await console.shows("listening")
-    assert ("\x1b[" in console.screen) == colors
+def test_colors_need_a_terminal_and_no_color_unset(environ: dict[str, str], *, colors: bool, tmp_path: Path) -> None:
+    controller, line = pty.openpty()
+    with os.fdopen(line, "w") as shown, (tmp_path / "file").open("w") as file:
+        assert wants_colors(shown, environ) is colors
+        assert not wants_colors(file, environ)
+    os.close(controller)
 
 
 async def test_a_server_that_runs_out_of_open_files_logs_it(terminal: Open) -> None:
@@ -149,13 +159,6 @@ async def test_a_server_that_runs_out_of_open_files_logs_it(terminal: Open) -> N
     assert console.screen.count('"open_files_used_up"') == 1
     for _, writer in connections:
         writer.close()
-
-
-async def test_serve_raises_the_limit_of_open_files_as_far_as_allowed(terminal: Open) -> None:
-    console = terminal("--sandbox")
-    await console.shows("Ctrl-C stops the server.")
-    soft, hard = resource.prlimit(console.server.process.pid, resource.RLIMIT_NOFILE)
-    assert soft == (hard if hard != resource.RLIM_INFINITY else UNLIMITED)
 
 
 async def test_a_repeated_process_error_is_logged_once_in_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

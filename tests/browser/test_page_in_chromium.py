@@ -19,8 +19,8 @@ async def opened(tab: Tab, server: Server, **options: Any) -> None:
     await tab.run("await page.goto(url)", url=f"{server.origin}/")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("device", "size"), [("phone", PHONE), ("desktop", DESKTOP)])
+# The width decides about the lines, the scheme about the contrast.
+@pytest.mark.parametrize(("device", "size", "scheme"), [("phone", PHONE, "light"), ("desktop", DESKTOP, "dark")])
 async def test_the_page_can_be_read_on_a_device(
     tab: Tab, server: Server, device: str, size: dict[str, int], scheme: str
 ) -> None:

@@ -1,9 +1,11 @@
 """The clients run on the machine's clock, so the runs of the sandbox and the pauses of the server are short."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
+from tests.clients.typescript_host import TypeScriptHost, typescript_host
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.virtual_time import VirtualClock
 
@@ -26,3 +28,9 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def sandbox(clock: VirtualClock) -> ScriptedSandbox:
     return ScriptedSandbox(clock=clock, speed=SPEED)
+
+
+@pytest.fixture(scope="session")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TypeScriptHost]:
+    with typescript_host(tmp_path_factory.mktemp("home")) as host:
+        yield host

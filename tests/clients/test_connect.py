@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from runflow_mcp.cli import main as cli
 from runflow_mcp.client_recipes import KEY_PLACEHOLDER
 from tests.clients.peer_programs import STEP_SECONDS, conversation, node_packages, node_peers
+from tests.clients.typescript_host import TypeScriptHost
 from tests.required_programs import require
 from tests.serving import KEY, MODERN, Server
 
@@ -136,11 +137,10 @@ async def test_the_python_sdk_connects_with_the_entry_of_a_file(server: Server, 
 
 
 async def test_the_typescript_sdk_connects_with_the_entry_of_vs_code(
-    server: Server, capsys: Capture, tmp_path: Path
+    server: Server, capsys: Capture, typescript: TypeScriptHost
 ) -> None:
     entry = orjson.loads(blocks(capsys, "vscode", server.url)[-1])["servers"]["runflow"]
     header = entry["headers"]["Authorization"]
     assert header == "Bearer ${input:runflow-key}"
-    program = (require("node"), str(node_peers() / "typescript.mjs"), "v2", "auto", entry["url"], KEY, "meet")
-    async with conversation(*program, home=tmp_path) as talk:
-        assert (await talk.receive())["version"] == MODERN
+    met = await typescript.seen("meet", sdk="v2", era="auto", url=entry["url"], key=KEY)
+    assert met["version"] == MODERN

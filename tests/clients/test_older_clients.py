@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.peer_programs import PINS, conversation, node_peers, python_peer
+from tests.clients.peer_programs import PINS, conversation, python_peer
+from tests.clients.typescript_host import TypeScriptHost
 from tests.methods.recorded_requests import dispatches
-from tests.required_programs import require
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import KEY, Server
 
@@ -34,11 +34,9 @@ async def test_the_python_sdk_of_2025_03_26_gets_a_result_as_text(
 
 
 async def test_the_typescript_sdk_of_2025_03_26_gets_a_result_as_text(
-    server: Server, sandbox: ScriptedSandbox, tmp_path: Path
+    server: Server, sandbox: ScriptedSandbox, typescript: TypeScriptHost
 ) -> None:
-    command = (require("node"), str(node_peers() / "typescript.mjs"), "v1.11", "legacy", server.url, KEY, "error")
-    async with conversation(*command, home=tmp_path) as talk:
-        met = await talk.receive()
+    met = await typescript.seen("error", sdk="v1.11", era="legacy", url=server.url, key=KEY)
     assert "error" not in met, met
     assert {block["type"] for block in met["result"]["content"]} == {"text"}
     assert json.loads(met["result"]["content"][0]["text"])["status"] == "succeeded"

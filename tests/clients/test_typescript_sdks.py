@@ -2,16 +2,14 @@
 
 import json
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from runflow_mcp.protocol.revisions import LATEST_LEGACY
-from tests.clients.peer_programs import Conversation, conversation, node_peers
+from tests.clients.typescript_host import Step, TypeScriptHost
 from tests.eventually import eventually_async
 from tests.methods.scripted_catalogs import entry, script
-from tests.required_programs import require
 from tests.scripted_sandbox import Respond, Route, ScriptedSandbox
 from tests.serving import KEY, MODERN, Serve, Server
 from tests.virtual_time import VirtualClock
@@ -23,18 +21,13 @@ one_of_each_era = pytest.mark.parametrize(("sdk", "era"), [("v1", "legacy"), ("v
 
 
 class Host(Protocol):
-    def __call__(self, server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Conversation]: ...
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    return node_peers() / "typescript.mjs"
+    def __call__(self, server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Step]: ...
 
 
 @pytest.fixture
-def host(program: Path, sdk: str, era: str, tmp_path: Path) -> Host:
-    def start(server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Conversation]:
-        return conversation(require("node"), str(program), sdk, era, server.url, key, step, home=tmp_path)
+def host(typescript: TypeScriptHost, sdk: str, era: str) -> Host:
+    def start(server: Server, step: str, *, key: str = KEY) -> AbstractAsyncContextManager[Step]:
+        return typescript.step(step, sdk=sdk, era=era, url=server.url, key=key)
 
     return start
 

@@ -92,8 +92,8 @@ class Stack:
     nginx: ServerProcess
 
     @classmethod
-    def make(cls, folder: Path, **settings: str) -> "Stack":
-        """``settings``: of the replicas, besides those that the site file needs."""
+    def make(cls, folder: Path, *, workers: tuple[int, int] = (1, 1), **settings: str) -> "Stack":
+        """``workers``: the processes of each replica. ``settings``: besides those that the site file needs."""
         binary = require("nginx")
         https, plain, first, second = (free_port() for _ in range(4))
         (folder / "site.conf").write_text(site_in(folder, https=https, plain=plain, replicas=(first, second)))
@@ -102,13 +102,14 @@ class Stack:
         simulation = ("runflow_mcp", "sandbox", "--port", port, "--speed", str(SPEED))
         sandbox = ServerProcess.of(folder, *simulation, settings={"MCP_PORT": port}, ready_path="/v1/health")
 
-        def replica(port: int) -> ServerProcess:
+        def replica(port: int, processes: int) -> ServerProcess:
             needed = _settings(port, f"https://{HOST}:{https}", sandbox.origin)
-            return ServerProcess.of(folder, settings={**needed, **settings})
+            return ServerProcess.of(folder, settings={**needed, "MCP_WORKERS": str(processes), **settings})
 
         command = [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
         nginx = ServerProcess(command, folder, https, clean_environment(), ready_path=None)
-        return cls(https, plain, folder, sandbox, (replica(first), replica(second)), nginx)
+        replicas = replica(first, workers[0]), replica(second, workers[1])
+        return cls(https, plain, folder, sandbox, replicas, nginx)
 
     @property
     def origin(self) -> str:

@@ -35,6 +35,8 @@ STEADY, STEADY_PAUSE, WAITING = 4, 0.01, 6
 PER_ADDRESS = 400
 HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Accept": BOTH}
 PING = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+#: No two loads share an address, or a run.
+_addresses, _refs = itertools.count(256), itertools.count()
 ANSWERED, RESULT, DRAINED = "answered", "result", "server_draining"
 
 
@@ -53,8 +55,6 @@ class Load:
     bursts_per_restart: int = BURSTS
     ended: Counter[str] = attrs.field(factory=Counter)
     cut: list[str] = attrs.field(factory=list)
-    _addresses: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(256))
-    _refs: "itertools.count[int]" = attrs.field(factory=itertools.count)
     _session: aiohttp.ClientSession | None = None
     _used: int = 0
     _sessions: list[aiohttp.ClientSession] = attrs.field(factory=list)
@@ -102,7 +102,7 @@ class Load:
 
     async def _waiting(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            ref = f"rolling-{next(self._refs)}"
+            ref = f"rolling-{next(_refs)}"
             if await self.call(generate(ref)) not in (RESULT, DRAINED):
                 self.cut.append(ref)
 
@@ -125,7 +125,7 @@ class Load:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None or self._used == PER_ADDRESS:
-            number = next(self._addresses)
+            number = next(_addresses)
             source = f"127.0.{number // 250}.{number % 250 + 2}"
             connector = aiohttp.TCPConnector(ssl=self.stack.tls(), local_addr=(source, 0), limit=0)
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60))
@@ -173,9 +173,9 @@ async def roll(load: Load, restarts: int) -> list[float]:
 
 
 def main() -> int:
-    restarts, workers = int(os.environ.get("RESTARTS", "40")), os.environ.get("WORKERS", "1")
+    restarts, workers = int(os.environ.get("RESTARTS", "40")), int(os.environ.get("WORKERS", "1"))
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack.make(Path(folder), **NO_RATE_LIMITS, MCP_WORKERS=workers)
+        stack = Stack.make(Path(folder), workers=(workers, workers), **NO_RATE_LIMITS)
         with stack.running():
             load = Load(stack)
             took = asyncio.run(roll(load, restarts))

@@ -1,17 +1,20 @@
 """``runflow-mcp check`` through a real nginx that is set up as people get it wrong, and through one that is not."""
 
+import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
+import attrs
 import pytest
 
 from runflow_mcp.cli.check import check
 from runflow_mcp.cli.check_report import Collected, Step
 from tests.required_programs import require
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.server_process import HOST, ServerProcess, clean_environment
-from tests.serving import INPUT, KEY, MODEL, free_port, upstream_settings
+from tests.serving import INPUT, KEY, MODEL, Serve, free_port
+from tests.virtual_time import VirtualClock
 
 pytestmark = pytest.mark.real_time
 
@@ -35,24 +38,37 @@ LOCATIONS = {
 }
 
 
+@attrs.frozen
+class Proxy:
+    """A running nginx: its address, and the port where it looks for the server."""
+
+    origin: str
+    replica: int
+
+
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of nginx, in front of a server and the sandbox."""
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     binary = require("nginx")
     folder = tmp_path_factory.mktemp("proxies")
-    sandbox_port, port = str(free_port()), free_port()
-    simulation = ("runflow_mcp", "sandbox", "--port", sandbox_port, "--speed", "4")
-    sandbox = ServerProcess.of(folder, *simulation, settings={"MCP_PORT": sandbox_port}, ready_path="/v1/health")
-    settings = {"MCP_PUBLIC_URL": f"http://{HOST}:{port}", **upstream_settings(sandbox.origin)}
-    replica = ServerProcess.of(folder, settings=settings)
-    (folder / "nginx.conf").write_text(nginx_conf(folder, port, replica.port))
+    port, replica = free_port(), free_port()
+    (folder / "nginx.conf").write_text(nginx_conf(folder, port, replica))
     command = [binary, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-    nginx = ServerProcess(command, folder, port, clean_environment(), ready_path=None)
-    with ExitStack() as stack:
-        for process in (sandbox, replica, nginx):
-            stack.enter_context(process)
-            process.wait_until_ready()
-        yield f"http://{HOST}:{port}"
+    with ServerProcess(command, folder, port, clean_environment(), ready_path=None) as nginx:
+        nginx.wait_until_ready()
+        yield Proxy(nginx.origin, replica)
+
+
+@pytest.fixture
+def sandbox(clock: VirtualClock) -> ScriptedSandbox:
+    """Runs take 1 to 1.5 s, so that the first poll, after 2 s, finds them ended."""
+    return ScriptedSandbox(clock=clock, speed=4)
+
+
+@pytest.fixture
+async def origin(proxy: Proxy, serve: Serve) -> str:
+    """The address of nginx, in front of a server."""
+    await serve(MCP_PORT=str(proxy.replica), MCP_PUBLIC_URL=proxy.origin)
+    return proxy.origin
 
 
 def nginx_conf(folder: Path, port: int, replica: int) -> str:
@@ -84,13 +100,14 @@ async def test_a_proxy_that_passes_everything_on_is_accepted(origin: str) -> Non
     assert steps[-1].step == "generate"
 
 
-@pytest.mark.parametrize("name", ["buffered", "compressed"])
-async def test_a_proxy_that_buffers_is_found_before_a_run_is_paid_for(origin: str, name: str) -> None:
-    *before, last = await steps_of(f"{origin}/{name}/mcp", generate=True)
-    assert all(step.ok for step in before)
-    assert (last.step, last.ok) == ("stream", False)
-    assert last.detail == "Events arrive late: a proxy between here and the server buffers the stream."
-    assert "proxy_buffering off" in (last.fix or "")
+async def test_a_proxy_that_buffers_is_found_before_a_run_is_paid_for(origin: str) -> None:
+    """Side by side, since each takes as long as a step may."""
+    checks = (steps_of(f"{origin}/{name}/mcp", generate=True) for name in ("buffered", "compressed"))
+    for *before, last in await asyncio.gather(*checks):
+        assert all(step.ok for step in before)
+        assert (last.step, last.ok) == ("stream", False)
+        assert last.detail == "Events arrive late: a proxy between here and the server buffers the stream."
+        assert "proxy_buffering off" in (last.fix or "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The systemd unit against the settings, the limits and the exit codes of the code."""
 
-import http.client
+import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 from runflow_mcp.cli.environment import USAGE_ERROR
 from runflow_mcp.runflow.api.transport import SPARE_CONNECTIONS
 from runflow_mcp.settings.config import Config
-from runflow_mcp.web.health import READYZ, STARTUP_GRACE
+from runflow_mcp.web.health import STARTUP_GRACE
 from runflow_mcp.workers.parent import DRAIN_MARGIN, STOP_MARGIN
 from tests.deploy.deploy_files import DEPLOY, assignments, seconds, size
-from tests.server_process import ServerProcess
+from tests.eventually import PATIENCE
+from tests.server_process import clean_environment
+from tests.serving import Serve, free_port
 
 UNIT = DEPLOY / "systemd" / "runflow-mcp@.service"
 PORT = "8080"
@@ -83,8 +86,8 @@ def test_a_stop_leaves_the_grace_time(unit: dict[str, list[str]]) -> None:
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("host", ["", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])  # noqa: S104
-def test_a_start_lasts_until_the_replica_is_ready_where_it_listens(
-    unit: dict[str, list[str]], tmp_path: Path, host: str
+async def test_a_start_lasts_until_the_replica_is_ready_where_it_listens(
+    unit: dict[str, list[str]], serve: Serve, host: str
 ) -> None:
     """The unit's own command, with an HTTP proxy in the environment that must not be asked."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -92,19 +95,27 @@ def test_a_start_lasts_until_the_replica_is_ready_where_it_listens(
             probe.bind((host, 0))
         except OSError:
             pytest.skip(f"this machine has no address {host}")
-    settings = {"MCP_HOST": host, "HTTP_PROXY": "http://127.0.0.1:9", "RUNFLOW_CATALOG_URL": "http://127.0.0.1:9/"}
-    settings |= {"http_proxy": "http://127.0.0.1:9", "RUNFLOW_API_URL": "http://127.0.0.1:9", "RUNFLOW_SKILL_URL": ""}
+    port = free_port()
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    environ = {**clean_environment(), **proxy, "MCP_HOST": host, "MAINPID": str(os.getpid())}
+    starting = await asyncio.create_subprocess_exec(*start_post(unit, port), env=environ)
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(starting.wait(), 0.5)
+        await serve(MCP_HOST=host, MCP_PORT=str(port))
+        assert await asyncio.wait_for(starting.wait(), PATIENCE) == 0
+    finally:
+        if starting.returncode is None:
+            starting.kill()
+            await starting.wait()
+
+
+def start_post(unit: dict[str, list[str]], port: int) -> list[str]:
+    """The words of ExecStartPost as systemd reads them."""
     [command] = unit["ExecStartPost"]
-    with ServerProcess.of(tmp_path, settings=settings) as server:
-        command = command.replace("/opt/runflow-mcp/bin/python", sys.executable).replace(PORT, str(server.port))
-        # systemd replaces the variable and reads \\' as a quote inside quotes.
-        words = ["/bin/sh", "-c", command.partition("'")[2][:-1].replace("\\'", "'")]
-        environ = {**server.environ, "MAINPID": str(server.process.pid)}
-        subprocess.run(words, env=environ, timeout=20, check=True)  # noqa: S603 - the unit's own words
-        answered = http.client.HTTPConnection(host or "127.0.0.1", server.port, timeout=5)
-        answered.request("GET", READYZ)
-        assert answered.getresponse().status == http.HTTPStatus.OK
-        answered.close()
+    command = command.replace("/opt/runflow-mcp/bin/python", sys.executable).replace(PORT, str(port))
+    # systemd replaces the variable and reads \\' as a quote inside quotes.
+    return ["/bin/sh", "-c", command.partition("'")[2][:-1].replace("\\'", "'")]
 
 
 def test_a_start_may_take_as_long_as_the_first_load_of_the_catalog(unit: dict[str, list[str]]) -> None:

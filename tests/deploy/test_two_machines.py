@@ -33,8 +33,8 @@ pytestmark = pytest.mark.real_time
 
 PASSWORD = "p/w"
 EDGE, FIRST, SECOND = "127.0.9.10", "127.0.9.11", "127.0.9.12"
-#: What a person's requests come from; an address that nginx does not connect from.
-PERSON = "127.0.9.99"
+#: What a person's requests come from; an address that nginx does not connect from. And another person's.
+PERSON, OTHER = "127.0.9.98", "127.0.9.99"
 #: ``MCP_RATE_LIMIT_PER_IP``'s default.
 PER_ADDRESS = 120
 
@@ -79,13 +79,14 @@ class Machines:
         return read
 
 
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     nginx, redis = require("nginx"), require("redis-server")
     try:
         socket.create_server((FIRST, 0)).close()
     except OSError:
         pytest.skip("this machine has one loopback address")
+    tmp_path = tmp_path_factory.mktemp("machines")
     https, plain, sandbox_port, redis_port, port = (free_port() for _ in range(5))
     simulation = ("runflow_mcp", "sandbox", "--port", str(sandbox_port), "--speed", str(SPEED))
     sandbox = ServerProcess.of(tmp_path, *simulation, settings={"MCP_PORT": str(sandbox_port)}, ready_path="/v1/health")
@@ -123,10 +124,10 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         yield Machines(https, tmp_path, store, replicas)
 
 
-async def statuses(machines: Machines, count: int) -> Counter[int]:
+async def statuses(machines: Machines, count: int, person: str) -> Counter[int]:
     """The statuses of this many requests of one person."""
     found: Counter[int] = Counter()
-    connector = aiohttp.TCPConnector(ssl=machines.tls(), local_addr=(PERSON, 0))
+    connector = aiohttp.TCPConnector(ssl=machines.tls(), local_addr=(person, 0))
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         for _ in range(count):
@@ -140,7 +141,7 @@ async def test_two_machines_serve_as_one(machines: Machines) -> None:
     egress = Egress(ca_file=str(machines.folder / CHAIN))
     assert await check(machines.url, KEY, None, collected, egress), collected.steps
     await asyncio.to_thread(eventually, lambda: machines.limits() == ["ok", "ok"], "both reach the store")
-    assert await statuses(machines, PER_ADDRESS + 10) == {200: PER_ADDRESS, 429: 10}
+    assert await statuses(machines, PER_ADDRESS + 10, PERSON) == {200: PER_ADDRESS, 429: 10}
     for replica in machines.replicas:
         addresses = {line.get("address") for line in replica.log_lines if line.get("rpc") == "ping"}
         assert addresses == {PERSON}, "both served, and know the person and not nginx"
@@ -148,16 +149,16 @@ async def test_two_machines_serve_as_one(machines: Machines) -> None:
 
 async def test_without_redis_and_without_a_machine_every_call_is_answered(machines: Machines) -> None:
     machines.redis.kill()
-    assert await statuses(machines, 10) == {200: 10}
+    assert await statuses(machines, 10, OTHER) == {200: 10}
     assert "fallback" in machines.limits()
     machines.replicas[0].kill()
-    assert await statuses(machines, 10) == {200: 10}
+    assert await statuses(machines, 10, OTHER) == {200: 10}
     machines.redis.start()
     machines.redis.wait_until_ready()
     second = machines.replicas[1]
 
     async def recovered() -> bool:
-        await statuses(machines, 1)
+        await statuses(machines, 1, OTHER)
         return machines.ready(second)["limits"]["state"] == "ok"
 
     async with asyncio.timeout(20):

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from runflow_mcp.cli import extras, main
+from runflow_mcp.cli.listen_errors import explain_metrics
+from runflow_mcp.cli.metrics import MetricsListenError, serving_metrics
 from runflow_mcp.observability import metrics_server
 from runflow_mcp.observability.counting import CountingMetrics
 from runflow_mcp.observability.definitions import METRICS
 from runflow_mcp.observability.metric_memory import MetricMemory
 from runflow_mcp.observability.metrics_server import MetricsListener
+from runflow_mcp.settings.config import Config
 from tests.eventually import PATIENCE, eventually
 from tests.observability.scrape import samples_of
 from tests.server_process import SERVE, ServerProcess
@@ -64,11 +67,11 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
             )
 
 
-def test_an_address_of_another_machine_is_one_line_that_names_the_setting(tmp_path: Path) -> None:
-    settings = {"MCP_METRICS_PORT": str(free_port()), "MCP_METRICS_HOST": "192.0.2.1"}
-    with ServerProcess.of(tmp_path, settings=settings) as server:
-        assert server.wait() == 1
-        assert "Change MCP_METRICS_HOST" in server.output.strip().splitlines()[-1]
+def test_an_address_of_another_machine_is_explained_with_the_setting_to_change() -> None:
+    config = Config.from_mapping({"MCP_METRICS_PORT": str(free_port()), "MCP_METRICS_HOST": "192.0.2.1"})
+    with pytest.raises(MetricsListenError) as caught, serving_metrics(config):
+        pass
+    assert "Change MCP_METRICS_HOST" in explain_metrics(caught.value.reason, config)
 
 
 def test_without_the_package_the_start_fails_with_the_name_of_the_extra(

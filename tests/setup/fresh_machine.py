@@ -12,11 +12,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 import attrs
+from packaging.markers import default_environment
 
 from tests.setup.pinned_lists import Pin, read_list
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 CLONED = ("Makefile", "pyproject.toml", "README.md", "runflow_mcp", "deploy", "tests/requirements.txt")
 LISTS = ("deploy/requirements.txt", "tests/requirements.txt")
 BACKEND = "flit-core"
+HERE = {name: str(value) for name, value in default_environment().items()}
 #: Where the tests' own pip is.
 OWN_PACKAGES = Path(sysconfig.get_path("purelib"))
 #: The release that everything has beside the pinned one.
@@ -34,7 +36,10 @@ STEP_SECONDS = 300
 
 @attrs.frozen
 class Index:
-    """A folder of wheels. ``hashes``: package → SHA-256 of the pinned release's."""
+    """A folder with one for each package, as https://peps.python.org/pep-0503/ has it, which holds its wheels.
+
+    ``hashes``: package → SHA-256 of the pinned release's.
+    """
 
     folder: Path
     hashes: dict[str, str]
@@ -55,7 +60,8 @@ class Machine:
     index: Path
 
     @classmethod
-    def make(cls, folder: Path, index: Index) -> "Machine":
+    def make(cls, folder: Path, index: Index, packages: Container[str] | None = None) -> "Machine":
+        """``packages``: those that the clone's lists have, None for all."""
         machine = cls(folder / "a clone", index.folder)
         for name in CLONED:
             (machine.clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +71,8 @@ class Machine:
                 shutil.copy(ROOT / name, machine.clone / name)
         for name in LISTS:
             entries = read_list((ROOT / name).read_text())
+            if packages is not None:
+                entries = [pin for pin in entries if pin.name in packages]
             lines = [f"{pin.requirement} --hash=sha256:{index.hashes[pin.name]}\n" for pin in entries]
             (machine.clone / name).write_text("".join(lines))
         return machine
@@ -75,8 +83,7 @@ class Machine:
             "PATH": os.defpath,
             "HOME": "",
             "PIP_CONFIG_FILE": os.devnull,
-            "PIP_FIND_LINKS": self.index.as_uri(),
-            "PIP_NO_INDEX": "1",
+            "PIP_INDEX_URL": self.index.as_uri(),
             "PIP_NO_CACHE_DIR": "1",
         }
         return subprocess.run(  # noqa: S603 - commands of the tests and of our own documents
@@ -100,7 +107,7 @@ class Machine:
 
     def quick_python(self) -> str:
         """A Python whose ``-m venv`` copies a pip instead of unpacking and compiling its own, which takes seconds."""
-        python = self.clone.parent / "python"
+        python = self.clone.parent / "quick-python"
         module = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.setup.fresh_machine'
         python.write_text(f'#!/bin/sh\n[ "$1 $2" = "-m venv" ] && {module} "$@"\nexec "{sys.executable}" "$@"\n')
         python.chmod(0o755)
@@ -110,6 +117,11 @@ class Machine:
         """Where the packages of the .venv are."""
         (site,) = (self.clone / ".venv").glob("lib/python*/site-packages")
         return site
+
+    def pinned(self, name: str) -> dict[str, str]:
+        """Name → version of what a list of the clone must bring here."""
+        pins = read_list((self.clone / name).read_text())
+        return {pin.name: pin.version for pin in pins if pin.applies(HERE)}
 
     def installed(self) -> dict[str, str]:
         """Name → version of what was installed there."""
@@ -143,7 +155,10 @@ def _wheel(folder: Path, pin: Pin, version: str) -> str:
     if real and pin.name == BACKEND:
         files |= dict(_modules(real))
     record = [f"{path},sha256={_digest(text)},{len(text.encode())}\n" for path, text in files.items()]
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = folder / pin.name / f"{name}-{version}-py3-none-any.whl"
+    path.parent.mkdir(exist_ok=True)
+    with (path.parent / "index.html").open("a") as page:
+        page.write(f'<a href="{path.name}">{path.name}</a>\n')
     with zipfile.ZipFile(path, "w") as wheel:
         for member, text in {**files, f"{about}/RECORD": f"{''.join(record)}{about}/RECORD,,\n"}.items():
             wheel.writestr(member, text)

@@ -72,6 +72,7 @@ def missing(
 
     Packages that are not installed here (they are for another system) can say nothing of their own needs.
     """
+    here = frozenset(environment.items())
     pinned = {pin.name: pin for pin in pins if pin.applies(environment)}
     found: list[str] = []
     seen: set[tuple[str, str]] = set()
@@ -84,18 +85,28 @@ def missing(
         if pin is None:
             found.append(f"{by} needs {need}, which is not in the list")
             continue
-        if not need.specifier.contains(pin.version, prereleases=True):
+        if not _allows(need, pin.version):
             found.append(f"{by} needs {need}, and the list has {pin.version}")
         for extra in {"", *need.extras}:
             if (name, extra) not in seen:
                 seen.add((name, extra))
-                waiting += [(name, need) for need in _needs(tuple(metadata(name) or ()), extra, environment)]
+                waiting += [(name, need) for need in _needs(tuple(metadata(name) or ()), extra, here)]
     return found
 
 
-def _needs(requires: tuple[str, ...], extra: str, environment: Environment) -> list[Requirement]:
+# A list is judged once for each of its lines and each environment, and most of the answers are the same.
+
+
+@cache
+def _needs(requires: tuple[str, ...], extra: str, environment: frozenset[tuple[str, str]]) -> list[Requirement]:
     """What a package needs for an extra; for itself with the empty one."""
-    return [need for need in map(_parsed, requires) if _applies(need, {**environment, "extra": extra})]
+    given = {**dict(environment), "extra": extra}
+    return [need for need in map(_parsed, requires) if _applies(need, given)]
+
+
+@cache
+def _allows(requirement: Requirement, version: str) -> bool:
+    return requirement.specifier.contains(version, prereleases=True)
 
 
 def _applies(requirement: Requirement, environment: Environment) -> bool:

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,21 @@ ROOTS = {"deploy": [*OWN, *EXTRAS, *PROJECT["build-system"]["requires"]], "tests
 
 @attrs.frozen
 class Installed:
-    """The packages in some folders of packages."""
+    """The packages in some folders of packages, whose metadata are parsed once: that takes longer than judging them."""
 
     found: dict[str, Distribution]
+    _requires: dict[str, Sequence[str] | None] = attrs.field(factory=dict)
 
     @classmethod
+    @cache
     def at(cls, *path: Path) -> "Installed":
         found = distributions(path=[str(folder) for folder in path]) if path else distributions()
         return cls({canonicalize_name(package.name): package for package in found})
 
     def requires(self, name: str) -> Sequence[str] | None:
-        return (self.found[name].requires or []) if name in self.found else None
+        if name not in self._requires:
+            self._requires[name] = (self.found[name].requires or []) if name in self.found else None
+        return self._requires[name]
 
     def differences(self, pins: list[Pin]) -> list[str]:
         here = {name: str(value) for name, value in default_environment().items()}

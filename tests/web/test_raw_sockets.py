@@ -590,6 +590,7 @@ async def test_connection_close_closes_the_connection(server: Server) -> None:
     ids=["evil host", "address", "null origin", "odd"],
 )
 async def test_probes_answer_to_any_host_and_origin(server: Server, path: bytes, extra: list[bytes]) -> None:
+    await server.services.clock.sleep(1)  # the catalog arrives
     answer = await exchange(server, message(*extra, line=b"GET " + path + b" HTTP/1.1", without=ALL, body=b""))
     assert answer.status == 200
     assert answer.headers["X-Request-Id"]

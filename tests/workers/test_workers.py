@@ -1,13 +1,12 @@
 """Several processes on one port: started together, started again, and stopped as one."""
 
 import asyncio
-import contextlib
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,17 @@ import aiohttp
 import orjson
 import pytest
 
-from runflow_mcp.clock import SystemClock
-from runflow_mcp.sandbox import start as start_sandbox
+from runflow_mcp.cli import main as cli
 from tests.command_process import SLOW_CALL, Command, Run
 from tests.eventually import eventually_async
-from tests.scripted_sandbox import ScriptedSandbox
-from tests.server_process import HOST
-from tests.serving import BOTH, KEY, MODEL, free_port, upstream_settings
+from tests.server_process import HOST, NO_RATE_LIMITS, SERVE, ServerProcess
+from tests.serving import BOTH, KEY, MODEL, free_port
 
 pytestmark = pytest.mark.real_time
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 HEADERS = {"Authorization": f"Bearer {KEY}", "Accept": BOTH}
 WORKERS = 2
-NO_LIMITS = {"MCP_RATE_LIMIT_PER_IP": "100000", "MCP_RATE_LIMIT_PER_KEY": "100000"}
 
 
 def children(process_id: int) -> list[int]:
@@ -53,8 +49,8 @@ def events(server: Command, name: str) -> list[dict[str, Any]]:
 
 
 async def start(run: Run, **settings: str) -> Command:
-    """The server with the sandbox; returns once every worker can be connected to."""
-    server = await run("serve", "--sandbox", **{"MCP_WORKERS": str(WORKERS), **NO_LIMITS, **settings})
+    """A server of the test's own; returns once every worker can be connected to."""
+    server = await run("serve", "--sandbox", **{"MCP_WORKERS": str(WORKERS), **settings})
     await listening(server, WORKERS)
     return server
 
@@ -69,6 +65,33 @@ async def listening(server: Command, count: int) -> None:
     await eventually_async(lambda: have("starting_workers", 1), "the parent has started")
     for number in range(1, count + 1):
         await eventually_async(partial(have, "listening", number), f"{number} workers listen")
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """One server for the tests after which it still serves; it may use two cores."""
+    cores = os.sched_getaffinity(0)
+    count = "0" if len(cores) >= WORKERS else str(WORKERS)
+    settings = {"MCP_WORKERS": count, "MCP_METRICS_PORT": str(free_port()), **NO_RATE_LIMITS}
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("server")
+        outputs = {name: stack.enter_context((folder / name).open("wb")).fileno() for name in ("stdout", "stderr")}
+        server = ServerProcess.of(folder, *SERVE, "--sandbox", settings=settings, **outputs)
+        os.sched_setaffinity(0, sorted(cores)[:WORKERS])  # what is started has the same
+        try:
+            stack.enter_context(server)
+        finally:
+            os.sched_setaffinity(0, cores)
+        yield Command(server)
+        assert server.stop() == 0
+
+
+@pytest.fixture
+async def server(process: Command) -> Command:
+    """The same, once two workers serve."""
+    await listening(process, WORKERS + len(events(process, "worker_ended")))
+    assert len(children(process.server.process.pid)) == WORKERS
+    return process
 
 
 async def post(server: Command, message: object) -> Any:
@@ -88,7 +111,7 @@ def call(model: str, ref: str) -> dict[str, Any]:
     return {**PING, "method": "tools/call", "params": params}
 
 
-async def waiting_in_each(server: Command, sessions: contextlib.AsyncExitStack) -> list[aiohttp.ClientResponse]:
+async def waiting_in_each(server: Command, sessions: AsyncExitStack) -> list[aiohttp.ClientResponse]:
     """Calls that wait, at least one in every worker: the log says which process it was."""
     responses = []
     held: set[int] = set()
@@ -112,10 +135,15 @@ def worker_of(server: Command, response: aiohttp.ClientResponse) -> int:
     [inode] = [field[9] for field in fields if (field[1][-5:], field[2][-5:]) == ends and field[9] != "0"]
     for worker in children(server.server.process.pid):
         for descriptor in Path(f"/proc/{worker}/fd").iterdir():
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 if str(descriptor.readlink()) == f"socket:[{inode}]":
                     return worker
     raise AssertionError("no worker has this connection")
+
+
+def ended(server: Command, worker: int) -> dict[str, Any]:
+    """What the parent has logged of the end of a worker; empty until then."""
+    return next((line for line in events(server, "worker_ended") if line["worker_pid"] == worker), {})
 
 
 async def final_errors(responses: list[aiohttp.ClientResponse]) -> list[dict[str, Any]]:
@@ -124,65 +152,98 @@ async def final_errors(responses: list[aiohttp.ClientResponse]) -> list[dict[str
     return [final["result"]["structuredContent"]["error"] for final in finals]
 
 
-async def test_every_worker_serves_and_what_is_printed_is_printed_once(run: Run) -> None:
-    server = await start(run)
+# One server, which these leave as they found it.
+
+
+async def test_every_worker_serves_and_what_is_printed_is_printed_once(server: Command) -> None:
     for _ in range(40):
         assert (await post(server, PING))["result"] == {}
     await server.prints("Ctrl-C stops the server.")
     workers = set(children(server.server.process.pid))
-    assert len(workers) == WORKERS
-    await eventually_async(lambda: {line["pid"] for line in events(server, "request")} == workers, "both have served")
+    await eventually_async(lambda: {line["pid"] for line in events(server, "request")} >= workers, "both have served")
     assert server.stdout.count("sandbox key") == 1
     [warning] = [line for line in events(server, "questionable_setting") if line["setting"] == "MCP_WORKERS"]
     assert "rate limits are per process" in warning["why"]
-    server.signal()
-    assert await server.ended() == 0
     assert all(line["pid"] for line in log(server))
-    assert not any(map(runs, workers))
 
 
-async def test_a_killed_worker_is_replaced_and_its_run_is_found_again(run: Run) -> None:
-    sandbox = ScriptedSandbox(clock=SystemClock(), speed=4)
-    upstream = await start_sandbox(sandbox)
-    server = await run("serve", **upstream_settings(upstream.url), MCP_WORKERS=str(WORKERS))
-    await listening(server, WORKERS)
+async def test_zero_workers_means_one_for_each_core(server: Command) -> None:
+    pid = server.server.process.pid
+    if server.server.environ["MCP_WORKERS"] != "0":
+        pytest.skip("with one core there is no parent")
+    assert len(children(pid)) == len(os.sched_getaffinity(pid)) == WORKERS
+
+
+async def test_a_killed_worker_is_replaced_and_its_run_is_found_again(server: Command) -> None:
     async with aiohttp.ClientSession() as session:
         response = await session.post(f"{server.url}/mcp", json=call(MODEL, "killed"), headers=HEADERS)
-        await response.content.readuntil(b"\n\n")
+        progress = await response.content.readuntil(b"\n\n")
         killed = worker_of(server, response)
         os.kill(killed, signal.SIGKILL)
         # The kernel of a killed process ends its connections, or resets those that have unread bytes.
         with pytest.raises(aiohttp.ClientError):
             await response.read()
-    # Until the process is gone, its listener may still get a connection, which is then reset.
-    await eventually_async(lambda: not runs(killed), "the killed worker has ended")
+    # Until its last thread has ended, its listener may still get a connection, which is then reset.
+    await eventually_async(
+        lambda: ended(server, killed).get("cause") == "signal SIGKILL", "the parent has logged its end"
+    )
     # Any worker may answer: the other one at once, or the new one later.
     result = (await post(server, call(MODEL, "killed")))["result"]["structuredContent"]
-    [made] = sandbox.runs.with_client_ref("killed")
-    assert (result["status"], result["run_id"]) == ("succeeded", made.id)
-    await listening(server, WORKERS + 1)
-    [ended] = events(server, "worker_ended")
-    assert (ended["worker_pid"], ended["cause"]) == (killed, "signal SIGKILL")
+    assert result["status"] == "succeeded"
+    assert f"run {result['run_id']}," in progress.decode(), "no second run was started"
+    await listening(server, WORKERS + len(events(server, "worker_ended")))
     assert len(children(server.server.process.pid)) == WORKERS
-    server.signal()
-    assert await server.ended() == 0
-    await upstream.close()
 
 
-@pytest.mark.parametrize("everyone", [False, True], ids=["the parent", "every process"])
-async def test_one_signal_drains_all_workers_and_every_wait_is_answered(run: Run, *, everyone: bool) -> None:
+async def test_a_worker_that_is_stopped_alone_drains_and_is_replaced_while_the_others_serve(server: Command) -> None:
+    [stopped, other] = children(server.server.process.pid)
+    os.kill(stopped, signal.SIGTERM)
+    while runs(stopped):
+        assert (await post(server, PING))["result"] == {}
+    await eventually_async(lambda: ended(server, stopped).get("level") == "info", "it is logged")
+    await listening(server, WORKERS + len(events(server, "worker_ended")))
+    assert other in children(server.server.process.pid)
+
+
+async def test_one_port_shows_the_metrics_of_all_workers_also_of_one_that_was_killed(server: Command) -> None:
+    url = f"http://{HOST}:{server.server.environ['MCP_METRICS_PORT']}/metrics"
+    counted = re.compile(r'^mcp_server_operation_duration_seconds_count\{[^}]*"ping"[^}]*\} (\d+)', re.MULTILINE)
+
+    async def pings() -> int:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return sum(map(int, counted.findall(await response.text())))
+
+    before = await pings()
+    for _ in range(20):
+        await post(server, PING)
+    assert await pings() == before + 20
+    killed = children(server.server.process.pid)[0]
+    os.kill(killed, signal.SIGKILL)
+    await eventually_async(lambda: ended(server, killed).get("cause") == "signal SIGKILL", "it is logged")
+    await listening(server, WORKERS + len(events(server, "worker_ended")))
+    for _ in range(5):
+        await post(server, PING)
+    assert await pings() == before + 25
+
+
+# Servers that end.
+
+
+async def test_a_signal_to_every_process_drains_them_and_every_wait_is_answered(run: Run) -> None:
     """As Ctrl-C in a terminal and ``KillMode=control-group`` of systemd send it."""
     server = await start(run, MCP_SHUTDOWN_GRACE_MS="2000")
     parent = server.server.process.pid
-    async with contextlib.AsyncExitStack() as sessions:
+    workers = children(parent)
+    async with AsyncExitStack() as sessions:
         responses = await waiting_in_each(server, sessions)
-        for process_id in [parent, *(children(parent) if everyone else ())]:
+        for process_id in [parent, *workers]:
             os.kill(process_id, signal.SIGINT)
         errors = await final_errors(responses)
     assert {error["code"] for error in errors} == {"server_draining"}
     assert all(error["details"]["run_id"] for error in errors)
     assert await server.ended() == 0
     assert len(events(server, "draining")) == WORKERS
+    assert not any(map(runs, workers))
 
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["the parent", "every process"])
@@ -190,7 +251,7 @@ async def test_a_second_signal_stops_all_workers_at_once(run: Run, *, everyone: 
     server = await start(run, MCP_SHUTDOWN_GRACE_MS="600000")
     parent = server.server.process.pid
     workers = children(parent)
-    async with contextlib.AsyncExitStack() as sessions:
+    async with AsyncExitStack() as sessions:
         responses = await waiting_in_each(server, sessions)
         for number in (signal.SIGTERM, signal.SIGINT):
             for process_id in [parent, *(workers if everyone else ())]:
@@ -211,25 +272,12 @@ async def test_a_stop_while_the_workers_start_is_not_lost(run: Run) -> None:
 async def test_workers_end_when_the_parent_is_killed(run: Run) -> None:
     server = await start(run, MCP_SHUTDOWN_GRACE_MS="1000")
     workers = children(server.server.process.pid)
-    async with contextlib.AsyncExitStack() as sessions:
+    async with AsyncExitStack() as sessions:
         responses = await waiting_in_each(server, sessions)
         server.signal(signal.SIGKILL)
         errors = await final_errors(responses)
     assert {error["code"] for error in errors} == {"server_draining"}
     await eventually_async(lambda: not any(map(runs, workers)), "the workers have ended")
-
-
-async def test_a_worker_that_is_stopped_alone_drains_and_is_replaced_while_the_others_serve(run: Run) -> None:
-    server = await start(run)
-    [stopped, other] = children(server.server.process.pid)
-    os.kill(stopped, signal.SIGTERM)
-    while runs(stopped):
-        assert (await post(server, PING))["result"] == {}
-    await listening(server, WORKERS + 1)
-    assert other in children(server.server.process.pid)
-    assert [line["level"] for line in events(server, "worker_ended")] == ["info"]
-    server.signal()
-    assert await server.ended() == 0
 
 
 async def test_a_port_that_others_share_is_refused(run: Run) -> None:
@@ -245,48 +293,10 @@ async def test_a_port_that_others_share_is_refused(run: Run) -> None:
     assert server.stdout == ""
 
 
-async def test_one_port_shows_the_metrics_of_all_workers_also_of_one_that_was_killed(run: Run) -> None:
-    port = free_port()
-    server = await start(run, MCP_METRICS_PORT=str(port))
-    for _ in range(20):
-        await post(server, PING)
-    counted = re.compile(r'^mcp_server_operation_duration_seconds_count\{[^}]*"ping"[^}]*\} (\d+)', re.MULTILINE)
-
-    async def pings() -> int:
-        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as response:
-            return sum(map(int, counted.findall(await response.text())))
-
-    assert await pings() == 20
-    os.kill(children(server.server.process.pid)[0], signal.SIGKILL)
-    await listening(server, WORKERS + 1)
-    for _ in range(5):
-        await post(server, PING)
-    assert await pings() == 25
-
-
-async def test_zero_workers_means_one_for_each_core(run: Run) -> None:
-    cores = len(os.sched_getaffinity(0))
-    if cores == 1:
-        pytest.skip("with one core there is no parent")
-    server = await run("serve", "--sandbox", MCP_WORKERS="0")
-    await listening(server, cores)
-    assert len(children(server.server.process.pid)) == cores
-    server.signal()
-    assert await server.ended() == 0
-
-
-def test_the_option_of_workers_is_hidden() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "runflow_mcp", "serve", "--help"], capture_output=True, text=True, check=True, timeout=30
-    )
-    assert "--worker" not in shown.stdout
-    used = subprocess.run(
-        [sys.executable, "-m", "runflow_mcp", "serve", "--worker"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert (used.returncode, used.stderr.count("\n")) == (2, 1)
-    assert "--worker is for the server itself" in used.stderr
+def test_the_option_of_workers_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--help"])
+    assert "--worker" not in capsys.readouterr().out
+    assert cli.main(["serve", "--worker"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "--worker is for the server itself" in line

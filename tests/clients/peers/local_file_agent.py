@@ -1,9 +1,9 @@
 # mypy: ignore-errors
 # Its SDK is another than the one that is installed beside the tests.
-"""An agent with a shell, on the Python SDK 1.x: sends a picture of its own machine, following the texts of the server.
+"""An agent with a shell, on the Python SDK 1.x: sends pictures of its own machine, following the texts of the server.
 
-Arguments: the server's URL, the key, the path of the picture. It reads the texts of results alone, as most hosts show
-them to the model, and prints what it did as one JSON text.
+Arguments: the server's URL, the key, the paths of the pictures. It reads the texts of results alone, as most hosts show
+them to the model, and prints what it did with each as one JSON text; it goes on after a line of input.
 """
 
 import asyncio
@@ -61,6 +61,9 @@ async def main(url: str, key: str, path: str) -> None:
         "picture": picture.hex(),
     }
     sys.stdout.write(json.dumps(seen) + "\n")
+    sys.stdout.flush()
 
 
-asyncio.run(main(*sys.argv[1:]))
+for each in sys.argv[3:]:
+    asyncio.run(main(*sys.argv[1:3], each))
+    sys.stdin.readline()

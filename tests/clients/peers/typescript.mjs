@@ -1,24 +1,23 @@
-// A host on one of the TypeScript SDKs: does one step against a server and prints what it saw, one JSON text a line.
-// Arguments: which SDK (v1, v1.11, v2), which era (legacy, auto), the server's URL, the key, the step.
+// Hosts on the TypeScript SDKs: does steps against servers and prints what it saw, one JSON text a line.
+// Reads one step a line: {"step", "sdk": v1, v1.11 or v2, "era": legacy or auto, "url": the server's, "key"}, and prints
+// "done" after each.
 
 import { createInterface } from "node:readline";
 
-const [sdk, era, url, key, step] = process.argv.slice(2);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const packages = { v1: "@modelcontextprotocol/sdk", "v1.11": "sdk-1.11" };
-const { Client, StreamableHTTPClientTransport } =
+const load = async (sdk) =>
   sdk in packages
     ? {
         ...(await import(`${packages[sdk]}/client/index.js`)),
         ...(await import(`${packages[sdk]}/client/streamableHttp.js`)),
       }
     : await import("@modelcontextprotocol/client");
-
-const options = sdk === "v2" ? { versionNegotiation: { mode: era } } : {};
 const print = (seen) => console.log(JSON.stringify(seen));
 
 // The two SDKs differ in where the options of a call stand.
 const call = (client, params, settings) =>
-  sdk in packages ? client.callTool(params, undefined, settings) : client.callTool(params, settings);
+  client.old ? client.callTool(params, undefined, settings) : client.callTool(params, settings);
 
 const order = { name: "generate", arguments: { model: "google/nano-banana-2", input: { prompt: "a lighthouse" } } };
 
@@ -107,7 +106,7 @@ const steps = {
   async leave(client) {
     const slow = { name: "generate", arguments: { model: "sandbox/slow", input: {} } };
     await call(client, slow, { timeout: 300 }).catch((error) => print({ error: error.message }));
-    for await (const _ of createInterface({ input: process.stdin })) break;
+    await lines.next();
   },
 
   async listen(client) {
@@ -121,14 +120,23 @@ const steps = {
   },
 };
 
-const client = new Client({ name: "host", version: "0" }, options);
-const transport = new StreamableHTTPClientTransport(new URL(url), {
-  requestInit: { headers: { Authorization: `Bearer ${key}` } },
-});
-try {
-  await client.connect(transport);
-  await steps[step](client, transport);
-  await client.close();
-} catch (error) {
-  print({ error: error.message });
+async function perform({ step, sdk, era, url, key }) {
+  const { Client, StreamableHTTPClientTransport } = await load(sdk);
+  const options = sdk === "v2" ? { versionNegotiation: { mode: era } } : {};
+  const client = Object.assign(new Client({ name: "host", version: "0" }, options), { old: sdk in packages });
+  const transport = new StreamableHTTPClientTransport(new URL(url), {
+    requestInit: { headers: { Authorization: `Bearer ${key}` } },
+  });
+  try {
+    await client.connect(transport);
+    await steps[step](client, transport);
+  } catch (error) {
+    print({ error: error.message });
+  } finally {
+    await client.close();
+  }
+  print("done");
 }
+
+for (let line = await lines.next(); !line.done; line = await lines.next()) await perform(JSON.parse(line.value));
+process.exit(0);
