@@ -24,9 +24,9 @@ class JSONLines:
     _second: int = 0
     _prefix: str = ""
 
-    def render(self, event: str, level: str, members: Mapping[str, Any]) -> bytes:
-        """One line with its line feed."""
-        now = self._clock.wall()
+    def render(self, event: str, level: str, members: Mapping[str, Any], at: float | None = None) -> bytes:
+        """One line with its line feed. ``at``: its Unix time, if not the present."""
+        now = self._clock.wall() if at is None else at
         second = int(now)
         if second != self._second:
             self._second, self._prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
