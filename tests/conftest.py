@@ -21,7 +21,10 @@ import pytest
 import structlog
 from aiohttp import web_app
 
+from runflow_mcp.runflow.catalog import catalog
+from runflow_mcp.runflow.catalog.entries import parse_catalog
 from runflow_mcp.sandbox import RunningSandbox, start
+from runflow_mcp.sandbox.catalog import catalog_document
 from tests.command_process import run, session  # noqa: F401 - fixtures
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Serve, Server, run_server
@@ -64,6 +67,16 @@ def no_retained_applications() -> Iterator[None]:
     """aiohttp's cache of 1,024 built handlers would keep the applications of hundreds of tests: 0.4 GB in a folder."""
     yield
     web_app._cached_build_middleware.cache_clear()  # noqa: SLF001 - it has no public way
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox_catalog_read_once() -> Iterator[None]:
+    """Reading it is a quarter of what a test with a server costs. The snapshot never changes, so tests can share it."""
+    document = catalog_document()
+    snapshot = parse_catalog(document)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "parse_catalog", lambda body: snapshot if body == document else parse_catalog(body))
+        yield
 
 
 @pytest.fixture
