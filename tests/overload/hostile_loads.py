@@ -72,7 +72,7 @@ class _Connection:
         self.reader, self.writer = await asyncio.open_connection(
             "127.0.0.1", self._port, local_addr=(self._address, 0), limit=64 * 1024
         )
-        self.send()
+        self._send()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -80,8 +80,7 @@ class _Connection:
         with suppress(ConnectionError):
             await self.writer.wait_closed()
 
-    def send(self) -> None:
-        """Send the request, which has been sent once already when the connection is entered."""
+    def _send(self) -> None:
         lines = {
             "Host": f"127.0.0.1:{self._port}",
             "Authorization": f"Bearer {self._key}",
