@@ -13,7 +13,7 @@ if sys.dont_write_bytecode:
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -54,6 +54,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Drop the output of what passed, unless ``-rP`` asks for it: sending it between processes takes time."""
+    report = yield
+    if report.passed and not {"P", "A"} & set(item.config.getoption("reportchars")):
+        report.sections.clear()
+    return report
 
 
 @pytest.fixture(autouse=True)
