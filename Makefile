@@ -1,8 +1,9 @@
 # Every target sets up what it needs first; a fresh clone needs only Python 3.11+ and make.
 PYTHON ?= python3
 PORT   ?= 8080
-# Seconds for which make fuzz sends each load of tests/overload.
+# Seconds for which make fuzz sends each load of tests/overload, and inputs that it gives to each property test.
 OVERLOAD_SECONDS ?= 20
+LAW_EXAMPLES ?= 1000
 BIN    := .venv/bin
 # python -m: the scripts in .venv/bin contain the path that .venv was made at, which may have changed.
 PY     := $(BIN)/python -m
@@ -39,8 +40,9 @@ coverage: .venv/dev  ## the whole test-suite, and the branches that it does not 
 conformance: .venv/dev  ## the official MCP conformance suite, in every revision (npm, the first time)
 	$(PY) tests.conformance.run
 
-fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, each overload for OVERLOAD_SECONDS, rolling restarts
+fuzz: .venv/dev  ## the long fuzz: CHAOS_EXAMPLES scenarios, 10,000 disconnects, properties, each overload for OVERLOAD_SECONDS, rolling restarts
 	$(PY) tests.chaos.fuzz
+	LAW_EXAMPLES=$(LAW_EXAMPLES) $(PY) pytest -q -n 2 $$(grep -rl property_settings --include='test_*.py' tests)
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) $(PY) pytest -q tests/overload
 	for workers in 1 2; do WORKERS=$$workers $(PY) tests.deploy.rolling_restart || exit; done
 

@@ -13,7 +13,7 @@ if sys.dont_write_bytecode:
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -21,7 +21,10 @@ import pytest
 import structlog
 from aiohttp import web_app
 
+from runflow_mcp.runflow.catalog import catalog
+from runflow_mcp.runflow.catalog.entries import parse_catalog
 from runflow_mcp.sandbox import RunningSandbox, start
+from runflow_mcp.sandbox.catalog import catalog_document
 from tests.command_process import run, session  # noqa: F401 - fixtures
 from tests.scripted_sandbox import ScriptedSandbox
 from tests.serving import Serve, Server, run_server
@@ -37,19 +40,34 @@ def pytest_asyncio_loop_factories(
     return {"virtual": VirtualTimeLoop}
 
 
+def pytest_collectstart() -> None:
+    """Collect no garbage while tests are collected: thousands of objects come, and none goes away."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that meet other processes: they are the longest, and wait while the others compute."""
     items.sort(key=lambda item: item.get_closest_marker("real_time") is None)
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage less often, and never among what was collected, which is large and does not go away.
+    """Collect garbage less often, and never among the tests themselves.
 
     With Python's own thresholds every fifth second of a run goes into looking for garbage.
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Drop the output of what passed, unless ``-rP`` asks for it: sending it between processes takes time."""
+    report = yield
+    if report.passed and not {"P", "A"} & set(item.config.getoption("reportchars")):
+        report.sections.clear()
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +87,16 @@ def no_retained_applications() -> Iterator[None]:
     """aiohttp's cache of 1,024 built handlers would keep the applications of hundreds of tests: 0.4 GB in a folder."""
     yield
     web_app._cached_build_middleware.cache_clear()  # noqa: SLF001 - it has no public way
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox_catalog_read_once() -> Iterator[None]:
+    """Reading it is a quarter of what a test with a server costs. The snapshot never changes, so tests can share it."""
+    document = catalog_document()
+    snapshot = parse_catalog(document)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "parse_catalog", lambda body: snapshot if body == document else parse_catalog(body))
+        yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The hostile loads: what strangers with invented keys send from two addresses.
+"""The hostile loads: what strangers with invented keys send from a few addresses.
 
 Not a test module. Each load returns the HTTP statuses that it received; ``LOADS`` names all but those of log lines,
 which are for a server whose log cannot be written.
@@ -22,13 +22,12 @@ ACCEPTED_BYTES, ACCEPTED_VALUES = 255_000, 19_000
 MOST_VALUES = 85_000
 #: Requests of a load that are under way at once.
 AT_ONCE = 16
-SETTLE = 3.0
+SETTLE = 2.0
+#: As many messages as a batch may have.
+BATCH = 50
 
-LARGE_INPUTS: tuple[dict[str, object], ...] = (
-    {"list": [{}] * MOST_VALUES},
-    {"list": [{}] * ACCEPTED_VALUES},
-    {"prompt": "x" * ACCEPTED_BYTES},
-)
+#: Inputs as large as a body may be, in values or in bytes.
+LARGE_INPUTS: tuple[dict[str, object], ...] = ({"list": [{}] * ACCEPTED_VALUES}, {"prompt": "x" * ACCEPTED_BYTES})
 
 
 @attrs.frozen
@@ -40,7 +39,7 @@ class Strangers:
 
     port: int
     turn: int = 0
-    addresses: int = 2
+    addresses: int = 4
 
     def address(self, number: int) -> str:
         high, low = divmod(number % self.addresses, 250)
@@ -73,7 +72,7 @@ class _Connection:
         self.reader, self.writer = await asyncio.open_connection(
             "127.0.0.1", self._port, local_addr=(self._address, 0), limit=64 * 1024
         )
-        self.send()
+        self._send()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -81,8 +80,7 @@ class _Connection:
         with suppress(ConnectionError):
             await self.writer.wait_closed()
 
-    def send(self) -> None:
-        """Send the request, which has been sent once already when the connection is entered."""
+    def _send(self) -> None:
         lines = {
             "Host": f"127.0.0.1:{self._port}",
             "Authorization": f"Bearer {self._key}",
@@ -152,31 +150,31 @@ async def _held(
 
 
 async def unknown_argument_names(strangers: Strangers) -> list[int]:
-    """530 calls with 29,000 argument names that no tool has; then as many names as a body may hold."""
+    """200 calls with 29,000 argument names that no tool has, or with as many names as a body may hold."""
     most = _call("list_models", {f"{number:x}": 0 for number in range(29_000)})
     allowed = _call("list_models", {f"name-{number:06d}": 0 for number in range(ACCEPTED_VALUES // 2)})
-    return await _answered(strangers, [most, allowed] * 265)
+    return await _answered(strangers, [most, allowed] * 100)
 
 
 async def subscriptions_with_large_params(strangers: Strangers) -> list[int]:
-    """1,660 subscriptions whose params hold as many empty objects as a body may have."""
+    """384 subscriptions whose params hold as many empty objects as a body may have, or far too many."""
 
     def body(count: int) -> bytes:
         params = {"notifications": {"promptsListChanged": True}, "padding": [{}] * count, "_meta": META}
         return orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
 
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
-    return await _held(strangers, [body(MOST_VALUES), body(ACCEPTED_VALUES)] * 830, headers)
+    return await _held(strangers, [body(MOST_VALUES), *[body(ACCEPTED_VALUES)] * 5] * 64, headers)
 
 
 async def waits_on_large_inputs(strangers: Strangers) -> list[int]:
-    """600 waits for runs whose inputs are as large as they may be, in bytes or in values."""
-    bodies = [_generate("hostile/echoes", number // 60, LARGE_INPUTS[number % 3]) for number in range(600)]
-    return await _held(strangers, bodies, seconds=2 * SETTLE)
+    """200 waits for runs whose inputs are as large as they may be, in bytes or in values."""
+    bodies = [_generate("hostile/echoes", number // 20, LARGE_INPUTS[number % 2]) for number in range(200)]
+    return await _held(strangers, bodies, seconds=SETTLE)
 
 
 async def dispatches_that_are_left(strangers: Strangers) -> list[int]:
-    """1,080 calls that do not wait, to an upstream that hangs, whose clients leave at once."""
+    """700 calls that do not wait, to an upstream that hangs, whose clients leave at once."""
     turns = asyncio.Semaphore(AT_ONCE)
     inputs = cycle(LARGE_INPUTS)
 
@@ -186,50 +184,51 @@ async def dispatches_that_are_left(strangers: Strangers) -> list[int]:
                 await connection.writer.drain()
                 await asyncio.sleep(0.02)
 
-    bodies = [_generate("hostile/hangs", number, next(inputs), wait=False) for number in range(1080)]
+    bodies = [_generate("hostile/hangs", number, next(inputs), wait=False) for number in range(700)]
     await asyncio.gather(*(leave(number, body) for number, body in enumerate(bodies)))
     await asyncio.sleep(SETTLE)
     return []
 
 
 async def nested_prompt_arguments(strangers: Strangers) -> list[int]:
-    """200 prompts with a JSON argument nested 240 deep."""
+    """100 prompts with a JSON argument nested 240 deep."""
     text = "[" * 240 + ",".join(["0"] * 9_000) + "]" * 240
     params = {"name": "configured", "arguments": {"config": text}}
     body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": params})
     wide = {"name": "configured", "arguments": {"config": "[" * 240 + "0" + ",[]" * 80_000 + "]" * 240}}
     wide_body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": wide})
-    return await _answered(strangers, [body, wide_body] * 100)
+    return await _answered(strangers, [body, wide_body] * 50)
 
 
 async def huge_outputs(strangers: Strangers) -> list[int]:
-    """Runs whose output is 8 MB of links, international links or empty objects, or too large to be read: five each."""
+    """Runs whose output is 8 MB of links, international links or empty objects, or too large to be read: two each."""
     models = ("hostile/links", "hostile/international-links", "hostile/objects", "hostile/too-large")
-    bodies = [_generate(models[number % 4], number, {"prompt": "x"}) for number in range(20)]
+    bodies = [_generate(models[number % 4], number, {"prompt": "x"}) for number in range(8)]
     return await _answered(strangers, bodies)
 
 
 async def log_lines(strangers: Strangers) -> list[int]:
-    """As many requests as 120 addresses may make in a minute, whose log lines of over 300 bytes are more than 4 MiB."""
+    """As many messages as 120 addresses may send in a minute, whose log lines of over 300 bytes are more than 4 MiB."""
     return await _log_lines(attrs.evolve(strangers, addresses=120))
 
 
 async def some_log_lines(strangers: Strangers) -> list[int]:
-    """As many requests as 24 addresses may make in a minute, for logs that keep no line anyway."""
-    return await _log_lines(attrs.evolve(strangers, addresses=24))
+    """As many messages as 12 addresses may send in a minute, for logs that keep no line anyway."""
+    return await _log_lines(attrs.evolve(strangers, addresses=12))
 
 
 async def _log_lines(strangers: Strangers) -> list[int]:
-    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    """A status for each message. They are sent in batches, since a batch has as many log lines as messages."""
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def ask(number: int) -> list[int]:
-        async with turns, _Connection(strangers, number, body, {"X-Request-Id": "x" * 128}) as connection:
-            statuses = [await connection.answer()]
-            for _ in range(119):
-                connection.send()
-                statuses.append(await connection.answer())
-            return statuses
+        statuses = []
+        for sent in (BATCH, BATCH, 20):
+            body = orjson.dumps([ping] * sent)
+            async with turns, _Connection(strangers, number, body, {"X-Request-Id": "x" * 128}) as connection:
+                statuses += [await connection.answer()] * sent
+        return statuses
 
     answers = await asyncio.gather(*map(ask, range(strangers.addresses)))
     return [status for statuses in answers for status in statuses]

@@ -34,7 +34,7 @@ GENERATE: Mapping[str, Any] = {
 }
 #: Calls that the other caller makes a tenth of a second apart. The later ones are a second apart, so that a minute has
 #: no more of them than the limits allow.
-CALLS = 30
+CALLS = 20
 
 #: Descriptors for standard error, the one to write to last; and a load that such a log cannot hold.
 UNWRITABLE_LOGS: Mapping[str, tuple[Callable[[], tuple[int, ...]], Load]] = {
@@ -117,5 +117,5 @@ async def test_a_log_that_cannot_be_written_costs_log_lines_and_nothing_else(
             state = await met.server.log_state()
             assert state["state"] == "failing"
             assert state["dropped"] > 0
-            # Every request has a line, and the pipe holds a few of them.
+            # Every message has a line, and the pipe holds a few of them.
             assert state["dropped"] + state["queued"] > len(met.statuses) - 100

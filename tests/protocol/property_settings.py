@@ -5,8 +5,8 @@ import os
 from hypothesis import settings
 from hypothesis import strategies as st
 
-#: ``make quick`` sets fewer.
-EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "100"))
+#: ``make quick`` sets fewer, ``make fuzz`` many.
+EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "30"))
 
 law = settings(max_examples=EXAMPLES, deadline=None, derandomize="CI" in os.environ)
 

@@ -138,7 +138,7 @@ def test_a_file_of_a_hostile_name_is_uploaded_and_nothing_else_happens(machine: 
 
 @given(name=names)
 @example(name="-")
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_file_of_any_name_is_uploaded_and_nothing_else_happens(machine: Machine, name: str) -> None:
     upload(machine, "sh", f"./{name}", name, "/put?sig=a")
 

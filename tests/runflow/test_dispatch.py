@@ -22,6 +22,8 @@ from tests.serving import INPUT, KEY, MODEL, free_port
 from tests.virtual_time import VirtualClock
 
 RULES = list(Idempotency)
+#: Where nothing may be sent again, one upstream stands for all: the one that would make a second run of it.
+FORGETFUL = Idempotency.NONE
 BUDGET = 45.0
 #: aiohttp rounds time-outs of some seconds up to whole ones.
 ROUNDING = 1.0
@@ -72,13 +74,12 @@ async def failure(harness: Harness, order: Order) -> DispatchFailed:
 # One failed request
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_a_dispatch_whose_answer_was_lost_is_looked_up_before_it_is_repeated(
-    make_harness: MakeHarness, rule: Idempotency, action: Action, *, own: bool
+    make_harness: MakeHarness, action: Action, *, own: bool
 ) -> None:
-    harness = await make_harness(rule)
+    harness = await make_harness(FORGETFUL)
     order = harness.order("ref-1" if own else None)
     harness.sandbox.script.add("create", took_effect(action))
     dispatched = await harness.dispatcher.start(order)
@@ -104,13 +105,12 @@ async def test_a_dispatch_that_was_lost_is_repeated_once_upstream_says_that_ther
     assert [seen.method for seen in harness.sandbox.requests] == ["POST", "GET", "POST"]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("action", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize("own", [True, False], ids=["own ref", "minted ref"])
 async def test_after_a_2xx_nothing_is_sent_again_whatever_the_look_up_says(
-    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, action: Action, *, own: bool
+    make_harness: MakeHarness, clock: VirtualClock, action: Action, *, own: bool
 ) -> None:
-    harness = await make_harness(rule)
+    harness = await make_harness(FORGETFUL)
     order = harness.order("ref-1" if own else None)
     harness.sandbox.script.add("create", action)
     failed = await failure(harness, order)
@@ -248,13 +248,12 @@ async def test_two_failed_requests_in_a_row_never_make_a_second_run(
         assert dispatched.found == ("in effect" in first + second), (first, second)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("created", [True, False])
 @pytest.mark.parametrize("action", AMBIGUOUS.values(), ids=AMBIGUOUS)
 async def test_without_a_look_up_nothing_that_may_have_taken_effect_is_repeated(
-    make_harness: MakeHarness, rule: Idempotency, action: Action, *, created: bool
+    make_harness: MakeHarness, action: Action, *, created: bool
 ) -> None:
-    harness = await make_harness(rule, timeout=5.0)
+    harness = await make_harness(FORGETFUL, timeout=5.0)
     harness.sandbox.script.add("create", took_effect(action) if created else action)
     harness.sandbox.script.add("list_runs", Respond(502, PAGE), times=None)
     failed = await failure(harness, harness.order(None))
@@ -278,11 +277,10 @@ async def test_a_look_up_that_fails_is_asked_again(harness: Harness, action: Act
     [[{"id": "r-1", "client_ref": None}], [{"id": None, "client_ref": "ref-1"}], ["r-1"], [{"id": "r-1"}]],
     ids=repr,
 )
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 async def test_a_list_that_does_not_show_whether_the_run_exists_is_not_an_empty_one(
-    make_harness: MakeHarness, rule: Idempotency, items: list[object]
+    make_harness: MakeHarness, items: list[object]
 ) -> None:
-    harness = await make_harness(rule)
+    harness = await make_harness(FORGETFUL)
     order = harness.order(None)
     unclear = orjson.loads(orjson.dumps(items).replace(b"ref-1", order.client_ref.encode()))
     harness.sandbox.script.add("create", Reset(created=True))

@@ -102,7 +102,7 @@ def test_the_first_and_the_last_of_too_many_members_stay(place: str) -> None:
 
 
 def test_many_members_are_cut_although_each_is_small_enough() -> None:
-    run: dict[str, Any] = {"id": "r-1"} | {f"k{number}": [[]] * 20_000 for number in range(100)} | {"cost": "0.1"}
+    run: dict[str, Any] = {"id": "r-1"} | {f"k{number}": [[]] * 20_000 for number in range(30)} | {"cost": "0.1"}
     cut, light = loads(orjson.dumps(run))
     assert (cut["id"], cut["cost"]) == ("r-1", "0.1")
     assert len(light) < 1024 * 1024

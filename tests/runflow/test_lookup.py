@@ -13,6 +13,8 @@ from tests.serving import INPUT, MODEL
 from tests.virtual_time import VirtualClock
 
 RULES = list(Idempotency)
+#: Where nothing may be sent again, one upstream stands for all: the one that would make a second run of it.
+FORGETFUL = Idempotency.NONE
 OTHER_MODEL = "google/nano-banana-pro"
 #: Seconds after which this process remembers nothing of a dispatch.
 FORGOTTEN = 31.0
@@ -46,12 +48,11 @@ normalising = pytest.mark.parametrize("quirks", NORMALISING.values(), ids=NORMAL
 # Upstreams that normalise
 
 
-@each_rule
 @normalising
 async def test_a_run_is_found_under_a_client_ref_that_upstream_normalised(
-    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, quirks: Quirks
+    make_harness: MakeHarness, clock: VirtualClock, quirks: Quirks
 ) -> None:
-    harness = await make_harness(rule, quirks=quirks)
+    harness = await make_harness(FORGETFUL, quirks=quirks)
     first = await harness.dispatcher.start(harness.order(REF))
     assert not first.found
     again = await harness.dispatcher.start(harness.order(REF))
@@ -62,13 +63,12 @@ async def test_a_run_is_found_under_a_client_ref_that_upstream_normalised(
     assert len(harness.requests("POST")) == len(harness.sandbox.runs) == 1
 
 
-@each_rule
 @normalising
 @pytest.mark.parametrize("action", LOST.values(), ids=LOST)
 async def test_a_lost_run_under_a_normalised_client_ref_is_found(
-    make_harness: MakeHarness, rule: Idempotency, quirks: Quirks, action: Action
+    make_harness: MakeHarness, quirks: Quirks, action: Action
 ) -> None:
-    harness = await make_harness(rule, quirks=quirks)
+    harness = await make_harness(FORGETFUL, quirks=quirks)
     harness.sandbox.script.add("create", action)
     assert (await harness.dispatcher.start(harness.order(REF))).found
     assert len(harness.requests("POST")) == len(harness.sandbox.runs) == 1
@@ -126,12 +126,11 @@ async def test_a_read_that_fails_is_repeated(make_harness: MakeHarness, clock: V
     assert (found.run.id, found.read, found.run.status) == (first.run.id, True, "succeeded")
 
 
-@each_rule
 @pytest.mark.parametrize("action", [Respond(500), Respond(403), Respond(404), Hang(100)], ids=repr)
 async def test_a_found_run_that_cannot_be_read_is_returned_with_its_id_alone(
-    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, action: Action
+    make_harness: MakeHarness, clock: VirtualClock, action: Action
 ) -> None:
-    harness = await make_harness(rule, quirks=SUMMARIES)
+    harness = await make_harness(FORGETFUL, quirks=SUMMARIES)
     first = await harness.dispatcher.start(harness.order())
     await clock.sleep(FORGOTTEN)
     began = clock.monotonic()
@@ -169,14 +168,13 @@ async def test_the_newest_run_is_found_where_none_shows_its_model(
     assert len(harness.requests("POST")) == 1
 
 
-@each_rule
 @pytest.mark.parametrize(
     "quirks", [Quirks(), Quirks(summaries=True), Quirks(page=5), Quirks(page=7, summaries=True)], ids=repr
 )
 async def test_the_newest_run_of_the_model_is_found_among_runs_of_many_models(
-    make_harness: MakeHarness, clock: VirtualClock, rule: Idempotency, quirks: Quirks
+    make_harness: MakeHarness, clock: VirtualClock, quirks: Quirks
 ) -> None:
-    harness = await make_harness(rule)
+    harness = await make_harness(FORGETFUL)
     runs = {}
     for number, model in enumerate([MODEL, *["sandbox/slow", OTHER_MODEL, "ideogram/v3"] * 17]):
         order = harness.order("batch", model=model)

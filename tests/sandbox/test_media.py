@@ -104,7 +104,7 @@ def test_a_cutout_has_soft_edges_and_a_transparent_background(landmark: str) -> 
 
 
 def test_a_sound_neither_clips_nor_clicks() -> None:
-    for number in range(3):
+    for number in range(2):
         with wave.open(io.BytesIO(melody.make_wav(spec("?", number).seed))) as file:
             samples = memoryview(file.readframes(file.getnframes())).cast("h")
         assert 8_000 < max(abs(sample) for sample in samples) < 32_000
