@@ -104,15 +104,7 @@ class _Prepared:
     brief: _Entries
 
 
-@attrs.frozen
-class _Page:
-    """An answer as JSON, and once more as JSON inside a JSON string."""
-
-    plain: bytes
-    escaped: bytes
-
-
-def _no_pages(_snapshot: Snapshot) -> dict[ListModelsArguments, _Page]:
+def _no_pages(_snapshot: Snapshot) -> dict[ListModelsArguments, Result]:
     """The answers of a snapshot that are kept: those without a query, which most calls ask for."""
     return {}
 
@@ -133,14 +125,10 @@ async def _list(args: ListModelsArguments, ctx: RequestContext) -> Result:
         is_ordinary = stale is None and args.query is None and len(args.provider or "") <= MAX_KEPT_PROVIDER
         if is_ordinary and len(pages) < MAX_KEPT_PAGES:
             pages[args] = page
-    return {
-        "content": [{"type": "text", "text": orjson.Fragment(page.escaped)}],
-        "structuredContent": orjson.Fragment(page.plain),
-        "isError": False,
-    }
+    return page
 
 
-def _render(args: ListModelsArguments, snapshot: Snapshot, stale: int | None) -> _Page:
+def _render(args: ListModelsArguments, snapshot: Snapshot, stale: int | None) -> Result:
     positions = select(snapshot, category=args.category, provider=args.provider, query=args.query)
     page = positions[: args.limit]
     counts: dict[str, JSON] = {"returned": len(page), "total": len(positions)}
@@ -158,7 +146,11 @@ def _render(args: ListModelsArguments, snapshot: Snapshot, stale: int | None) ->
     tail = orjson.dumps(counts)[1:]
     plain = b"".join((b'{"models":[', b",".join(entries.plain), b"],", tail))
     escaped = b"".join((b'"{\\"models\\":[', b",".join(entries.escaped), b"],", _escape(tail), b'"'))
-    return _Page(plain, escaped)
+    return {
+        "content": [{"type": "text", "text": orjson.Fragment(escaped)}],
+        "structuredContent": orjson.Fragment(plain),
+        "isError": False,
+    }
 
 
 async def _first_snapshot(ctx: RequestContext) -> Snapshot:
