@@ -50,21 +50,21 @@ class Exchange:
     """One POST that is being answered: what all entries of its batch share, or its only request has."""
 
     http_request: web.Request
+    state: RequestState
     bearer: Bearer
     protocol: ProtocolContext
     reply: Reply
 
     async def answer(self, message: Request, record: CallRecord) -> tuple[bytes, int]:
         """The response to a request, and the HTTP status to send with it if nothing has been sent yet."""
-        state = self.http_request[STATE]
         try:
-            result = await router.handle(state.parts.methods, message, self._context(message, state, record))
+            result = await router.handle(self.state.parts.methods, message, self._context(message, record))
             return jsonrpc.render_result(message.id, result), 200
         except ProtocolError as error:
             record.error_code = jsonrpc_outcome(error.code)
             return jsonrpc.render_error(message.id, error), http_status(error.code, self.protocol)
 
-    def _context(self, message: Request, state: RequestState, record: CallRecord) -> RequestContext:
+    def _context(self, message: Request, record: CallRecord) -> RequestContext:
         # A function of its own: a waiting call must keep nothing of ``_meta``, which may be large.
         meta = read_meta(message.params) if "_meta" in message.params else _NO_META
         trace = _trace_context(meta, self.http_request)
@@ -72,6 +72,7 @@ class Exchange:
             record.trace_id = trace_id_of(trace.get("traceparent"))
         if (meta or message.method == "initialize") and (info := read_client_info(message)) is not None:
             record.client, record.client_version = client_name(info.get("name")), client_name(info.get("version"))
+        state = self.state
         return RequestContext(
             state.request_id,
             self.bearer,
@@ -125,7 +126,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
         )
     record.revision = protocol.revision
     reply = Reply(request, state.arrived, services.inflight)
-    exchange = Exchange(request, bearer, protocol, reply)
+    exchange = Exchange(request, state, bearer, protocol, reply)
     try:
         match message:
             case Request():
@@ -145,7 +146,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 async def _answer_batch(batch: Batch, exchange: Exchange) -> web.StreamResponse:
     """Answer with an array of responses or, once a wait has started a stream, with one event for each."""
-    reply, state = exchange.reply, exchange.http_request[STATE]
+    reply, state = exchange.reply, exchange.state
     records = [
         attrs.evolve(state.record, method=_logged_method(message, state.parts.methods)) for message in batch.messages
     ]
