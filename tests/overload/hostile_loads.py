@@ -42,8 +42,9 @@ class Strangers:
     addresses: int = 4
 
     def address(self, number: int) -> str:
-        high, low = divmod(number % self.addresses, 250)
-        return f"127.{self.turn}.{high}.{2 + low}"
+        rest, low = divmod(self.turn * self.addresses + number % self.addresses, 250)
+        high, middle = divmod(rest, 250)
+        return f"127.{high}.{middle}.{2 + low}"
 
     def key(self, number: int) -> str:
         return f"rf_live_invented_{self.turn}_{number}"
