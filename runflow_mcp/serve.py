@@ -97,12 +97,12 @@ async def serve(
 
 
 def tune_interpreter() -> None:
-    """Keep the event loop from standing still: for the garbage collector, or for a thread.
+    """Keep the event loop from standing still: for the garbage collector, or for a thread. Turns the collector on.
 
-    What the imports have made is never visited again. The collector is on afterwards.
+    Whatever exists is never visited again, which is what was imported. What the imports have left behind is not
+    collected before: it would make 0.7 MiB usable again, and take a tenth of the start.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()

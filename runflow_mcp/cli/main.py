@@ -33,10 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     # Until ``serve.tune_interpreter``: what is imported stays, and visiting it again and again is a tenth of a start.
     gc.disable()
-    _import_structlog_without_rich()
-    from runflow_mcp.cli.serving import serve_command
+    try:
+        _import_structlog_without_rich()
+        from runflow_mcp.cli.serving import serve_command
 
-    return serve_command(arguments)
+        return serve_command(arguments)
+    finally:
+        gc.enable()
 
 
 def _import_structlog_without_rich() -> None:

@@ -38,8 +38,11 @@ def tables(results: Results) -> Iterator[str]:
         yield ""
         yield "### Start"
         yield ""
-        starts = [(start.server, start.ready.show(), f"{start.idle_mib:.0f}") for start in results.starts]
-        yield from table(("server", "s to the first answer", "idle MiB"), starts)
+        starts = [
+            (start.server, start.ready.show(), start.cpu_ms.show(0), f"{start.idle_mib:.0f}")
+            for start in results.starts
+        ]
+        yield from table(("server", "s to the first answer", "CPU ms until then", "idle MiB"), starts)
     if results.skipped:
         yield ""
         yield from (f"Not measured: {reason}" for reason in results.skipped)

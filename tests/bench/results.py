@@ -39,10 +39,13 @@ class WorkersResult:
 
 @attrs.frozen
 class StartResult:
-    """Seconds from the start of the process to the first answer, and its resident memory a moment later."""
+    """Seconds from the start of the process to the first answer, its processor time until then, and its resident memory
+    a moment later.
+    """
 
     server: str
     ready: Spread
+    cpu_ms: Spread
     idle_mib: float
 
 

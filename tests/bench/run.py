@@ -11,13 +11,14 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import attrs
 import orjson
 
 from tests.bench import servers
 from tests.bench.load import Figure, find_wrk, measure
-from tests.bench.machine import BenchError, cores, resident_mib
+from tests.bench.machine import BenchError, cores, cpu_seconds, resident_mib
 from tests.bench.peers_installed import INSTALL, Peer, answers_modern, content_of, differences
 from tests.bench.report import BARE, LINE_ON, PRODUCT, REDIS, tables
 from tests.bench.results import Results, RowResult, StartResult, StreamResult, WorkersResult
@@ -25,7 +26,7 @@ from tests.bench.rounds import Spread, alternate
 from tests.bench.rows import LEGACY, MODERN, REVISIONS, ROWS
 from tests.bench.servers import Target, post
 from tests.bench.streams import peer_for_streams, product_for_streams, stream_load, waves
-from tests.server_process import ROOT, NotReadyError, ServerProcess
+from tests.server_process import ROOT, NotReadyError
 
 JSON_FILE = Path(__file__).with_name("last.json")
 PARTS = ("rows", "workers", "streams", "starts")
@@ -37,7 +38,7 @@ TWO_WAVES = {"1,000", "5,000"}
 #: Those that ``list`` something; with more connections than elsewhere, since the kernel spreads them by chance.
 WORKER_ROWS = ROWS[1:]
 WORKER_CONNECTIONS = 256
-STARTS = 3
+STARTS = 7
 #: Seconds after its first answer when a server counts as idle.
 IDLE_AFTER = 1.5
 
@@ -149,12 +150,24 @@ class Bench:
                 self.results.streams.append(StreamResult(peer.name, waves(server, load, (WAVES["1,000"],))))
 
     def starts(self) -> None:
-        """Seconds to the first answer, and idle memory."""
+        """Seconds and processor time to the first answer, and idle memory."""
+        row, answers = ROWS[0], self._own_folder()
+        (answers / servers.own_path(row, LEGACY)).write_bytes(b"{}")
         with stream_load() as load:
             content = self._content()
-            self._start_often(PRODUCT, lambda: product_for_streams(self._own_folder(), load))
+            makers: dict[str, Callable[[], Target]] = {
+                BARE: lambda: Target(BARE, servers.bare(self._own_folder(), answers), own_paths=True),
+                PRODUCT: lambda: Target(PRODUCT, product_for_streams(self._own_folder(), load)),
+            }
             for peer in self.peers:
-                self._start_often(peer.name, partial(peer.process, self._own_folder(), content))
+                makers[peer.name] = partial(_peer_target, peer, self._own_folder(), content)
+            seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in makers}
+            for _ in range(STARTS):
+                for name, make in makers.items():
+                    seen[name].append(_start(make()))
+        for name, starts in seen.items():
+            seconds, cpu_ms, idle = zip(*starts, strict=True)
+            self.results.starts.append(StartResult(name, Spread.of(seconds), Spread.of(cpu_ms), median(idle)))
 
     def _start_all(self, stack: ExitStack) -> dict[str, Target]:
         targets = {
@@ -211,30 +224,29 @@ class Bench:
             path.write_bytes(content_of(product))
         return path
 
-    def _start_often(self, name: str, make: Callable[[], ServerProcess]) -> None:
-        times = []
-        for _ in range(STARTS):
-            with make() as server:
-                times.append(_until_answered(server))
-                time.sleep(IDLE_AFTER)
-                idle = resident_mib(server.process.pid)
-        self.results.starts.append(StartResult(name, Spread.of(times), idle))
-
     def _own_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
 
-def _until_answered(server: ServerProcess) -> float:
-    """Seconds until ``initialize`` is answered, right after the start."""
-    began = time.monotonic()
-    request = ROWS[0].request(LEGACY)
-    while True:
-        with suppress(OSError, BenchError):
-            post(server.port, "/mcp", request)
-            return time.monotonic() - began
-        if time.monotonic() - began > servers.START_SECONDS or server.exit_code is not None:
-            raise BenchError(f"a server does not start:\n{server.output}")
-        time.sleep(0.005)
+def _peer_target(peer: Peer, folder: Path, content: Path) -> Target:
+    return Target(peer.name, peer.process(folder, content))
+
+
+def _start(target: Target) -> tuple[float, float, float]:
+    """Start it, and end it; (seconds to the first answer, processor ms until then, idle MiB)."""
+    row = ROWS[0]
+    with target.process as server:
+        began = time.monotonic()
+        while True:
+            with suppress(OSError, BenchError):
+                post(server.port, target.path(row, LEGACY), row.request(LEGACY))
+                break
+            if time.monotonic() - began > servers.START_SECONDS or server.exit_code is not None:
+                raise BenchError(f"a server does not start:\n{server.output}")
+            time.sleep(0.005)
+        seconds, cpu = time.monotonic() - began, cpu_seconds(target.pid)
+        time.sleep(IDLE_AFTER)
+        return seconds, cpu * 1000, resident_mib(target.pid)
 
 
 def _now() -> str:
