@@ -1,5 +1,6 @@
 """A running server for tests: real HTTP on loopback, with one method per thing a client does."""
 
+import asyncio
 import base64
 import contextlib
 import itertools
@@ -246,6 +247,20 @@ class ServedApp:
             raise
         return cls(app, runner, config.port)
 
+    async def stop(self) -> None:
+        """Stop, also while a client in another process connects.
+
+        A connection that asyncio accepts in the moment in which its listener closes is left open and never served, so
+        nothing is accepted any more before that.
+        """
+        loop = asyncio.get_running_loop()
+        sites = [site._server for site in self.runner.sites if isinstance(site._server, asyncio.Server)]  # noqa: SLF001
+        for listener in (*self.runner.listeners, *(listener for site in sites for listener in site.sockets)):
+            loop.remove_reader(listener)
+        for _ in range(3):  # turns that it takes to complete what was accepted
+            await asyncio.sleep(0)
+        await self.runner.cleanup()
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Server]:
         """A client session that talks to it."""
@@ -272,4 +287,4 @@ async def run_server(upstream: str, clock: Clock, random: Random, settings: Mapp
         async with served.client() as server:
             yield server
     finally:
-        await served.runner.cleanup()
+        await served.stop()
