@@ -1,5 +1,7 @@
 """The names by which well-known MCP clients introduce themselves, for a label with few values. Pure."""
 
+from functools import lru_cache
+
 #: ``clientInfo.name`` in lower case.
 KNOWN_CLIENTS = frozenset(
     {
@@ -16,6 +18,7 @@ KNOWN_CLIENTS = frozenset(
 _VIA = " (via "
 
 
+@lru_cache(maxsize=256)  # each request of the modern era has a name, of at most 64 characters
 def client_label(name: str | None) -> str | None:
     """The label of a client; None for one that is not in the list, or gave no name."""
     if name is None:

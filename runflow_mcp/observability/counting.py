@@ -36,7 +36,7 @@ _REFRESHES: tuple[Refresh, ...] = ("updated", "unchanged", "failed")
 
 Labels = tuple[str, ...]
 #: Method, tool, error code, revision and client of a record.
-CallKey = tuple[str | None, str | None, str | None, str | None, str | None]
+CallKey = tuple[str | None, str | None, str | None, str | None, str]
 
 
 class Family:
@@ -92,7 +92,7 @@ class CountingMetrics(Metrics):
 
     def call(self, record: CallRecord, seconds: float) -> None:
         # A method that is in no table is recorded as "unknown", a tool that does not exist not at all.
-        key = (record.method, record.tool, record.error_code, record.revision, record.client)
+        key = (record.method, record.tool, record.error_code, record.revision, client_label(record.client) or OTHER)
         series = self._calls.get(key)
         if series is None:
             if record.method is None and (record.error_code is None or not record.error_code.startswith("jsonrpc_")):
@@ -107,15 +107,13 @@ class CountingMetrics(Metrics):
     def _call_series(self, key: CallKey) -> tuple["memoryview[float]", "memoryview[float]"]:
         method, tool, error, revision, client = key
         known_error = error is None or error in _ERROR_TYPES
-        client_name = client_label(client)
         series = (
             self._families[definitions.OPERATIONS].series(
                 method or "", tool or "", (error or "") if known_error else OTHER, revision or ""
             ),
-            self._families[definitions.CLIENT_REQUESTS].series(client_name or OTHER, revision or ""),
+            self._families[definitions.CLIENT_REQUESTS].series(client, revision or ""),
         )
-        if known_error and (client is None or client_name is not None):
-            # Names that a caller or Runflow can choose freely are not kept.
+        if known_error:  # others are texts that Runflow can choose freely, and are not kept
             self._calls[key] = series
         return series
 
