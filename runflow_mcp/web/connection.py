@@ -40,7 +40,7 @@ from runflow_mcp.web.app_keys import SERVICES, UNADMITTED_LOG
 from runflow_mcp.web.endpoint import direct_handler
 from runflow_mcp.web.json_response import JSONResponse
 from runflow_mcp.web.request_id import SERVER, make_request_id
-from runflow_mcp.web.responses import internal_error_response, rejection_response
+from runflow_mcp.web.responses import internal_error_response, json_response
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +181,7 @@ class Connection(RequestHandler):
             response = internal_error_response(request_id, status)
         else:
             outcome = rejection.code.value
-            response = rejection_response(rejection, request_id)
+            response = json_response(rejection.envelope(request_id), rejection.status)
             server.metrics.rejection(outcome)
         if rejection is None or server.unadmitted_log.count_line():
             log.info("request", request_id=request_id, status=int(status), outcome=outcome, error=error)

@@ -1,4 +1,4 @@
-"""Every shape of response that does not come from a method; each is rendered here and nowhere else."""
+"""The responses that aiohttp renders: documents, errors outside JSON-RPC, and JSON for others than MCP clients."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,30 +6,16 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
-from runflow_mcp.errors import Rejection
-from runflow_mcp.protocol.jsonrpc import Id, ProtocolError, internal_error, render_error
+from runflow_mcp.protocol.jsonrpc import internal_error, render_error
 
 
-def json_response(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=body, content_type="application/json")
-
-
-def rejection_response(rejection: Rejection, request_id: str) -> web.Response:
-    """A request that was rejected before its handler ran."""
-    response = json_response(rejection.envelope(request_id), rejection.status)
-    if rejection.retry_after_seconds is not None:
-        response.headers["Retry-After"] = str(rejection.retry_after_seconds)
-    return response
-
-
-def protocol_error_response(error: ProtocolError, id_: Id | None, status: int) -> web.Response:
-    """A message that was rejected before its method ran."""
-    return json_response(render_error(id_, error), status)
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 
 def internal_error_response(request_id: str, status: int = 500) -> web.Response:
     """An unexpected exception outside a method; nothing of it is shown."""
-    return protocol_error_response(internal_error(request_id), None, status)
+    return json_response(render_error(None, internal_error(request_id)), status)
 
 
 def oauth_style_error(status: int, error: str, description: str, *, allow: str | None = None) -> web.Response:

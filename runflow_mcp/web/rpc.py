@@ -33,9 +33,10 @@ from runflow_mcp.protocol.meta import NOTIFICATIONS, read_client_info, read_meta
 from runflow_mcp.protocol.progress import read_progress_token
 from runflow_mcp.protocol.revisions import ProtocolContext
 from runflow_mcp.web.body import read_json_body
+from runflow_mcp.web.json_response import answer_json
 from runflow_mcp.web.reply import Reply
 from runflow_mcp.web.request_state import STATE, RequestState
-from runflow_mcp.web.responses import oauth_style_error, protocol_error_response
+from runflow_mcp.web.responses import oauth_style_error
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
 #: W3C limits tracestate to 512 characters; a longer value is not trace context.
@@ -117,13 +118,13 @@ async def handle(request: web.Request) -> web.StreamResponse:
     record.method = _logged_method(message, methods)
     if isinstance(message, Malformed):
         record.error_code = jsonrpc_outcome(message.error.code)
-        return protocol_error_response(message.error, message.id, http_status(message.error.code))
+        body = jsonrpc.render_error(message.id, message.error)
+        return answer_json(request, body, http_status(message.error.code))
     protocol = classify(message, _routing_headers(request))
     if isinstance(protocol, ProtocolError):
         record.error_code = jsonrpc_outcome(protocol.code)
-        return protocol_error_response(
-            protocol, message.id if isinstance(message, Request) else None, CLASSIFY_ERROR_STATUS
-        )
+        body = jsonrpc.render_error(message.id if isinstance(message, Request) else None, protocol)
+        return answer_json(request, body, CLASSIFY_ERROR_STATUS)
     record.revision = protocol.revision
     reply = Reply(request, state.arrived, services.inflight)
     exchange = Exchange(request, state, bearer, protocol, reply)

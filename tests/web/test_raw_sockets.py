@@ -309,12 +309,18 @@ async def test_other_paths_and_methods_get_json_errors(server: Server, line: byt
 
 
 @pytest.mark.parametrize(
-    ("line", "status"),
-    [(b"HEAD /mcp HTTP/1.1", 405), (b"HEAD /healthz HTTP/1.1", 200), (b"HEAD /nothing HTTP/1.1", 404)],
+    ("line", "extra", "status"),
+    [
+        (b"HEAD /mcp HTTP/1.1", b"Accept: */*", 405),
+        (b"HEAD /healthz HTTP/1.1", b"Accept: */*", 200),
+        (b"HEAD /nothing HTTP/1.1", b"Accept: */*", 404),
+        (b"HEAD /mcp HTTP/1.1", b"Origin: https://evil.example.com", 403),
+        (b"HEAD /mcp HTTP/1.1", b"Authorization: Bearer rf_live_twice", 401),
+    ],
 )
-async def test_an_answer_to_head_has_no_body(server: Server, line: bytes, status: int) -> None:
+async def test_an_answer_to_head_has_no_body(server: Server, line: bytes, extra: bytes, status: int) -> None:
     async with connect(server) as connection:
-        await connection.send(at(server, message(line=line)))
+        await connection.send(at(server, message(extra, line=line)))
         answer = await connection.answer(bodyless=True)
         assert answer.status == status
         assert answer.headers["X-Request-Id"]

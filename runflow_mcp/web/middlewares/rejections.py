@@ -8,8 +8,9 @@ from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
 from runflow_mcp.settings.config import Config
+from runflow_mcp.web.json_response import answer_json
 from runflow_mcp.web.request_state import STATE
-from runflow_mcp.web.responses import internal_error_response, oauth_style_error, rejection_response
+from runflow_mcp.web.responses import internal_error_response, oauth_style_error
 from runflow_mcp.web.wellknown import challenge
 
 log = structlog.get_logger(__name__)
@@ -54,10 +55,11 @@ def rejections(config: Config) -> Middleware:
     return middleware
 
 
-def _render(rejection: Rejection, request: web.Request, config: Config) -> web.Response:
-    response = rejection_response(rejection, request[STATE].request_id)
+def _render(rejection: Rejection, request: web.Request, config: Config) -> web.StreamResponse:
+    headers: dict[str, str] = {}
+    if rejection.retry_after_seconds is not None:
+        headers["Retry-After"] = str(rejection.retry_after_seconds)
     if rejection.status == _UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = challenge(config, request)
-    if rejection.code in _CLOSING:
-        response.force_close()
-    return response
+        headers["WWW-Authenticate"] = challenge(config, request)
+    body = rejection.envelope(request[STATE].request_id)
+    return answer_json(request, body, rejection.status, headers, close=rejection.code in _CLOSING)
