@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import ClassVar
 
 import attrs
 
@@ -18,6 +19,7 @@ from runflow_mcp.protocol.jsonrpc import ErrorCode
 OTHER = "other"
 #: Providers of a catalog with labels of their own; Runflow has about ten.
 MAX_PROVIDERS = 100
+_CALL_BUCKETS = definitions.OPERATIONS.buckets
 _REJECTIONS = frozenset(code.value for code in RejectionCode)
 _ERROR_TYPES = frozenset(
     {code.value for code in ToolErrorCode} | {jsonrpc_outcome(code) for code in ErrorCode} | {CLIENT_GONE}
@@ -73,6 +75,8 @@ def observe(series: "memoryview[float]", buckets: tuple[float, ...], value: floa
 class CountingMetrics(Metrics):
     """Counts into ``memory``, which ``exposition`` reads, in this process or in another."""
 
+    recording: ClassVar[bool] = True
+
     memory: MetricMemory
     _providers: frozenset[str] = frozenset()
     _families: dict[Metric, Family] = attrs.field(init=False, repr=False)
@@ -101,7 +105,7 @@ class CountingMetrics(Metrics):
                 return
             series = self._call_series(key)
         duration, requests = series
-        observe(duration, definitions.OPERATIONS.buckets, seconds)
+        observe(duration, _CALL_BUCKETS, seconds)
         requests[0] += 1
 
     def _call_series(self, key: CallKey) -> tuple["memoryview[float]", "memoryview[float]"]:

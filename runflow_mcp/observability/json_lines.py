@@ -1,7 +1,7 @@
 """Log lines as JSON objects, rendered in one step: for structlog's chain of processors and for the access line."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,26 +15,36 @@ from runflow_mcp.clock import Clock
 class JSONLines:
     """Renders lines. ``min_level``: the level of ``logging`` below which nothing is logged. ``common``: in every line.
 
-    The access line is rendered here directly: through structlog it takes 10 µs, this way 3 µs.
+    The access line is rendered here directly: through structlog it takes 10 µs, this way 1 to 3 µs.
     """
 
     min_level: int
     _clock: Clock
     common: Mapping[str, Any] = attrs.field(factory=dict)
-    _second: int = 0
-    _prefix: str = ""
+    #: The last second, and the timestamp up to it.
+    _second: tuple[int, str] = (0, "")
 
-    def render(self, event: str, level: str, members: Mapping[str, Any], at: float | None = None) -> bytes:
-        """One line with its line feed. ``at``: its Unix time, if not the present."""
-        now = self._clock.wall() if at is None else at
+    def render(self, event: str, level: str, members: Mapping[str, Any]) -> bytes:
+        """One line with its line feed."""
+        return _serialize({**self._first_members(event, level), **members})
+
+    def render_many(self, event: str, level: str, lines: Iterable[Mapping[str, Any]]) -> bytes:
+        """Lines of one moment, each with at least one member. What they have in common is rendered once."""
+        head = _serialize(self._first_members(event, level)).removesuffix(b"}\n") + b","
+        return b"".join([head + _serialize(members)[len(b"{") :] for members in lines])
+
+    def _first_members(self, event: str, level: str) -> dict[str, Any]:
+        now = self._clock.wall()
         second = int(now)
-        if second != self._second:
-            self._second, self._prefix = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        timestamp = f"{self._prefix}.{int((now - second) * 1_000_000):06d}Z"
-        return _serialize({"timestamp": timestamp, "level": level, "event": event, **self.common, **members})
+        known, prefix = self._second
+        if second != known:
+            prefix = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._second = second, prefix
+        timestamp = f"{prefix}.{int((now - second) * 1_000_000):06d}Z"
+        return {"timestamp": timestamp, "level": level, "event": event, **self.common}
 
 
-def _serialize(line: dict[str, Any]) -> bytes:
+def _serialize(line: Mapping[str, Any]) -> bytes:
     """A line as JSON; a value that orjson refuses must not fail the request that logs it."""
     try:
         return orjson.dumps(line, default=repr, option=orjson.OPT_APPEND_NEWLINE)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 
@@ -37,6 +37,9 @@ class Gauges:
 
 class Metrics:
     """Records nothing. Methods are called in the event loop's thread."""
+
+    #: Whether anything is recorded.
+    recording: ClassVar[bool] = False
 
     def call(self, record: CallRecord, seconds: float) -> None:
         """A JSON-RPC message was answered, or an HTTP request ended without one."""

@@ -15,12 +15,10 @@ MASKED = "***"
 CLIENT_GONE = "client_gone"
 #: Characters of a client's name, and of its version.
 MAX_CLIENT = 64
-#: The members that an access line has only where they are known.
+#: The members that callers choose, and that an access line has only where they are known.
 _DETAILS = (
-    "revision",
     "client",
     "client_version",
-    "tool",
     "prompt",
     "resource",
     "model",
@@ -72,11 +70,14 @@ class CallRecord:
 
     def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str | float]:
         """The known ones of the members that not every call has. A value that contains an API key is masked."""
-        details: dict[str, str | float] = {
-            name: _masked(value, key_prefixes)
-            for name, value in zip(_DETAILS, _read_details(self), strict=True)
-            if value is not None
-        }
+        details: dict[str, str | float] = {}
+        if self.revision is not None:
+            details["revision"] = self.revision
+        if self.tool is not None:
+            details["tool"] = self.tool
+        for name, value in zip(_DETAILS, _read_details(self), strict=True):
+            if value is not None:
+                details[name] = _masked(value, key_prefixes)
         if self.polls:
             details["polls"] = self.polls
         if self.upstream_attempts:

@@ -7,9 +7,7 @@ stalled, and a closed descriptor only cost log lines. Lines arrive rendered.
 import os
 import select
 import threading
-from bisect import bisect_right
 from collections.abc import Callable
-from itertools import accumulate
 
 from runflow_mcp.clock import Clock, SystemClock
 from runflow_mcp.json_types import JSON
@@ -30,6 +28,7 @@ STALL_TIME = 1.0
 CHUNK_SIZE = 64 * 1024
 #: The same where other processes write to the same pipe: up to this size, writes do not mix.
 SHARED_CHUNK_SIZE = select.PIPE_BUF
+_LINE_FEED = b"\n"
 
 
 def no_notice(_dropped: int) -> bytes:
@@ -63,7 +62,7 @@ class Sink:
         # the condition 0.5 µs.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._lines: list[bytes] = []
+        self._queue: list[bytes] = []  # each one line or more
         self._count = self._size = 0  # lines and bytes that are not written yet
         self._asleep = False
         self._closing = threading.Event()
@@ -74,16 +73,18 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
 
-    def write(self, line: bytes) -> None:
-        """Queue one line with its line feed. Never blocks, never raises, and may be called from any thread."""
+    def write(self, lines: bytes) -> None:
+        """Queue lines with their line feeds. Never blocks, never raises, and may be called from any thread."""
+        count = lines.count(_LINE_FEED)
         with self._lock:
-            if self._descriptor is None or self._count >= MAX_LINES or self._size + len(line) > MAX_BYTES:
-                self._dropped += 1
-                self._unreported += 1
+            full = self._count + count > MAX_LINES or self._size + len(lines) > MAX_BYTES
+            if full or self._descriptor is None:
+                self._dropped += count
+                self._unreported += count
                 return
-            self._lines.append(line)
-            self._count += 1
-            self._size += len(line)
+            self._queue.append(lines)
+            self._count += count
+            self._size += len(lines)
             if self._asleep:
                 self._asleep = False
                 self._changed.notify_all()
@@ -110,18 +111,19 @@ class Sink:
         self._thread.join(seconds if not self._count else 0)
 
     def _run(self) -> None:
-        while batch := self._next_batch():
-            lost = len(batch) - self._deliver(batch)
+        while lines := self._next_lines():
+            count = lines.count(_LINE_FEED)
+            lost = count - self._deliver(lines)
             with self._changed:
-                self._count -= len(batch)
-                self._size -= sum(map(len, batch))
+                self._count -= count
+                self._size -= len(lines)
                 self._dropped += lost
                 self._unreported += lost
                 if self._unreported and not lost:
                     notice = self._notice(self._unreported)
                     self._unreported = 0
-                    self._lines.append(notice)
-                    self._count += 1
+                    self._queue.append(notice)
+                    self._count += notice.count(_LINE_FEED)
                     self._size += len(notice)
                 self._changed.notify_all()
             self._report_once_writable()
@@ -132,45 +134,44 @@ class Sink:
 
     def _report_once_writable(self) -> None:
         """While no line is queued, try to write the report itself, until that works."""
-        while self._failed and self._unreported and not self._lines and not self._closing.is_set():
+        while self._failed and self._unreported and not self._queue and not self._closing.is_set():
             count = self._unreported
-            if self._deliver([self._notice(count)]):
+            if self._deliver(self._notice(count)):
                 with self._changed:
                     self._unreported -= count
 
-    def _deliver(self, batch: list[bytes]) -> int:
+    def _deliver(self, lines: bytes) -> int:
         """Write lines; returns how many were written completely. After two failures in a row it gives up."""
-        # After an incomplete line, begin a new one.
-        data = memoryview(b"".join((b"\n" if self._torn else b"", *batch)))
-        ends = list(accumulate(map(len, batch), initial=int(self._torn)))[1:]
+        begun = int(self._torn)
+        data = _LINE_FEED * begun + lines  # after an incomplete line, begin a new one
+        view = memoryview(data)
         written, failures = 0, int(self._failed)
         while written < len(data) and failures <= 1:
-            done = self._write(data[written : self._end_of_write(written, ends)])
+            done = self._write(view[written : self._end_of_write(data, written)])
             written += done
             failures = 0 if done else failures + 1
             if self._closing.is_set() and not done:
                 break
-        delivered = bisect_right(ends, written)
-        if written:
-            self._torn = written < len(data) and written != (ends[delivered - 1] if delivered else 0)
-        return delivered
+        if not written:
+            return 0
+        self._torn = not data.endswith(_LINE_FEED, 0, written)
+        return data.count(_LINE_FEED, begun, written)
 
-    def _end_of_write(self, start: int, ends: list[int]) -> int:
-        """Where a write that begins at ``start`` ends, among lines that end at ``ends``."""
+    def _end_of_write(self, data: bytes, start: int) -> int:
+        """Where a write that begins at ``start`` ends: with a line, where other processes write too."""
         if not self._shared:
             return start + CHUNK_SIZE
-        fitting = bisect_right(ends, start + SHARED_CHUNK_SIZE)
-        end = ends[fitting - 1] if fitting else 0
-        return end if end > start else start + SHARED_CHUNK_SIZE
+        limit = start + SHARED_CHUNK_SIZE
+        return data.rfind(_LINE_FEED, start, limit) + 1 or limit
 
-    def _next_batch(self) -> list[bytes]:
+    def _next_lines(self) -> bytes:
         """Wait for lines and return all that are queued; none when the sink closes."""
         with self._changed:
-            while not self._lines and not self._closing.is_set():
+            while not self._queue and not self._closing.is_set():
                 self._asleep = True
                 self._changed.wait()
-            batch, self._lines = self._lines, []
-            return batch
+            queue, self._queue = self._queue, []
+        return b"".join(queue)
 
     def _write(self, data: memoryview) -> int:
         """Write once; returns the number of bytes written, after a pause where it is 0."""

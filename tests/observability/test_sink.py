@@ -104,6 +104,17 @@ def test_a_blocked_reader_blocks_no_caller_and_the_queue_stays_within_its_bounds
         pipe[0].close()  # lets the writer go
 
 
+def test_each_of_several_lines_that_come_together_is_counted(pipe: Pipe) -> None:
+    with sink_on(pipe[1].fileno()) as sink:
+        for first in range(0, 2 * MAX_LINES, 50):
+            sink.write(b"".join(lines(first, first + 50)))
+        state = sink.state()
+        assert state["queued"] == MAX_LINES
+        assert state["dropped"] == MAX_LINES
+        read = read_all(pipe[0].fileno(), b"dropped")
+        assert read == b"".join([*lines(0, MAX_LINES), notice(MAX_LINES)])
+
+
 def test_large_lines_are_bounded_by_their_bytes(pipe: Pipe) -> None:
     with sink_on(pipe[1].fileno()) as sink:
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""The request id and the access line: one line per request, and one per entry of a batch.
+"""The request id, the access line and the count of each call: one per request, and one per entry of a batch.
 
 Every request that was admitted under a key is logged; of all others, which anybody can send, the first ones of
 each second are.
@@ -6,13 +6,16 @@ each second are.
 
 import asyncio
 import logging
-from typing import NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import Literal, NamedTuple
 
 import attrs
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from runflow_mcp.observability.metrics import Metrics
 from runflow_mcp.observability.record import CLIENT_GONE, CallRecord
 from runflow_mcp.observability.sink import Sink
 from runflow_mcp.settings.config import Config
@@ -32,18 +35,20 @@ _WITH_BODY = (JSONResponse, web.Response)
 CLIENT_CLOSED_REQUEST = 499
 
 
-class EndedCall(NamedTuple):
-    """A call that has been answered. ``at``: the Unix time."""
+class AccessLine(NamedTuple):
+    """What the line about an answered call is made of."""
 
     state: RequestState
     record: CallRecord
     http_method: str
     status: int
     seconds: float
-    at: float
+
+    @property
+    def level(self) -> Literal["debug", "info"]:
+        return "debug" if self.state.guards.quiet and self.record.error_code is None else "info"
 
     def members(self, key_prefixes: tuple[str, ...]) -> dict[str, object]:
-        """The members of its access line."""
         state, record = self.state, self.record
         return {
             "request_id": state.request_id,
@@ -61,44 +66,51 @@ class EndedCall(NamedTuple):
 
 
 @attrs.define
-class AccessLines:
-    """Writes the access lines of the calls that have ended in one turn of the event loop together, in the next one.
+class EndedCalls:
+    """Counts and logs the calls that have ended in one turn of the event loop together, in the next one.
 
-    One after another in the middle of other work, a line takes 14 µs of a busy server; together they take half of it,
-    since the code that writes them stays in the processor's cache.
+    One after another in the middle of other work, a line takes 14 µs of a busy server and a count 3; together they
+    take half of it, since the code for them stays in the processor's cache.
     """
 
+    _metrics: Metrics
+    _sink: Sink | None
     _key_prefixes: tuple[str, ...]
-    _ended: list[EndedCall] = attrs.field(factory=list)
+    _calls: list[tuple[CallRecord, float, AccessLine | None]] = attrs.field(factory=list)
 
-    def add(self, call: EndedCall) -> None:
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._ended.append(call)
+    def add(self, record: CallRecord, seconds: float, line: AccessLine | None) -> None:
+        if not self._calls:
+            asyncio.get_running_loop().call_soon(self._report)
+        self._calls.append((record, seconds, line))
 
-    def _write(self) -> None:
-        ended, self._ended = self._ended, []
-        for call in ended:
-            members = call.members(self._key_prefixes)
-            quiet = call.state.guards.quiet and call.record.error_code is None
-            sink = call.state.parts.sink
-            if sink is not None and sink.lines is not None:
-                sink.write(sink.lines.render("request", "debug" if quiet else "info", members, call.at))
+    def _report(self) -> None:
+        calls, self._calls = self._calls, []
+        for record, seconds, _ in calls:
+            self._metrics.call(record, seconds)
+        lines = [line for _, _, line in calls if line is not None]
+        for level, group in groupby(lines, attrgetter("level")):
+            members = [line.members(self._key_prefixes) for line in group]
+            if self._sink is not None and self._sink.lines is not None:
+                self._sink.write(self._sink.lines.render_many("request", level, members))
             else:
-                (log.debug if quiet else log.info)("request", **members)
+                write = log.debug if level == "debug" else log.info
+                for line in members:
+                    write("request", **line)
 
 
 def access_log(config: Config) -> Middleware:
     key_prefixes = tuple(f"{prefix}_" for prefix in config.accepted_key_prefixes)
     read_address = address_reader(config)
-    access_lines = AccessLines(key_prefixes)
-    parts: Parts | None = None  # found at the first request, which comes after the start
+    # Both are made at the first request, which comes after the start.
+    parts: Parts | None = None
+    ended_calls: EndedCalls | None = None
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal parts
-        if parts is None:
+        nonlocal parts, ended_calls
+        if parts is None or ended_calls is None:
             parts = Parts.of(request.app)
+            ended_calls = EndedCalls(parts.services.metrics, parts.sink, key_prefixes)
         resource = resource_of(request)
         services = parts.services
         arrived = services.clock.monotonic()
@@ -129,10 +141,12 @@ def access_log(config: Config) -> Middleware:
             for call in state.batch_records or (record,):
                 if status == CLIENT_CLOSED_REQUEST and call.error_code is None and call.ended is None:
                     call.error_code = CLIENT_GONE
-                seconds = (now if call.ended is None else call.ended) - arrived
-                services.metrics.call(call, seconds)
-                if logged:
-                    access_lines.add(EndedCall(state, call, request.method, status, seconds, services.clock.wall()))
+                if logged or services.metrics.recording:
+                    seconds = (now if call.ended is None else call.ended) - arrived
+                    line = None
+                    if logged:
+                        line = AccessLine(state, call, request.method, status, seconds)
+                    ended_calls.add(call, seconds, line)
 
     return middleware
 
