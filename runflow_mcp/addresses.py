@@ -14,6 +14,8 @@ IPV6_PREFIX = 64
 #: The bits before the IPv4 address in ``::ffff:192.0.2.1``.
 _MAPPED_PREFIX = 96
 
+_OCTETS = {str(number): number for number in range(256)}
+
 
 def parse_address(text: str) -> IPAddress | None:
     """An address with or without port, brackets or zone; None for anything else."""
@@ -22,6 +24,11 @@ def parse_address(text: str) -> IPAddress | None:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    try:
+        # The usual case: ``ip_address`` takes 4 to 6 µs for it, this takes 1; each request of a new address has two.
+        return ipaddress.IPv4Address(bytes([_OCTETS[number] for number in text.split(".")]))
+    except (KeyError, ValueError):
+        pass
     try:
         return fold_address(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:

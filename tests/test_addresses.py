@@ -1,5 +1,8 @@
 """IP addresses and networks: every notation of one address is the same value."""
 
+import ipaddress
+import itertools
+
 import pytest
 
 from runflow_mcp.addresses import is_in, is_loopback_host, parse_address, parse_network, rate_limit_key
@@ -22,6 +25,17 @@ from runflow_mcp.addresses import is_in, is_loopback_host, parse_address, parse_
 )
 def test_an_address_is_parsed_in_every_notation(text: str, address: str) -> None:
     assert str(parse_address(text)) == address
+
+
+def test_an_ipv4_address_has_four_decimal_numbers_without_leading_zeros() -> None:
+    numbers = ["0", "7", "255", "256", "1000", "00", "01", "0x1", "", "-1", "٣", "\ud83d", "1\0"]
+    for parts in itertools.chain(itertools.product(numbers, repeat=4), itertools.product(numbers, repeat=2)):
+        text = ".".join(parts)
+        try:
+            expected = str(ipaddress.IPv4Address(text))
+        except ValueError:
+            expected = "None"
+        assert str(parse_address(text)) == expected
 
 
 @pytest.mark.parametrize(
