@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 import orjson
 
-from tests.bench.machine import BenchError, cores, cpu_seconds, on_core
+from tests.bench.machine import LAST, BenchError, cores, cpu_seconds, on_core
 from tests.bench.rows import Request
 
 #: Keep-alive connections, each with one request at a time.
@@ -61,16 +61,21 @@ class Callers:
 
     @property
     def script(self) -> str:
-        """Lua that is run for each request."""
-        key = "nil" if self.keyless else "'Bearer rf_live_bench_' .. caller"
+        """Lua that makes each request. wrk's own function for that takes as long as a short answer of the server."""
+        key = "''" if self.keyless else "'Authorization: Bearer rf_live_bench_' .. caller .. '\\r\\n'"
         return f"""
-local n = 0
+local first_line, rest, n = nil, nil, 0
+init = function()
+  wrk.headers['Authorization'] = nil
+  local whole = wrk.format()
+  first_line = whole:sub(1, whole:find('\\r\\n', 1, true) + 1)
+  rest = whole:sub(#first_line + 1)
+end
 request = function()
   local caller = {self.first} + n % {self.count}
   n = n + 1
-  wrk.headers['Authorization'] = {key}
-  wrk.headers['X-Forwarded-For'] = string.format('10.%d.%d.%d', caller / 65536, caller / 256 % 256, caller % 256)
-  return wrk.format()
+  local address = string.format('10.%d.%d.%d', caller / 65536, caller / 256 % 256, caller % 256)
+  return first_line .. {key} .. 'X-Forwarded-For: ' .. address .. '\\r\\n' .. rest
 end
 """
 
@@ -86,10 +91,12 @@ def measure(
     pin: bool = True,
     callers: Callers | None = None,
     errors_allowed: bool = False,
+    background: bool = False,
 ) -> Figure:
     """Send ``request`` to ``url`` as fast as it is answered. ``pid``: the server's process.
 
-    The load is sent from ``core``, by default the one of loads; without ``pin`` from whichever is free.
+    The load is sent from ``core``, by default the one of loads; without ``pin`` from whichever is free. A load in the
+    ``background`` leaves the core to another one that needs it.
     Raises ``BenchError`` when a request fails or is answered with a status of 400 or above, unless that is allowed.
     """
     wrk = find_wrk()
@@ -104,7 +111,7 @@ def measure(
             capture_output=True,
             text=True,
             timeout=seconds + PATIENCE,
-            preexec_fn=on_core(cores()[1] if core is None else core) if pin else None,
+            preexec_fn=on_core(cores()[1] if core is None else core, nice=LAST if background else 0) if pin else None,
         )
         used = cpu_seconds(pid) - before
     if run.returncode or not run.stderr.startswith("{"):
