@@ -25,7 +25,7 @@ from runflow_mcp.bounds import MAX_BODY_VALUES
 from runflow_mcp.protocol.jsonrpc import MAX_BATCH
 from runflow_mcp.settings.config import Config
 from tests.bench import servers
-from tests.bench.load import Callers, Figure, find_wrk, measure
+from tests.bench.load import Callers, Figure, Load, find_wrk, measure
 from tests.bench.machine import BenchError, resident_mib
 from tests.bench.report import table
 from tests.bench.rounds import alternate
@@ -36,7 +36,7 @@ from tests.bench.streams import product_for_streams, stream_load
 from tests.server_process import HOST, NotReadyError
 
 OTHERS_AT_ONCE, HOSTILE_AT_ONCE = 48, 16
-OTHERS = Callers(50_000)
+OTHERS = Load(OTHERS_AT_ONCE, Callers(50_000))
 #: Numbers of hostile callers begin here; each round takes new ones that no limit has counted yet.
 FIRST_HOSTILE = 100_000
 SECONDS = 2
@@ -132,9 +132,7 @@ def _compare(target: Target, rounds: int, callers: int) -> Iterator[str]:
     hostile_rates: dict[str, float] = {}
 
     def others() -> Figure:
-        return measure(
-            target.url(row, LEGACY), row.request(LEGACY), target.pid, SECONDS, OTHERS_AT_ONCE, callers=OTHERS
-        )
+        return measure(target.url(row, LEGACY), row.request(LEGACY), target.pid, SECONDS, OTHERS)
 
     def measure_one(name: str, _row: str) -> Figure:
         if name == QUIET:
@@ -145,18 +143,10 @@ def _compare(target: Target, rounds: int, callers: int) -> Iterator[str]:
         [load] = [load for load in LOADS if load.name == name]
         count = max(load.callers, callers)
         senders = Callers(count, next(numbers) * count, keyless=load.keyless)
+        sent = Load(HOSTILE_AT_ONCE, senders, background=True, errors_allowed=True)
+        seconds = HEAD_START + SECONDS + 1
         with ThreadPoolExecutor(1) as pool:
-            beside = pool.submit(
-                measure,
-                target.url(row, LEGACY),
-                load.request,
-                target.pid,
-                HEAD_START + SECONDS + 1,
-                HOSTILE_AT_ONCE,
-                callers=senders,
-                errors_allowed=True,
-                background=True,
-            )
+            beside = pool.submit(measure, target.url(row, LEGACY), load.request, target.pid, seconds, sent)
             time.sleep(HEAD_START)
             figure = others()
             hostile_rates[name] = beside.result().rate

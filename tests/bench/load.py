@@ -80,49 +80,62 @@ end
 """
 
 
-def measure(
-    url: str,
-    request: Request,
-    pid: int,
-    seconds: int = 1,
-    connections: int = CONNECTIONS,
-    *,
-    core: int | None = None,
-    pin: bool = True,
-    callers: Callers | None = None,
-    errors_allowed: bool = False,
-    background: bool = False,
-) -> Figure:
+@attrs.frozen
+class Load:
+    """How requests are sent. ``at_once``: the requests that a connection sends together, before it reads their answers.
+
+    ``background``: the load leaves its core to another one that needs it. Without ``pinned`` it runs on any core.
+    """
+
+    connections: int = CONNECTIONS
+    callers: Callers | None = None
+    at_once: int = 1
+    pinned: bool = True
+    background: bool = False
+    errors_allowed: bool = False
+
+    def script(self, request: Request) -> str:
+        """The Lua for wrk."""
+        if self.callers:
+            return _script(request) + self.callers.script
+        return _script(request) + (_AT_ONCE % self.at_once if self.at_once > 1 else "")
+
+
+_AT_ONCE = """
+local requests
+init = function() requests = wrk.format():rep(%d) end
+request = function() return requests end
+"""
+USUAL = Load()
+
+
+def measure(url: str, request: Request, pid: int, seconds: int = 1, load: Load = USUAL) -> Figure:
     """Send ``request`` to ``url`` as fast as it is answered. ``pid``: the server's process.
 
-    The load is sent from ``core``, by default the one of loads; without ``pin`` from whichever is free. A load in the
-    ``background`` leaves the core to another one that needs it.
     Raises ``BenchError`` when a request fails or is answered with a status of 400 or above, unless that is allowed.
     """
     wrk = find_wrk()
+    enter = on_core(cores()[1], nice=LAST if load.background else 0) if load.pinned else None
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_script(request) + (callers.script if callers else ""))
+        script.write(load.script(request))
         script.flush()
-        command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s", "-s", script.name, url]
+        options = ["-t1", f"-c{load.connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s", "-s", script.name]
         before = cpu_seconds(pid)
         run = subprocess.run(  # noqa: S603 - wrk, with arguments of our own
-            command,
+            [wrk, *options, url],
             check=False,
             capture_output=True,
             text=True,
             timeout=seconds + PATIENCE,
-            preexec_fn=on_core(cores()[1] if core is None else core, nice=LAST if background else 0) if pin else None,
+            preexec_fn=enter,
         )
         used = cpu_seconds(pid) - before
     if run.returncode or not run.stderr.startswith("{"):
         raise BenchError(f"wrk ended with {run.returncode}: {run.stderr or run.stdout}")
     seen = orjson.loads(run.stderr)
     if not seen["requests"] and seconds < LONGEST:  # a busy machine
-        longer = 4 * seconds
-        return measure(
-            url, request, pid, longer, connections, core=core, pin=pin, callers=callers, errors_allowed=errors_allowed
-        )
-    return read_figure({**seen, "errors": 0} if errors_allowed else seen, used, url)
+        return measure(url, request, pid, 4 * seconds, load)
+    return read_figure({**seen, "errors": 0} if load.errors_allowed else seen, used, url)
 
 
 def read_figure(seen: Mapping[str, int], used: float, url: str) -> Figure:

@@ -27,8 +27,7 @@ def tables(results: Results) -> Iterator[str]:
         yield ""
         yield "### Two workers"
         yield ""
-        header = ("row", "two workers ÷ one", "two on two cores ÷ one on one core")
-        yield from table(header, [(row.row, row.workers.show(), row.cores.show()) for row in results.workers])
+        yield from table(("row", "two workers ÷ one"), [(row.row, row.ratio.show()) for row in results.workers])
     if results.streams:
         yield ""
         yield "### Waiting `generate` streams"

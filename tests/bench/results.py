@@ -26,15 +26,10 @@ class StreamResult:
 
 @attrs.frozen
 class WorkersResult:
-    """Requests/s of two worker processes ÷ those of one.
-
-    ``workers``: the load has both cores in both cases. ``cores``: one worker and its load have one core, two workers
-    and theirs have two.
-    """
+    """Requests/s of two worker processes ÷ those of one."""
 
     row: str
-    workers: Spread
-    cores: Spread
+    ratio: Spread
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import servers
-from tests.bench.load import Callers, Figure, find_wrk, measure
+from tests.bench.load import Callers, Figure, Load, find_wrk, measure
 from tests.bench.machine import BenchError, resident_mib
 from tests.bench.report import table
 from tests.bench.rounds import alternate
@@ -100,7 +100,7 @@ def _keys(folder: Path, rounds: int) -> Iterator[str]:
         sent, began = 0.0, time.monotonic()
         while sent < KEYS and time.monotonic() < began + FILL_SECONDS:
             callers = Callers(KEYS, first=int(sent))
-            sent += measure(url, request, target.pid, FILL_STEP, callers=callers).rate * FILL_STEP
+            sent += measure(url, request, target.pid, FILL_STEP, Load(callers=callers)).rate * FILL_STEP
         after = alternate(["keys"], [row.name], rounds, measure_one)
         old, new = before[row.name]["keys"], after[row.name]["keys"]
         yield f"{sent:,.0f} keys and addresses in the windows; {row.name} of one other caller"

@@ -16,7 +16,7 @@ from runflow_mcp.clock import SystemClock
 from tests.bench import bare, load, servers
 from tests.bench.fast_upstream import FastUpstream, large_catalog
 from tests.bench.hostile import LOADS, Hostile
-from tests.bench.load import Callers, Figure, measure
+from tests.bench.load import Callers, Figure, Load, measure
 from tests.bench.machine import BenchError, cpu_seconds
 from tests.bench.report import tables
 from tests.bench.results import Results, RowResult, StreamResult
@@ -113,14 +113,23 @@ def test_without_wrk_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.real_time
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core only")
-def test_a_load_by_wrk_is_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Load(callers=Callers(10)),
+        Load(callers=Callers(10, keyless=True), background=True),
+        Load(at_once=8, pinned=False),
+    ],
+    ids=["callers", "without a key, in the background", "8 at once"],
+)
+def test_a_load_by_wrk_is_measured(tmp_path: Path, sent: Load) -> None:
     answers = tmp_path / "answers"
     answers.mkdir()
     (answers / "row").write_bytes(b"{}")
     with servers.bare(tmp_path, answers) as process:
         process.wait_until_ready()
         url, pid = f"{process.origin}/row", process.process.pid
-        figure = measure(url, ROWS[0].request(LEGACY), pid, callers=Callers(10))
+        figure = measure(url, ROWS[0].request(LEGACY), pid, load=sent)
         assert figure.rate > 0
         assert figure.cpu > 0
 
