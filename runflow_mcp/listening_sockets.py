@@ -23,7 +23,7 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class ListenError(Exception):
-    """The address cannot be bound; ``reason`` is the system's error."""
+    """The address is not available; ``reason`` is the system's error."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
@@ -52,6 +52,19 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
         close(bound)
         raise ListenError(error) from error
     return bound
+
+
+def listen(sockets: Iterable[socket.socket], backlog: int) -> None:
+    """Let clients connect to bound sockets. Raises ``ListenError``.
+
+    Two programs that start at the same moment can both bind a port, and the second one to listen fails. uvloop, which
+    listens again, would hide that.
+    """
+    try:
+        for sock in sockets:
+            sock.listen(backlog)
+    except OSError as error:
+        raise ListenError(error) from error
 
 
 def reserve(host: str, port: int) -> list[socket.socket]:

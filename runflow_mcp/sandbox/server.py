@@ -4,6 +4,7 @@ Must not decide anything: what a request does is in ``api``, what a response loo
 """
 
 import asyncio
+import socket
 
 import attrs
 from aiohttp import web
@@ -25,6 +26,8 @@ from runflow_mcp.sandbox.signing import check, sign
 MAX_BODY_BYTES = MAX_FILE_BYTES + 1024 * 1024
 #: Seconds. A shutdown waits for nothing; aiohttp takes 0 as "no limit".
 SHUTDOWN_TIMEOUT = 0.1
+#: Connections that wait to be accepted.
+BACKLOG = 128
 
 
 @attrs.frozen
@@ -43,7 +46,10 @@ async def start(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> 
     runner = web.AppRunner(make_app(sandbox), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        # Not by uvloop, which hides that a program that has bound the port at the same moment listens already.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        await web.SockSite(runner, listener).start()
     except OSError:
         await runner.cleanup()
         raise

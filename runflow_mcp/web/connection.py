@@ -29,6 +29,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from runflow_mcp import listening_sockets
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.observability.line_budget import LineBudget
@@ -248,8 +249,9 @@ class Runner(web.AppRunner):
         self._accepting: list[asyncio.AbstractServer] = []
 
     async def listen(self, sockets: Sequence[socket.socket], backlog: int) -> None:
-        """Accept connections on bound sockets, which ``cleanup`` closes. Needs ``setup``."""
+        """Accept connections on bound sockets, which ``cleanup`` closes. Needs ``setup``. Raises ``ListenError``."""
         self.listeners = list(sockets)
+        listening_sockets.listen(sockets, backlog)
         server = cast("HTTPServer", self.server)
         self._copies = [copy for bound in sockets for copy in copies(bound)]
         for listener in (*self.listeners, *self._copies):

@@ -1,6 +1,7 @@
 """Many connections at once: uvloop accepts one from each listener in a turn of its loop."""
 
 import asyncio
+import contextlib
 import socket
 from contextlib import ExitStack
 
@@ -19,10 +20,15 @@ uvloop = pytest.importorskip("uvloop")
 CONNECTIONS = 10 * LISTENERS
 
 
-async def listening_runner() -> tuple[Runner, int]:
+async def ready_runner() -> Runner:
     nowhere = upstream_settings(f"http://127.0.0.1:{free_port()}")
     runner = Runner(create_app(Config.from_mapping(nowhere)), shutdown_timeout=0.1)
     await runner.setup()
+    return runner
+
+
+async def listening_runner() -> tuple[Runner, int]:
+    runner = await ready_runner()
     port = free_port()
     await runner.listen(listening_sockets.bind("127.0.0.1", port), BACKLOG)
     return runner, port
@@ -66,3 +72,23 @@ def test_the_further_listeners_close_with_the_first() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop, pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", loop.run(port_after_closing())))
+
+
+def test_a_server_that_has_bound_the_port_of_another_one_before_it_listens_does_not_start() -> None:
+    async def listen(second: socket.socket) -> None:
+        runner = await ready_runner()
+        try:
+            await runner.listen([second], BACKLOG)
+        finally:
+            await runner.cleanup()
+
+    [first] = listening_sockets.bind("127.0.0.1", 0)
+    [second] = listening_sockets.bind("127.0.0.1", first.getsockname()[1])
+    first.listen()
+    with (
+        contextlib.closing(first),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+        pytest.raises(listening_sockets.ListenError, match="in use"),
+    ):
+        loop.run(listen(second))
+    assert second.fileno() == -1
