@@ -1,5 +1,6 @@
 """The rate limits over HTTP: how many requests of which client, and how long a rejected client waits."""
 
+import asyncio
 import math
 from collections import Counter
 from typing import Any
@@ -13,6 +14,7 @@ from runflow_mcp.credentials import Bearer
 from tests.ratelimit.brute_force import BruteForce
 from tests.serving import KEY, Answer, Serve, Server
 from tests.virtual_time import VirtualClock
+from tests.web.raw_connection import at, connect, message
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
@@ -318,3 +320,17 @@ async def test_both_paths_of_the_endpoint_count_in_the_same_windows(serve: Serve
     unkeyed = {"Content-Type": "application/json"}
     answers = [await server.request("POST", path, headers=unkeyed, data=body) for path in ("/mcp/", "/mcp")]
     assert [answer.status for answer in answers] == [401, 429]
+
+
+async def test_a_caller_whose_requests_are_rejected_gets_the_smaller_share_of_a_busy_server(server: Server) -> None:
+    answers: Counter[str] = Counter()
+
+    async def repeat(caller: str, data: bytes) -> None:
+        async with connect(server) as connection:
+            while answers["with a key"] < 100:
+                await connection.send(at(server, data))
+                await connection.answer()
+                answers[caller] += 1
+
+    await asyncio.gather(repeat("with a key", message()), repeat("without", message(without=["Authorization"])))
+    assert 0 < answers["without"] < answers["with a key"] / 2

@@ -4,6 +4,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from runflow_mcp.clock import Clock
 from runflow_mcp.errors import Rejection, RejectionCode
 from runflow_mcp.observability.record import jsonrpc_outcome
 from runflow_mcp.protocol.jsonrpc import ErrorCode
@@ -15,9 +16,15 @@ from runflow_mcp.web.wellknown import challenge
 
 log = structlog.get_logger(__name__)
 
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _TOO_MANY_REQUESTS = 401, 429
 #: Rejections after which the rest of the request body is not read: the connection is closed.
 _CLOSING = frozenset({RejectionCode.BODY_TOO_LARGE, RejectionCode.BODY_TIMEOUT, RejectionCode.BAD_REQUEST})
+#: Rejections of requests without a key, or over a limit: what a hostile caller gets most of.
+_COUNTED = frozenset({_UNAUTHORIZED, _TOO_MANY_REQUESTS})
+#: Turns of the event loop for which they wait. On a busy server other requests are answered in them, so that a caller
+#: who sends again after every rejection takes less of it: of a quarter of the connections, a tenth of the throughput of
+#: the others instead of a third. On an idle one they take 0.03 ms.
+TURNS = 16
 NOT_FOUND_HELP = (
     "There is nothing at this path. The MCP endpoint is POST /mcp. There is no OAuth flow and no client "
     "registration here: send your Runflow API key (it starts with rf_live_) as a bearer token, header "
@@ -34,6 +41,8 @@ def rejections(config: Config) -> Middleware:
             return await handler(request)
         except Rejection as rejection:
             record.error_code = rejection.code.value
+            if rejection.status in _COUNTED:
+                await _let_others_go_first(state.parts.services.clock)
             return _render(rejection, request, config)
         except web.HTTPNotFound:
             record.error_code = "not_found"
@@ -53,6 +62,11 @@ def rejections(config: Config) -> Middleware:
             return internal_error_response(state.request_id)
 
     return middleware
+
+
+async def _let_others_go_first(clock: Clock) -> None:
+    for _ in range(TURNS):
+        await clock.sleep(0)
 
 
 def _render(rejection: Rejection, request: web.Request, config: Config) -> web.StreamResponse:
