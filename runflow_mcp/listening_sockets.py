@@ -54,8 +54,8 @@ def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     return bound
 
 
-def listen(sockets: Iterable[socket.socket], backlog: int) -> None:
-    """Let clients connect to bound sockets. Raises ``ListenError``.
+def listen(sockets: Sequence[socket.socket], backlog: int) -> None:
+    """Let clients connect to bound sockets. Raises ``ListenError``, and closes them then.
 
     Two programs that start at the same moment can both bind a port, and the second one to listen fails. uvloop, which
     listens again, would hide that.
@@ -64,6 +64,7 @@ def listen(sockets: Iterable[socket.socket], backlog: int) -> None:
         for sock in sockets:
             sock.listen(backlog)
     except OSError as error:
+        close(sockets)
         raise ListenError(error) from error
 
 

@@ -109,7 +109,7 @@ IMPORTS: dict[str, set[str]] = {
     },
     "workers": {"clock", "signals", "observability", "runflow/backoff"},
     # The simulated upstream knows nothing of what it is there to test.
-    "sandbox": {"clock"},
+    "sandbox": {"clock", "listening_sockets"},
 }
 #: Where everything is put together; nothing else may import these.
 TOP = {"app", "serve", "cli", "__main__"}

@@ -6,6 +6,7 @@ import structlog
 
 from runflow_mcp.cli.arguments import SANDBOX_PORT
 from runflow_mcp.clock import SystemClock
+from runflow_mcp.listening_sockets import ListenError
 from runflow_mcp.sandbox import RunningSandbox, Sandbox, start
 
 log = structlog.get_logger(__name__)
@@ -19,7 +20,7 @@ async def start_embedded_sandbox(server_port: int) -> RunningSandbox:
     for port in range(SANDBOX_PORT, SANDBOX_PORT + PORTS_TRIED):
         if port == server_port:
             continue
-        with suppress(OSError):
+        with suppress(ListenError):
             running = await start(Sandbox(clock=SystemClock()), port=port)
             break
     else:

@@ -11,6 +11,7 @@ from runflow_mcp.cli.embedded_sandbox import settings_for
 from runflow_mcp.cli.environment import USAGE_ERROR
 from runflow_mcp.cli.welcome import SANDBOX_KEY
 from runflow_mcp.clock import SystemClock
+from runflow_mcp.listening_sockets import ListenError
 from runflow_mcp.sandbox import Sandbox, start
 
 
@@ -20,9 +21,9 @@ def sandbox_command(arguments: argparse.Namespace) -> int:
         return USAGE_ERROR
     try:
         uvloop.run(_run_sandbox(arguments.host, arguments.port, arguments.speed))
-    except OSError as error:
+    except ListenError as error:
         address = f"{arguments.host}:{arguments.port}"
-        cause = listen_errors.reason(error)
+        cause = listen_errors.reason(error.reason)
         terminal.print_error(f"Cannot listen on {address}: {cause}. Change --host or --port.")
         return 1
     return 0

@@ -19,7 +19,6 @@ from runflow_mcp.protocol.jsonrpc import ErrorCode
 OTHER = "other"
 #: Providers of a catalog with labels of their own; Runflow has about ten.
 MAX_PROVIDERS = 100
-_CALL_BUCKETS = definitions.OPERATIONS.buckets
 _REJECTIONS = frozenset(code.value for code in RejectionCode)
 _ERROR_TYPES = frozenset(
     {code.value for code in ToolErrorCode} | {jsonrpc_outcome(code) for code in ErrorCode} | {CLIENT_GONE}
@@ -105,7 +104,7 @@ class CountingMetrics(Metrics):
                 return
             series = self._call_series(key)
         duration, requests = series
-        observe(duration, _CALL_BUCKETS, seconds)
+        observe(duration, definitions.OPERATIONS.buckets, seconds)
         requests[0] += 1
 
     def _call_series(self, key: CallKey) -> tuple["memoryview[float]", "memoryview[float]"]:

@@ -71,6 +71,7 @@ class CallRecord:
     def details(self, key_prefixes: tuple[str, ...]) -> dict[str, str | float]:
         """The known ones of the members that not every call has. A value that contains an API key is masked."""
         details: dict[str, str | float] = {}
+        # These two are names of this server's own, which need no mask.
         if self.revision is not None:
             details["revision"] = self.revision
         if self.tool is not None:

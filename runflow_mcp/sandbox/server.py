@@ -4,11 +4,11 @@ Must not decide anything: what a request does is in ``api``, what a response loo
 """
 
 import asyncio
-import socket
 
 import attrs
 from aiohttp import web
 
+from runflow_mcp import listening_sockets
 from runflow_mcp.sandbox import catalog, outputs
 from runflow_mcp.sandbox.api import Sandbox
 from runflow_mcp.sandbox.assets import MAX_FILE_BYTES, UPLOAD_SECONDS, Asset
@@ -42,17 +42,13 @@ class RunningSandbox:
 
 
 async def start(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> RunningSandbox:
-    """Serve ``sandbox``; port 0 takes a free one. Raises OSError if the port is in use."""
+    """Serve ``sandbox``; port 0 takes a free one. Raises ``ListenError`` if the port is in use."""
+    listeners = listening_sockets.bind(host, port)
+    listening_sockets.listen(listeners, BACKLOG)
     runner = web.AppRunner(make_app(sandbox), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
-    try:
-        # Not by uvloop, which hides that a program that has bound the port at the same moment listens already.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    for listener in listeners:
         await web.SockSite(runner, listener).start()
-    except OSError:
-        await runner.cleanup()
-        raise
     return RunningSandbox(f"http://{host}:{runner.addresses[0][1]}", runner)
 
 

@@ -38,7 +38,7 @@ def answer_json(
         or draining
         or "Upgrade" in request.headers
     ):
-        # With the headers of CORS or a drain; after an upgrade that is declined aiohttp has bytes to parse.
+        # HEAD gets no body, CORS and a drain add headers, and after a declined upgrade aiohttp has bytes to parse.
         response = json_response(body, status, headers)
         if close:
             response.force_close()
@@ -60,15 +60,15 @@ class JSONResponse(web.StreamResponse):
         self._status = status
         self._keep_alive = keep_alive
         self._request_id = request_id
-        self._further = headers
+        self._extra_headers = headers
 
     def render(self) -> bytes:
         """The whole response."""
-        further = "".join([f"{name}: {value}\r\n" for name, value in self._further.items()]) if self._further else ""
+        extra = "".join([f"{name}: {value}\r\n" for name, value in self._extra_headers.items()])
         connection = "" if self._keep_alive else "Connection: close\r\n"
         head = (
             f"{_HEADS[self._status]}{len(self.body)}\r\nX-Request-Id: {self._request_id}\r\n"
-            f"Date: {rfc822_formatted_time()}\r\n{further}{connection}\r\n"
+            f"Date: {rfc822_formatted_time()}\r\n{extra}{connection}\r\n"
         )
         # A challenge repeats the request's Host, which need not be UTF-8.
         return head.encode(errors="surrogateescape") + self.body

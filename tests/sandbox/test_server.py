@@ -2,6 +2,7 @@
 
 import pytest
 
+from runflow_mcp.listening_sockets import ListenError
 from runflow_mcp.sandbox import start
 from tests.sandbox.api_client import Client
 from tests.scripted_sandbox import ScriptedSandbox
@@ -11,7 +12,7 @@ async def test_a_port_in_use_is_an_error_and_leaves_the_other_sandbox_running(
     client: Client, sandbox: ScriptedSandbox
 ) -> None:
     port = int(client.url.rpartition(":")[2])
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(ListenError, match="in use"):
         await start(sandbox, port=port)
     assert (await client.get("/v1/health")).status == 200
 
