@@ -4,11 +4,13 @@ import re
 from random import Random
 
 from aiohttp import web
+from multidict import istr
 
 from runflow_mcp.web.request_state import STATE
 
 #: The Server header; it does not reveal the software behind it.
 SERVER = "runflow-mcp"
+_X_REQUEST_ID, _SERVER = istr("X-Request-Id"), istr("Server")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -34,5 +36,5 @@ async def add_request_id(request: web.BaseRequest, response: web.StreamResponse)
     """Set both headers; an ``on_response_prepare`` signal, so that streams get them too."""
     state = request.get(STATE)
     if state is not None:
-        response.headers["X-Request-Id"] = state.request_id
-    response.headers["Server"] = SERVER
+        response.headers[_X_REQUEST_ID] = state.request_id
+    response.headers[_SERVER] = SERVER
