@@ -477,8 +477,11 @@ async def test_an_error_in_a_handler_is_logged_with_its_traceback_and_without_th
 class BrokenRandom(Random):
     """A random generator that fails, as an example of an unexpected exception."""
 
-    def uniform(self, a: float, b: float) -> float:
-        raise RuntimeError(f"between {a} and {b}")
+    def random(self) -> float:
+        raise RuntimeError("no random numbers")
+
+    def getrandbits(self, k: int) -> int:
+        raise RuntimeError(f"no {k} random bits")
 
 
 async def test_an_error_in_a_tool_is_logged_with_its_traceback_and_without_the_key(

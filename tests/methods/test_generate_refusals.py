@@ -451,8 +451,11 @@ async def test_an_unreachable_upstream_is_generate_failed(serve: Serve) -> None:
 class _Broken(Random):
     """A random source that fails, for an unexpected exception in the product."""
 
-    def uniform(self, a: float, b: float) -> float:
-        raise RuntimeError(f"internals: {a} {b}")
+    def random(self) -> float:
+        raise RuntimeError("internals")
+
+    def getrandbits(self, k: int) -> int:
+        raise RuntimeError(f"internals: {k}")
 
 
 async def test_an_unexpected_exception_shows_nothing_of_itself(upstream: RunningSandbox, clock: VirtualClock) -> None:

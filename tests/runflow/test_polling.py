@@ -1,5 +1,6 @@
 """The pace of polls: the schedule, failures, Retry-After, and the last poll before the time limit."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_delay_is_at_most_a_tenth_shorter_than_scheduled(waited: float, failur
     for _ in range(failures):
         polls.failed(waited, None)
     longest = min(poll_delay(waited) * 2.0 ** max(failures - 1, 0), MAX_BACKOFF)
-    assert longest * (1 - JITTER) <= polls.delay(waited) <= longest
+    assert longest * (1 - JITTER) - 1e-9 <= polls.delay(waited) <= longest + 1e-9
 
 
 @given(waited=st.floats(0, 1000), runs=st.integers(1, 10_000))
@@ -56,8 +57,21 @@ def test_polls_of_different_runs_begin_in_the_same_moments(waited: float, runs: 
     assert ticks == pytest.approx(round(ticks))
 
 
+@pytest.mark.parametrize("runs", [1, 1000, 10_000])
+def test_runs_that_started_together_are_soon_polled_at_different_moments(runs: int) -> None:
+    moments = []
+    for seed in range(64):
+        now, polls = 0.0, PollTimer.start(0.0, LATE, Random(seed), at_once=True)
+        for _ in range(8):
+            polls.answered(now, runs)
+            now += polls.delay(now)
+        moments.append(round(now, 3))
+    assert max(Counter(moments).values()) < 32
+    assert max(moments) - min(moments) > 0.4
+
+
 @pytest.mark.parametrize(
-    ("runs", "seconds"), [(1, 0.05), (2000, 0.05), (5000, 0.025), (10_000, 0.0125), (100_000, 0.0125)]
+    ("runs", "seconds"), [(1, 0.1), (1000, 0.1), (2000, 0.05), (5000, 0.025), (10_000, 0.0125), (100_000, 0.0125)]
 )
 def test_the_more_runs_are_polled_the_fewer_of_their_moments_fall_together(runs: int, seconds: float) -> None:
     assert tick(runs) == seconds

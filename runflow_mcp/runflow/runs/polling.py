@@ -18,7 +18,7 @@ JITTER = 0.1
 #: a poll then takes a third less processor time: its code is still in the processor's cache. The tick is the longest of
 #: these seconds at which about ``POLLS_PER_TURN`` polls share a turn, which then takes about 10 ms. A longer one would
 #: leave the jitter of the shortest delay nothing to choose from, and runs that started together would stay in step.
-TICKS = (0.05, 0.025, 0.0125)
+TICKS = (0.1, 0.05, 0.025, 0.0125)
 POLLS_PER_TURN = 64
 #: After a failed poll the schedule's delay doubles with each failure in a row, up to this.
 MAX_BACKOFF = 30.0
@@ -67,17 +67,17 @@ class PollTimer:
     def answered(self, now: float, runs: int) -> None:
         """A poll has read the run. ``runs``: how many runs this process polls at this time."""
         self.failures = 0
-        delay, shortest = self._next_delay(now)
-        step = tick(runs)
-        delay -= (now + delay) % step
-        self._delay = delay if delay >= shortest else delay + step
+        step, longest = tick(runs), poll_delay(now - self.started)
+        first = math.ceil((now + longest * (1.0 - JITTER)) / step)
+        last = math.floor((now + longest) / step)
+        self._delay = self.random.randint(first, last) * step - now
 
     def failed(self, now: float, retry_after: float | None) -> None:
         """A poll has failed. ``retry_after``: the least delay that upstream asked for, if any."""
         self.failures += 1
         # Not at a tick: a failing upstream gets its requests spread out.
-        delay, _ = self._next_delay(now)
-        self._delay = max(delay, retry_after or 0.0)
+        longest = Backoff(poll_delay(now - self.started), MAX_BACKOFF).after(self.failures)
+        self._delay = max(self.random.uniform(longest * (1.0 - JITTER), longest), retry_after or 0.0)
 
     def delay(self, now: float) -> float:
         """Seconds to sleep before the next poll, which the last poll before the deadline may shorten."""
@@ -87,9 +87,3 @@ class PollTimer:
     def is_read_lag(self, now: float) -> bool:
         """Whether "not found", answered to a poll sent at ``now``, may mean that the run is not readable yet."""
         return now - self.started <= READ_LAG
-
-    def _next_delay(self, now: float) -> tuple[float, float]:
-        """The delay until the next poll, and the shortest that it could be."""
-        longest = Backoff(poll_delay(now - self.started), MAX_BACKOFF).after(max(self.failures, 1))
-        shortest = longest * (1.0 - JITTER)
-        return self.random.uniform(shortest, longest), shortest
