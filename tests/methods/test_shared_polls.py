@@ -6,7 +6,6 @@ import orjson
 import pytest
 
 from runflow_mcp.credentials import parse_authorization
-from runflow_mcp.runflow.api.shared_reads import MAX_READS
 from tests.methods.recorded_requests import dispatches, polls
 from tests.scripted_sandbox import Delay, Respond, Route, ScriptedSandbox
 from tests.serving import BOTH, MODEL, Serve, Server
@@ -86,13 +85,3 @@ async def test_polling_stops_when_the_last_call_has_left(
     await server.services.clock.sleep(120)
     assert len(polls(sandbox)) == before
     assert not server.services.reads._shared  # noqa: SLF001 - nothing is kept for a run that nobody waits for
-
-
-async def test_no_more_than_a_bounded_number_of_runs_are_read_at_a_time(serve: Serve, sandbox: ScriptedSandbox) -> None:
-    server = await serve(MCP_RATE_LIMIT_PER_IP="1000", MCP_RATE_LIMIT_PER_KEY="1000")
-    sandbox.script.add(Route.GET_RUN, Delay(10), times=MAX_READS)
-    calls = [asyncio.create_task(server.generate(accept=BOTH)) for _ in range(MAX_READS + 20)]
-    await server.services.clock.sleep(8)
-    assert len(polls(sandbox)) == MAX_READS
-    answers = await asyncio.gather(*calls)
-    assert {answer.structured["status"] for answer in answers} == {"succeeded"}

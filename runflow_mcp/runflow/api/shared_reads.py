@@ -6,7 +6,6 @@ waits for, as nearly always, is read directly.
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import Self
 
 import attrs
@@ -15,14 +14,12 @@ from runflow_mcp.clock import Clock
 from runflow_mcp.credentials import Bearer
 from runflow_mcp.runflow.api.client import RunflowClient
 from runflow_mcp.runflow.api.errors import UpstreamError
+from runflow_mcp.runflow.api.read_slots import ReadSlots
 from runflow_mcp.runflow.api.responses import Reading
 from runflow_mcp.runflow.reading.trimming import trimmed
 
 #: Seconds for which a read is shared with the other waiting calls; less than the shortest delay between two polls.
 MAX_AGE = 1.0
-#: Reads under way at a time. Answers that arrive together are all handled before anything else runs: thousands of
-#: calls that once poll in step would stop the event loop for seconds, and so stay in step.
-MAX_READS = 100
 #: Bytes of JSON kept of a run that has not ended, exceeded by at most one text; an error shows no more.
 MAX_SHOWN = 4096
 
@@ -39,8 +36,7 @@ class SharedRead:
     clock: Clock
     bearer: Bearer
     run_id: str
-    #: Bounds the reads of all runs.
-    turns: asyncio.Semaphore
+    slots: ReadSlots
     _shared: "Shared" = attrs.field(repr=False)
     waiting: int = 0
     _flight: asyncio.Task[Reading | UpstreamError | None] | None = None
@@ -82,7 +78,7 @@ class SharedRead:
         if self._failed:
             self.client.metrics.upstream_retry("get_run")
         try:
-            async with self.turns:
+            async with self.slots:
                 reading = await self.client.poll_run(self.bearer, self.run_id, trace, seen=seen)
         except UpstreamError:
             self._failed = True
@@ -121,7 +117,7 @@ class SharedReads:
     client: RunflowClient
     clock: Clock = attrs.field(repr=False)
     _shared: Shared = attrs.field(factory=dict, repr=False)
-    _turns: asyncio.Semaphore = attrs.field(factory=partial(asyncio.Semaphore, MAX_READS), repr=False)
+    _slots: ReadSlots = attrs.field(factory=ReadSlots, repr=False)
 
     def __len__(self) -> int:
         """How many runs are waited for."""
@@ -130,4 +126,4 @@ class SharedReads:
     def of(self, bearer: Bearer, run_id: str) -> SharedRead:
         """The reads of a run, to be entered for as long as a call waits for it."""
         shared = self._shared.get((bearer.digest, run_id))
-        return shared or SharedRead(self.client, self.clock, bearer, run_id, self._turns, self._shared)
+        return shared or SharedRead(self.client, self.clock, bearer, run_id, self._slots, self._shared)
