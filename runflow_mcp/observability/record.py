@@ -27,6 +27,8 @@ _DETAILS = (
     "trace_id",
 )
 _read_details = attrgetter(*_DETAILS)
+#: What it reads from most calls.
+_NO_DETAILS = (None,) * len(_DETAILS)
 #: The members by which a line about a run or a request to Runflow is found beside the access line.
 _IDENTITY = ("request_id", "key", "model", "client_ref", "run_id", "trace_id")
 #: The trace id in a traceparent (W3C Trace Context, 3.2.2).
@@ -76,9 +78,11 @@ class CallRecord:
             details["revision"] = self.revision
         if self.tool is not None:
             details["tool"] = self.tool
-        for name, value in zip(_DETAILS, _read_details(self), strict=True):
-            if value is not None:
-                details[name] = _masked(value, key_prefixes)
+        values = _read_details(self)
+        if values != _NO_DETAILS:
+            for name, value in zip(_DETAILS, values, strict=True):
+                if value is not None:
+                    details[name] = _masked(value, key_prefixes)
         if self.polls:
             details["polls"] = self.polls
         if self.upstream_attempts:

@@ -38,15 +38,12 @@ CLIENT_CLOSED_REQUEST = 499
 class AccessLine(NamedTuple):
     """What the line about an answered call is made of."""
 
+    level: Literal["debug", "info"]
     state: RequestState
     record: CallRecord
     http_method: str
     status: int
     seconds: float
-
-    @property
-    def level(self) -> Literal["debug", "info"]:
-        return "debug" if self.state.guards.quiet and self.record.error_code is None else "info"
 
     def members(self, key_prefixes: tuple[str, ...]) -> dict[str, object]:
         state, record = self.state, self.record
@@ -145,7 +142,7 @@ def access_log(config: Config) -> Middleware:
                     seconds = (now if call.ended is None else call.ended) - arrived
                     line = None
                     if logged:
-                        line = AccessLine(state, call, request.method, status, seconds)
+                        line = AccessLine("debug" if quiet else "info", state, call, request.method, status, seconds)
                     ended_calls.add(call, seconds, line)
 
     return middleware
