@@ -28,6 +28,9 @@ def tables(results: Results) -> Iterator[str]:
         yield "### Two workers"
         yield ""
         yield from table(("row", "two workers ÷ one"), [(row.row, row.ratio.show()) for row in results.workers])
+        if results.two_cores is not None:
+            yield ""
+            yield f"Two busy loops on two cores ÷ one loop on one, in the same rounds: {results.two_cores.show()}"
     if results.streams:
         yield ""
         yield "### Waiting `generate` streams"

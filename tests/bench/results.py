@@ -55,6 +55,8 @@ class Results:
     rows: list[RowResult] = attrs.field(factory=list)
     streams: list[StreamResult] = attrs.field(factory=list)
     workers: list[WorkersResult] = attrs.field(factory=list)
+    #: ``machine.two_cores_over_one`` in the rounds of ``workers``.
+    two_cores: Spread | None = None
     starts: list[StartResult] = attrs.field(factory=list)
     skipped: list[str] = attrs.field(factory=list)
     seconds: float = 0.0

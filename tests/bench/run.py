@@ -18,7 +18,7 @@ import orjson
 
 from tests.bench import servers
 from tests.bench.load import Figure, Load, find_wrk, measure
-from tests.bench.machine import BenchError, cores, cpu_seconds, resident_mib
+from tests.bench.machine import BenchError, cores, cpu_seconds, resident_mib, two_cores_over_one
 from tests.bench.peers_installed import INSTALL, Peer, answers_modern, content_of, differences
 from tests.bench.report import BARE, LINE_ON, PRODUCT, REDIS, tables
 from tests.bench.results import Results, RowResult, StartResult, StreamResult, WorkersResult
@@ -40,7 +40,7 @@ WORKER_ROWS = ROWS[1:]
 #: wrk shares the cores with the workers: beside one it has a core for itself, from two it takes time. Requests that it
 #: sends together take the least.
 WORKERS_LOAD = Load(connections=256, at_once=8, pinned=False)
-STARTS = 7
+STARTS = 5
 #: Seconds after its first answer when a server counts as idle.
 IDLE_AFTER = 1.5
 
@@ -119,13 +119,17 @@ class Bench:
                 servers.wait_until_ready(target.process)
                 servers.settle(target, (LEGACY,))
             by_name = {row.name: row for row in WORKER_ROWS}
+            two_cores: list[float] = []
 
             def measure_one(name: str, row: str) -> Figure:
+                if (name, row) == ("1", WORKER_ROWS[0].name):  # once a round
+                    two_cores.append(two_cores_over_one())
                 url, request = targets[name].url(by_name[row], LEGACY), by_name[row].request(LEGACY)
                 return measure(url, request, targets[name].pid, load=WORKERS_LOAD)
 
             for row, seen in alternate(list(targets), list(by_name), self.rounds, measure_one).items():
                 self.results.workers.append(WorkersResult(row, seen["2"].rate_over(seen["1"])))
+            self.results.two_cores = Spread.of(two_cores)
 
     def streams(self) -> None:
         """Memory, processor time and delay of waiting calls."""

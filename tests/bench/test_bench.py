@@ -17,9 +17,9 @@ from tests.bench import bare, load, servers
 from tests.bench.fast_upstream import FastUpstream, large_catalog
 from tests.bench.hostile import LOADS, Hostile
 from tests.bench.load import Callers, Figure, Load, measure
-from tests.bench.machine import BenchError, cpu_seconds
+from tests.bench.machine import BenchError, cpu_seconds, two_cores_over_one
 from tests.bench.report import tables
-from tests.bench.results import Results, RowResult, StreamResult
+from tests.bench.results import Results, RowResult, StreamResult, WorkersResult
 from tests.bench.rounds import Measured, Spread, alternate
 from tests.bench.rows import LEGACY, REVISIONS, ROWS, Request, Row
 from tests.bench.servers import own_path
@@ -181,12 +181,21 @@ def test_the_slope_of_memory_is_that_of_its_line() -> None:
     assert slope([(1, 1)]) == 0
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_the_gain_of_a_second_core_is_measured() -> None:
+    assert 0.1 < two_cores_over_one(0.1) < 10  # a busy machine: no more is certain
+
+
 def test_the_report_has_a_table_of_each_part() -> None:
     measured = Measured((figure(100, 50),))
     row = RowResult(LEGACY, "tools/list", 1000, dict.fromkeys(("product", "line on", "bare", "fastmcp"), measured))
     ones: dict[str, object] = dict.fromkeys((field.name for field in attrs.fields(WaveFigures)), 1)
     wave = cattrs.structure({**ones, "failures": []}, WaveFigures)
     results = Results("2026-01-01", "abc", "CPython", "machine", [row], [StreamResult("product", [wave])])
+    results.workers.append(WorkersResult("tools/list", Spread.of([1.9])))
+    results.two_cores = Spread.of([1.95])
     text = "\n".join(tables(results))
     assert "| tools/list | 1.0 | 1.00 (1.00–1.00) | 1.00 (1.00–1.00) | – | 1.0 (1.0–1.0) |" in text
     assert "### Waiting `generate` streams" in text
+    assert "| tools/list | 1.90 (1.90–1.90) |" in text
+    assert "in the same rounds: 1.95 (1.95–1.95)" in text
